@@ -1,0 +1,77 @@
+# Every target of ours is made by one of these functions, so warnings, hardening and sanitizers are the same everywhere.
+
+function(virp_compile_options target)
+  target_compile_options(${target} PRIVATE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast
+    -Wnon-virtual-dtor -Woverloaded-virtual -Werror
+    $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
+    -fstack-protector-strong -fstack-clash-protection)
+  target_compile_definitions(${target} PRIVATE _GLIBCXX_ASSERTIONS OPENSSL_NO_DEPRECATED
+    $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+  virp_sanitize(${target})
+endfunction()
+
+function(virp_sanitize target)
+  if(VIRP_SANITIZE)
+    list(JOIN VIRP_SANITIZE "," sanitizers)
+    target_compile_options(${target} PRIVATE -fsanitize=${sanitizers} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${sanitizers})
+  endif()
+  if(VIRP_BUILD_FUZZ)
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link -fprofile-instr-generate -fcoverage-mapping)
+    target_link_options(${target} PUBLIC -fprofile-instr-generate)
+  endif()
+endfunction()
+
+# virp_library(NAME SOURCES a.cc ... [DEPS target ...] [PRIVATE_DEPS target ...])  ->  target virp_NAME
+function(virp_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  add_library(virp_${name} STATIC ${ARG_SOURCES})
+  target_include_directories(virp_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(virp_${name} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+  virp_compile_options(virp_${name})
+endfunction()
+
+# virp_program(NAME SOURCES main.cc ... DEPS target ...)  ->  installed executable NAME
+function(virp_program name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  virp_compile_options(${name})
+endfunction()
+
+# virp_test(NAME SOURCES x_test.cc ... DEPS target ... [LABELS unit|grpc-sync|pg|e2e|...] [TIMEOUT s])
+# One executable per folder; each GoogleTest case is its own ctest entry. Test data is read below VIRP_SOURCE_DIR.
+function(virp_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT VIRP_BUILD_TESTS)
+    return()
+  endif()
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE VIRP_SOURCE_DIR="${PROJECT_SOURCE_DIR}" VIRP_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  virp_compile_options(${name})
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()
+
+# virp_fuzz(NAME SOURCES x_fuzz.cc DEPS target ...)  ->  libFuzzer target; its corpus is tests/fuzz/corpus/NAME
+function(virp_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  if(NOT VIRP_BUILD_FUZZ)
+    return()
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  virp_compile_options(${name})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+endfunction()
