@@ -1,0 +1,110 @@
+// Claims, what the asker accepts, and the answer (docs/claims.md). Plain values.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+
+#include "absl/status/status.h"
+#include "lib/chain/source_book.h"
+#include "lib/frame/frame.h"
+
+namespace virp::onode {
+
+struct PeerClaim {                          // "peer P of router R is (not) in state S"
+  std::string router;                       // registered router name
+  std::string vrf = "default";
+  std::string peer;                         // RFC 5952
+  std::optional<std::uint32_t> peer_as;     // when given, the payload's peer_as must agree
+  std::string state = "Established";
+  bool negate = false;
+};
+
+struct RouteClaim {                         // "router R has (no) route to prefix in this rib"
+  std::string router;
+  std::string vrf = "default";
+  std::string rib = "adj-in-pre";           // or "best": type 4 and loc paths
+  std::string prefix;                       // canonical
+  bool exists = true;
+  std::optional<std::uint32_t> origin_as;   // last AS of the path
+  std::optional<std::string> next_hop;
+  std::optional<std::string> peer;          // learnt from; all peers when absent
+};
+
+struct FieldCondition {
+  enum class Op : std::uint8_t { kEq, kNeq, kLt, kLe, kGt, kGe, kExists };
+  std::string path;                         // frame::Value::Path
+  Op op = Op::kEq;
+  std::variant<std::string, double, std::int64_t, std::uint64_t, bool> value;  // kExists: bool, whether it must exist
+};
+
+struct FieldClaim {                         // the newest observation of this subject and event fulfils all conditions
+  std::string subject;                      // subject text (docs/formats/chain.md)
+  std::string event;                        // payload key "event"; empty: any
+  std::vector<FieldCondition> conditions;   // at most 16
+};
+
+using Claim = std::variant<PeerClaim, RouteClaim, FieldClaim>;
+
+enum class Independence : std::uint8_t { kSigner, kCollector, kRouter };
+enum class ChainLevel : std::uint8_t { kCommitted, kCheckpointed, kWitnessed };
+
+struct Acceptance {
+  std::chrono::nanoseconds max_age = std::chrono::seconds(30);
+  std::optional<std::chrono::nanoseconds> max_event_age;
+  frame::Tier worst_tier = frame::Tier::kYellow;    // kBlack is refused
+  std::uint32_t min_sources = 1;
+  Independence independence = Independence::kSigner;
+  std::vector<std::string> require_sources, exclude_sources;
+  std::uint32_t max_dissent = 0;
+  ChainLevel level = ChainLevel::kCommitted;
+  bool accept_alarmed = true;                       // sources whose channel is ALARMED count
+};
+
+enum class Verdict : std::uint8_t {
+  kChainFrozen = 1, kNoEvidence, kChannelCompromised, kSourceSilent, kStale, kConflict, kIncomplete, kInsufficient, kRefuted,
+  kConfirmed,
+};
+std::string_view VerdictName(Verdict verdict);
+
+enum class OriginStrength : std::uint8_t { kCollectorAsserted = 1, kSharedKey = 2, kSourceSigned = 3 };
+
+// What one source says to the claim, and the entries that this rests on.
+struct SourceOpinion {
+  std::string source;
+  enum class Says : std::uint8_t { kNothing, kAgrees, kDissents } says = Says::kNothing;
+  bool counted = false;                     // false: left out, `left_out` says why
+  std::string left_out;                     // SUSPENDED, BLACK, KEY_COMPROMISED, SILENT, STALE, EXCLUDED, ALARMED, TIER, INCOMPLETE
+  std::uint64_t entry = 0;                  // chain sequence of the fact
+  std::optional<std::uint64_t> beat_entry;  // covering beat
+  std::vector<std::uint64_t> also;          // table_complete, peer state: other entries that the opinion rests on
+  frame::Tier tier = frame::Tier::kGreen;
+  OriginStrength strength = OriginStrength::kSharedKey;
+  chain::ChannelState channel = chain::ChannelState::kOk;
+  UnixNanos observed_at = 0;                // frame time of the fact
+  UnixNanos received_at = 0;
+  UnixNanos confirmed_at = 0;
+  std::vector<chain::MissingRange> missing; // what makes it INCOMPLETE; see source_book.h
+  bool path_liveness_only = false;          // version 1 source: the beat is the collector's word about the path
+};
+
+struct Answer {
+  Verdict verdict = Verdict::kNoEvidence;
+  std::string reason;                       // SETTLING, MIN_SOURCES, TIER, LEVEL, RIB_NOT_MONITORED or empty
+  std::string explanation;                  // one sentence for a person
+  std::vector<SourceOpinion> opinions;      // every source whose registration covers the subject
+  std::uint64_t chain_size = 0;
+  UnixNanos evaluated_at = 0;
+  UnixNanos observed_at = 0, received_at = 0, confirmed_at = 0;  // of the newest fact that the verdict rests on
+  UnixNanos valid_until = 0;                // when, without new entries, the verdict will have changed at the latest
+  OriginStrength origin_strength = OriginStrength::kSharedKey;   // weakest among the agreeing
+};
+
+// InvalidArgument with the field that is wrong (not canonical, unknown rib, BLACK tier, more than 16 conditions ...).
+absl::Status CheckClaim(const Claim& claim, const Acceptance& acceptance);
+
+}  // namespace virp::onode
