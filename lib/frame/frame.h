@@ -58,6 +58,13 @@ std::string_view SpellingName(Spelling spelling);                 // "v1-le", "v
 std::optional<Spelling> SpellingFromName(std::string_view name);
 std::string_view TierName(Tier tier);                             // "GREEN", ...
 std::string_view SuiteName(Suite suite);                          // "HMAC-SHA256", "Ed25519"
+std::string_view TypeName(Type type);                             // "peer_status_changed", ...; empty for types without a name
+
+// Size of the header and of the tag on the wire.
+constexpr std::size_t HeaderSize(Spelling spelling) {
+  return spelling == Spelling::kV2 ? kV2HeaderSize : spelling == Spelling::kV1Producer ? 28 : 24;
+}
+constexpr std::size_t TagSize(Suite suite) { return suite == Suite::kEd25519 ? 64 : 32; }
 
 struct Header {
   Spelling spelling = Spelling::kV2;
@@ -81,16 +88,18 @@ struct Frame {
   std::string_view tag;             // 32 or 64 bytes
 };
 
-// Decodes exactly one whole frame. Checks shape only, not the tag. Errors: InvalidArgument with reason MALFORMED,
-// ResourceExhausted with reason TOO_LARGE (lib/frame/reason.h: ReasonOf).
+// Decodes exactly one whole frame. Checks shape only, not the tag: magic, version, tier, lengths; in version 2 also a
+// known suite, reserved bytes of zero, and that number and boot epoch are not zero. Errors: InvalidArgument with reason
+// MALFORMED, ResourceExhausted with reason TOO_LARGE (lib/frame/reason.h: ReasonOf).
 absl::StatusOr<Frame> Decode(std::string_view bytes, Spelling spelling);
 
-// How many bytes the frame that starts here has, as far as this prefix tells: 0 when more bytes are needed. Limits are
-// checked as soon as the length field is there. Errors as Decode.
+// How many bytes the frame that starts here has, as far as this prefix tells: 0 when more bytes are needed. Each field is
+// checked as soon as its bytes are there, the first byte already. Errors as Decode.
 absl::StatusOr<std::size_t> FrameSize(std::string_view prefix, Spelling spelling);
 
 // Header and payload without tag; the caller appends the tag over it. InvalidArgument when a field does not fit the
-// spelling (sequence beyond 32 bits in version 1, payload too long).
+// spelling (sequence beyond 32 bits or another suite in version 1, number or epoch 0 in version 2, payload too long):
+// what this makes, Decode accepts.
 absl::StatusOr<std::string> EncodeUnsigned(const Header& header, std::string_view payload);
 
 }  // namespace virp::frame

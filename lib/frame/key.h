@@ -17,6 +17,11 @@
 
 namespace virp::frame {
 
+// The key in the contents of an HMAC key file: a file of exactly 32 bytes is a raw key and is never stripped; any other is
+// text, and its characters without trailing CR and LF are the key (docs/formats/frame.md, "Keys"). A view into `contents`.
+// InvalidArgument when 16 to 256 bytes do not remain.
+absl::StatusOr<std::string_view> HmacSecretFromFile(std::string_view contents);
+
 // One version of an O-Key. Immutable and thread-safe; secrets live in wiped memory and never leave it. Each thread that
 // verifies or signs with an HMAC key has its own keyed MAC context, made once and re-initialised, never re-keyed.
 class OKey {
@@ -46,6 +51,13 @@ class OKey {
   explicit OKey(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+// True when the frame's tag is this key's, of the suite that the frame names.
+bool VerifyTag(const Frame& frame, const OKey& key);
+
+// A whole frame: EncodeUnsigned and the key's tag. InvalidArgument as EncodeUnsigned, or when header and key differ in suite;
+// FailedPrecondition for a public half.
+absl::StatusOr<std::string> EncodeSigned(const Header& header, std::string_view payload, const OKey& key);
 
 // A key version with the times of its file `<version>.json`.
 struct KeyVersion {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -30,6 +31,7 @@ enum class Reason : std::uint8_t {
 
 // The code as written in metrics, logs and results: "SOURCE_UNKNOWN" and so on; "NONE" for kNone.
 std::string_view ReasonName(Reason reason);
+std::optional<Reason> ReasonFromName(std::string_view name);
 
 // A passing reason can go away without the producer (registration, resumption, a new key, time): the deliverer holds
 // that source's frames. All others last: the frame is dropped and counted, and its number shows as a gap.
