@@ -26,7 +26,7 @@ function(virp_proto name)
     file(MAKE_DIRECTORY ${folder})
     add_custom_command(
       OUTPUT ${outputs}
-      COMMAND protobuf::protoc -I ${VIRP_PROTO_DIR} -I ${VIRP_PROTO_DIR}/third_party --fatal_warnings
+      COMMAND protobuf::protoc -I ${ARG_ROOT} -I ${VIRP_PROTO_DIR} -I ${VIRP_PROTO_DIR}/third_party --fatal_warnings
               --cpp_out=${VIRP_PROTO_OUT} ${grpc_args} --dependency_out=${VIRP_PROTO_OUT}/${stem}.d ${file}
       DEPENDS ${ARG_ROOT}/${file} protobuf::protoc gRPC::grpc_cpp_plugin
       DEPFILE ${VIRP_PROTO_OUT}/${stem}.d

@@ -1,0 +1,147 @@
+#include "lib/service/server.h"
+
+#include <dlfcn.h>
+#include <google/protobuf/descriptor.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server_builder.h>
+
+#include <utility>
+
+#include "lib/base/status.h"
+
+namespace virp::service {
+namespace {
+
+// Its static initialiser registers the plug-in with every server that is built from then on.
+absl::Status LoadReflection() {
+  if (dlopen("libgrpc++_reflection.so.1.51", RTLD_NOW | RTLD_GLOBAL) != nullptr) return absl::OkStatus();
+  const char* reason = dlerror();
+  return FailedPrecondition("reflection: {}; install libgrpc++1.51 or switch reflection off",
+                            reason == nullptr ? "not loadable" : reason);
+}
+
+absl::Status CheckTable(const AuthorizationTable& table, const std::vector<ServedService>& services) {
+  std::vector<const google::protobuf::ServiceDescriptor*> descriptors;
+  for (const ServedService& served : services) {
+    descriptors.push_back(google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(served.name));
+    if (descriptors.back() == nullptr) return Internal("{} is no service that this program knows", served.name);
+  }
+  const std::vector<std::string> problems = table.Problems(descriptors);
+  if (!problems.empty()) return Internal("authorization table: {}", fmt::join(problems, "; "));
+  return absl::OkStatus();
+}
+
+int Milliseconds(std::chrono::milliseconds value) {
+  return static_cast<int>(value.count());
+}
+
+void Apply(const TransportLimits& limits, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(limits.max_message_bytes);
+  builder.SetMaxSendMessageSize(limits.max_message_bytes);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // else a second process may share the port unnoticed
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_streams_per_connection);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(limits.max_connection_age));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, Milliseconds(limits.connection_grace));
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(limits.handshake_timeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(limits.keepalive_time));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(limits.keepalive_timeout));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Half the agreed interval: a client's timer that runs a little fast is not "too many pings".
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             Milliseconds(limits.keepalive_time / 2));
+  grpc::ResourceQuota quota;
+  quota.SetMaxThreads(limits.max_threads);
+  builder.SetResourceQuota(quota);
+}
+
+}  // namespace
+
+ServerRunner::ServerRunner(ServerOptions options, Security security, const Clock& clock)
+    : options_(std::move(options)), security_(std::move(security)), clock_(clock) {}
+
+absl::StatusOr<std::unique_ptr<ServerRunner>> ServerRunner::Start(ServerOptions options, Security security,
+                                                                  const Clock& clock,
+                                                                  const std::vector<ServedService>& services) {
+  if (options.listen.rfind(':') == std::string::npos)
+    return InvalidArgument("listen address '{}': must be host:port", options.listen);
+  RETURN_IF_ERROR(CheckTable(*security.table, services));
+  RETURN_IF_ERROR(InspectTlsFiles(options.tls).status());
+  if (options.reflection) RETURN_IF_ERROR(LoadReflection());
+  std::unique_ptr<ServerRunner> runner(new ServerRunner(std::move(options), std::move(security), clock));
+  RETURN_IF_ERROR(runner->Listen(services));
+  return runner;
+}
+
+absl::Status ServerRunner::Listen(const std::vector<ServedService>& services) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::ServerBuilder builder;
+  Apply(options_.limits, builder);
+  builder.AddListeningPort(options_.listen, MakeServerCredentials(options_.tls, security_, options_.reload), &port_);
+  for (const ServedService& served : services) {
+    builder.RegisterService(served.service);
+    names_.push_back(served.name);
+  }
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || port_ <= 0) {
+    return FailedPrecondition("cannot listen on {}: the address is in use, not this machine's, or not permitted",
+                              options_.listen);
+  }
+  SetServing(false);
+  maintenance_ = std::thread([this] { MaintainUntilStopped(); });
+  return absl::OkStatus();
+}
+
+ServerRunner::~ServerRunner() {
+  Drain(std::chrono::milliseconds(0), std::chrono::milliseconds(0));
+}
+
+std::string ServerRunner::address() const {
+  return fmt::format("{}:{}", options_.listen.substr(0, options_.listen.rfind(':')), port_);
+}
+
+void ServerRunner::SetServing(bool serving) {
+  grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
+  health->SetServingStatus(serving);  // those known, and the server itself
+  for (const std::string& name : names_) health->SetServingStatus(name, serving);
+}
+
+absl::Status ServerRunner::Ready() const {
+  return CheckTlsFiles(options_.tls, clock_.NowNanos());
+}
+
+void ServerRunner::Maintain() {
+  // A broken file is reported by the list's own hook; the last good version stays in force.
+  if (security_.denied != nullptr) security_.denied->Poll().IgnoreError();
+  security_.callers->CancelRevokedStreams();
+}
+
+void ServerRunner::MaintainUntilStopped() {
+  mutex_.lock();
+  while (!stopping_) {
+    wake_.wait_for(mutex_, options_.maintenance);
+    if (stopping_) break;
+    mutex_.unlock();
+    Maintain();
+    mutex_.lock();
+  }
+  mutex_.unlock();
+}
+
+void ServerRunner::Drain(std::chrono::milliseconds delay, std::chrono::milliseconds grace) {
+  {
+    const MutexLock lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (maintenance_.joinable()) maintenance_.join();
+  if (server_ == nullptr) return;
+  SetServing(false);
+  std::this_thread::sleep_for(delay);
+  server_->GetHealthCheckService()->Shutdown();
+  server_->Shutdown(std::chrono::system_clock::now() + grace);
+  server_->Wait();
+}
+
+}  // namespace virp::service

@@ -1,0 +1,86 @@
+// A gRPC server as every service of ours runs it: mutual TLS with reload, authorization before every handler, health,
+// limits, a drain that loses nothing.
+#pragma once
+
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/server.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/clock.h"
+#include "lib/base/mutex.h"
+#include "lib/service/caller.h"
+#include "lib/service/credentials.h"
+
+namespace virp::service {
+
+struct ServerOptions {
+  std::string listen;  // "host:port", "[v6]:port"; port 0 takes a free one
+  TlsFiles tls;
+  std::chrono::seconds reload = kDefaultReload;
+  TransportLimits limits;
+  // Reflection for grpcurl. The library is loaded at run time because merely linking it would switch reflection on in
+  // every server of the process. The authorization table needs its row too (AuthorizationTable::Create).
+  bool reflection = false;
+  std::chrono::milliseconds maintenance{1000};  // how often the deny list is read and open streams are checked
+};
+
+// A service and its full name (Generated::service_full_name()), which gRPC's health service answers for.
+struct ServedService {
+  grpc::Service* service;
+  std::string name;
+};
+
+class ServerRunner {
+ public:
+  // Everything that is wrong is said before anything listens: bad TLS files (an expired certificate is not wrong: the
+  // service comes up, is not ready, and can be reached by break-glass), a method without a row in the table or a row
+  // without a method, an address that is taken. Services, clock and what `security` points to outlive the runner. Not
+  // serving until SetServing(true).
+  static absl::StatusOr<std::unique_ptr<ServerRunner>> Start(ServerOptions options, Security security,
+                                                             const Clock& clock,
+                                                             const std::vector<ServedService>& services);
+
+  ~ServerRunner();  // Drain with no delay and no grace
+
+  int port() const { return port_; }
+  std::string address() const;  // host:port with the port that is really open
+
+  // What gRPC health answers, for the whole server ("") and for each service.
+  void SetServing(bool serving);
+
+  // FailedPrecondition while the certificates on disk would not let anybody in. One part of readiness.
+  absl::Status Ready() const;
+
+  // Reads the deny list and ends streams of revoked callers now: for SIGHUP, and tests.
+  void Maintain();
+
+  // Not serving, then `delay` for load balancers to notice, then no new calls and up to `grace` for those that run;
+  // what is left is cancelled. Once; later calls do nothing.
+  void Drain(std::chrono::milliseconds delay, std::chrono::milliseconds grace);
+
+ private:
+  ServerRunner(ServerOptions options, Security security, const Clock& clock);
+  absl::Status Listen(const std::vector<ServedService>& services);
+  void MaintainUntilStopped();
+
+  const ServerOptions options_;
+  const Security security_;
+  const Clock& clock_;
+  std::vector<std::string> names_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+  Mutex mutex_;
+  std::condition_variable_any wake_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread maintenance_;
+};
+
+}  // namespace virp::service
