@@ -1,0 +1,1 @@
+CREATE TABLE session (peer TEXT NOT NULL REFERENCES peer (name), number BIGINT NOT NULL, PRIMARY KEY (peer, number));
