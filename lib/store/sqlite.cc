@@ -105,6 +105,7 @@ absl::Status SqliteDb::Configure(const SqliteOptions& options) {
   sqlite3_db_config(db_, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
   sqlite3_db_config(db_, SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
   if (!options.read_only) {
+    if (options.page_size != 0) RETURN_IF_ERROR(Exec(fmt::format("PRAGMA page_size={}", options.page_size)));
     ASSIGN_OR_RETURN(SqliteStatement mode, Prepare("PRAGMA journal_mode=WAL"));
     ASSIGN_OR_RETURN(const bool row, mode.One());
     if (!row || (mode.Text(0) != "wal" && !IsMemory(path_))) {
@@ -224,6 +225,25 @@ absl::Status SqliteDb::CheckIntegrity(bool thorough) {
 absl::Status SqliteDb::Checkpoint() {
   const int code = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   return code == SQLITE_OK ? absl::OkStatus() : Error(code, "checkpoint");
+}
+
+void SqliteDb::OnCommit(std::function<void(int)> committed) {
+  committed_ = std::move(committed);
+  // Setting a hook replaces SQLite's own, which is what does the automatic checkpoints.
+  sqlite3_wal_hook(
+      db_,
+      [](void* self, sqlite3*, const char*, int pages) {
+        static_cast<SqliteDb*>(self)->committed_(pages);
+        return SQLITE_OK;
+      },
+      this);
+}
+
+absl::StatusOr<SqliteDb::LogProgress> SqliteDb::CopyLog() {
+  LogProgress out;
+  const int code = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, &out.pages, &out.copied);
+  if (code != SQLITE_OK) return Error(code, "copy the write-ahead log");
+  return out;
 }
 
 SqliteStatement::SqliteStatement(SqliteStatement&& other) noexcept

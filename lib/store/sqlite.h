@@ -14,6 +14,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -121,6 +122,7 @@ struct SqliteOptions {
   bool read_only = false;                          // nothing can be changed through this connection
   std::chrono::milliseconds busy_timeout{5'000};   // how long a lock of another connection is waited for
   int page_cache_kib = 16 * 1024;                  // bound of the page cache's memory
+  int page_size = 0;                               // of a file that is new: a power of two from 512; 0: SQLite's default
   std::size_t statement_cache = 128;               // prepared statements kept
 };
 
@@ -156,6 +158,19 @@ class SqliteDb {
   // when a reader holds the log.
   absl::Status Checkpoint();
 
+  // Takes checkpoints out of this connection's commits: none happens in them any more, the log grows until somebody calls
+  // CopyLog or Checkpoint, and `committed` hears after each commit how many pages the log holds. It runs on the committing
+  // thread and must not use this connection.
+  void OnCommit(std::function<void(int log_pages)> committed);
+
+  struct LogProgress {
+    int pages = 0;   // that the write-ahead log holds
+    int copied = 0;  // of them, those that are in the database file too
+  };
+  // Copies what it can of the write-ahead log into the database file without waiting for anybody. When all is copied and
+  // no reader needs the log, the next transaction starts it over.
+  absl::StatusOr<LogProgress> CopyLog();
+
   // Makes the running statement end with Cancelled. Callable from any thread.
   void Interrupt();
 
@@ -174,6 +189,7 @@ class SqliteDb {
 
   std::string path_;
   sqlite3* db_ = nullptr;
+  std::function<void(int)> committed_;
   std::size_t capacity_;
   std::list<SqliteStatement::Cached> cache_;  // the most recently used first
   StringMap<std::list<SqliteStatement::Cached>::iterator> by_sql_;

@@ -231,6 +231,37 @@ TEST_F(SqliteTest, StatementsAreCachedWithinTheirBound) {
   EXPECT_EQ(outer.Int(0), 2);
 }
 
+TEST_F(SqliteTest, ThePageSizeIsThatOfANewFileOnly) {
+  Open(SqliteOptions{.path = path_, .page_size = 8192})->Exec("CREATE TABLE t (x)").IgnoreError();
+  EXPECT_EQ(Pragma(*Open(SqliteOptions{.path = path_, .page_size = 1024}), "page_size"), "8192");
+}
+
+TEST_F(SqliteTest, CommitsLeaveTheLogToWhoeverCopiesIt) {
+  auto writer = Open();
+  auto copier = Open();
+  int pages = 0;
+  writer->OnCommit([&](int now) { pages = now; });
+  ASSERT_OK(writer->Exec("CREATE TABLE t (x BLOB)"));
+  while (pages < 3'000) {  // three times SQLite's automatic checkpoint
+    const int before = pages;
+    ASSERT_OK(writer->Exec("INSERT INTO t VALUES (zeroblob(1000000))"));
+    ASSERT_GT(pages, before);
+  }
+  {
+    ASSERT_OK_AND_ASSIGN(SqliteTransaction reading, SqliteTransaction::Begin(*copier, SqliteTransaction::Kind::kRead));
+    EXPECT_EQ(Count(*copier, "t"), Count(*writer, "t"));
+    ASSERT_OK(writer->Exec("INSERT INTO t VALUES (1)"));
+    auto third = Open();
+    ASSERT_OK_AND_ASSIGN(const SqliteDb::LogProgress held, third->CopyLog());
+    EXPECT_LT(held.copied, held.pages) << "a reader's snapshot must not be overwritten";
+  }
+  ASSERT_OK_AND_ASSIGN(const SqliteDb::LogProgress all, copier->CopyLog());
+  EXPECT_EQ(all.copied, all.pages);
+  EXPECT_EQ(all.pages, pages);
+  ASSERT_OK(writer->Exec("INSERT INTO t VALUES (2)"));
+  EXPECT_LT(pages, 10) << "the log starts over once all of it is copied";
+}
+
 TEST_F(SqliteTest, InterruptEndsAQuery) {
   auto db = Open();
   std::atomic<bool> done = false;
