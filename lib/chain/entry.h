@@ -1,7 +1,9 @@
-// Entries of a VIRP chain: a fixed header of 128 bytes and the frame as it was received (docs/formats/chain.md). An entry's
-// leaf hash is at once the Merkle leaf and the link that the next entry holds. Pure; thread-safe.
+// Entries of a VIRP chain: a fixed header of 128 bytes and the frame as it was received (docs/formats/chain.md). An
+// entry's leaf hash is at once the Merkle leaf and the link that the next entry holds. Pure; thread-safe.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -18,7 +20,13 @@ inline constexpr std::uint64_t kNone = ~std::uint64_t{0};  // "no previous entry
 inline constexpr std::uint32_t kKeyLine = 1;               // others are reserved
 
 enum class Kind : std::uint8_t {
-  kObservation = 0, kGap = 1, kAlarm = 2, kKeyEvent = 3, kSourceEvent = 4, kCheckpoint = 5, kDecision = 6,
+  kObservation = 0,
+  kGap = 1,
+  kAlarm = 2,
+  kKeyEvent = 3,
+  kSourceEvent = 4,
+  kCheckpoint = 5,
+  kDecision = 6,
 };
 Kind KindOf(frame::Type type);
 
@@ -33,13 +41,13 @@ struct EntryHeader {
   std::uint64_t source = 0;                  // short id
   std::uint64_t source_epoch = 0;
   std::uint64_t source_sequence = 0;
-  std::uint64_t source_previous = kNone;     // chain sequence of this source's previous entry
-  std::uint64_t subject_previous = kNone;    // chain sequence of this subject's previous entry
+  std::uint64_t source_previous = kNone;   // chain sequence of this source's previous entry
+  std::uint64_t subject_previous = kNone;  // chain sequence of this subject's previous entry
   std::uint32_t key_line = kKeyLine;
   std::uint32_t key_version = 0;
   Kind kind = Kind::kObservation;
   frame::Suite checked_by = frame::Suite::kHmacSha256;
-  std::uint8_t result = 0;                   // Flag bits
+  std::uint8_t result = 0;  // Flag bits
   frame::Spelling spelling = frame::Spelling::kV2;
 };
 
@@ -54,8 +62,10 @@ std::array<std::uint8_t, 16> OriginIdOf(std::string_view origin);
 Hash GenesisOf(std::string_view origin);
 Hash LeafHash(std::string_view entry_bytes);  // SHA-256(0x00, entry)
 
-// InvalidArgument when the bytes are not one entry: tag, lengths, enums out of range. Does not decode the frame.
+// InvalidArgument when the bytes are not one entry: tag, lengths, values out of range. Does not decode the frame. The
+// result borrows `bytes`.
 absl::StatusOr<Entry> DecodeEntry(std::string_view bytes);
+// The caller keeps the frame within kMaxEntry - kEntryHeaderSize bytes.
 std::string EncodeEntry(const EntryHeader& header, std::string_view frame);
 
 }  // namespace virp::chain

@@ -13,10 +13,10 @@
 namespace virp::chain {
 
 struct Proof {
-  std::string entry;            // the file's `extra` line: header and frame; may be empty in a foreign file
+  std::string entry;  // the file's `extra` line: header and frame; may be empty in a foreign file
   std::uint64_t index = 0;
-  std::vector<Hash> path;       // leaf's sibling first, at most 63
-  std::string checkpoint;       // signed note, verbatim
+  std::vector<Hash> path;  // leaf's sibling first, at most 63
+  std::string checkpoint;  // signed note, verbatim
 };
 
 std::string EncodeProof(const Proof& proof);
@@ -28,8 +28,8 @@ struct VerifiedProof {
   EntryHeader header;
   std::string frame;
 };
-// Checks everything that a proof says: signature, path, entry header against origin and index. Errors as OpenCheckpoint and
-// VerifyInclusion.
+// Checks everything that a proof says: signature, path, entry header against origin and index. Errors as OpenCheckpoint
+// and VerifyInclusion.
 absl::StatusOr<VerifiedProof> VerifyProof(const Proof& proof, const std::vector<VerifierKey>& keys);
 
 }  // namespace virp::chain
