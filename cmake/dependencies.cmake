@@ -1,5 +1,6 @@
 # Debian 12 packages only; docs/dependencies.md says what each one saves us from writing.
 find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(Protobuf REQUIRED)
 find_package(absl CONFIG REQUIRED)
