@@ -1,0 +1,46 @@
+#include "services/onode/domain/alarms.h"
+
+#include <algorithm>
+
+namespace virp::onode {
+
+void AlarmAggregator::Note(std::string_view source, std::string_view cause, chain::ChannelState state, const Hash& first,
+                           const Hash& last) {
+  Pending& pending = pending_[{std::string(source), std::string(cause)}];
+  if (pending.count == 0) {
+    pending.first = std::string(View(first));
+    pending.state = state;
+  }
+  pending.state = std::max(pending.state, state);
+  pending.last = std::string(View(last));
+  ++pending.count;
+}
+
+void AlarmAggregator::Cleared(std::string_view source, std::string_view cause) {
+  const auto found = pending_.find(std::pair{std::string(source), std::string(cause)});
+  if (found == pending_.end()) return;
+  found->second.entered = 0;
+  found->second.entered_state = chain::ChannelState::kOk;
+}
+
+std::vector<chain::Alarm> AlarmAggregator::TakeDue(UnixNanos now) {
+  std::vector<chain::Alarm> due;
+  for (auto& [name, pending] : pending_) {
+    if (pending.count == 0) continue;
+    const bool worse = pending.state > pending.entered_state;
+    if (!worse && now < pending.entered + kIntervalNanos) continue;
+    chain::Alarm& alarm = due.emplace_back();
+    alarm.source = name.first;
+    alarm.cause = name.second;
+    alarm.state = pending.state;
+    alarm.count = pending.count;
+    alarm.first_sha256 = pending.first;
+    alarm.last_sha256 = pending.last;
+    pending.count = 0;
+    pending.entered = now;
+    pending.entered_state = std::max(pending.entered_state, pending.state);
+  }
+  return due;
+}
+
+}  // namespace virp::onode

@@ -1,0 +1,205 @@
+#include "services/onode/domain/batch_builder.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "lib/base/status.h"
+#include "lib/crypto/sha256.h"
+
+namespace virp::onode {
+namespace {
+
+using chain::Placement;
+using frame::Reason;
+
+frame::Suite SuiteOf(const chain::Source& source, std::uint32_t key_version, const frame::Header& header) {
+  const auto key = source.keys.find(key_version);
+  return key == source.keys.end() ? header.suite : key->second.statement.suite;
+}
+
+// Entry 0 registers the source that signs it.
+std::shared_ptr<const chain::Source> SelfRegistering(const frame::Value& payload) {
+  auto event = chain::ParseSourceEvent(payload);
+  if (!event.ok() || !event->registration) return nullptr;
+  auto source = std::make_shared<chain::Source>();
+  source->registration = *event->registration;
+  source->id = frame::SourceIdOf(event->source);
+  source->short_id = frame::ShortIdOf(event->source);
+  source->keys[event->registration->key.version].statement = event->registration->key;
+  return source;
+}
+
+}  // namespace
+
+BatchBuilder::BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held)
+    : tip_(std::move(tip)), own_(std::move(own)), own_epoch_(own_epoch), held_(std::move(held)) {
+  batch_.old_size = tip_.frontier.size();
+  batch_.old_head = tip_.head;
+}
+
+absl::StatusOr<std::optional<HeldEntry>> BatchBuilder::FindHeld(std::uint64_t source, std::uint64_t epoch,
+                                                                std::uint64_t sequence) const {
+  const auto row = in_batch_.find(std::tuple{source, epoch, sequence});
+  if (row == in_batch_.end()) return held_(source, epoch, sequence);
+  const EntryRow& entry = batch_.rows[row->second];
+  return HeldEntry{entry.sequence, entry.leaf, entry.bytes.substr(chain::kEntryHeaderSize)};
+}
+
+// A held frame is answered as a duplicate before any reason but those of shape and binding.
+absl::StatusOr<std::optional<FrameOutcome>> BatchBuilder::AnswerHeld(const Candidate& candidate) const {
+  const chain::Channel* channel = tip_.book.FindChannel(candidate.source->short_id);
+  if (channel == nullptr) return std::nullopt;
+  const std::uint64_t number = candidate.frame.header.sequence;
+  const auto epoch = channel->epochs.find(candidate.epoch);
+  if (epoch == channel->epochs.end() && candidate.epoch > channel->newest_epoch) return std::nullopt;
+  if (epoch != channel->epochs.end() && number >= epoch->second.next) return std::nullopt;
+  ASSIGN_OR_RETURN(const auto held, FindHeld(candidate.source->short_id, candidate.epoch, number));
+  if (!held || held->frame != candidate.delivery.frame) return std::nullopt;
+  return FrameOutcome{candidate.delivery.number, FrameOutcome::Result::kDuplicate, held->sequence, held->leaf, Reason::kNone};
+}
+
+FrameOutcome BatchBuilder::Refuse(const Candidate& candidate, Reason reason, AlarmAggregator& alarms) const {
+  if (reason == Reason::kBadTag && candidate.source != nullptr) {
+    const Hash digest = crypto::Sha256(candidate.delivery.frame);
+    alarms.Note(candidate.source->registration.source, "BAD_TAG", chain::ChannelState::kAlarmed, digest, digest);
+  }
+  return {candidate.delivery.number, FrameOutcome::Result::kRefused, 0, {}, reason};
+}
+
+// The number is held with other bytes, under a good tag: only the key holder can do that.
+absl::StatusOr<FrameOutcome> BatchBuilder::Settle(const Candidate& candidate, AlarmAggregator& alarms) const {
+  if (candidate.frame.header.spelling != frame::Spelling::kV2) return Refuse(candidate, Reason::kReplayed, alarms);
+  ASSIGN_OR_RETURN(const auto held, FindHeld(candidate.source->short_id, candidate.epoch, candidate.frame.header.sequence));
+  if (!held) return Internal("source {}: number {} counts as held and is not in the store", candidate.delivery.source,
+                             candidate.frame.header.sequence);
+  alarms.Note(candidate.source->registration.source, "EQUIVOCATION", chain::ChannelState::kBlack,
+              crypto::Sha256(held->frame), crypto::Sha256(candidate.delivery.frame));
+  return Refuse(candidate, Reason::kEquivocation, alarms);
+}
+
+absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, UnixNanos now, KeyCache& keys, AlarmAggregator& alarms) {
+  if (!candidate.shaped) return Refuse(candidate, candidate.reason, alarms);
+  if (candidate.generation != tip_.book.generation()) Recheck(candidate, *tip_.book.table(), tip_.book.generation(), keys);
+  if (candidate.source != nullptr && candidate.bound) {
+    ASSIGN_OR_RETURN(const auto duplicate, AnswerHeld(candidate));
+    if (duplicate) return *duplicate;
+  }
+  if (candidate.reason != Reason::kNone) return Refuse(candidate, candidate.reason, alarms);
+  return Enter(candidate, now, alarms);
+}
+
+absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, UnixNanos now, AlarmAggregator& alarms) {
+  const chain::Source& source = *candidate.source;
+  const Placement placement = tip_.book.Place(source, candidate.frame.header, candidate.epoch, candidate.received);
+  switch (placement.where) {
+    case Placement::Where::kRefused:
+      return Refuse(candidate, placement.reason, alarms);
+    case Placement::Where::kHeld:
+      return Settle(candidate, alarms);
+    case Placement::Where::kNext:
+    case Placement::Where::kAfterGap:
+    case Placement::Where::kLate:
+      break;
+  }
+  for (const chain::Gap& gap : placement.gaps) {
+    ASSIGN_OR_RETURN(const auto entered, AddOwn(frame::Type::kGap, frame::Tier::kYellow, chain::BuildGap(gap), now));
+    static_cast<void>(entered);
+  }
+  const auto parsed = reader_.Read(candidate.frame.payload);
+  const std::optional<frame::Value> payload = parsed.ok() ? std::optional(*parsed) : std::nullopt;
+  const chain::Statement statement = chain::ReadStatement(source.registration, candidate.frame.header.type, payload);
+  const std::uint8_t extra = candidate.admitted_late ? chain::kAdmittedLate : 0;
+  ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(candidate.frame, candidate.epoch, source, candidate.key_version, extra, now,
+                                                        statement, payload));
+  const EntryRow& row = batch_.rows.back();
+  const std::string& name = source.registration.source;
+  if ((row.index.result & chain::kScopeViolation) != 0) {
+    const Hash digest = crypto::Sha256(candidate.delivery.frame);
+    alarms.Note(name, "SCOPE_VIOLATION", chain::ChannelState::kAlarmed, digest, digest);
+  }
+  if (candidate.frame.header.tier == frame::Tier::kBlack) {
+    const Hash digest = crypto::Sha256(candidate.delivery.frame);
+    alarms.Note(name, "TIER_BLACK", chain::ChannelState::kBlack, digest, digest);
+  }
+  return FrameOutcome{candidate.delivery.number, FrameOutcome::Result::kAppended, sequence, row.leaf, Reason::kNone};
+}
+
+absl::StatusOr<std::uint64_t> BatchBuilder::AddOwn(frame::Type type, frame::Tier tier, const std::string& payload, UnixNanos now) {
+  frame::Header header;
+  header.type = type;
+  header.tier = tier;
+  header.suite = own_.key->suite();
+  header.timestamp = now;
+  header.sequence = own_sequence_ + 1;
+  header.key_version = own_.version;
+  header.boot_epoch = own_epoch_;
+  header.source_id = frame::SourceIdOf(tip_.book.origin());
+  ASSIGN_OR_RETURN(std::string bytes, frame::EncodeUnsigned(header, payload));
+  ASSIGN_OR_RETURN(const std::string tag, own_.key->Sign(bytes));
+  bytes += tag;
+  ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(bytes, frame::Spelling::kV2));
+  ASSIGN_OR_RETURN(const frame::Value value, reader_.Read(frame.payload));
+  std::shared_ptr<const chain::Source> self = tip_.book.FindByName(tip_.book.origin());
+  if (self == nullptr) self = SelfRegistering(value);
+  if (self == nullptr) return Internal("the chain's first entry is not its own registration");
+  const std::optional<frame::Value> parsed = value;
+  const chain::Statement statement = chain::ReadStatement(self->registration, type, parsed);
+  ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(frame, own_epoch_, *self, own_.version, 0, now, statement, parsed));
+  ++own_sequence_;
+  return sequence;
+}
+
+absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, std::uint64_t epoch, const chain::Source& source,
+                                                   std::uint32_t key_version, std::uint8_t extra_flags, UnixNanos now,
+                                                   const chain::Statement& statement,
+                                                   const std::optional<frame::Value>& payload) {
+  chain::EntryHeader header;
+  header.origin_id = chain::OriginIdOf(tip_.book.origin());
+  header.sequence = tip_.frontier.size();
+  header.previous = tip_.head;
+  header.received_us = std::max(now / 1000, tip_.received_us);
+  header.source = source.short_id;
+  header.source_epoch = epoch;
+  header.source_sequence = frame.header.sequence;
+  header.source_previous = tip_.book.LastOfSource(source.short_id);
+  header.key_version = key_version;
+  header.kind = chain::KindOf(frame.header.type);
+  header.checked_by = SuiteOf(source, key_version, frame.header);
+  header.spelling = frame.header.spelling;
+  header.result = static_cast<std::uint8_t>(
+      tip_.book.Flags(source, frame.header, epoch, header.received_us * 1000, statement, payload) | extra_flags);
+  const bool silent = (header.result & (chain::kScopeViolation | chain::kOpaque)) != 0;
+  const std::uint64_t subject = silent ? 0 : statement.subject_id;
+  header.subject_previous = subject == 0 ? chain::kNone : tip_.book.LastOfSubject(subject);
+
+  EntryRow row;
+  row.sequence = header.sequence;
+  row.bytes = chain::EncodeEntry(header, frame.bytes);
+  row.leaf = chain::LeafHash(row.bytes);
+  row.index = {header.source, epoch, header.source_sequence, subject, header.received_us,
+               static_cast<std::uint8_t>(header.kind), header.result};
+  ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
+  RETURN_IF_ERROR(Annotate(tip_.book.Apply(entry, frame, statement, payload), "an entry that was accepted does not apply"));
+  tip_.frontier.Append(row.leaf);
+  for (auto& tile : tip_.tiles.Append(row.leaf)) batch_.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
+  tip_.head = row.leaf;
+  tip_.received_us = header.received_us;
+  bytes_ += row.bytes.size();
+  in_batch_[{header.source, epoch, header.source_sequence}] = batch_.rows.size();
+  batch_.rows.push_back(std::move(row));
+  return header.sequence;
+}
+
+AppendBatch BatchBuilder::Take(std::uint64_t term) {
+  batch_.term = term;
+  batch_.new_head = tip_.head;
+  batch_.new_frontier = tip_.frontier.ToBytes();
+  AppendBatch taken = std::exchange(batch_, {});
+  batch_.old_size = tip_.frontier.size();
+  batch_.old_head = tip_.head;
+  bytes_ = 0;
+  in_batch_.clear();
+  return taken;
+}
+
+}  // namespace virp::onode

@@ -1,0 +1,103 @@
+// Orders checked frames into entries: acceptance steps 4 and 5, gap entries in front of jumps, the O-Node's own entries, links
+// and hashes. Works on its own copy of the chain's state, ahead of what is committed; the sequencer drops it when the
+// commit did not happen. No I/O but the look-up of held frames. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "lib/chain/merkle.h"
+#include "lib/chain/source_book.h"
+#include "lib/chain/tiles.h"
+#include "lib/frame/key.h"
+#include "lib/frame/payload.h"
+#include "services/onode/domain/alarms.h"
+#include "services/onode/domain/candidate.h"
+#include "services/onode/domain/chain_store.h"
+
+namespace virp::onode {
+
+// What the O-Node speaks with: the origin's O-Key.
+struct OwnKey {
+  std::uint32_t version = 0;
+  std::shared_ptr<const frame::OKey> key;
+};
+
+struct FrameOutcome {
+  enum class Result : std::uint8_t { kAppended = 1, kDuplicate = 2, kRefused = 3 };
+  std::uint64_t number = 0;          // delivery number
+  Result result = Result::kRefused;
+  std::uint64_t sequence = 0;        // appended, duplicate
+  Hash leaf{};                       // appended, duplicate
+  frame::Reason reason = frame::Reason::kNone;
+};
+
+struct HeldEntry {
+  std::uint64_t sequence = 0;
+  Hash leaf{};
+  std::string frame;
+};
+
+// State at the end of the chain, committed or not.
+struct ChainTip {
+  chain::SourceBook book;
+  chain::Frontier frontier;
+  chain::TileBuilder tiles;
+  Hash head{};
+  std::uint64_t received_us = 0;     // of the newest entry
+};
+
+class BatchBuilder {
+ public:
+  // Finds the entry that holds a number among committed ones; nullopt when there is none.
+  using HeldReader = std::function<absl::StatusOr<std::optional<HeldEntry>>(std::uint64_t source, std::uint64_t epoch,
+                                                                           std::uint64_t source_sequence)>;
+
+  BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held);
+
+  // Enters a frame, or says why not. Error: the store could not be asked; nothing was changed.
+  absl::StatusOr<FrameOutcome> Add(Candidate& candidate, UnixNanos now, KeyCache& keys, AlarmAggregator& alarms);
+
+  // Enters an entry that the O-Node signs; its chain sequence.
+  absl::StatusOr<std::uint64_t> AddOwn(frame::Type type, frame::Tier tier, const std::string& payload, UnixNanos now);
+
+  void SetOwnKey(OwnKey own) { own_ = std::move(own); }
+
+  std::size_t rows() const { return batch_.rows.size(); }
+  std::size_t bytes() const { return bytes_; }
+  const ChainTip& tip() const { return tip_; }
+
+  // The batch so far; the builder goes on behind it.
+  AppendBatch Take(std::uint64_t term);
+
+ private:
+  absl::StatusOr<std::optional<FrameOutcome>> AnswerHeld(const Candidate& candidate) const;
+  absl::StatusOr<std::optional<HeldEntry>> FindHeld(std::uint64_t source, std::uint64_t epoch, std::uint64_t sequence) const;
+  FrameOutcome Refuse(const Candidate& candidate, frame::Reason reason, AlarmAggregator& alarms) const;
+  absl::StatusOr<FrameOutcome> Settle(const Candidate& candidate, AlarmAggregator& alarms) const;
+  absl::StatusOr<FrameOutcome> Enter(const Candidate& candidate, UnixNanos now, AlarmAggregator& alarms);
+  absl::StatusOr<std::uint64_t> Append(const frame::Frame& frame, std::uint64_t epoch, const chain::Source& source,
+                                       std::uint32_t key_version, std::uint8_t extra_flags, UnixNanos now,
+                                       const chain::Statement& statement, const std::optional<frame::Value>& payload);
+
+  ChainTip tip_;
+  OwnKey own_;
+  std::uint64_t own_epoch_;
+  std::uint64_t own_sequence_ = 0;
+  HeldReader held_;
+  frame::PayloadReader reader_;
+  AppendBatch batch_;
+  std::size_t bytes_ = 0;
+  // (source, epoch, sequence) -> row of this batch.
+  absl::flat_hash_map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, std::size_t> in_batch_;
+};
+
+}  // namespace virp::onode

@@ -1,0 +1,66 @@
+// Checkpoints: what is signed was read back from the store and recomputed, and its intent was committed first, so that two
+// roots for one size can never be signed.
+#include <algorithm>
+
+#include "lib/base/status.h"
+#include "services/onode/domain/chain.h"
+
+namespace virp::onode {
+namespace {
+
+constexpr std::size_t kRowsAtOnce = 1'024;
+
+}  // namespace
+
+void Chain::RunCheckpoints(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    {
+      const MutexLock lock(mutex_);
+      changed_.wait_for(mutex_, options_.checkpoint_interval, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+        return stopping_ || size() >= checkpointed_.size() + options_.checkpoint_entries;
+      });
+    }
+    if (!leading() || !frozen().empty()) continue;
+    const absl::Status made = MakeCheckpoint();
+    if (absl::IsDataLoss(made)) Freeze(std::string(Message(made)));
+  }
+}
+
+absl::Status Chain::MakeCheckpoint() {
+  const std::uint64_t term = term_.load();
+  const auto [target, root] = Read([](const ChainState& state) { return std::pair{state.frontier.size(), state.root}; });
+  if (target == checkpointed_.size()) return absl::OkStatus();
+
+  chain::Frontier frontier = checkpointed_;
+  Hash head = checkpointed_head_;
+  while (frontier.size() < target) {
+    const std::uint64_t first = frontier.size();
+    ASSIGN_OR_RETURN(const auto rows, store_.ReadEntries(info_.id, first, std::min<std::uint64_t>(kRowsAtOnce, target - first)));
+    if (rows.empty()) return DataLoss("TAIL_MISSING: entry {} was committed and is not in the store", first);
+    for (const EntryRow& row : rows) {
+      const auto entry = chain::DecodeEntry(row.bytes);
+      const bool linked = entry.ok() && entry->header.previous == head && entry->header.sequence == frontier.size();
+      if (!linked) return DataLoss("PREVIOUS_HASH at entry {}: the store no longer holds what was committed", frontier.size());
+      head = chain::LeafHash(row.bytes);
+      if (head != row.leaf) return DataLoss("LEAF_HASH at entry {}: the store no longer holds what was committed", frontier.size());
+      frontier.Append(head);
+    }
+  }
+  if (frontier.Root() != root) return DataLoss("CHECKPOINT_ROOT: entries up to {} read back differ from what was committed", target);
+
+  RETURN_IF_ERROR(store_.PutCheckpointIntent(info_.id, term, target, root));
+  ASSIGN_OR_RETURN(const std::string note, vault_.Sign({info_.origin, target, root}));
+  RETURN_IF_ERROR(vault_.Keep(note));
+  RETURN_IF_ERROR(store_.PutCheckpointNote(info_.id, target, note));
+  checkpointed_head_ = head;
+  ++counters_.checkpoints;
+  {
+    const MutexLock lock(mutex_);
+    checkpointed_ = std::move(frontier);
+    checkpoint_ = StoredCheckpoint{target, root, note};
+  }
+  changed_.notify_all();
+  return absl::OkStatus();
+}
+
+}  // namespace virp::onode

@@ -1,0 +1,185 @@
+// Start-up and following: everything that was not committed by this process is checked before it counts.
+#include <algorithm>
+
+#include "lib/base/status.h"
+#include "services/onode/domain/chain.h"
+
+namespace virp::onode {
+namespace {
+
+constexpr std::size_t kRowsAtOnce = 1'024;
+
+}  // namespace
+
+absl::Status Chain::Load() {
+  ASSIGN_OR_RETURN(const ChainHead head, store_.ReadHead(info_.id));
+  const std::vector<chain::VerifierKey> keys = vault_.Verifiers();
+
+  // The largest signed checkpoint that anyone kept: the store's own, and the one beside it.
+  std::optional<StoredCheckpoint> largest;
+  if (auto stored = store_.LatestCheckpoint(info_.id); stored.ok()) {
+    largest = *std::move(stored);
+  } else if (!absl::IsNotFound(stored.status())) {
+    return stored.status();
+  }
+  if (auto kept = vault_.Largest(); kept.ok()) {
+    if (*kept) {
+      ASSIGN_OR_RETURN(const chain::Checkpoint beside, chain::OpenCheckpoint(**kept, keys));
+      if (!largest || beside.size > largest->size) largest = StoredCheckpoint{beside.size, beside.root, **kept};
+    }
+  } else {
+    Freeze(fmt::format("the checkpoint beside the database cannot be used: {}", Message(kept.status())));
+  }
+  std::uint64_t signed_size = 0;
+  if (largest) {
+    const auto opened = chain::OpenCheckpoint(largest->note, keys);
+    if (!opened.ok()) {
+      Freeze(fmt::format("CHECKPOINT_SIGNATURE: the largest checkpoint does not verify: {}", Message(opened.status())));
+    } else if (opened->size > head.size) {
+      Freeze(fmt::format("TAIL_MISSING: a checkpoint of {} entries is known, the store ends at {}", opened->size, head.size));
+    } else {
+      signed_size = opened->size;
+      largest->size = opened->size;
+      largest->root = opened->root;
+    }
+  }
+
+  // Up to the checkpoint hashes are enough, since its root is signed; behind it tags are checked, too.
+  absl::Status walked = ApplyUpTo(signed_size, /*check_tags=*/false);
+  if (walked.ok() && signed_size > 0) {
+    const bool fits = Read([&](const ChainState& state) { return state.root == largest->root; });
+    if (!fits) walked = DataLoss("CHECKPOINT_ROOT: the root at size {} is not the signed one", signed_size);
+  }
+  if (walked.ok() && signed_size > 0) {
+    const ReaderLock lock(state_mutex_);
+    checkpointed_ = state_->frontier;
+    checkpointed_head_ = state_->head;
+    const MutexLock own(mutex_);
+    checkpoint_ = largest;
+  }
+  if (walked.ok()) walked = ApplyUpTo(head.size, /*check_tags=*/true);
+  if (walked.ok()) {
+    const bool fits = Read([&](const ChainState& state) { return state.head == head.head; });
+    if (!fits) walked = DataLoss("the store's head is not the leaf hash of its newest entry");
+  }
+  if (absl::IsDataLoss(walked)) {
+    Freeze(std::string(Message(walked)));  // it answers, says so in every answer, and appends nothing
+    return absl::OkStatus();
+  }
+  return walked;
+}
+
+absl::Status Chain::ApplyUpTo(std::uint64_t to, bool check_tags) {
+  while (size() < to) {
+    ASSIGN_OR_RETURN(const auto rows, store_.ReadEntries(info_.id, size(), std::min<std::uint64_t>(kRowsAtOnce, to - size())));
+    if (rows.empty()) return DataLoss("TAIL_MISSING: the head says {} entries, the store has {}", to, size());
+    RETURN_IF_ERROR(ApplyRows(rows, check_tags));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Chain::ApplyRows(const std::vector<EntryRow>& rows, bool check_tags) {
+  absl::Status result;
+  {
+    const WriterLock lock(state_mutex_);
+    ChainState& state = *state_;
+    chain::WalkOptions options;
+    options.check_tags = check_tags;
+    options.keys = &keys_.provider();
+    chain::ChainWalk walk(std::move(state.book), state.frontier, state.head, options);
+    walk.SetObserver([&](const chain::Entry& entry, const frame::Frame& frame, const chain::Statement& statement,
+                         const std::optional<frame::Value>& payload) {
+      state.facts.Apply(entry, frame, statement, payload, walk.book());
+      state.received_us = entry.header.received_us;
+      const Hash leaf = chain::LeafHash(entry.bytes);
+      static_cast<void>(state.tiles.Append(leaf));
+      tree_->Append(leaf);
+    });
+    for (const EntryRow& row : rows) {
+      walk.Add(row.bytes, &row.leaf, &row.index);
+      if (walk.first_break()) break;
+    }
+    if (const auto& found = walk.first_break()) {
+      result = DataLoss("{} at entry {}: {}", chain::BreakKindName(found->kind), found->sequence, found->detail);
+    }
+    // A broken entry was not folded: the state is that of the good part.
+    state.frontier = walk.frontier();
+    state.head = walk.head();
+    state.root = state.frontier.Root();
+    state.book = std::move(walk).TakeBook();
+    if (const absl::Status refolded = RefoldCompromised(); result.ok()) result = refolded;
+    committed_size_ = state.frontier.size();
+  }
+  NotifyGrowth();
+  return result;
+}
+
+// A key was marked compromised: what it verified from then on must go, and older facts count again.
+absl::Status Chain::RefoldCompromised() {
+  frame::PayloadReader reader;
+  for (const std::uint64_t source : state_->facts.TakeSourcesToRefold()) {
+    state_->facts.BeginRefold(source);
+    ChainStore::Filter filter;
+    filter.source = source;
+    filter.to = state_->frontier.size();
+    while (true) {
+      ASSIGN_OR_RETURN(const auto sequences, store_.List(info_.id, filter, kRowsAtOnce));
+      for (const std::uint64_t sequence : sequences) {
+        ASSIGN_OR_RETURN(const EntryRow row, ReadCheckedAt(sequence, state_->frontier.size(), state_->root));
+        ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
+        ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(entry.frame, entry.header.spelling));
+        const auto parsed = reader.Read(frame.payload);
+        const std::optional<frame::Value> payload = parsed.ok() ? std::optional(*parsed) : std::nullopt;
+        const auto about = state_->book.FindByShortId(entry.header.source);
+        if (about == nullptr) continue;
+        state_->facts.Refold(entry, frame, chain::ReadStatement(about->registration, frame.header.type, payload), payload,
+                             state_->book);
+      }
+      if (sequences.size() < kRowsAtOnce) break;
+      filter.from = sequences.back() + 1;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Chain::NotifyGrowth() {
+  { const MutexLock lock(mutex_); }  // whoever tests the size under the lock must not miss this
+  changed_.notify_all();
+}
+
+absl::Status Chain::Follow() {
+  ASSIGN_OR_RETURN(const ChainHead head, store_.ReadHead(info_.id));
+  {
+    const MutexLock lock(mutex_);
+    leader_ = head.lease_valid ? head.holder_address : "";
+  }
+  if (head.size < size()) return DataLoss("TAIL_MISSING: the store ends at {}, {} entries were seen", head.size, size());
+  RETURN_IF_ERROR(ApplyUpTo(head.size, /*check_tags=*/true));
+  return CheckNewCheckpoint();
+}
+
+// Another replica signed it; it has to fit what was seen here.
+absl::Status Chain::CheckNewCheckpoint() {
+  const auto stored = store_.LatestCheckpoint(info_.id);
+  if (absl::IsNotFound(stored.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(stored.status());
+  const auto known = latest_checkpoint();
+  if (known && known->size >= stored->size) return absl::OkStatus();
+  const auto opened = chain::OpenCheckpoint(stored->note, vault_.Verifiers());
+  if (!opened.ok()) return DataLoss("CHECKPOINT_SIGNATURE: {}", Message(opened.status()));
+  const auto [now_size, root] = Read([](const ChainState& state) { return std::pair{state.frontier.size(), state.root}; });
+  if (opened->size > now_size) return absl::OkStatus();  // next time
+  ASSIGN_OR_RETURN(const auto proof, tree_->Consistency(opened->size, now_size));
+  if (!chain::VerifyConsistency(opened->size, opened->root, now_size, root, proof).ok()) {
+    return DataLoss("CHECKPOINT_ROOT: the signed root at size {} is not that of the entries", opened->size);
+  }
+  RETURN_IF_ERROR(vault_.Keep(stored->note));
+  {
+    const MutexLock lock(mutex_);
+    checkpoint_ = StoredCheckpoint{opened->size, opened->root, stored->note};
+  }
+  changed_.notify_all();
+  return absl::OkStatus();
+}
+
+}  // namespace virp::onode

@@ -1,0 +1,390 @@
+// The sequencer: leads when it may, orders what is queued, commits, answers. While one commit is in flight the next batch collects.
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/error_info.h"
+#include "lib/base/status.h"
+#include "services/onode/domain/chain.h"
+
+namespace virp::onode {
+namespace {
+
+constexpr std::chrono::milliseconds kHousekeeping{1'000};
+constexpr std::chrono::milliseconds kRetry{50};
+constexpr std::size_t kBatchBytes = 4 << 20;
+
+}  // namespace
+
+void Chain::Run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    if (!options_.read_only && frozen().empty() && Compete()) {
+      Lead(stop);
+      continue;
+    }
+    const absl::Status followed = frozen().empty() ? Follow() : absl::OkStatus();
+    if (absl::IsDataLoss(followed)) Freeze(std::string(Message(followed)));
+    const MutexLock lock(mutex_);
+    changed_.wait_for(mutex_, options_.follow_interval, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
+  }
+}
+
+bool Chain::Compete() {
+  const auto head = store_.TakeLease(info_.id, options_.instance, options_.address, options_.lease);
+  if (!head.ok()) return false;
+  lease_renewed_ = clock_.Steady();
+  term_ = head->term;
+  absl::Status ready = ApplyUpTo(head->size, /*check_tags=*/true);
+  if (ready.ok()) {
+    const bool fits = Read([&](const ChainState& state) { return state.head == head->head; });
+    if (!fits) ready = DataLoss("PREVIOUS_HASH: the store's head at size {} is not the leaf hash of its newest entry", head->size);
+  }
+  if (ready.ok()) ready = MakeBuilder();
+  if (ready.ok()) ready = EnterRegistration();
+  if (!ready.ok()) {
+    if (absl::IsDataLoss(ready)) Freeze(std::string(Message(ready)));
+    Resign(Message(ready));
+    return false;
+  }
+  {
+    const MutexLock lock(mutex_);
+    leader_ = options_.address;
+  }
+  next_housekeeping_ = clock_.Steady();
+  keys_seen_ = {~std::uint64_t{0}, 0};
+  leading_ = true;
+  changed_.notify_all();
+  return true;
+}
+
+void Chain::Lead(const std::stop_token& stop) {
+  while (leading() && frozen().empty()) {
+    if (!RenewIfDue()) return Resign("the lease went to another O-Node");
+    const bool draining = stop.stop_requested();
+    std::vector<Work> work = NextWork(draining ? std::chrono::milliseconds(0) : kHousekeeping / 4);
+    if (draining && work.empty()) break;
+    absl::Status done = absl::OkStatus();
+    if (clock_.Steady() >= next_housekeeping_) {
+      done = Housekeep();
+      next_housekeeping_ = clock_.Steady() + kHousekeeping;
+    }
+    if (done.ok()) done = Process(work);
+    if (done.ok()) continue;
+    if (absl::IsDataLoss(done)) Freeze(std::string(Message(done)));
+    const bool fenced = absl::IsAborted(done);
+    Fail(work, fenced ? NotLeader() : done);
+    if (fenced || !MakeBuilder().ok()) return Resign(Message(done));
+  }
+  Resign("stopping");
+}
+
+void Chain::Resign(std::string_view /*why*/) {
+  leading_ = false;
+  builder_.reset();
+  static_cast<void>(store_.ReleaseLease(info_.id, term_));  // when it fails the lease runs out by itself
+  std::vector<Work> left;
+  {
+    const MutexLock lock(mutex_);
+    if (leader_ == options_.address) leader_.clear();
+    for (Work& work : queue_) left.push_back(std::move(work));
+    queue_.clear();
+    queued_frames_ = 0;
+  }
+  changed_.notify_all();
+  Fail(left, NotLeader());
+}
+
+bool Chain::RenewIfDue() {
+  if (clock_.Steady() < lease_renewed_ + options_.lease / 3) return true;
+  const absl::Status renewed = store_.RenewLease(info_.id, term_, options_.lease);
+  if (renewed.ok()) lease_renewed_ = clock_.Steady();
+  // A store that does not answer is no reason to resign: the append's compare-and-swap decides who leads.
+  return !absl::IsAborted(renewed);
+}
+
+// From what is committed: drops whatever was built and not committed.
+absl::Status Chain::MakeBuilder() {
+  return Read([this](const ChainState& state) -> absl::Status {
+    const auto self = state.book.FindByName(info_.origin);
+    OwnKey own;
+    for (const OwnKey& key : own_keys_) {
+      if (self == nullptr || self->keys.contains(key.version)) own = key;
+    }
+    if (own.key == nullptr) return FailedPrecondition("chain {}: none of the own keys is one that the chain names", info_.origin);
+    std::uint64_t epoch = clock_.NowNanos();
+    if (self != nullptr) {
+      if (const chain::Channel* channel = state.book.FindChannel(self->short_id)) epoch = std::max(epoch, channel->newest_epoch + 1);
+    }
+    ChainTip tip{state.book, state.frontier, state.tiles, state.head, state.received_us};
+    builder_ = std::make_unique<BatchBuilder>(
+        std::move(tip), own, epoch,
+        [this](std::uint64_t source, std::uint64_t source_epoch, std::uint64_t number) -> absl::StatusOr<std::optional<HeldEntry>> {
+          ASSIGN_OR_RETURN(const auto found, store_.FindBySource(info_.id, source, source_epoch, number));
+          for (const std::uint64_t sequence : found) {
+            ASSIGN_OR_RETURN(const EntryRow row, ReadChecked(sequence));
+            ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
+            const chain::EntryHeader& header = entry.header;
+            if (header.source != source || header.source_epoch != source_epoch || header.source_sequence != number) {
+              return DataLoss("INDEX at entry {}: the index names another frame than the entry holds", sequence);
+            }
+            return HeldEntry{sequence, row.leaf, std::string(entry.frame)};
+          }
+          return std::nullopt;
+        });
+    return absl::OkStatus();
+  });
+}
+
+std::vector<Chain::Work> Chain::NextWork(std::chrono::milliseconds wait) {
+  std::vector<Work> work;
+  std::size_t frames = 0;
+  std::size_t bytes = 0;
+  {
+    const MutexLock lock(mutex_);
+    changed_.wait_for(mutex_, wait, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !queue_.empty(); });
+    while (!queue_.empty() && frames < options_.batch_frames && bytes < kBatchBytes) {
+      for (const auto& candidate : queue_.front().frames) bytes += candidate->delivery.frame.size();
+      frames += queue_.front().frames.size();
+      work.push_back(std::move(queue_.front()));
+      queue_.pop_front();
+    }
+    queued_frames_ -= std::min(queued_frames_, frames);
+  }
+  if (frames > 0) changed_.notify_all();  // there is room again
+  return work;
+}
+
+absl::StatusOr<Chain::Result> Chain::Answer(Work& work) {
+  const UnixNanos now = clock_.NowNanos();
+  Result result;
+  if (work.decide) {
+    if (!work.request_id.empty()) {
+      if (const auto held = builder_->tip().book.FindRequest(work.request_id)) {
+        result.mutation = Mutation{{*held}, true};
+        return result;
+      }
+    }
+    const auto entries = work.decide(builder_->tip().book);
+    if (!entries.ok()) {
+      result.mutation = entries.status();
+      return result;
+    }
+    for (const OwnEntry& entry : *entries) {
+      ASSIGN_OR_RETURN(const std::uint64_t sequence, builder_->AddOwn(entry.type, entry.tier, entry.payload, now));
+      result.mutation->entries.push_back(sequence);
+      if (entry.type != frame::Type::kAlarmCleared) continue;
+      frame::PayloadReader reader;
+      const auto payload = reader.Read(entry.payload);
+      const auto cleared = payload.ok() ? chain::ParseAlarmCleared(*payload) : payload.status();
+      if (cleared.ok()) alarms_.Cleared(cleared->source, cleared->cause);
+    }
+    return result;
+  }
+  if (reserve_only_) {
+    result.outcomes = WithReason(ResourceExhausted("chain {}: the store is full but for its reserve; archive or enlarge it", origin()),
+                                "STORE_FULL");
+    return result;
+  }
+  for (const auto& candidate : work.frames) {
+    ASSIGN_OR_RETURN(const FrameOutcome outcome, builder_->Add(*candidate, now, keys_, alarms_));
+    result.outcomes->push_back(outcome);
+  }
+  return result;
+}
+
+absl::Status Chain::Process(std::vector<Work>& work) {
+  if (work.empty()) return absl::OkStatus();
+  const AlarmAggregator before = alarms_;
+  std::vector<Result> results;
+  absl::Status done = absl::OkStatus();
+  for (Work& item : work) {
+    auto result = Answer(item);
+    if (!result.ok()) {
+      done = result.status();
+      break;
+    }
+    results.push_back(*std::move(result));
+  }
+  if (done.ok()) done = EnterAlarms();
+  if (done.ok()) done = Commit();
+  if (!done.ok()) {
+    alarms_ = before;  // the frames come again, and their alarms with them
+    return done;
+  }
+  for (std::size_t i = 0; i < work.size(); ++i) {
+    if (results[i].outcomes.ok()) {
+      for (const FrameOutcome& outcome : *results[i].outcomes) {
+        if (outcome.result == FrameOutcome::Result::kDuplicate) ++counters_.duplicates;
+        if (outcome.result == FrameOutcome::Result::kRefused) ++counters_.refused[static_cast<std::size_t>(outcome.reason)];
+      }
+    }
+    if (work[i].done) work[i].done(std::move(results[i].outcomes));
+    if (work[i].decided) work[i].decided(std::move(results[i].mutation));
+  }
+  work.clear();
+  return absl::OkStatus();
+}
+
+absl::Status Chain::Housekeep() {
+  RETURN_IF_ERROR(CheckReserve());
+  const std::pair seen{keys_.provider().Generation(), builder_->tip().book.generation()};
+  if (seen != keys_seen_) {
+    RETURN_IF_ERROR(EnterOwnKeyVersion());
+    RETURN_IF_ERROR(EnterKeyVersions());
+    keys_seen_ = {seen.first, builder_->tip().book.generation()};
+  }
+  RETURN_IF_ERROR(EnterAlarms());
+  return Commit();
+}
+
+absl::Status Chain::EnterRegistration() {
+  if (builder_->tip().frontier.size() > 0) return absl::OkStatus();
+  const OwnKey& own = own_keys_.back();
+  chain::SourceEvent event;
+  event.source = info_.origin;
+  chain::Registration& registration = event.registration.emplace();
+  registration.source = info_.origin;
+  registration.key = {own.version, own.key->suite(), own.key->public_key(), "", clock_.NowNanos(), std::nullopt};
+  registration.vantage = chain::Vantage::kService;
+  registration.types = {19, 22, 23, 25, 26, 27, 28};
+  ASSIGN_OR_RETURN(const std::uint64_t entry, builder_->AddOwn(frame::Type::kSourceEvent, frame::Tier::kGreen,
+                                                               chain::BuildSourceEvent(event), clock_.NowNanos()));
+  static_cast<void>(entry);
+  if (!info_.predecessor.empty()) {
+    frame::JsonWriter json;
+    json.BeginObject().Field("domain", "virp").Field("event", "predecessor").Field("note", info_.predecessor).EndObject();
+    RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kForeignCheckpoint, frame::Tier::kGreen, json.Take(), clock_.NowNanos()).status());
+  }
+  return Commit();
+}
+
+// A key file of a newer version is there: the chain learns of it before it is used.
+absl::Status Chain::EnterOwnKeyVersion() {
+  const auto self = builder_->tip().book.FindByName(info_.origin);
+  const OwnKey& newest = own_keys_.back();
+  if (self == nullptr || self->keys.contains(newest.version)) return absl::OkStatus();
+  chain::KeyEvent event;
+  event.source = info_.origin;
+  event.key = {newest.version, newest.key->suite(), newest.key->public_key(), "", clock_.NowNanos(), std::nullopt};
+  RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kKeyEvent, frame::Tier::kGreen, chain::BuildKeyEvent(event), clock_.NowNanos()).status());
+  builder_->SetOwnKey(newest);
+  return absl::OkStatus();
+}
+
+absl::Status Chain::EnterKeyVersions() {
+  const auto sources = builder_->tip().book.Sources();
+  for (const auto& source : sources) {
+    const std::string& name = source->registration.source;
+    if (name == info_.origin || source->keys.empty()) continue;
+    const std::uint32_t known = source->keys.rbegin()->first;
+    bool asymmetric = source->keys.rbegin()->second.statement.suite == frame::Suite::kEd25519;
+    std::optional<UnixNanos> previous_until;
+    for (const frame::KeyVersion& version : keys_.provider().Versions(name)) {
+      const bool is_new = version.version > known;
+      const bool downgrade = asymmetric && version.key->suite() != frame::Suite::kEd25519;  // refused for ever
+      if (is_new && !downgrade) {
+        chain::KeyEvent event;
+        event.source = name;
+        event.key = {version.version,     version.key->suite(),  version.key->public_key(), version.key->Commitment(name, version.version),
+                     version.accept_from, version.accept_until};
+        event.previous_accept_until = previous_until;
+        RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kKeyEvent, frame::Tier::kGreen, chain::BuildKeyEvent(event), clock_.NowNanos()).status());
+        asymmetric = version.key->suite() == frame::Suite::kEd25519;
+      }
+      previous_until = version.accept_until;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Chain::EnterAlarms() {
+  for (const chain::Alarm& alarm : alarms_.TakeDue(clock_.NowNanos())) {
+    RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kChannelAlarm, frame::Tier::kYellow, chain::BuildAlarm(alarm), clock_.NowNanos()).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Chain::Commit() {
+  if (builder_->rows() == 0) return absl::OkStatus();
+  const AppendBatch batch = builder_->Take(term_);
+  const auto started = std::chrono::steady_clock::now();
+  absl::Status appended = store_.Append(info_.id, batch);
+  // Fenced and full say that nothing was written; whatever else went wrong is settled by reading, never by guessing.
+  if (!appended.ok() && !absl::IsAborted(appended) && !absl::IsResourceExhausted(appended)) appended = SettleUnknown(batch);
+  counters_.commit_nanos += static_cast<std::uint64_t>((std::chrono::steady_clock::now() - started).count());
+  if (absl::IsAborted(appended)) ++counters_.fenced;
+  RETURN_IF_ERROR(appended);
+  counters_.appended += batch.rows.size();
+  counters_.last_batch_rows = batch.rows.size();
+  ++counters_.batches;
+  Publish(batch);
+  return absl::OkStatus();
+}
+
+absl::Status Chain::SettleUnknown(const AppendBatch& batch) {
+  ++counters_.unknown_commits;
+  while (true) {
+    const auto head = store_.ReadHead(info_.id);
+    if (head.ok()) {
+      const std::uint64_t new_size = batch.old_size + batch.rows.size();
+      if (head->size == new_size && head->head == batch.new_head) return absl::OkStatus();
+      if (head->size != batch.old_size || head->head != batch.old_head || head->term != batch.term) {
+        return Aborted("chain {}: another leader went on from size {}", origin(), batch.old_size);
+      }
+      const absl::Status again = store_.Append(info_.id, batch);  // the identical bytes
+      if (again.ok() || absl::IsAborted(again) || absl::IsResourceExhausted(again)) return again;
+    }
+    const MutexLock lock(mutex_);
+    const bool stopped = changed_.wait_for(mutex_, kRetry, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
+    if (stopped) return Unavailable("chain {}: stopping while a commit's outcome is not known", origin());
+  }
+}
+
+void Chain::Publish(const AppendBatch& batch) {
+  frame::PayloadReader reader;
+  {
+    const WriterLock lock(state_mutex_);
+    ChainState& state = *state_;
+    for (const EntryRow& row : batch.rows) {
+      // All of this was checked when it was built.
+      const auto entry = chain::DecodeEntry(row.bytes);
+      const auto frame = frame::Decode(entry->frame, entry->header.spelling);
+      const auto parsed = reader.Read(frame->payload);
+      const std::optional<frame::Value> payload = parsed.ok() ? std::optional(*parsed) : std::nullopt;
+      auto source = state.book.FindByShortId(entry->header.source);
+      chain::Registration none;
+      const chain::Registration* registration = source != nullptr ? &source->registration : &none;
+      if (source == nullptr && payload) {  // entry 0 registers itself
+        if (auto event = chain::ParseSourceEvent(*payload); event.ok() && event->registration) none = *event->registration;
+      }
+      chain::Statement statement = chain::ReadStatement(*registration, frame->header.type, payload);
+      static_cast<void>(state.book.Apply(*entry, *frame, statement, payload));  // the builder's book took it
+      state.facts.Apply(*entry, *frame, statement, payload, state.book);
+      state.frontier.Append(row.leaf);
+      static_cast<void>(state.tiles.Append(row.leaf));
+      tree_->Append(row.leaf);
+      state.head = row.leaf;
+      state.received_us = entry->header.received_us;
+    }
+    state.root = state.frontier.Root();
+    committed_size_ = state.frontier.size();
+    if (const absl::Status refolded = RefoldCompromised(); !refolded.ok()) Freeze(std::string(Message(refolded)));
+  }
+  NotifyGrowth();
+}
+
+absl::Status Chain::CheckReserve() {
+  ASSIGN_OR_RETURN(const StoreUsage usage, store_.Usage());
+  const std::uint64_t open = usage.limit_bytes / 100 * (100 - options_.reserve_percent);
+  reserve_only_ = usage.limit_bytes > 0 && usage.used_bytes > open;
+  return absl::OkStatus();
+}
+
+void Chain::Fail(std::vector<Work>& work, const absl::Status& status) {
+  for (Work& item : work) {
+    if (item.done) item.done(status);
+    if (item.decided) item.decided(status);
+  }
+  work.clear();
+}
+
+}  // namespace virp::onode
