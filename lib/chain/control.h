@@ -71,20 +71,30 @@ struct KeyEvent {                          // type 19
   std::string by, reason, request_id;
 };
 
-struct Gap {                               // type 22
+struct Gap {                               // type 22; from 1, to >= from, to below 2^64 - 1
   enum class Why : std::uint8_t { kMissing, kOverflow, kShutdown };
   std::string source;
   std::uint64_t epoch = 0, from = 0, to = 0;
   Why why = Why::kMissing;
 };
 
+std::string_view GapWhyName(Gap::Why why);  // "MISSING", "OVERFLOW", "SHUTDOWN": the payload's `reason`
+
 enum class ChannelState : std::uint8_t { kOk, kAlarmed, kKeyMismatch, kBlack };
 std::string_view ChannelStateName(ChannelState state);
+
+// Causes of alarms that the platform itself raises; others may be added. 1 to 64 printable characters.
+inline constexpr std::string_view kCauseBadTag = "BAD_TAG";
+inline constexpr std::string_view kCauseEquivocation = "EQUIVOCATION";
+inline constexpr std::string_view kCauseTierBlack = "TIER_BLACK";
+inline constexpr std::string_view kCauseKeyCompromised = "KEY_COMPROMISED";
+inline constexpr std::string_view kCauseOperator = "OPERATOR";
+inline constexpr std::string_view kCauseScopeViolation = "SCOPE_VIOLATION";
 
 struct Alarm {                             // type 23
   std::string source;
   std::string cause;                         // BAD_TAG, EQUIVOCATION, TIER_BLACK, KEY_COMPROMISED, OPERATOR, SCOPE_VIOLATION, ...
-  ChannelState state = ChannelState::kAlarmed;
+  ChannelState state = ChannelState::kAlarmed;  // ALARMED or BLACK; KEY_MISMATCH is read as ALARMED with nothing held
   std::uint64_t count = 1;
   std::string first_sha256, last_sha256;     // 32 bytes each, empty where there is none
   std::string by, reason, request_id;        // MarkBlack
@@ -101,12 +111,13 @@ struct Beat {                              // one source's line in a heartbeat
   bool connected = false;
   UnixNanos since = 0;
   UnixNanos last_bytes = 0;
+  bool cannot_restate = false;  // the deliverer lost frames of this source and cannot make it restate
 };
 struct Heartbeat {                         // type 24; without `sources` it speaks for its signer (then sources is empty)
   std::vector<Beat> sources;
 };
 
-// Parsing: InvalidArgument naming the key that is missing or wrong.
+// Parsing: InvalidArgument naming the key that is missing or wrong. Keys beyond those of the format are ignored.
 absl::StatusOr<SourceEvent> ParseSourceEvent(const frame::Value& payload);
 absl::StatusOr<KeyEvent> ParseKeyEvent(const frame::Value& payload);
 absl::StatusOr<Gap> ParseGap(const frame::Value& payload);
@@ -114,7 +125,8 @@ absl::StatusOr<Alarm> ParseAlarm(const frame::Value& payload);
 absl::StatusOr<AlarmCleared> ParseAlarmCleared(const frame::Value& payload);
 absl::StatusOr<Heartbeat> ParseHeartbeat(const frame::Value& payload);
 
-// Building; key order and values as in the vectors.
+// Building; key order and values as in the vectors. `by`, `reason` and `request_id` are written where they are not empty,
+// so are subject prefixes and a count; nothing is checked (CheckRegistration, SourceBook::CheckSourceEvent and CheckKeyEvent do).
 std::string BuildSourceEvent(const SourceEvent& event);
 std::string BuildKeyEvent(const KeyEvent& event);
 std::string BuildGap(const Gap& gap);
@@ -123,7 +135,10 @@ std::string BuildAlarmCleared(const AlarmCleared& cleared);
 std::string BuildHeartbeat(const Heartbeat& heartbeat);
 
 // Checks what a registration must hold on its own: names, suite and key, types 1..255, canonical addresses, known
-// vantage, SPIFFE-shaped carriers, sizes (64 routers, 64 carriers, 64 prefixes). InvalidArgument with the field.
+// vantage, SPIFFE-shaped carriers, sizes (64 routers with 16 BGP identifiers, 64 addresses and 256 VRFs each, 64 carriers,
+// 64 prefixes), nothing twice. InvalidArgument with the field. A router without VRFs is one with `default` only.
 absl::Status CheckRegistration(const Registration& registration);
+// The same for a key version: suite, lengths of public key and commitment, times.
+absl::Status CheckKeyStatement(const KeyStatement& key);
 
 }  // namespace virp::chain

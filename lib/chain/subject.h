@@ -44,8 +44,17 @@ std::string TableSubject(std::string_view router, std::string_view vrf, std::str
 std::string BestSubject(std::string_view router, std::string_view vrf, std::string_view prefix);
 std::string SourceSubject(std::string_view source);
 
+// The five names that `rib` may have.
+bool IsRibName(std::string_view rib);
+
+// The subject id that an entry with this result byte has: none when it is out of scope or opaque (flags beyond the
+// statement's own come from SourceBook::Flags).
+std::uint64_t SubjectUnder(const Statement& statement, std::uint8_t result);
+
 // Reads a verified frame's payload as the source with this registration said it. `payload` is absent when the payload
-// is not I-JSON (kOpaque). Whether a beat or alarm may speak for another source is the SourceBook's to say, not ours.
+// is not I-JSON (kOpaque). Whether a beat, a gap or an alarm may speak for another source is the SourceBook's to say, not
+// ours. Never fails: a payload that lacks a key or holds one that does not parse has no subject and states nothing.
+// SAFI other than unicast has its subject, and states nothing: the platform's claims are about unicast.
 Statement ReadStatement(const Registration& registration, frame::Type type, const std::optional<frame::Value>& payload);
 
 }  // namespace virp::chain
