@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "lib/base/error_info.h"
 #include "lib/base/names.h"
 #include "lib/base/status.h"
 #include "lib/service/strict_json.h"
@@ -225,9 +226,10 @@ bool ScopeRules::Covers(const Rule& rule, const Resource& resource) {
 absl::Status ScopeRules::Check(const Identity& identity, const Resource& resource) const {
   if (identity.break_glass) return absl::OkStatus();
   if (AnyRuleOf(identity, [&](const Rule& rule) { return Covers(rule, resource); })) return absl::OkStatus();
-  return PermissionDenied("{} is not bound to chain '{}', source '{}'{}; its scope does not cover them",
-                          Describe(identity), resource.origin, resource.source,
-                          resource.type ? fmt::format(", type {}", *resource.type) : "");
+  return WithReason(PermissionDenied("{} is not bound to chain '{}', source '{}'{}; its scope does not cover them",
+                                     Describe(identity), resource.origin, resource.source,
+                                     resource.type ? fmt::format(", type {}", *resource.type) : ""),
+                    "SCOPE_DENIED");
 }
 
 bool ScopeRules::HasAny(const Identity& identity) const {

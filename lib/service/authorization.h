@@ -71,8 +71,8 @@ class ScopeRules {
   // InvalidArgument names the rule and what is wrong.
   static absl::StatusOr<ScopeRules> FromJson(std::string_view json);
 
-  // PermissionDenied unless one rule of this identity covers all members that are set. The break-glass identity passes:
-  // its methods are listed one by one.
+  // PermissionDenied (SCOPE_DENIED) unless one rule of this identity covers all members that are set. The break-glass
+  // identity passes: its methods are listed one by one.
   absl::Status Check(const Identity& identity, const Resource& resource) const;
 
   // True when the identity has a rule at all.

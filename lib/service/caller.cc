@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
+#include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/crypto/pki.h"
 
@@ -58,7 +59,7 @@ absl::StatusOr<Identity> CallerResolver::Resolve(const grpc::ServerContextBase& 
 absl::StatusOr<Identity> CallerResolver::Resolve(const grpc::AuthContext& auth) const {
   if (OneProperty(auth, GRPC_TRANSPORT_SECURITY_TYPE_PROPERTY_NAME) == kLocal) return BreakGlassIdentity();
   const std::string_view pem = OneProperty(auth, GRPC_X509_PEM_CERT_PROPERTY_NAME);
-  if (pem.empty()) return Unauthenticated("no client certificate");
+  if (pem.empty()) return WithReason(Unauthenticated("no client certificate"), "NO_CERTIFICATE");
   return FromCertificate(pem);
 }
 
@@ -82,17 +83,21 @@ absl::StatusOr<Identity> CallerResolver::FromCertificate(std::string_view leaf_p
 
 absl::StatusOr<Identity> CallerResolver::Parse(std::string_view leaf_pem) const {
   const absl::StatusOr<crypto::CertificateInfo> info = crypto::ParseCertificate(leaf_pem);
-  if (!info.ok()) return Unauthenticated("client {}", Message(info.status()));
+  if (!info.ok()) return WithReason(Unauthenticated("client {}", Message(info.status())), "BAD_IDENTITY");
   if (info->uri_sans.size() != 1) {
-    return Unauthenticated("client certificate {}: {} URI names; exactly one, a SPIFFE id, is needed", info->serial,
-                           info->uri_sans.size());
+    return WithReason(Unauthenticated("client certificate {}: {} URI names; exactly one, a SPIFFE id, is needed",
+                                      info->serial, info->uri_sans.size()),
+                      "BAD_IDENTITY");
   }
   const absl::StatusOr<SpiffeId> id = SpiffeId::Parse(info->uri_sans[0]);
-  if (!id.ok()) return Unauthenticated("client certificate {}: {}", info->serial, Message(id.status()));
-  ASSIGN_OR_RETURN(IdentityMap::Entry entry, identities_->Find(*id));
+  if (!id.ok()) {
+    return WithReason(Unauthenticated("client certificate {}: {}", info->serial, Message(id.status())), "BAD_IDENTITY");
+  }
+  absl::StatusOr<IdentityMap::Entry> entry = identities_->Find(*id);
+  if (!entry.ok()) return WithReason(entry.status(), "UNKNOWN_IDENTITY");
   return Identity{.spiffe_id = id->text(),
-                  .role = entry.role,
-                  .name = std::move(entry.name),
+                  .role = entry->role,
+                  .name = std::move(entry->name),
                   .serial = info->serial,
                   .not_after = info->not_after,
                   .break_glass = false};
@@ -101,19 +106,23 @@ absl::StatusOr<Identity> CallerResolver::Parse(std::string_view leaf_pem) const 
 absl::Status CallerResolver::Recheck(const Identity& identity) const {
   if (identity.break_glass) return absl::OkStatus();
   if (clock_.NowNanos() > identity.not_after) {
-    return Unauthenticated("the certificate {} of {} has expired; renew it and reconnect", identity.serial,
-                           Describe(identity));
+    return WithReason(Unauthenticated("the certificate {} of {} has expired; renew it and reconnect", identity.serial,
+                                      Describe(identity)),
+                      "CERTIFICATE_EXPIRED");
   }
-  return denied_ == nullptr ? absl::OkStatus() : denied_->Check(identity.spiffe_id, identity.serial);
+  if (denied_ == nullptr) return absl::OkStatus();
+  return WithReason(denied_->Check(identity.spiffe_id, identity.serial), "IDENTITY_DENIED");
 }
 
 absl::Status CallerResolver::CheckHandshake(std::string_view leaf_pem) const {
   ASSIGN_OR_RETURN(const crypto::CertificateInfo info, crypto::ParseCertificate(leaf_pem));
-  if (clock_.NowNanos() > info.not_after) return Unauthenticated("client certificate {} has expired", info.serial);
+  if (clock_.NowNanos() > info.not_after) {
+    return WithReason(Unauthenticated("client certificate {} has expired", info.serial), "CERTIFICATE_EXPIRED");
+  }
   if (denied_ == nullptr) return absl::OkStatus();
-  RETURN_IF_ERROR(denied_->Check("", info.serial));
-  for (const std::string& uri : info.uri_sans) RETURN_IF_ERROR(denied_->Check(uri, info.serial));
-  return absl::OkStatus();
+  absl::Status status = denied_->Check("", info.serial);
+  for (const std::string& uri : info.uri_sans) status.Update(denied_->Check(uri, info.serial));
+  return WithReason(status, "IDENTITY_DENIED");
 }
 
 int CallerResolver::CancelRevokedStreams() const {
@@ -156,11 +165,12 @@ grpc::Status CallAuthorizer::Process(const InputMetadata& metadata, grpc::AuthCo
                                      OutputMetadata*) {
   const std::string_view method = MethodOf(metadata);
   const absl::StatusOr<Identity> caller = security_.callers->Resolve(*auth);
-  absl::Status status = caller.ok() ? security_.table->Check(*caller, method) : caller.status();
+  absl::Status status =
+      caller.ok() ? WithReason(security_.table->Check(*caller, method), "METHOD_DENIED") : caller.status();
   if (status.ok()) {
     const MethodRule* row = security_.table->Find(method);
     if (row->scoped && (security_.scopes == nullptr || !security_.scopes->HasAny(*caller))) {
-      status = PermissionDenied("{} is bound to no chain or source", Describe(*caller));
+      status = WithReason(PermissionDenied("{} is bound to no chain or source", Describe(*caller)), "SCOPE_DENIED");
     }
   }
   if (status.ok()) return grpc::Status::OK;

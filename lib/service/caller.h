@@ -34,8 +34,9 @@ class CallerResolver {
                  const Clock& clock);
   ~CallerResolver();
 
-  // Unauthenticated: no certificate, not exactly one URI SAN, no SPIFFE id, expired. PermissionDenied: no role in the
-  // map, on the deny list. A call by the break-glass socket resolves to an operator of the name "break-glass".
+  // Unauthenticated with reason NO_CERTIFICATE, BAD_IDENTITY (not exactly one URI SAN, or no SPIFFE id) or
+  // CERTIFICATE_EXPIRED; PermissionDenied with reason UNKNOWN_IDENTITY (no role in the map) or IDENTITY_DENIED (on the
+  // deny list). A call by the break-glass socket resolves to an operator of the name "break-glass".
   absl::StatusOr<Identity> Resolve(const grpc::ServerContextBase& context) const;
   absl::StatusOr<Identity> Resolve(const grpc::AuthContext& auth) const;
   absl::StatusOr<Identity> FromCertificate(std::string_view leaf_pem) const;
