@@ -1,0 +1,280 @@
+#include "lib/frame/key_files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "lib/base/bytes.h"
+#include "lib/base/names.h"
+#include "lib/base/status.h"
+#include "lib/crypto/random.h"
+
+namespace virp::frame {
+namespace {
+
+constexpr std::size_t kMaxFileSize = 4096;
+constexpr std::size_t kMaxFiles = 200'000;
+constexpr std::size_t kMaxFolderDepth = 16;
+
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  ~Fd() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  int get() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_;
+};
+
+std::string ErrnoText(int error) { return std::string(std::strerror(error)); }
+
+bool IsOurGroup(gid_t group) {
+  if (group == 0 || group == ::getegid()) return true;
+  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
+  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
+  return count > 0 && std::find(groups.begin(), groups.begin() + count, group) != groups.begin() + count;
+}
+
+absl::Status CheckOwner(const struct stat& info, std::string_view what, std::string_view path) {
+  if (info.st_uid == 0 || info.st_uid == ::geteuid()) return absl::OkStatus();
+  return FailedPrecondition("{} {}: owned by user {}, must be owned by this process's user {} or root", what, path,
+                            info.st_uid, ::geteuid());
+}
+
+absl::Status CheckFolder(int fd, const struct stat& info, std::string_view path) {
+  RETURN_IF_ERROR(CheckOwner(info, "key folder", path));
+  struct statvfs system {};
+  // A Kubernetes secret volume has mode 1777 and is mounted read-only: nobody in here can write to it.
+  if (::fstatvfs(fd, &system) == 0 && (system.f_flag & ST_RDONLY) != 0) return absl::OkStatus();
+  if ((info.st_mode & S_IWOTH) != 0) {
+    return FailedPrecondition("key folder {}: mode {:04o} lets everybody put keys there; chmod o-w", path,
+                              info.st_mode & 07777);
+  }
+  if ((info.st_mode & S_IWGRP) != 0 && !IsOurGroup(info.st_gid)) {
+    return FailedPrecondition("key folder {}: mode {:04o} lets group {} put keys there, which this process is not in; chmod g-w",
+                              path, info.st_mode & 07777, info.st_gid);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFile(const struct stat& info, const KeyFile& file) {
+  if (!S_ISREG(info.st_mode)) return FailedPrecondition("key file {}: not a regular file", file.path);
+  RETURN_IF_ERROR(CheckOwner(info, "key file", file.path));
+  const mode_t others = IsSecret(file.kind) ? S_IRWXO : S_IWOTH;
+  const mode_t group = IsSecret(file.kind) ? S_IRWXG : S_IWGRP;
+  const char* verb = IsSecret(file.kind) ? "read" : "change";
+  if ((info.st_mode & others) != 0) {
+    return FailedPrecondition("key file {}: mode {:04o} lets everybody {} it; chmod {}", file.path, info.st_mode & 07777,
+                              verb, IsSecret(file.kind) ? "600" : "644");
+  }
+  if ((info.st_mode & group) != 0 && !IsOurGroup(info.st_gid)) {
+    return FailedPrecondition("key file {}: mode {:04o} lets group {} {} it, which this process is not in; chmod {}",
+                              file.path, info.st_mode & 07777, info.st_gid, verb,
+                              IsSecret(file.kind) ? "600" : "644");
+  }
+  if (info.st_size < 0 || static_cast<std::uint64_t>(info.st_size) > kMaxFileSize) {
+    return FailedPrecondition("key file {}: {} bytes, {} are the limit", file.path, info.st_size, kMaxFileSize);
+  }
+  return absl::OkStatus();
+}
+
+std::optional<KeyFileKind> KindFromExtension(std::string_view extension) {
+  for (const KeyFileKind kind : {KeyFileKind::kHmac, KeyFileKind::kText, KeyFileKind::kSeed, KeyFileKind::kPublic,
+                                 KeyFileKind::kTimes}) {
+    if (KeyFileExtension(kind) == extension) return kind;
+  }
+  return std::nullopt;
+}
+
+// "<version>.<extension>"; nothing for files that are none of ours (a README, an editor's backup).
+absl::StatusOr<std::optional<KeyFile>> ParseFileName(const std::string& source, std::string_view name,
+                                                     const std::string& path) {
+  const std::size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return std::nullopt;
+  const std::optional<KeyFileKind> kind = KindFromExtension(name.substr(dot + 1));
+  if (!kind.has_value()) return std::nullopt;
+  std::uint32_t version = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + dot, version);
+  if (error != std::errc() || end != name.data() + dot || version == 0 || name.front() == '0') {
+    return FailedPrecondition("key file {}: a key file is named by its version, a number from 1, such as 1.{}", path,
+                              KeyFileExtension(*kind));
+  }
+  if (source.empty()) {
+    return FailedPrecondition("key file {}: belongs into a folder with the name of its source", path);
+  }
+  return KeyFile{source, version, *kind, path};
+}
+
+std::int64_t Nanos(const struct timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+
+class Scanner {
+ public:
+  explicit Scanner(KeyTree& out) : out_(out) {}
+
+  absl::Status Visit(int parent, const char* name, const std::string& source) {
+    const std::string shown = source.empty() ? name : source;
+    Fd fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd.get() < 0) return FailedPrecondition("key folder {}: {}", shown, ErrnoText(errno));
+    struct stat info {};
+    if (::fstat(fd.get(), &info) != 0) return FailedPrecondition("key folder {}: {}", shown, ErrnoText(errno));
+    RETURN_IF_ERROR(CheckFolder(fd.get(), info, shown));
+    const auto id = std::pair(info.st_dev, info.st_ino);
+    if (std::find(above_.begin(), above_.end(), id) != above_.end() || above_.size() >= kMaxFolderDepth) {
+      return FailedPrecondition("key folder {}: nested too deep, or a link to a folder above it", shown);
+    }
+    above_.push_back(id);
+    const int number = fd.get();
+    const auto close = [](DIR* dir) { ::closedir(dir); };
+    const std::unique_ptr<DIR, decltype(close)> dir(::fdopendir(fd.Release()), close);
+    if (dir == nullptr) {
+      ::close(number);
+      return FailedPrecondition("key folder {}: {}", shown, ErrnoText(errno));
+    }
+    while (true) {
+      errno = 0;
+      const struct dirent* entry = ::readdir(dir.get());
+      if (entry == nullptr) break;
+      if (entry->d_name[0] != '.') RETURN_IF_ERROR(Take(number, entry->d_name, source));
+    }
+    if (errno != 0) return FailedPrecondition("key folder {}: {}", shown, ErrnoText(errno));
+    above_.pop_back();
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Take(int folder, const char* name, const std::string& source) {
+    struct stat info {};
+    if (::fstatat(folder, name, &info, 0) != 0) {
+      if (errno == ENOENT) return absl::OkStatus();  // went away, or a link into nothing
+      return FailedPrecondition("key file {}/{}: {}", source, name, ErrnoText(errno));
+    }
+    const std::string path = source.empty() ? name : source + "/" + name;
+    if (S_ISDIR(info.st_mode)) {
+      return CheckSourceName(name).ok() ? Visit(folder, name, path) : absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(std::optional<KeyFile> file, ParseFileName(source, name, path));
+    if (!file.has_value()) return absl::OkStatus();
+    if (out_.files.size() >= kMaxFiles) return FailedPrecondition("more than {} key files", kMaxFiles);
+    RETURN_IF_ERROR(Annotate(CheckOrigin(source), path));
+    marks_.push_back(fmt::format("{} {} {} {} {:o} {} {} {} {}\n", path, info.st_dev, info.st_ino, info.st_size,
+                                 info.st_mode, info.st_uid, info.st_gid, Nanos(info.st_mtim), Nanos(info.st_ctim)));
+    out_.newest_change_ns = std::max({out_.newest_change_ns, Nanos(info.st_mtim), Nanos(info.st_ctim)});
+    out_.files.push_back(*std::move(file));
+    return absl::OkStatus();
+  }
+
+ public:
+  void Finish() {
+    std::sort(marks_.begin(), marks_.end());
+    for (const std::string& mark : marks_) out_.fingerprint += mark;
+    std::sort(out_.files.begin(), out_.files.end(), [](const KeyFile& a, const KeyFile& b) {
+      return std::tie(a.source, a.version, a.kind) < std::tie(b.source, b.version, b.kind);
+    });
+  }
+
+ private:
+  KeyTree& out_;
+  std::vector<std::pair<dev_t, ino_t>> above_;
+  std::vector<std::string> marks_;
+};
+
+absl::Status WriteAll(int fd, std::string_view contents) {
+  while (!contents.empty()) {
+    const ssize_t written = ::write(fd, contents.data(), contents.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return FailedPrecondition("write: {}", ErrnoText(errno));
+    contents.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (::fsync(fd) != 0) return FailedPrecondition("fsync: {}", ErrnoText(errno));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<KeyTree> ScanKeyTree(const std::string& root) {
+  struct stat info {};
+  if (::stat(root.c_str(), &info) != 0 && errno == ENOENT) return NotFound("key directory {} does not exist", root);
+  KeyTree out;
+  Scanner scanner(out);
+  RETURN_IF_ERROR(scanner.Visit(AT_FDCWD, root.c_str(), ""));
+  scanner.Finish();
+  return out;
+}
+
+absl::StatusOr<crypto::Secret> ReadKeyFile(const std::string& root, const KeyFile& file) {
+  // O_NONBLOCK: opening a named pipe must not wait for its writer.
+  const Fd fd(::open((root + "/" + file.path).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (fd.get() < 0) {
+    if (errno == ENOENT) return NotFound("key file {} went away", file.path);
+    return FailedPrecondition("key file {}: {}", file.path, ErrnoText(errno));
+  }
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return FailedPrecondition("key file {}: {}", file.path, ErrnoText(errno));
+  RETURN_IF_ERROR(CheckFile(info, file));
+  crypto::Secret contents(kMaxFileSize + 1);
+  std::size_t size = 0;
+  while (size < contents.size()) {
+    const ssize_t got = ::read(fd.get(), contents.data() + size, contents.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return FailedPrecondition("key file {}: {}", file.path, ErrnoText(errno));
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+  }
+  if (size > kMaxFileSize) return FailedPrecondition("key file {}: grew beyond {} bytes", file.path, kMaxFileSize);
+  contents.Truncate(size);
+  return contents;
+}
+
+absl::Status WriteNewFile(const std::string& folder, const std::string& name, std::string_view contents) {
+  const Fd dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (dir.get() < 0) return FailedPrecondition("{}: {}", folder, ErrnoText(errno));
+  const std::string temporary = fmt::format(".{}.{}", name, HexEncode(crypto::RandomBytes(8)));
+  const Fd fd(::openat(dir.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (fd.get() < 0) return FailedPrecondition("{}/{}: {}", folder, name, ErrnoText(errno));
+  absl::Status status = WriteAll(fd.get(), contents);
+  // A second name for the finished file, unlike a rename, fails when the name is taken.
+  if (status.ok() && ::linkat(dir.get(), temporary.c_str(), dir.get(), name.c_str(), 0) != 0) {
+    status = errno == EEXIST ? AlreadyExists("is there already") : FailedPrecondition("{}", ErrnoText(errno));
+  }
+  ::unlinkat(dir.get(), temporary.c_str(), 0);
+  if (status.ok() && ::fsync(dir.get()) != 0) status = FailedPrecondition("fsync: {}", ErrnoText(errno));
+  return Annotate(status, fmt::format("{}/{}", folder, name));
+}
+
+absl::Status MakeFolders(const std::string& path) {
+  for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
+    const std::string part = path.substr(0, at);
+    if (!part.empty() && ::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST) {
+      return FailedPrecondition("cannot make folder {}: {}", part, ErrnoText(errno));
+    }
+    if (at == std::string::npos) return absl::OkStatus();
+  }
+}
+
+bool MayChangeUnseen(std::int64_t newest_change_ns) {
+  // File times come from the kernel's coarse clock and step by its tick, at most 10 ms; be generous.
+  constexpr std::int64_t kTick = 100'000'000;
+  struct timespec now {};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return newest_change_ns + kTick > Nanos(now);
+}
+
+}  // namespace virp::frame
