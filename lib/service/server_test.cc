@@ -1,132 +1,15 @@
 #include "lib/service/server.h"
 
-#include <gmock/gmock.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
-#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#include <atomic>
-#include <condition_variable>
-#include <filesystem>
-#include <fstream>
-#include <mutex>
-
-#include "tests/testutil/test_pki.h"
-#include "virp/test/v1/echo.grpc.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "lib/service/server_fixture.h"
 
 namespace virp::service {
 namespace {
-
-using testing::HasSubstr;
-using testutil::TestPki;
-using virp::test::v1::ChatRequest;
-using virp::test::v1::ChatResponse;
-using virp::test::v1::EchoRequest;
-using virp::test::v1::EchoResponse;
-using virp::test::v1::EchoService;
-using virp::test::v1::HiddenRequest;
-using virp::test::v1::HiddenResponse;
-
-constexpr UnixNanos kHour = 3600ULL * 1'000'000'000ULL;
-
-std::vector<MethodRule> Rows() {
-  return {{"/virp.test.v1.EchoService/Echo", {Role::kReader, Role::kOperator}},
-          {"/virp.test.v1.EchoService/Chat", {Role::kCollector}},
-          {"/virp.test.v1.EchoService/Hidden", {Role::kKeymgr}, /*scoped=*/true}};
-}
-
-class Handlers final : public EchoService::Service {
- public:
-  explicit Handlers(std::shared_ptr<const CallerResolver> callers) : callers_(std::move(callers)) {}
-
-  grpc::Status Echo(grpc::ServerContext* context, const EchoRequest* request, EchoResponse* response) override {
-    ++calls;
-    const absl::StatusOr<Identity> caller = callers_->Resolve(*context);
-    if (!caller.ok()) return {grpc::StatusCode::INTERNAL, "let in without an identity"};
-    response->set_text(request->text());
-    response->set_caller(Describe(*caller));
-    return grpc::Status::OK;
-  }
-
-  grpc::Status Chat(grpc::ServerContext* context,
-                    grpc::ServerReaderWriter<ChatResponse, ChatRequest>* stream) override {
-    ++calls;
-    StreamGuard guard(*callers_, *callers_->Resolve(*context), context);
-    ChatRequest request;
-    while (stream->Read(&request)) {
-      ChatResponse response;
-      response.set_text(request.text());
-      stream->Write(response);
-    }
-    return grpc::Status::OK;
-  }
-
-  grpc::Status Hidden(grpc::ServerContext*, const HiddenRequest*, HiddenResponse*) override {
-    ++calls;
-    return grpc::Status::OK;
-  }
-
-  std::atomic<int> calls = 0;
-
- private:
-  const std::shared_ptr<const CallerResolver> callers_;
-};
-
-class ServerTest : public testing::Test {
- protected:
-  void Start(const std::string& deny_file = "", std::string_view scopes = "") {
-    security_ = pki_.MakeSecurity(Rows(), deny_file, scopes, [this](const Refusal& refusal) {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      refusals_.push_back(refusal);
-    });
-    handlers_ = std::make_unique<Handlers>(security_.callers);
-    server_ = pki_.StartServer(Role::kOnode, security_, {{handlers_.get(), EchoService::service_full_name()}});
-  }
-
-  static grpc::Status Call(const std::shared_ptr<grpc::Channel>& channel, EchoResponse* response = nullptr) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
-    EchoRequest request;
-    request.set_text("hello");
-    EchoResponse ignored;
-    return EchoService::NewStub(channel)->Echo(&context, request, response == nullptr ? &ignored : response);
-  }
-
-  static grpc::Status CallByName(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
-    grpc::GenericStub stub(channel);
-    grpc::ClientContext context;
-    grpc::CompletionQueue queue;
-    const auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(), &queue);
-    call->StartCall();
-    grpc::ByteBuffer response;
-    grpc::Status status;
-    call->Finish(&response, &status, nullptr);
-    void* tag = nullptr;
-    bool ok = false;
-    queue.Next(&tag, &ok);
-    queue.Shutdown();
-    while (queue.Next(&tag, &ok)) {
-    }
-    return status;
-  }
-
-  std::shared_ptr<grpc::Channel> ChannelWith(const crypto::LeafSpec& spec) {
-    return pki_.Channel(server_->address(), pki_.Issue(spec, "odd"),
-                        {.role = Role::kOnode, .spiffe_id = "", .check_host = false});
-  }
-
-  std::vector<Refusal> Refusals() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    return refusals_;
-  }
-
-  TestPki pki_;
-  std::mutex mutex_;
-  std::vector<Refusal> refusals_;
-  Security security_;
-  std::unique_ptr<Handlers> handlers_;
-  std::unique_ptr<ServerRunner> server_;
-};
 
 TEST_F(ServerTest, RightRoleIsServedAndKnown) {
   Start();
@@ -242,6 +125,203 @@ TEST_F(ServerTest, ClientsRefuseTheWrongServer) {
   EXPECT_EQ(call({.role = Role::kOnode, .spiffe_id = pki_.Id(Role::kOnode, "other"), .check_host = false}),
             grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(handlers_->calls, 2);
+}
+
+// --- Starting and ending ---
+
+TEST_F(ServerTest, WrongConfigurationIsSaidBeforeListening) {
+  security_ = pki_.MakeSecurity(Rows());
+  handlers_ = std::make_unique<Handlers>(security_.callers);
+  const std::vector<ServedService> services = {{handlers_.get(), EchoService::service_full_name()}};
+  const SystemClock clock;
+  const auto start = [&](const ServerOptions& options, const Security& security) {
+    return ServerRunner::Start(options, security, clock, services).status();
+  };
+  const ServerOptions good = pki_.Options(pki_.Files(Role::kOnode));
+  ServerOptions options = good;
+  options.listen = "localhost";
+  EXPECT_THAT(start(options, security_), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("host:port")));
+  options = good;
+  options.tls.private_key = "/nowhere/key";
+  EXPECT_THAT(start(options, security_), StatusIs(absl::StatusCode::kNotFound, HasSubstr("/nowhere/key")));
+  options = good;
+  options.tls.private_key = pki_.Files(Role::kReader).private_key;
+  EXPECT_THAT(start(options, security_),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("not the certificate's")));
+  options = good;
+  options.tls.roots = options.tls.private_key;
+  EXPECT_THAT(start(options, security_), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(options.tls.roots)));
+
+  std::vector<MethodRule> rows = Rows();
+  rows.pop_back();
+  EXPECT_THAT(start(good, pki_.MakeSecurity(rows)),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("Hidden has no row")));
+
+  const auto first = ServerRunner::Start(good, security_, clock, services);
+  ASSERT_OK(first);
+  options = good;
+  options.listen = (*first)->address();
+  EXPECT_THAT(start(options, security_),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr((*first)->address())));
+}
+
+TEST_F(ServerTest, ExpiredCertificateStartsButIsNotReady) {
+  crypto::LeafSpec spec = pki_.Spec(Role::kOnode);
+  spec.not_after = spec.not_before + kHour / 2;
+  pki_.Issue(spec, "onode-test");
+  Start();
+  EXPECT_THAT(server_->Ready(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(Call(pki_.Channel(*server_, Role::kReader)).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(ServerTest, HealthFollowsServing) {
+  Start();
+  const auto stub = grpc::health::v1::Health::NewStub(pki_.Channel(*server_, Role::kProducer));
+  const auto status = [&](const std::string& service) {
+    grpc::ClientContext context;
+    grpc::health::v1::HealthCheckRequest request;
+    grpc::health::v1::HealthCheckResponse response;
+    request.set_service(service);
+    const grpc::Status result = stub->Check(&context, request, &response);
+    return result.ok() ? grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status())
+                       : result.error_message();
+  };
+  EXPECT_EQ(status(""), "SERVING");
+  EXPECT_EQ(status("virp.test.v1.EchoService"), "SERVING");
+  server_->SetServing(false);
+  EXPECT_EQ(status(""), "NOT_SERVING");
+  EXPECT_EQ(status("virp.test.v1.EchoService"), "NOT_SERVING");
+  server_->SetServing(true);
+  EXPECT_EQ(status(""), "SERVING");
+}
+
+TEST_F(ServerTest, DrainLetsRunningCallsEndAndCancelsTheRest) {
+  Start();
+  const auto stub = EchoService::NewStub(pki_.Channel(*server_, Role::kCollector));
+  grpc::ClientContext finishing_context;
+  grpc::ClientContext hanging_context;
+  const auto finishing = stub->Chat(&finishing_context);
+  const auto hanging = stub->Chat(&hanging_context);
+  ChatResponse response;
+  ASSERT_TRUE(finishing->Write(ChatRequest()) && finishing->Read(&response));
+  ASSERT_TRUE(hanging->Write(ChatRequest()) && hanging->Read(&response));
+  std::thread drain([&] { server_->Drain(std::chrono::milliseconds(0), std::chrono::milliseconds(300)); });
+  ASSERT_TRUE(finishing->Write(ChatRequest()) && finishing->Read(&response));
+  finishing->WritesDone();
+  EXPECT_TRUE(finishing->Finish().ok());
+  drain.join();
+  EXPECT_EQ(hanging->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_FALSE(Call(pki_.Channel(*server_, Role::kReader)).ok());
+}
+
+TEST_F(ServerTest, TooLargeMessagesAreRefused) {
+  Start();
+  grpc::ClientContext context;
+  EchoRequest request;
+  EchoResponse response;
+  request.set_text(std::string(5 * 1024 * 1024, 'x'));
+  const auto stub = EchoService::NewStub(pki_.Channel(*server_, Role::kReader));
+  EXPECT_EQ(stub->Echo(&context, request, &response).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(handlers_->calls, 0);
+}
+
+TEST_F(ServerTest, SilentStrangersAreCutOff) {
+  security_ = pki_.MakeSecurity(Rows());
+  handlers_ = std::make_unique<Handlers>(security_.callers);
+  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
+  options.limits.handshake_timeout = std::chrono::milliseconds(200);
+  const SystemClock clock;
+  auto server = ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
+  ASSERT_OK(server);
+  server_ = *std::move(server);
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(server_->port()));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  pollfd waiting{fd, POLLIN, 0};
+  EXPECT_EQ(poll(&waiting, 1, 20'000), 1);  // says nothing, and is hung up on
+  char byte = 0;
+  EXPECT_LE(recv(fd, &byte, 1, 0), 0);
+  close(fd);
+}
+
+TEST_F(ServerTest, ConnectionsAreReplacedUnseenAtTheirMaximumAge) {
+  security_ = pki_.MakeSecurity(Rows());
+  handlers_ = std::make_unique<Handlers>(security_.callers);
+  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
+  options.limits.max_connection_age = std::chrono::milliseconds(100);
+  const SystemClock clock;
+  auto server = ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
+  ASSERT_OK(server);
+  server_ = *std::move(server);
+  const auto channel = pki_.Channel(*server_, Role::kReader);
+  bool all = true;
+  bool replaced = false;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (all && !replaced && std::chrono::steady_clock::now() < until) {
+    all = Call(channel).ok();
+    replaced = channel->GetState(false) != GRPC_CHANNEL_READY;
+  }
+  EXPECT_TRUE(all);
+  EXPECT_TRUE(replaced);
+  EXPECT_TRUE(Call(channel).ok());
+}
+
+// --- Parts ---
+
+TEST_F(ServerTest, StreamGuardLooksOnceAnInterval) {
+  FakeClock clock(SystemClock().NowNanos());
+  const CallerResolver resolver(pki_.identities(), nullptr, clock);
+  Identity identity;
+  identity.not_after = clock.NowNanos() + 90ULL * 1'000'000'000ULL;
+  StreamGuard guard(resolver, identity, nullptr);
+  EXPECT_OK(guard.Check());
+  clock.Advance(std::chrono::seconds(60));
+  EXPECT_OK(guard.Check());
+  clock.Advance(std::chrono::seconds(59));
+  EXPECT_OK(guard.Check());  // expired, but not looked at again yet
+  clock.Advance(std::chrono::seconds(1));
+  EXPECT_THAT(guard.Check(), ReasonIs("CERTIFICATE_EXPIRED"));
+  clock.SetWall(0);
+  EXPECT_THAT(guard.Check(), ReasonIs("CERTIFICATE_EXPIRED"));  // a refusal stays
+  EXPECT_EQ(resolver.CancelRevokedStreams(), 0);
+}
+
+TEST_F(ServerTest, ChannelsMustSayWhomTheyExpect) {
+  ChannelOptions options;
+  options.target = "localhost:1";
+  options.tls = pki_.Files(Role::kReader);
+  options.identities = pki_.identities();
+  EXPECT_THAT(MakeChannel(options), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("role")));
+  options.server.role = Role::kOnode;
+  options.identities = nullptr;
+  EXPECT_THAT(MakeChannel(options), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(ServerTest, ServerCertificatesAreJudgedStrictly) {
+  const auto check = [&](const crypto::LeafSpec& spec, const ExpectedServer& expected, std::string_view host,
+                         const DenyList* denied = nullptr) {
+    return CheckServerCertificate(expected, *pki_.identities(), denied, pki_.ca().IssueUnchecked(spec)->certificate_pem,
+                                  host);
+  };
+  const ExpectedServer onode{.role = Role::kOnode, .spiffe_id = "", .check_host = true};
+  const crypto::LeafSpec good = pki_.Spec(Role::kOnode);
+  for (const char* host : {"localhost", "localhost:443", "127.0.0.1:443", "[::1]:443", "::1"})
+    EXPECT_OK(check(good, onode, host)) << host;
+  for (const char* host : {"", ":443", "[", "[]:443", "[::2]:443", "localhost.example", "127.0.0.2"})
+    EXPECT_FALSE(check(good, onode, host).ok()) << host;
+  crypto::LeafSpec two = good;
+  two.uri_sans.push_back(pki_.Id(Role::kOnode, "x"));
+  EXPECT_THAT(check(two, onode, "localhost"), StatusIs(absl::StatusCode::kUnauthenticated));
+  EXPECT_THAT(check(pki_.Spec(Role::kReader), onode, "localhost"),
+              StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("reader")));
+  const std::string deny = pki_.dir() + "/denied";
+  WriteWhole(deny, "id " + pki_.Id(Role::kOnode) + "\n");
+  const auto denied = DenyList::Open(deny);
+  ASSERT_OK(denied);
+  EXPECT_THAT(check(good, onode, "localhost", denied->get()), StatusIs(absl::StatusCode::kPermissionDenied));
 }
 
 }  // namespace
