@@ -4,41 +4,20 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
 #include "lib/chain/note.h"
+#include "lib/deliver/connection.h"
 #include "lib/deliver/spool.h"
 #include "lib/frame/reason.h"
 
 namespace virp::deliver {
-
-// One open delivery to one O-Node. The gRPC one is in grpc_connection.h; tests have their own.
-struct DeliveredResult {
-  enum class Outcome : std::uint8_t { kAppended = 1, kDuplicate = 2, kRefused = 3 };
-  std::uint64_t number = 0;
-  Outcome outcome = Outcome::kRefused;
-  std::uint64_t chain_sequence = 0;
-  Hash leaf{};
-  frame::Reason reason = frame::Reason::kNone;
-};
-struct InclusionSample {
-  std::uint64_t chain_sequence = 0;
-  std::vector<Hash> path;
-};
-struct CheckpointNotice {
-  std::string note;
-  std::vector<Hash> consistency;       // from the checkpoint before
-  std::vector<InclusionSample> samples;
-};
-struct DeliveryLimits {
-  std::size_t batch_frames = 0, batch_bytes = 0, unanswered_frames = 0;
-};
 
 struct DelivererOptions {
   std::string identity;                // own SPIFFE id
@@ -46,8 +25,10 @@ struct DelivererOptions {
   std::vector<std::string> addresses;  // O-Nodes, tried in order; the leader's address is followed
   std::vector<chain::VerifierKey> verifiers;  // pinned checkpoint keys: notes by others are a failed audit
   std::string state_directory;         // largest audited checkpoint, held frames, notes of a mismatch
-  std::uint64_t held_frames = 100'000; // held back over all sources; beyond it the spool is not freed and fills
+  std::uint64_t held_frames = 100'000; // held back over all sources; beyond it nothing more is read and the spool fills
+  std::chrono::milliseconds open_timeout{10'000};
   std::chrono::milliseconds backoff_min{100}, backoff_max{10'000};
+  std::chrono::milliseconds retry_held{5'000};  // how soon frames that were held back are offered again
 };
 
 struct DelivererStatus {
@@ -60,13 +41,34 @@ struct DelivererStatus {
   std::vector<std::pair<std::string, std::uint64_t>> held;  // frames held back, by source
 };
 
-// What the owner wants to hear. Called on the deliverer's thread.
+// What the owner wants to hear. Called on the deliverer's threads, one call at a time; must not call the deliverer.
 class DeliveryObserver {
  public:
   virtual ~DeliveryObserver() = default;
-  virtual void OnRefused(std::string_view source, frame::Reason reason, std::uint64_t count) = 0;  // lasting only
-  // The O-Node's chain does not hold what it acknowledged, or was rolled back: an alarm to be signed by the owner.
-  virtual void OnAuditFailure(std::string_view what, std::string_view note_before, std::string_view note_now) = 0;
+  // Frames that were refused for good; their numbers will show as a gap.
+  virtual void OnRefused(std::string_view source, frame::Reason reason) = 0;
+  // The chain does not hold what was acknowledged, or was rolled back: to be signed as an alarm. Once until it passes.
+  virtual void OnAuditFailure(std::string_view what) = 0;
+};
+
+// Thread-safe. What it is given outlives it.
+class Deliverer {
+ public:
+  static absl::StatusOr<std::unique_ptr<Deliverer>> Make(DelivererOptions options, Spool& spool, Connector& connector,
+                                                         DeliveryObserver& observer, const Clock& clock);
+  ~Deliverer();  // Stop()
+
+  void Start();
+  // Ends the delivery at once; what was not freed is delivered again next time.
+  void Stop();
+  // Waits until all that is durable now is answered for good, or the deadline: for draining. True when it is.
+  bool Flush(std::chrono::steady_clock::time_point deadline);
+  DelivererStatus status() const;
+
+ private:
+  struct Impl;
+  explicit Deliverer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace virp::deliver
