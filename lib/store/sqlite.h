@@ -117,7 +117,7 @@ class SqliteStatement {
 };
 
 struct SqliteOptions {
-  std::string path;                                // a file, or ":memory:"
+  std::string path{};                              // a file, or ":memory:"
   bool create = true;                              // NotFound for a missing file otherwise; new files get mode 0600
   bool read_only = false;                          // nothing can be changed through this connection
   std::chrono::milliseconds busy_timeout{5'000};   // how long a lock of another connection is waited for

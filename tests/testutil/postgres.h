@@ -1,0 +1,56 @@
+// A private PostgreSQL cluster for tests: its own folder, a Unix socket only, trust authentication, gone afterwards.
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tests/testutil/temp_dir.h"
+
+namespace virp::testutil {
+
+struct PostgresClusterOptions {
+  bool fsync = true;                   // off for tests that neither crash the server nor check durability settings
+  std::vector<std::string> settings{};   // more lines for postgresql.conf: "log_min_messages = debug1"
+};
+
+// Used by one thread at a time. Started by root it runs as user postgres, since PostgreSQL refuses root.
+class PostgresCluster {
+ public:
+  static absl::StatusOr<std::unique_ptr<PostgresCluster>> Start(const PostgresClusterOptions& options = {});
+  ~PostgresCluster();  // stops at once and removes everything
+  PostgresCluster(const PostgresCluster&) = delete;
+  PostgresCluster& operator=(const PostgresCluster&) = delete;
+
+  // The one cluster of this test program, started at first use, fsync on; or the cluster that VIRP_TEST_POSTGRES names by
+  // its socket folder, which can only be asked for databases. Aborts the program when there is none to be had.
+  static PostgresCluster& Shared();
+
+  // The URL of a new, empty database.
+  absl::StatusOr<std::string> CreateDatabase();
+
+  std::string Url(const std::string& database) const;
+  const std::string& socket_dir() const { return socket_dir_; }
+  std::string log() const;  // what the server has written so far
+
+  absl::Status Stop();      // fast shutdown: sessions are ended, everything is written
+  absl::Status Kill();      // SIGKILL to every process of the cluster, as a crash does
+  absl::Status Restart();   // after Stop or Kill: starts, recovers, returns when it answers
+  pid_t pid() const { return pid_; }  // the postmaster, 0 when stopped
+
+ private:
+  PostgresCluster() = default;
+  absl::Status InitDb(const PostgresClusterOptions& options);
+  absl::Status Launch();
+  absl::Status AwaitExit(int seconds);
+
+  std::unique_ptr<TempDir> dir_;  // null for a foreign cluster
+  std::string bin_;               // folder of initdb and postgres
+  std::string socket_dir_;
+  pid_t pid_ = 0;
+};
+
+}  // namespace virp::testutil
