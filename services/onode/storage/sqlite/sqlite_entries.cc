@@ -1,0 +1,206 @@
+// Appending and reading entries and tiles.
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "lib/base/status.h"
+#include "services/onode/storage/sqlite/sqlite_store.h"
+#include "services/onode/storage/store_checks.h"
+
+namespace virp::onode {
+namespace {
+
+using store::Blob;
+using store::SqliteDb;
+using store::SqliteStatement;
+
+constexpr std::string_view kRowColumns =
+    "seq, source, source_epoch, source_seq, subject, received_us, kind, result, leaf_hash, bytes";
+
+// Rows are handed on as they are: what cannot be an entry's byte or hash reads as a value that no check accepts, so
+// that a verifying walk can say where it stands.
+EntryRow RowFrom(const SqliteStatement& read) {
+  const auto byte = [&](int column) {
+    const std::int64_t value = read.Int(column);
+    return static_cast<std::uint8_t>(value >= 0 && value <= 0xff ? value : 0xff);
+  };
+  EntryRow out;
+  out.sequence = read.Uint(0);
+  out.index.source = read.Uint(1);
+  out.index.source_epoch = read.Uint(2);
+  out.index.source_sequence = read.Uint(3);
+  out.index.subject = read.Uint(4);
+  out.index.received_us = read.Uint(5);
+  out.index.kind = byte(6);
+  out.index.result = byte(7);
+  out.leaf = HashFromBytes(read.Bytes(8)).value_or(Hash{});
+  out.bytes = read.Bytes(9);
+  return out;
+}
+
+absl::Status InsertRows(SqliteDb& db, ChainId chain, const std::vector<EntryRow>& rows) {
+  ASSIGN_OR_RETURN(
+      SqliteStatement insert,
+      db.Prepare("INSERT INTO entry (chain_id, seq, source, source_epoch, source_seq, subject, received_us, kind,"
+                 " result, leaf_hash, bytes) VALUES (?,?,?,?,?,?,?,?,?,?,?)"));
+  for (const EntryRow& row : rows) {
+    const chain::IndexColumns& index = row.index;
+    RETURN_IF_ERROR(insert.Run(chain, ToSigned(row.sequence), ToSigned(index.source), ToSigned(index.source_epoch),
+                               ToSigned(index.source_sequence), ToSigned(index.subject), ToSigned(index.received_us),
+                               index.kind, index.result, Blob(row.leaf), Blob(row.bytes)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InsertTiles(SqliteDb& db, ChainId chain, const std::vector<Tile>& tiles) {
+  if (tiles.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(SqliteStatement insert,
+                   db.Prepare("INSERT INTO tile (chain_id, level, idx, hashes) VALUES (?,?,?,?)"));
+  for (const Tile& tile : tiles)
+    RETURN_IF_ERROR(insert.Run(chain, tile.level, ToSigned(tile.index), Blob(tile.hashes)));
+  return absl::OkStatus();
+}
+
+// One of the indexes by name: the right one is known here, and a plan that changes with the data is not wanted.
+std::string_view IndexFor(const ChainStore::Filter& filter) {
+  if (filter.subject.value_or(0) != 0) return "INDEXED BY entry_subject";
+  if (filter.kind.value_or(0) != 0) return "INDEXED BY entry_kind";
+  if (filter.source) return "INDEXED BY entry_source";
+  return "";
+}
+
+std::string ListSql(const ChainStore::Filter& filter) {
+  // An absent condition tests that its parameter is NULL, so that every variant has the same parameters.
+  return fmt::format(
+      "SELECT seq FROM entry {} WHERE chain_id=?1 AND seq>=?2 AND seq<?3 AND {} AND {}{} AND {}{} ORDER BY seq {} "
+      "LIMIT ?7",
+      IndexFor(filter), filter.source ? "source=?4" : "?4 IS NULL", filter.subject ? "subject=?5" : "?5 IS NULL",
+      filter.subject.value_or(0) != 0 ? " AND subject<>0" : "", filter.kind ? "kind=?6" : "?6 IS NULL",
+      filter.kind.value_or(0) != 0 ? " AND kind<>0" : "", filter.descending ? "DESC" : "ASC");
+}
+
+std::optional<std::int64_t> Signed(const std::optional<std::uint64_t>& value) {
+  return value ? std::optional(ToSigned(*value)) : std::nullopt;
+}
+
+std::int64_t Clamped(std::uint64_t value) {
+  return ToSigned(std::min(value, kMaxSequence));
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> Sequences(SqliteStatement& read) {
+  std::vector<std::uint64_t> out;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, read.Step());
+    if (!row) return out;
+    out.push_back(read.Uint(0));
+  }
+}
+
+}  // namespace
+
+absl::Status SqliteChainStore::Append(ChainId chain, const AppendBatch& batch) {
+  RETURN_IF_ERROR(CheckBatch(batch));
+  const absl::Status written = Write([&](SqliteDb& db) -> absl::Status {
+    {
+      ASSIGN_OR_RETURN(SqliteStatement read, db.Prepare("SELECT term, size, head FROM chain_head WHERE chain_id=?"));
+      ASSIGN_OR_RETURN(const bool row, read.One(chain));
+      if (!row) return NoSuchChain(chain);
+      if (read.Uint(0) != batch.term || read.Uint(1) != batch.old_size || read.Bytes(2) != View(batch.old_head)) {
+        return Fenced(chain, batch.term);
+      }
+    }
+    RETURN_IF_ERROR(InsertRows(db, chain, batch.rows));
+    RETURN_IF_ERROR(InsertTiles(db, chain, batch.tiles));
+    return db.Run("UPDATE chain_head SET size=?, head=?, frontier=? WHERE chain_id=?",
+                  ToSigned(batch.old_size + batch.rows.size()), Blob(batch.new_head), Blob(batch.new_frontier), chain);
+  });
+  if (absl::IsAlreadyExists(written)) {  // the head was right, so these rows should not be there
+    return DataLoss("chain {} holds rows beyond its head, or a number twice: {}", chain, Message(written));
+  }
+  return written;
+}
+
+absl::StatusOr<std::vector<EntryRow>> SqliteChainStore::ReadEntries(ChainId chain, std::uint64_t first,
+                                                                    std::size_t limit) {
+  std::vector<EntryRow> out;
+  if (first > kMaxSequence || limit == 0) return out;
+  const std::uint64_t end = limit < kMaxSequence - first ? first + limit : kMaxSequence;
+  ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
+  ASSIGN_OR_RETURN(
+      SqliteStatement read,
+      db->Prepare(fmt::format("SELECT {} FROM entry WHERE chain_id=? AND seq>=? AND seq<? ORDER BY seq", kRowColumns)));
+  RETURN_IF_ERROR(read.Bind(chain, ToSigned(first), ToSigned(end)));
+  std::size_t bytes = 0;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, read.Step());
+    if (!row) return out;
+    bytes += read.Bytes(9).size();
+    if (bytes > kMaxReadBytes && !out.empty()) return out;
+    out.push_back(RowFrom(read));
+  }
+}
+
+absl::StatusOr<EntryRow> SqliteChainStore::ReadEntry(ChainId chain, std::uint64_t sequence) {
+  if (sequence <= kMaxSequence) {
+    ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
+    ASSIGN_OR_RETURN(SqliteStatement read,
+                     db->Prepare(fmt::format("SELECT {} FROM entry WHERE chain_id=? AND seq=?", kRowColumns)));
+    ASSIGN_OR_RETURN(const bool row, read.One(chain, ToSigned(sequence)));
+    if (row) return RowFrom(read);
+  }
+  return NotFound("chain {} has no entry {}", chain, sequence);
+}
+
+absl::StatusOr<std::vector<Hash>> SqliteChainStore::ReadLeafHashes(ChainId chain, std::uint64_t first,
+                                                                   std::size_t count) {
+  RETURN_IF_ERROR(CheckReadCount(count));
+  std::vector<Hash> out;
+  if (count == 0) return out;
+  if (first > kMaxSequence - count) return MissingLeaves(chain, first, count);
+  out.reserve(count);
+  ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
+  ASSIGN_OR_RETURN(SqliteStatement read,
+                   db->Prepare("SELECT leaf_hash FROM entry WHERE chain_id=? AND seq>=? AND seq<? ORDER BY seq"));
+  RETURN_IF_ERROR(read.Bind(chain, ToSigned(first), ToSigned(first + count)));
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, read.Step());
+    if (!row) break;
+    out.push_back(HashFromBytes(read.Bytes(0)).value_or(Hash{}));
+  }
+  if (out.size() != count) return MissingLeaves(chain, first, count);
+  return out;
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> SqliteChainStore::FindBySource(ChainId chain, std::uint64_t source,
+                                                                          std::uint64_t epoch,
+                                                                          std::uint64_t source_sequence) {
+  ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
+  ASSIGN_OR_RETURN(SqliteStatement read,
+                   db->Prepare("SELECT seq FROM entry INDEXED BY entry_number"
+                               " WHERE chain_id=? AND source=? AND source_epoch=? AND source_seq=? ORDER BY seq"));
+  RETURN_IF_ERROR(read.Bind(chain, ToSigned(source), ToSigned(epoch), ToSigned(source_sequence)));
+  return Sequences(read);
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> SqliteChainStore::List(ChainId chain, const Filter& filter,
+                                                                  std::size_t limit) {
+  RETURN_IF_ERROR(CheckReadCount(limit));
+  ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
+  ASSIGN_OR_RETURN(SqliteStatement read, db->Prepare(ListSql(filter)));
+  RETURN_IF_ERROR(read.Bind(chain, Clamped(filter.from), Clamped(filter.to), Signed(filter.source),
+                            Signed(filter.subject), filter.kind, static_cast<std::int64_t>(limit)));
+  return Sequences(read);
+}
+
+absl::StatusOr<std::string> SqliteChainStore::ReadTile(ChainId chain, unsigned level, std::uint64_t index) {
+  if (index <= kMaxSequence) {
+    ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
+    ASSIGN_OR_RETURN(SqliteStatement read,
+                     db->Prepare("SELECT hashes FROM tile WHERE chain_id=? AND level=? AND idx=?"));
+    ASSIGN_OR_RETURN(const bool row, read.One(chain, level, ToSigned(index)));
+    if (row) return std::string(read.Bytes(0));
+  }
+  return NotFound("chain {} has no full tile {}/{}", chain, level, index);
+}
+
+}  // namespace virp::onode

@@ -1,0 +1,34 @@
+// A back end under test: a database of its own, opened as often as a test wants, and the owner's way into it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "services/onode/domain/chain_store.h"
+#include "services/onode/storage/store_options.h"
+
+namespace virp::onode {
+
+class StoreBackend {
+ public:
+  virtual ~StoreBackend() = default;
+
+  // As the service would open it.
+  virtual absl::StatusOr<std::unique_ptr<ChainStore>> Open(StoreOptions options = {}) = 0;
+  // Direct SQL with the rights of the schema's owner. `{}` stands for the schema's prefix of table names.
+  virtual absl::Status Sql(std::string_view sql) = 0;
+  // Lets every lease run out, without waiting for it.
+  virtual void ExpireLeases() = 0;
+  // Removes what keeps the owner from changing history.
+  virtual absl::Status DropGuards() = 0;
+  virtual std::string name() const = 0;
+};
+
+using StoreBackendFactory = std::unique_ptr<StoreBackend> (*)();
+
+std::unique_ptr<StoreBackend> NewSqliteBackend();
+std::unique_ptr<StoreBackend> NewPostgresBackend();  // null where no PostgreSQL server can be started
+
+}  // namespace virp::onode
