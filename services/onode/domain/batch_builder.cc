@@ -33,7 +33,7 @@ std::shared_ptr<const chain::Source> SelfRegistering(const frame::Value& payload
 
 BatchBuilder::BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held)
     : tip_(std::move(tip)), own_(std::move(own)), own_epoch_(own_epoch), held_(std::move(held)) {
-  batch_.old_size = tip_.frontier.size();
+  batch_.old_size = tip_.tree.size();
   batch_.old_head = tip_.head;
 }
 
@@ -155,7 +155,7 @@ absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, st
                                                    const std::optional<frame::Value>& payload) {
   chain::EntryHeader header;
   header.origin_id = chain::OriginIdOf(tip_.book.origin());
-  header.sequence = tip_.frontier.size();
+  header.sequence = tip_.tree.size();
   header.previous = tip_.head;
   header.received_us = std::max(now / 1000, tip_.received_us);
   header.source = source.short_id;
@@ -180,8 +180,7 @@ absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, st
                static_cast<std::uint8_t>(header.kind), header.result};
   ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
   RETURN_IF_ERROR(Annotate(tip_.book.Apply(entry, frame, statement, payload), "an entry that was accepted does not apply"));
-  tip_.frontier.Append(row.leaf);
-  for (auto& tile : tip_.tiles.Append(row.leaf)) batch_.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
+  for (chain::Tile& tile : tip_.tree.Append(row.leaf)) batch_.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
   tip_.head = row.leaf;
   tip_.received_us = header.received_us;
   bytes_ += row.bytes.size();
@@ -193,9 +192,9 @@ absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, st
 AppendBatch BatchBuilder::Take(std::uint64_t term) {
   batch_.term = term;
   batch_.new_head = tip_.head;
-  batch_.new_frontier = tip_.frontier.ToBytes();
+  batch_.new_frontier = tip_.tree.frontier().ToBytes();
   AppendBatch taken = std::exchange(batch_, {});
-  batch_.old_size = tip_.frontier.size();
+  batch_.old_size = tip_.tree.size();
   batch_.old_head = tip_.head;
   bytes_ = 0;
   in_batch_.clear();

@@ -14,7 +14,6 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "lib/chain/merkle.h"
 #include "lib/chain/source_book.h"
 #include "lib/chain/tiles.h"
 #include "lib/frame/key.h"
@@ -49,8 +48,7 @@ struct HeldEntry {
 // State at the end of the chain, committed or not.
 struct ChainTip {
   chain::SourceBook book;
-  chain::Frontier frontier;
-  chain::TileBuilder tiles;
+  chain::TileBuilder tree;
   Hash head{};
   std::uint64_t received_us = 0;     // of the newest entry
 };

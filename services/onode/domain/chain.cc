@@ -142,7 +142,7 @@ absl::StatusOr<StoredCheckpoint> Chain::WaitForCheckpoint(std::uint64_t wanted, 
 }
 
 absl::StatusOr<EntryRow> Chain::ReadChecked(std::uint64_t sequence) const {
-  const auto [size, root] = Read([](const ChainState& state) { return std::pair{state.frontier.size(), state.root}; });
+  const auto [size, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
   return ReadCheckedAt(sequence, size, root);
 }
 
@@ -162,7 +162,7 @@ absl::StatusOr<Answer> Chain::Evaluate(const Claim& claim, const Acceptance& acc
   const auto checkpoint = latest_checkpoint();
   if (now == 0) now = clock_.NowNanos();
   const ReaderLock lock(state_mutex_);
-  const std::uint64_t size = state_->frontier.size();
+  const std::uint64_t size = state_->size;
   const Hash root = state_->root;
   return state_->facts.Evaluate(claim, acceptance, state_->book, now, is_frozen, checkpoint ? checkpoint->size : 0,
                                 [&](std::uint64_t sequence) -> absl::StatusOr<std::string> {
@@ -198,7 +198,7 @@ std::optional<StoredCheckpoint> Chain::latest_checkpoint() const {
 void Chain::Audit(std::string_view note) {
   const auto checkpoint = chain::OpenCheckpoint(note, vault_.Verifiers());
   if (!checkpoint.ok() || checkpoint->origin != origin()) return;  // what is not signed by us says nothing about us
-  const auto [size, root] = Read([](const ChainState& state) { return std::pair{state.frontier.size(), state.root}; });
+  const auto [size, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
   if (checkpoint->size > size) {
     // A follower may be behind; the leader has read all there is.
     if (leading()) Freeze(fmt::format("a deliverer holds a checkpoint of {} entries, the store ends at {}: rolled back", checkpoint->size, size));

@@ -57,15 +57,14 @@ struct ChainCounters {
   std::atomic<std::uint64_t> last_batch_rows{0};
 };
 
-// What readers see: state after `size` committed, checked entries.
+// What readers see: state after `size` committed, checked entries. The tree over them is in the TreeReader.
 struct ChainState {
   explicit ChainState(const std::string& origin) : book(origin), facts(origin) {}
   chain::SourceBook book;
   FactBook facts;
-  chain::Frontier frontier;
-  chain::TileBuilder tiles;
+  std::uint64_t size = 0;
   Hash head{};
-  Hash root{};                   // of `frontier`
+  Hash root{};
   std::uint64_t received_us = 0;
 };
 

@@ -28,7 +28,7 @@ void Chain::RunCheckpoints(const std::stop_token& stop) {
 
 absl::Status Chain::MakeCheckpoint() {
   const std::uint64_t term = term_.load();
-  const auto [target, root] = Read([](const ChainState& state) { return std::pair{state.frontier.size(), state.root}; });
+  const auto [target, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
   if (target == checkpointed_.size()) return absl::OkStatus();
 
   chain::Frontier frontier = checkpointed_;

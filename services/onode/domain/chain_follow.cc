@@ -51,10 +51,9 @@ absl::Status Chain::Load() {
     if (!fits) walked = DataLoss("CHECKPOINT_ROOT: the root at size {} is not the signed one", signed_size);
   }
   if (walked.ok() && signed_size > 0) {
-    const ReaderLock lock(state_mutex_);
-    checkpointed_ = state_->frontier;
-    checkpointed_head_ = state_->head;
-    const MutexLock own(mutex_);
+    checkpointed_head_ = Read([](const ChainState& state) { return state.head; });
+    const MutexLock lock(mutex_);
+    checkpointed_ = tree_->Edge().frontier();
     checkpoint_ = largest;
   }
   if (walked.ok()) walked = ApplyUpTo(head.size, /*check_tags=*/true);
@@ -86,14 +85,12 @@ absl::Status Chain::ApplyRows(const std::vector<EntryRow>& rows, bool check_tags
     chain::WalkOptions options;
     options.check_tags = check_tags;
     options.keys = &keys_.provider();
-    chain::ChainWalk walk(std::move(state.book), state.frontier, state.head, options);
+    chain::ChainWalk walk(std::move(state.book), tree_->Edge().frontier(), state.head, options);
     walk.SetObserver([&](const chain::Entry& entry, const frame::Frame& frame, const chain::Statement& statement,
                          const std::optional<frame::Value>& payload) {
       state.facts.Apply(entry, frame, statement, payload, walk.book());
       state.received_us = entry.header.received_us;
-      const Hash leaf = chain::LeafHash(entry.bytes);
-      static_cast<void>(state.tiles.Append(leaf));
-      tree_->Append(leaf);
+      tree_->Append(chain::LeafHash(entry.bytes));
     });
     for (const EntryRow& row : rows) {
       walk.Add(row.bytes, &row.leaf, &row.index);
@@ -103,12 +100,12 @@ absl::Status Chain::ApplyRows(const std::vector<EntryRow>& rows, bool check_tags
       result = DataLoss("{} at entry {}: {}", chain::BreakKindName(found->kind), found->sequence, found->detail);
     }
     // A broken entry was not folded: the state is that of the good part.
-    state.frontier = walk.frontier();
+    state.size = walk.size();
     state.head = walk.head();
-    state.root = state.frontier.Root();
+    state.root = walk.Root();
     state.book = std::move(walk).TakeBook();
     if (const absl::Status refolded = RefoldCompromised(); result.ok()) result = refolded;
-    committed_size_ = state.frontier.size();
+    committed_size_ = state.size;
   }
   NotifyGrowth();
   return result;
@@ -121,11 +118,11 @@ absl::Status Chain::RefoldCompromised() {
     state_->facts.BeginRefold(source);
     ChainStore::Filter filter;
     filter.source = source;
-    filter.to = state_->frontier.size();
+    filter.to = state_->size;
     while (true) {
       ASSIGN_OR_RETURN(const auto sequences, store_.List(info_.id, filter, kRowsAtOnce));
       for (const std::uint64_t sequence : sequences) {
-        ASSIGN_OR_RETURN(const EntryRow row, ReadCheckedAt(sequence, state_->frontier.size(), state_->root));
+        ASSIGN_OR_RETURN(const EntryRow row, ReadCheckedAt(sequence, state_->size, state_->root));
         ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
         ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(entry.frame, entry.header.spelling));
         const auto parsed = reader.Read(frame.payload);
@@ -167,7 +164,7 @@ absl::Status Chain::CheckNewCheckpoint() {
   if (known && known->size >= stored->size) return absl::OkStatus();
   const auto opened = chain::OpenCheckpoint(stored->note, vault_.Verifiers());
   if (!opened.ok()) return DataLoss("CHECKPOINT_SIGNATURE: {}", Message(opened.status()));
-  const auto [now_size, root] = Read([](const ChainState& state) { return std::pair{state.frontier.size(), state.root}; });
+  const auto [now_size, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
   if (opened->size > now_size) return absl::OkStatus();  // next time
   ASSIGN_OR_RETURN(const auto proof, tree_->Consistency(opened->size, now_size));
   if (!chain::VerifyConsistency(opened->size, opened->root, now_size, root, proof).ok()) {

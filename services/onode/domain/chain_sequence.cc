@@ -114,7 +114,7 @@ absl::Status Chain::MakeBuilder() {
     if (self != nullptr) {
       if (const chain::Channel* channel = state.book.FindChannel(self->short_id)) epoch = std::max(epoch, channel->newest_epoch + 1);
     }
-    ChainTip tip{state.book, state.frontier, state.tiles, state.head, state.received_us};
+    ChainTip tip{state.book, tree_->Edge(), state.head, state.received_us};
     builder_ = std::make_unique<BatchBuilder>(
         std::move(tip), own, epoch,
         [this](std::uint64_t source, std::uint64_t source_epoch, std::uint64_t number) -> absl::StatusOr<std::optional<HeldEntry>> {
@@ -237,7 +237,7 @@ absl::Status Chain::Housekeep() {
 }
 
 absl::Status Chain::EnterRegistration() {
-  if (builder_->tip().frontier.size() > 0) return absl::OkStatus();
+  if (builder_->tip().tree.size() > 0) return absl::OkStatus();
   const OwnKey& own = own_keys_.back();
   chain::SourceEvent event;
   event.source = info_.origin;
@@ -359,14 +359,13 @@ void Chain::Publish(const AppendBatch& batch) {
       chain::Statement statement = chain::ReadStatement(*registration, frame->header.type, payload);
       static_cast<void>(state.book.Apply(*entry, *frame, statement, payload));  // the builder's book took it
       state.facts.Apply(*entry, *frame, statement, payload, state.book);
-      state.frontier.Append(row.leaf);
-      static_cast<void>(state.tiles.Append(row.leaf));
       tree_->Append(row.leaf);
       state.head = row.leaf;
       state.received_us = entry->header.received_us;
     }
-    state.root = state.frontier.Root();
-    committed_size_ = state.frontier.size();
+    state.size = batch.old_size + batch.rows.size();
+    state.root = tree_->Root();
+    committed_size_ = state.size;
     if (const absl::Status refolded = RefoldCompromised(); !refolded.ok()) Freeze(std::string(Message(refolded)));
   }
   NotifyGrowth();

@@ -1,86 +1,49 @@
 #include "services/onode/domain/tree_reader.h"
 
-#include <algorithm>
+#include <bit>
+#include <memory>
+#include <string>
 
 #include "lib/base/status.h"
 
 namespace virp::onode {
-namespace {
-
-constexpr std::size_t kHashSize = 32;
-
-Hash HashAt(std::string_view hashes, std::size_t at) {
-  Hash hash;
-  std::copy_n(hashes.data() + at * kHashSize, kHashSize, reinterpret_cast<char*>(hash.data()));
-  return hash;
-}
-
-// Root over a power-of-two run of hashes.
-Hash Combine(std::string_view hashes) {
-  std::vector<Hash> row(hashes.size() / kHashSize);
-  for (std::size_t i = 0; i < row.size(); ++i) row[i] = HashAt(hashes, i);
-  for (; row.size() > 1; row.resize(row.size() / 2)) {
-    for (std::size_t i = 0; i < row.size() / 2; ++i) row[i] = chain::NodeHash(row[2 * i], row[2 * i + 1]);
-  }
-  return row[0];
-}
-
-}  // namespace
 
 void TreeReader::Append(const Hash& leaf) {
   const MutexLock lock(mutex_);
-  Hash hash = leaf;
-  for (unsigned level = 0;; ++level) {
-    if (open_.size() <= level) open_.emplace_back();
-    OpenTile& tile = open_[level];
-    tile.hashes.append(View(hash));
-    if (tile.hashes.size() < chain::kTileWidth * kHashSize) return;
-    hash = Combine(tile.hashes);
-    Remember({level, tile.index}, std::move(tile.hashes));
-    tile = {tile.index + 1, {}};
+  for (const chain::Tile& full : edge_.Append(leaf)) {
+    auto nodes = chain::TileNodes::FromBytes(full.hashes);
+    if (nodes.ok()) cache_.Put(full.level, full.index, std::make_shared<const chain::TileNodes>(*std::move(nodes)));
   }
 }
 
-void TreeReader::Remember(const Key& key, std::string hashes) {
-  if (cache_.contains(key)) return;
-  order_.push_front(key);
-  cache_[key] = {std::move(hashes), order_.begin()};
-  if (order_.size() <= cache_tiles_) return;
-  cache_.erase(order_.back());
-  order_.pop_back();
-}
-
-absl::StatusOr<std::string> TreeReader::TileHashes(const Key& key, std::size_t first, std::size_t count) {
-  const auto [level, index] = key;
-  {
-    const MutexLock lock(mutex_);
-    if (level < open_.size() && open_[level].index == index) {
-      if (open_[level].hashes.size() < (first + count) * kHashSize) {
-        return OutOfRange("tile {}/{} has no hashes {} to {} yet", level, index, first, first + count);
-      }
-      return open_[level].hashes.substr(first * kHashSize, count * kHashSize);
-    }
-    const auto cached = cache_.find(key);
-    if (cached != cache_.end()) {
-      order_.splice(order_.begin(), order_, cached->second.used);
-      return cached->second.hashes.substr(first * kHashSize, count * kHashSize);
-    }
-  }
-  ASSIGN_OR_RETURN(std::string hashes, store_.ReadTile(chain_, level, index));
-  if (hashes.size() != chain::kTileWidth * kHashSize) return DataLoss("tile {}/{} has {} bytes", level, index, hashes.size());
-  std::string wanted = hashes.substr(first * kHashSize, count * kHashSize);
+chain::TileBuilder TreeReader::Edge() const {
   const MutexLock lock(mutex_);
-  Remember(key, std::move(hashes));
-  return wanted;
+  return edge_;
+}
+
+Hash TreeReader::Root() const {
+  const MutexLock lock(mutex_);
+  return edge_.Root();
 }
 
 absl::StatusOr<Hash> TreeReader::Subtree(unsigned level, std::uint64_t index) {
+  {
+    const MutexLock lock(mutex_);
+    if (const auto hash = edge_.Subtree(level, index)) return *hash;
+  }
   const unsigned tile_level = level / chain::kTileHeight;
   const unsigned height = level % chain::kTileHeight;
   const std::uint64_t first = index << height;
-  ASSIGN_OR_RETURN(const std::string hashes,
-                   TileHashes({tile_level, first / chain::kTileWidth}, first % chain::kTileWidth, std::size_t{1} << height));
-  return Combine(hashes);
+  const std::uint64_t tile = first / chain::kTileWidth;
+  std::shared_ptr<const chain::TileNodes> nodes = cache_.Find(tile_level, tile);
+  if (nodes == nullptr) {
+    ASSIGN_OR_RETURN(const std::string hashes, store_.ReadTile(chain_, tile_level, tile));
+    ASSIGN_OR_RETURN(chain::TileNodes read, chain::TileNodes::FromBytes(hashes));
+    if (read.width() != chain::kTileWidth) return DataLoss("tile {}/{} has {} hashes", tile_level, tile, read.width());
+    nodes = std::make_shared<const chain::TileNodes>(std::move(read));
+    cache_.Put(tile_level, tile, nodes);
+  }
+  return nodes->At(height, index % (chain::kTileWidth >> height));
 }
 
 absl::StatusOr<std::vector<Hash>> TreeReader::Inclusion(std::uint64_t index, std::uint64_t size) {
@@ -89,6 +52,18 @@ absl::StatusOr<std::vector<Hash>> TreeReader::Inclusion(std::uint64_t index, std
 
 absl::StatusOr<std::vector<Hash>> TreeReader::Consistency(std::uint64_t old_size, std::uint64_t size) {
   return chain::ConsistencyProof(old_size, size, [this](unsigned level, std::uint64_t at) { return Subtree(level, at); });
+}
+
+absl::StatusOr<chain::Frontier> TreeReader::FrontierAt(std::uint64_t size) {
+  std::string bytes;
+  std::uint64_t first = 0;
+  for (int level = 63; level >= 0; --level) {
+    if ((size >> level & 1) == 0) continue;
+    ASSIGN_OR_RETURN(const Hash hash, Subtree(static_cast<unsigned>(level), first >> level));
+    bytes.append(View(hash));
+    first += std::uint64_t{1} << level;
+  }
+  return chain::Frontier::FromBytes(size, bytes);
 }
 
 }  // namespace virp::onode
