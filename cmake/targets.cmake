@@ -60,7 +60,12 @@ function(virp_test name)
   target_compile_definitions(${name} PRIVATE VIRP_SOURCE_DIR="${PROJECT_SOURCE_DIR}" VIRP_BINARY_DIR="${PROJECT_BINARY_DIR}")
   virp_compile_options(${name})
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+  set(tsan_options "suppressions=${PROJECT_SOURCE_DIR}/cmake/sanitizers/tsan.supp")
+  if("grpc-sync" IN_LIST ARG_LABELS)
+    string(APPEND tsan_options ":ignore_noninstrumented_modules=1")
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+    ENVIRONMENT "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/sanitizers/lsan.supp:print_suppressions=0;TSAN_OPTIONS=${tsan_options}")
 endfunction()
 
 # virp_fuzz(NAME SOURCES x_fuzz.cc DEPS target ...)  ->  libFuzzer target; its corpus is tests/fuzz/corpus/NAME
