@@ -29,6 +29,6 @@ class StoreBackend {
 using StoreBackendFactory = std::unique_ptr<StoreBackend> (*)();
 
 std::unique_ptr<StoreBackend> NewSqliteBackend();
-std::unique_ptr<StoreBackend> NewPostgresBackend();  // null where no PostgreSQL server can be started
+std::unique_ptr<StoreBackend> NewPostgresBackend();
 
 }  // namespace virp::onode

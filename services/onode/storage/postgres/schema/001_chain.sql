@@ -1,9 +1,8 @@
 -- O-Node store, PostgreSQL 15 or later. Unsigned 64-bit values are kept as the bigint with the same bits; only chain
 -- sequences, sizes and terms are ever compared by order, and those stay below 2^63.
--- The role that runs this owns everything. The serving role may read, add entries and tiles, and call the functions
--- (002_functions.sql); what it may do is granted each time the schema is applied (see store_schema.cc).
+-- The role that runs this owns everything; it has made the schema onode. The serving role may read, add entries and tiles,
+-- and call the functions of 002_functions.sql: postgres_migrate.cc grants that each time it has applied the files.
 
-CREATE SCHEMA onode;
 CREATE DOMAIN onode.h256 AS bytea CHECK (octet_length(VALUE) = 32);
 
 CREATE TABLE onode.chain (
@@ -103,7 +102,7 @@ CREATE TABLE onode.quarantine_use (               -- what each path holds, so th
 -- History is append-only for whoever does not drop these triggers first. Whoever does is found by the hashes.
 CREATE FUNCTION onode.no_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  RAISE EXCEPTION '% is append only', TG_TABLE_NAME USING ERRCODE = 'VF003';
+  RAISE EXCEPTION '% is append only', TG_TABLE_NAME;
 END $$;
 CREATE TRIGGER no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON onode.chain
   FOR EACH STATEMENT EXECUTE FUNCTION onode.no_change();

@@ -1,34 +1,37 @@
 -- What the serving role may change, and how. Every function runs with its owner's rights and names every object in full.
--- Errors that the service tells apart: VF001 fenced, VF002 another root stands there, VF004 no such chain, VF005 beyond the
--- head, VF006 no intent or another note.
+-- What is to be expected is returned, not raised: 'ok' or why not, or NULL when there is no such chain.
 
--- Makes the partitions that the next entries of a chain need, a quarter of a partition ahead. Returns the first sequence
--- that has none yet. Built beside the table and attached, because CREATE TABLE ... PARTITION OF would stop every reader.
-CREATE FUNCTION onode.make_partitions(p_chain int) RETURNS bigint
+-- Makes the partitions that a chain needs for entries below p_reach, and a quarter of a partition ahead of its head.
+-- Returns the first sequence that has none. Each is built beside the table and attached to it, because CREATE TABLE ...
+-- PARTITION OF would stop every reader.
+CREATE FUNCTION onode.make_partitions(p_chain int, p_reach bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   width bigint;
   size  bigint;
+  reach bigint;
   part  text;
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('onode.make_partitions', p_chain));
   SELECT c.partition_width, h.size INTO width, size
     FROM onode.chain c JOIN onode.chain_head h USING (chain_id) WHERE c.chain_id = p_chain;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'there is no chain %', p_chain USING ERRCODE = 'VF004';
+    RETURN NULL;
   END IF;
-  FOR n IN size / width .. (size + width / 4) / width LOOP
+  reach := greatest(size + width / 4, least(p_reach, size + 65536));
+  FOR n IN size / width .. reach / width LOOP
     part := format('entry_%s_%s', p_chain, n);
     IF to_regclass('onode.' || part) IS NULL THEN
       EXECUTE format('CREATE TABLE onode.%I (LIKE onode.entry INCLUDING ALL)', part);
+      -- Exactly once per (source, epoch, number) follows from the leader's state; this makes its mistakes errors.
       EXECUTE format('CREATE UNIQUE INDEX %I ON onode.%I (chain_id, source, source_epoch, source_seq)', part || '_number', part);
-      EXECUTE format('ALTER TABLE onode.entry ATTACH PARTITION onode.%I FOR VALUES FROM (%s, %s) TO (%s, %s)',
-                     part, p_chain, n * width, p_chain, (n + 1) * width);
       EXECUTE format('CREATE TRIGGER no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON onode.%I'
                      ' FOR EACH STATEMENT EXECUTE FUNCTION onode.no_change()', part);
+      EXECUTE format('ALTER TABLE onode.entry ATTACH PARTITION onode.%I FOR VALUES FROM (%s, %s) TO (%s, %s)',
+                     part, p_chain, n * width, p_chain, (n + 1) * width);
     END IF;
   END LOOP;
-  RETURN ((size + width / 4) / width + 1) * width;
+  RETURN (reach / width + 1) * width;
 END $$;
 
 -- The genesis row of a chain's batches is what its first batch refers to. NULL when there is a chain of that origin.
@@ -46,11 +49,11 @@ BEGIN
   INSERT INTO onode.batch (chain_id, first_seq, next_seq, term, prev_head, last_head) VALUES (id, -1, 0, 0, NULL, p_genesis);
   INSERT INTO onode.chain_head (chain_id, term, holder, holder_address, lease_until, size, head, frontier)
     VALUES (id, 0, '', '', '-infinity', 0, p_genesis, '');
-  PERFORM onode.make_partitions(id);
+  PERFORM onode.make_partitions(id, 0);
   RETURN id;
 END $$;
 
--- Leases run by this database's clock. No row: somebody else holds it.
+-- Leases run by this database's clock. No row: somebody else holds it, or there is no such chain.
 CREATE FUNCTION onode.take_lease(p_chain int, p_instance text, p_address text, p_ms bigint)
 RETURNS TABLE (term bigint, size bigint, head bytea, frontier bytea)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -61,6 +64,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   RETURNING h.term, h.size, h.head, h.frontier
 $$;
 
+-- False: the term is no longer the caller's, or there is no such chain.
 CREATE FUNCTION onode.renew_lease(p_chain int, p_term bigint, p_ms bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -77,80 +81,82 @@ BEGIN
   RETURN FOUND;
 END $$;
 
--- The compare-and-swap with which every append begins. The row lock orders leaders that race; the loser gets VF001.
+-- The compare-and-swap with which every append begins. The row's lock orders leaders that race; false: fenced.
 CREATE FUNCTION onode.advance(p_chain int, p_term bigint, p_old_size bigint, p_old_head bytea,
-                              p_new_size bigint, p_new_head bytea, p_frontier bytea) RETURNS void
+                              p_new_size bigint, p_new_head bytea, p_frontier bytea) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   UPDATE onode.chain_head h SET size = p_new_size, head = p_new_head, frontier = p_frontier
    WHERE h.chain_id = p_chain AND h.term = p_term AND h.size = p_old_size AND h.head = p_old_head;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'fenced: chain % is not at term %, size % and the head given', p_chain, p_term, p_old_size
-      USING ERRCODE = 'VF001';
+    RETURN false;
   END IF;
   INSERT INTO onode.batch (chain_id, first_seq, next_seq, term, prev_head, last_head)
     VALUES (p_chain, p_old_size, p_new_size, p_term, p_old_head, p_new_head);
+  RETURN true;
 END $$;
 
-CREATE FUNCTION onode.put_checkpoint_intent(p_chain int, p_term bigint, p_size bigint, p_root bytea) RETURNS void
+-- 'fenced', 'beyond' the head, or 'another' root stands there. The primary key decides races; no lock is needed, since a
+-- root at a size below the head is the same for every leader.
+CREATE FUNCTION onode.put_checkpoint_intent(p_chain int, p_term bigint, p_size bigint, p_root bytea) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  now_size bigint;
-  stands   bytea;
+  head onode.chain_head%ROWTYPE;
 BEGIN
-  SELECT h.size INTO now_size FROM onode.chain_head h WHERE h.chain_id = p_chain AND h.term = p_term FOR SHARE;
+  SELECT * INTO head FROM onode.chain_head h WHERE h.chain_id = p_chain;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'fenced: chain % is not at term %', p_chain, p_term USING ERRCODE = 'VF001';
-  END IF;
-  IF p_size > now_size THEN
-    RAISE EXCEPTION 'size % is beyond the head of chain %, %', p_size, p_chain, now_size USING ERRCODE = 'VF005';
+    RETURN NULL;
+  ELSIF head.term <> p_term THEN
+    RETURN 'fenced';
+  ELSIF p_size > head.size THEN
+    RETURN 'beyond';
   END IF;
   INSERT INTO onode.checkpoint (chain_id, size, root) VALUES (p_chain, p_size, p_root) ON CONFLICT DO NOTHING;
-  IF NOT FOUND THEN
-    SELECT c.root INTO stands FROM onode.checkpoint c WHERE c.chain_id = p_chain AND c.size = p_size;
-    IF stands IS DISTINCT FROM p_root THEN
-      RAISE EXCEPTION 'another root stands at size % of chain %', p_size, p_chain USING ERRCODE = 'VF002';
-    END IF;
+  IF EXISTS (SELECT FROM onode.checkpoint c WHERE c.chain_id = p_chain AND c.size = p_size AND c.root = p_root) THEN
+    RETURN 'ok';
   END IF;
+  RETURN 'another';
 END $$;
 
-CREATE FUNCTION onode.put_checkpoint_note(p_chain int, p_size bigint, p_note text) RETURNS void
+-- False: no intent, or another note, stands there.
+CREATE FUNCTION onode.put_checkpoint_note(p_chain int, p_size bigint, p_note text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   UPDATE onode.checkpoint c SET note = p_note WHERE c.chain_id = p_chain AND c.size = p_size AND c.note IS NULL;
-  IF NOT FOUND AND NOT EXISTS (SELECT FROM onode.checkpoint c
-                               WHERE c.chain_id = p_chain AND c.size = p_size AND c.note = p_note) THEN
-    RAISE EXCEPTION 'no intent, or another note, stands at size % of chain %', p_size, p_chain USING ERRCODE = 'VF006';
-  END IF;
+  RETURN EXISTS (SELECT FROM onode.checkpoint c WHERE c.chain_id = p_chain AND c.size = p_size AND c.note = p_note);
 END $$;
 
--- Keeps a path's newest frames within both bounds. Returns how many went out. The row of quarantine_use is the lock.
+-- Keeps a path's newest frames within both bounds and returns how many went out. The row of quarantine_use is the lock.
 CREATE FUNCTION onode.put_quarantine(p_chain int, p_received_ns bigint, p_path bytea, p_source bytea, p_reason text,
                                      p_frame bytea, p_max_frames bigint, p_max_bytes bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  has_frames bigint;
-  has_bytes  bigint;
-  gone       bigint := 0;
-  oldest     record;
+  held   record;
+  oldest record;
+  gone   bigint := 0;
 BEGIN
+  IF NOT EXISTS (SELECT FROM onode.chain c WHERE c.chain_id = p_chain) THEN
+    RETURN NULL;
+  END IF;
   INSERT INTO onode.quarantine_use AS u VALUES (p_chain, p_path, 1, octet_length(p_frame))
     ON CONFLICT (chain_id, path) DO UPDATE SET frames = u.frames + 1, bytes = u.bytes + octet_length(p_frame)
-    RETURNING u.frames, u.bytes INTO has_frames, has_bytes;
+    RETURNING u.frames, u.bytes INTO held;
   INSERT INTO onode.quarantine (chain_id, received_ns, path, source, reason, frame)
     VALUES (p_chain, p_received_ns, p_path, p_source, p_reason, p_frame);
-  IF has_frames <= p_max_frames AND has_bytes <= p_max_bytes THEN
+  IF held.frames <= p_max_frames AND held.bytes <= p_max_bytes THEN
     RETURN 0;
   END IF;
-  FOR oldest IN SELECT q.id, octet_length(q.frame) AS len FROM onode.quarantine q
+  FOR oldest IN SELECT q.id, octet_length(q.frame) AS bytes FROM onode.quarantine q
                  WHERE q.chain_id = p_chain AND q.path = p_path ORDER BY q.id LOOP
-    EXIT WHEN has_frames <= p_max_frames AND has_bytes <= p_max_bytes;
+    EXIT WHEN held.frames <= p_max_frames AND held.bytes <= p_max_bytes;
     DELETE FROM onode.quarantine q WHERE q.id = oldest.id;
-    has_frames := has_frames - 1;
-    has_bytes := has_bytes - oldest.len;
+    held.frames := held.frames - 1;
+    held.bytes := held.bytes - oldest.bytes;
     gone := gone + 1;
   END LOOP;
-  UPDATE onode.quarantine_use u SET frames = has_frames, bytes = has_bytes
+  UPDATE onode.quarantine_use u SET frames = held.frames, bytes = held.bytes
    WHERE u.chain_id = p_chain AND u.path = p_path;
   RETURN gone;
 END $$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA onode FROM PUBLIC;

@@ -1,0 +1,267 @@
+// Appending and reading entries and tiles.
+#include <algorithm>
+#include <optional>
+
+#include "lib/store/postgres_copy.h"
+#include "services/onode/storage/postgres/postgres_call.h"
+
+namespace virp::onode {
+namespace {
+
+using store::Blob;
+using store::PostgresCopyIn;
+using store::PostgresCopyOut;
+using store::PostgresPool;
+using store::PostgresResult;
+using store::PostgresTransaction;
+
+#define VIRP_ROW "seq, source, source_epoch, source_seq, subject, received_us, kind, result, leaf_hash, bytes"
+
+constexpr int kCopyColumns = 11;
+constexpr std::uint64_t kPartitionsAhead = 65'536;  // entries; the least for which partitions are kept ready
+constexpr std::uint64_t kPieceRows = 8'192;         // that one statement reads
+
+// Rows are handed on as they are: what cannot be an entry's byte or hash reads as a value that no check accepts, so
+// that a verifying walk can say where it stands.
+std::uint8_t ByteFrom(std::int64_t value) {
+  return static_cast<std::uint8_t>(value >= 0 && value <= 0xff ? value : 0xff);
+}
+
+EntryRow RowFrom(const PostgresCopyOut& read) {
+  EntryRow out;
+  out.sequence = ToUnsigned(read.Int(0));
+  out.index.source = ToUnsigned(read.Int(1));
+  out.index.source_epoch = ToUnsigned(read.Int(2));
+  out.index.source_sequence = ToUnsigned(read.Int(3));
+  out.index.subject = ToUnsigned(read.Int(4));
+  out.index.received_us = ToUnsigned(read.Int(5));
+  out.index.kind = ByteFrom(read.Int(6));
+  out.index.result = ByteFrom(read.Int(7));
+  out.leaf = HashFromBytes(read.Bytes(8)).value_or(Hash{});
+  out.bytes = read.Bytes(9);
+  return out;
+}
+
+EntryRow RowFrom(const PostgresResult& read) {
+  EntryRow out;
+  out.sequence = read.Uint(0, 0);
+  out.index.source = read.Uint(0, 1);
+  out.index.source_epoch = read.Uint(0, 2);
+  out.index.source_sequence = read.Uint(0, 3);
+  out.index.subject = read.Uint(0, 4);
+  out.index.received_us = read.Uint(0, 5);
+  out.index.kind = ByteFrom(read.Int(0, 6));
+  out.index.result = ByteFrom(read.Int(0, 7));
+  out.leaf = HashFromBytes(read.Bytes(0, 8)).value_or(Hash{});
+  out.bytes = read.Bytes(0, 9);
+  return out;
+}
+
+absl::Status CopyRows(PostgresTransaction& transaction, ChainId chain, const std::vector<EntryRow>& rows) {
+  ASSIGN_OR_RETURN(
+      PostgresCopyIn copy,
+      PostgresCopyIn::Begin(transaction,
+                            "COPY onode.entry (seq, source, source_epoch, source_seq, subject, received_us,"
+                            " chain_id, kind, result, leaf_hash, bytes) FROM STDIN (FORMAT binary)",
+                            kCopyColumns));
+  for (const EntryRow& row : rows) {
+    const chain::IndexColumns& index = row.index;
+    copy.Row();
+    copy.Int64(ToSigned(row.sequence));
+    copy.Int64(ToSigned(index.source));
+    copy.Int64(ToSigned(index.source_epoch));
+    copy.Int64(ToSigned(index.source_sequence));
+    copy.Int64(ToSigned(index.subject));
+    copy.Int64(ToSigned(index.received_us));
+    copy.Int32(chain);
+    copy.Int16(index.kind);
+    copy.Int16(index.result);
+    copy.Bytes(View(row.leaf));
+    copy.Bytes(row.bytes);
+    RETURN_IF_ERROR(copy.Flush());
+  }
+  ASSIGN_OR_RETURN(const std::int64_t taken, copy.Finish());
+  if (taken != static_cast<std::int64_t>(rows.size())) return Internal("COPY took {} of {} rows", taken, rows.size());
+  return absl::OkStatus();
+}
+
+// Everything of an append but its COMMIT. False: fenced.
+absl::StatusOr<bool> Stage(PostgresTransaction& transaction, ChainId chain, const AppendBatch& batch) {
+  ASSIGN_OR_RETURN(
+      const PostgresResult moved,
+      transaction.Exec("SELECT onode.advance($1, $2, $3, $4, $5, $6, $7)", chain, ToSigned(batch.term),
+                       ToSigned(batch.old_size), Blob(batch.old_head), ToSigned(batch.old_size + batch.rows.size()),
+                       Blob(batch.new_head), Blob(batch.new_frontier)));
+  if (!moved.Bool(0, 0)) return false;
+  for (const Tile& tile : batch.tiles) {
+    RETURN_IF_ERROR(transaction.Run("INSERT INTO onode.tile (chain_id, level, idx, hashes) VALUES ($1, $2, $3, $4)",
+                                    chain, tile.level, ToSigned(tile.index), Blob(tile.hashes)));
+  }
+  RETURN_IF_ERROR(CopyRows(transaction, chain, batch.rows));
+  return true;
+}
+
+// Appends entries of [first, end) while `budget` lasts, at most kPieceRows. False when there are no more, of either.
+absl::StatusOr<bool> ReadPiece(PostgresTransaction& transaction, ChainId chain, std::uint64_t first, std::uint64_t end,
+                               std::size_t& budget, std::vector<EntryRow>& out) {
+  // The running sum ends the read at the server: up to the first entry that goes beyond the budget, which is not kept.
+  ASSIGN_OR_RETURN(
+      PostgresCopyOut read,
+      PostgresCopyOut::Begin(
+          transaction,
+          fmt::format(
+              "COPY (SELECT " VIRP_ROW " FROM (SELECT *, sum(octet_length(bytes)) OVER (ORDER BY seq) AS total"
+              " FROM (SELECT " VIRP_ROW
+              " FROM onode.entry WHERE chain_id={} AND seq>={} AND seq<{} ORDER BY seq LIMIT {}) AS piece) AS summed"
+              " WHERE total - octet_length(bytes) <= {} ORDER BY seq) TO STDOUT (FORMAT binary)",
+              chain, first, end, kPieceRows, budget)));
+  std::uint64_t rows = 0;
+  bool over = false;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, read.Next());
+    if (!row) return !over && rows == kPieceRows;
+    ++rows;
+    EntryRow entry = RowFrom(read);
+    over = over || (entry.bytes.size() > budget && !out.empty());
+    if (over) continue;
+    budget -= std::min(budget, entry.bytes.size());
+    out.push_back(std::move(entry));
+  }
+}
+
+std::string ListSql(const ChainStore::Filter& filter) {
+  // An absent condition tests that its parameter is NULL, so that every variant has the same parameters. The comparison
+  // with 0 is what lets the planner use a partial index.
+  return fmt::format(
+      "SELECT seq FROM onode.entry WHERE chain_id=$1 AND seq>=$2 AND seq<$3 AND {} AND {}{} AND {}{} ORDER BY seq {} "
+      "LIMIT $7",
+      filter.source ? "source=$4" : "$4::bigint IS NULL", filter.subject ? "subject=$5" : "$5::bigint IS NULL",
+      filter.subject.value_or(0) != 0 ? " AND subject<>0" : "", filter.kind ? "kind=$6" : "$6::smallint IS NULL",
+      filter.kind.value_or(0) != 0 ? " AND kind<>0" : "", filter.descending ? "DESC" : "ASC");
+}
+
+std::optional<std::int64_t> Signed(const std::optional<std::uint64_t>& value) {
+  return value ? std::optional(ToSigned(*value)) : std::nullopt;
+}
+
+std::int64_t Clamped(std::uint64_t value) {
+  return ToSigned(std::min(value, kMaxSequence));
+}
+
+std::vector<std::uint64_t> Sequences(const PostgresResult& rows) {
+  std::vector<std::uint64_t> out;
+  out.reserve(static_cast<std::size_t>(rows.rows()));
+  for (int i = 0; i < rows.rows(); ++i) out.push_back(rows.Uint(i, 0));
+  return out;
+}
+
+}  // namespace
+
+absl::Status PostgresChainStore::EnsurePartitions(ChainId chain, std::uint64_t reach) {
+  {
+    MutexLock lock(mutex_);
+    const auto known = partitions_end_.find(chain);
+    if (known != partitions_end_.end() && reach + kPartitionsAhead <= known->second) return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const PostgresResult made, Write("SELECT onode.make_partitions($1, $2)", chain, ToSigned(reach)));
+  if (made.IsNull(0, 0)) return NoSuchChain(chain);
+  MutexLock lock(mutex_);
+  partitions_end_[chain] = made.Uint(0, 0);
+  return absl::OkStatus();
+}
+
+absl::Status PostgresChainStore::Append(ChainId chain, const AppendBatch& batch) {
+  RETURN_IF_ERROR(CheckBatch(batch));
+  if (writes_ == nullptr) return OpenedReadOnly();
+  RETURN_IF_ERROR(EnsurePartitions(chain, batch.old_size + batch.rows.size()));
+  auto connection = writes_->Acquire(options_.timeout);
+  if (!connection.ok()) return Retryable(connection.status());
+  auto transaction = PostgresTransaction::Begin(**connection);
+  if (!transaction.ok()) return Retryable(transaction.status());
+  const auto staged = Stage(*transaction, chain, batch);
+  if (absl::IsAlreadyExists(staged.status()) || absl::IsFailedPrecondition(staged.status())) {
+    // The head was right, so the batch should have fitted.
+    return DataLoss("chain {} holds rows beyond its head, or a number twice: {}", chain, Message(staged.status()));
+  }
+  if (!staged.ok()) return Retryable(staged.status());
+  if (!*staged) return Fenced(chain, batch.term);
+  const absl::Status committed = transaction->Commit();
+  return absl::IsUnknown(committed) ? committed : Retryable(committed);
+}
+
+absl::StatusOr<std::vector<EntryRow>> PostgresChainStore::ReadEntries(ChainId chain, std::uint64_t first,
+                                                                      std::size_t limit) {
+  std::vector<EntryRow> out;
+  if (first > kMaxSequence || limit == 0) return out;
+  const std::uint64_t end = limit < kMaxSequence - first ? first + limit : kMaxSequence;
+  const auto read = [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(const PostgresPool::Lease connection, reads_->Acquire(options_.timeout));
+    ASSIGN_OR_RETURN(PostgresTransaction transaction, PostgresTransaction::Begin(*connection, {.read_only = true}));
+    std::size_t budget = kMaxReadBytes;
+    for (bool more = true; more;) {
+      const std::uint64_t next = out.empty() ? first : out.back().sequence + 1;
+      ASSIGN_OR_RETURN(more, ReadPiece(transaction, chain, next, end, budget, out));
+    }
+    return transaction.Commit();
+  };
+  if (const absl::Status status = read(); !status.ok()) return Retryable(status);
+  return out;
+}
+
+absl::StatusOr<EntryRow> PostgresChainStore::ReadEntry(ChainId chain, std::uint64_t sequence) {
+  if (sequence <= kMaxSequence) {
+    ASSIGN_OR_RETURN(const PostgresResult row, Read("SELECT " VIRP_ROW " FROM onode.entry WHERE chain_id=$1 AND seq=$2",
+                                                    chain, ToSigned(sequence)));
+    if (row.rows() != 0) return RowFrom(row);
+  }
+  return NotFound("chain {} has no entry {}", chain, sequence);
+}
+
+absl::StatusOr<std::vector<Hash>> PostgresChainStore::ReadLeafHashes(ChainId chain, std::uint64_t first,
+                                                                     std::size_t count) {
+  RETURN_IF_ERROR(CheckReadCount(count));
+  std::vector<Hash> out;
+  if (count == 0) return out;
+  if (first > kMaxSequence - count) return MissingLeaves(chain, first, count);
+  ASSIGN_OR_RETURN(const PostgresResult row,
+                   Read("SELECT string_agg(leaf_hash, ''::bytea ORDER BY seq) FROM onode.entry"
+                        " WHERE chain_id=$1 AND seq>=$2 AND seq<$3",
+                        chain, ToSigned(first), ToSigned(first + count)));
+  const std::string hashes = row.Bytes(0, 0);
+  if (hashes.size() != count * sizeof(Hash)) return MissingLeaves(chain, first, count);
+  out.resize(count);
+  for (std::size_t i = 0; i < count; ++i)
+    hashes.copy(reinterpret_cast<char*>(out[i].data()), sizeof(Hash), i * sizeof(Hash));
+  return out;
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> PostgresChainStore::FindBySource(ChainId chain, std::uint64_t source,
+                                                                            std::uint64_t epoch,
+                                                                            std::uint64_t source_sequence) {
+  ASSIGN_OR_RETURN(
+      const PostgresResult rows,
+      Read("SELECT seq FROM onode.entry WHERE chain_id=$1 AND source=$2 AND source_epoch=$3 AND source_seq=$4"
+           " ORDER BY seq",
+           chain, ToSigned(source), ToSigned(epoch), ToSigned(source_sequence)));
+  return Sequences(rows);
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> PostgresChainStore::List(ChainId chain, const Filter& filter,
+                                                                    std::size_t limit) {
+  RETURN_IF_ERROR(CheckReadCount(limit));
+  ASSIGN_OR_RETURN(const PostgresResult rows, Read(ListSql(filter), chain, Clamped(filter.from), Clamped(filter.to),
+                                                   Signed(filter.source), Signed(filter.subject), filter.kind, limit));
+  return Sequences(rows);
+}
+
+absl::StatusOr<std::string> PostgresChainStore::ReadTile(ChainId chain, unsigned level, std::uint64_t index) {
+  if (index <= kMaxSequence) {
+    ASSIGN_OR_RETURN(
+        const PostgresResult row,
+        Read("SELECT hashes FROM onode.tile WHERE chain_id=$1 AND level=$2 AND idx=$3", chain, level, ToSigned(index)));
+    if (row.rows() != 0) return row.Bytes(0, 0);
+  }
+  return NotFound("chain {} has no full tile {}/{}", chain, level, index);
+}
+
+}  // namespace virp::onode

@@ -1,0 +1,36 @@
+// The PostgreSQL back end under test, with what tests of its failures need besides.
+#pragma once
+
+#include <string>
+
+#include "services/onode/storage/postgres/postgres_store.h"
+#include "tests/conformance/store_backend.h"
+#include "tests/testutil/postgres.h"
+
+namespace virp::onode {
+
+// A database of its own in the cluster: one role owns it and the schema, another serves and owns nothing.
+class PostgresBackend final : public StoreBackend {
+ public:
+  explicit PostgresBackend(testutil::PostgresCluster& cluster);
+
+  absl::StatusOr<std::unique_ptr<ChainStore>> Open(StoreOptions options = {}) override;
+  absl::Status Sql(std::string_view sql) override;
+  void ExpireLeases() override;
+  absl::Status DropGuards() override;
+  std::string name() const override { return "postgres"; }
+
+  // One value, as text, by a superuser.
+  absl::StatusOr<std::string> Ask(std::string_view sql);
+  absl::Status As(const std::string& url, std::string_view sql);
+
+  std::string serving_url() const { return UrlOf("virp_serving"); }
+  std::string owner_url() const { return UrlOf("virp_owner"); }
+  std::string admin_url() const { return url_; }
+
+ private:
+  std::string UrlOf(std::string_view role) const;
+  std::string url_;  // a superuser's
+};
+
+}  // namespace virp::onode
