@@ -15,6 +15,7 @@ namespace virp::deliver {
 namespace {
 
 constexpr std::chrono::milliseconds kPoll{200};
+constexpr std::chrono::milliseconds kEndWait{2'000};
 
 }  // namespace
 
@@ -49,6 +50,7 @@ struct Deliverer::Impl {
   absl::Status Session(const std::string& address);
   absl::Status SendAll(Connection& connection, const Welcome& welcome);
   absl::StatusOr<std::vector<Spool::SpooledFrame>> Choose(const Welcome& welcome);
+  absl::Status ReasonOfEnd();
   void Receive(Connection& connection);
   absl::Status Take(const Ack& ack) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::Status Take(const CheckpointNotice& notice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -216,8 +218,8 @@ absl::Status Deliverer::Impl::SendAll(Connection& connection, const Welcome& wel
     }
     ASSIGN_OR_RETURN(const auto batch, Choose(welcome));
     if (!batch.empty()) {
-      RETURN_IF_ERROR(connection.Send(batch));
-      continue;
+      if (connection.Send(batch).ok()) continue;
+      return ReasonOfEnd();
     }
     const MutexLock lock(mutex);
     if (read != before || over || stopping) continue;
@@ -231,6 +233,16 @@ absl::Status Deliverer::Impl::SendAll(Connection& connection, const Welcome& wel
     spool.WaitFor(after, std::chrono::steady_clock::now() + kPoll);
     mutex.lock();
   }
+}
+
+// The receiver learns why a stream broke; give it a moment.
+absl::Status Deliverer::Impl::ReasonOfEnd() {
+  const auto deadline = std::chrono::steady_clock::now() + kEndWait;
+  const MutexLock lock(mutex);
+  while (!over && !stopping) {
+    if (changed.wait_until(mutex, deadline) == std::cv_status::timeout) break;
+  }
+  return over ? ended : Unavailable("the stream ended");
 }
 
 void Deliverer::Impl::Receive(Connection& connection) {

@@ -91,7 +91,11 @@ class FakeConnection : public Connection {
 
   absl::Status Send(const std::vector<Spool::SpooledFrame>& batch) override {
     const MutexLock lock(node_.mutex_);
-    if (node_.cut_after_ == 0) return Unavailable("cut");
+    if (node_.cut_after_ == 0) {
+      cancelled_ = true;
+      node_.changed_.notify_all();
+      return Unavailable("cut");
+    }
     if (node_.cut_after_ > 0) --node_.cut_after_;
     Ack ack;
     for (const auto& frame : batch) ack.push_back(Answer(frame));
