@@ -15,14 +15,15 @@
 #include <vector>
 
 #include "lib/base/bytes.h"
+#include "lib/base/status.h"
 #include "lib/bmp/session.h"
 
 namespace virp::bmp::testing {
 
 inline const std::vector<std::string>& Recordings() {
-  static const std::vector<std::string> names = {"bird-3.1.7-prepost.bin", "frr-10.3-adjribin-locrib.bin",
-                                                 "frr-8.4.4-adjribin.bin", "frr-8.4.4-mirror.bin",
-                                                 "gobgp-3.10.0-all.bin"};
+  static const std::vector<std::string> names = {
+      "bird-3.1.7-prepost.bin", "frr-10.3-adjribin-locrib.bin", "frr-8.4.4-addpath.bin", "frr-8.4.4-adjribin.bin",
+      "frr-8.4.4-mirror.bin",   "gobgp-3.10.0-addpath.bin",     "gobgp-3.10.0-all.bin"};
   return names;
 }
 
@@ -221,7 +222,7 @@ class EventLog : public SessionVisitor {
     for (const auto& route : update.withdrawn) Add("  - {}", Text(route));
     for (const auto& a : update.announced) Add("  + {}", Text(a, update.attributes));
     if (update.error != UpdateError::kNone) Add("  error {} {}", static_cast<int>(update.error), update.error_text);
-    if (update.path_ids_changed) Add("  path ids changed");
+    if (update.path_ids_changed) Add("  ! path ids changed");
   }
   void OnEndOfRib(const PeerHeader& peer, Rib rib, AfiSafi family) override {
     Add("end-of-rib {} {} {}", Text(peer), RibName(rib), FamilyName(family));

@@ -7,9 +7,20 @@
 namespace virp::bmp {
 namespace {
 
-// FRR's bgpd_bmp writes NLRI without path identifiers whatever the session negotiated, and bgpd offers to receive them
-// by default.
-constexpr std::string_view kWritesNoPathIds = "FRRouting";
+using RibSet = std::array<bool, 5>;  // by Rib
+
+// Senders known to write NLRI without path identifiers although they were negotiated. FRR's bgpd_bmp never writes them,
+// and bgpd offers to receive them by default; gobgp writes them before policy only. Where a later version does better,
+// its first field read without them shows it.
+RibSet WritesNoPathIds(const Initiation& message) {
+  if (message.sys_descr.starts_with("FRRouting")) return {true, true, true, true, true};
+  if (message.sys_name == "GoBGP") return {false, true, true, false, true};
+  return {};
+}
+
+std::size_t Index(Rib rib) {
+  return static_cast<std::size_t>(rib);
+}
 
 // Whether `mine` sends with path identifiers what `theirs` receives (RFC 7911 section 4).
 bool Sends(const Open& mine, const Open& theirs, AfiSafi family) {
@@ -21,10 +32,6 @@ bool Sends(const Open& mine, const Open& theirs, AfiSafi family) {
 // The OPENs of a Loc-RIB are made up to say how it is encoded (RFC 9069 section 5.2), so the direction says nothing.
 bool LocRibUses(const PeerUp& message, AfiSafi family) {
   return message.sent.FindAddPath(family) != nullptr || message.received.FindAddPath(family) != nullptr;
-}
-
-bool IsAdjOut(Rib rib) {
-  return rib == Rib::kAdjOutPre || rib == Rib::kAdjOutPost;
 }
 
 bool IsRead(AfiSafi family) {
@@ -76,7 +83,7 @@ struct MessageHandler {
   SessionDecoder& session;
 
   void operator()(const Initiation& message) const {
-    session.writes_no_path_ids_ = message.sys_descr.starts_with(kWritesNoPathIds);
+    session.writes_no_path_ids_ = WritesNoPathIds(message);
     session.visitor_.OnInitiation(message);
   }
   void operator()(const Termination& message) const { session.visitor_.OnTermination(message); }
@@ -112,15 +119,19 @@ void SessionDecoder::HandleRoutes(std::string_view message) {
 SessionDecoder::PeerState SessionDecoder::Negotiated(const PeerUp& message) const {
   PeerState out;
   if (options_.path_ids == PathIdPolicy::kNever) return out;
-  if (options_.path_ids == PathIdPolicy::kAuto && writes_no_path_ids_) return out;
-  if (message.peer.type == PeerType::kLocRib) {
-    out.in = {LocRibUses(message, kIpv4Unicast), LocRibUses(message, kIpv6Unicast)};
-    return out;
-  }
   const Open& router = message.sent;
   const Open& peer = message.received;
-  out.in = {Sends(peer, router, kIpv4Unicast), Sends(peer, router, kIpv6Unicast)};
-  out.out = {Sends(router, peer, kIpv4Unicast), Sends(router, peer, kIpv6Unicast)};
+  const TableForm in = {Sends(peer, router, kIpv4Unicast), Sends(peer, router, kIpv6Unicast)};
+  const TableForm to_peer = {Sends(router, peer, kIpv4Unicast), Sends(router, peer, kIpv6Unicast)};
+  if (message.peer.type == PeerType::kLocRib) {
+    out[Index(Rib::kLoc)] = {LocRibUses(message, kIpv4Unicast), LocRibUses(message, kIpv6Unicast)};
+  } else {
+    out[Index(Rib::kAdjInPre)] = out[Index(Rib::kAdjInPost)] = in;
+    out[Index(Rib::kAdjOutPre)] = out[Index(Rib::kAdjOutPost)] = to_peer;
+  }
+  for (std::size_t rib = 0; rib < out.size(); ++rib) {
+    if (options_.path_ids == PathIdPolicy::kAuto && writes_no_path_ids_[rib]) out[rib] = {};
+  }
   return out;
 }
 
@@ -141,22 +152,19 @@ void SessionDecoder::HandlePeerUp(const PeerUp& message) {
   visitor_.OnPeerUp(message);
 }
 
-SessionDecoder::TableForms SessionDecoder::FormsOf(const RouteMonitoring& message) const {
+SessionDecoder::TableForm SessionDecoder::FormOf(const RouteMonitoring& message) const {
   const auto found = peers_.find(message.peer.key());
-  if (found == peers_.end()) return {};
-  return IsAdjOut(message.rib) ? found->second.out : found->second.in;
+  return found == peers_.end() ? TableForm() : found->second[Index(message.rib)];
 }
 
-void SessionDecoder::Remember(const RouteMonitoring& message, TableForms forms) {
-  PeerState* state = StateFor(message.peer.key());
-  if (state == nullptr) return;
-  (IsAdjOut(message.rib) ? state->out : state->in) = forms;
+void SessionDecoder::Remember(const RouteMonitoring& message, TableForm form) {
+  if (PeerState* state = StateFor(message.peer.key())) (*state)[Index(message.rib)] = form;
 }
 
 void SessionDecoder::Deliver(const RouteMonitoring& message) {
-  const TableForms forms = FormsOf(message);
+  const TableForm form = FormOf(message);
   const bool adaptive = options_.path_ids == PathIdPolicy::kAuto;
-  UpdateContext context{message.peer.is_two_octet_as(), {forms.ipv4, adaptive}, {forms.ipv6, adaptive}};
+  UpdateContext context{message.peer.is_two_octet_as(), {form.ipv4, adaptive}, {form.ipv6, adaptive}};
   if (const absl::Status status = DecodeUpdate(message.update, context, update_); !status.ok()) {
     return Skip(Skipped::Reason::kMalformedUpdate, &message.peer, Message(status));
   }

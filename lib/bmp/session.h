@@ -2,6 +2,7 @@
 // routes. What an observation is, is decided by whoever listens.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -82,17 +83,13 @@ class SessionDecoder {
   std::size_t peers() const { return peers_.size(); }   // remembered: up, and not down since
 
  private:
-  // Which of a peer's tables carry path identifiers. Adj-RIB-In, Adj-RIB-Out and Loc-RIB are encoded alike before and
-  // after policy.
-  struct TableForms {
+  // Whether the NLRI of one table of a peer carries path identifiers.
+  struct TableForm {
     bool ipv4 = false;
     bool ipv6 = false;
-    friend bool operator==(const TableForms&, const TableForms&) = default;
   };
-  struct PeerState {
-    TableForms in;  // Loc-RIB peers use this one
-    TableForms out;
-  };
+  // By Rib: there are senders that write one view with them and another without.
+  using PeerState = std::array<TableForm, 5>;
   friend struct MessageHandler;
 
   void Handle(std::string_view message);
@@ -102,15 +99,15 @@ class SessionDecoder {
   void Skip(Skipped::Reason reason, const PeerHeader* peer, std::string_view detail = {},
             std::optional<AfiSafi> family = std::nullopt);
   PeerState Negotiated(const PeerUp& message) const;
-  TableForms FormsOf(const RouteMonitoring& message) const;
-  void Remember(const RouteMonitoring& message, TableForms forms);
+  TableForm FormOf(const RouteMonitoring& message) const;
+  void Remember(const RouteMonitoring& message, TableForm form);
   PeerState* StateFor(const PeerKey& key);
 
   SessionVisitor& visitor_;
   const SessionOptions options_;
   StreamSplitter splitter_;
   absl::flat_hash_map<PeerKey, PeerState> peers_;
-  bool writes_no_path_ids_ = false;  // by what Initiation says about the sender
+  std::array<bool, 5> writes_no_path_ids_{};  // by Rib, from what Initiation says about the sender
   std::uint8_t message_type_ = 0;
   std::uint64_t messages_ = 0;
   Update update_;
