@@ -240,9 +240,11 @@ struct PayloadReader::Impl {
   static constexpr std::size_t kParserDepth = kMaxPayloadDepth + 2;
   static constexpr std::size_t kSmallest = 2048;
 
+  explicit Impl(std::size_t most) : limit(most), parser(most) {}
+
   absl::Status Reserve(std::size_t size) {
     if (size <= capacity) return absl::OkStatus();
-    const std::size_t wanted = std::min(std::max(std::bit_ceil(size), kSmallest), kMaxPayload);
+    const std::size_t wanted = std::min(std::max(std::bit_ceil(size), kSmallest), limit);
     simdjson::error_code error = parser.allocate(wanted, kParserDepth);
     if (error == simdjson::SUCCESS) error = parser.doc.allocate(wanted);
     if (error != simdjson::SUCCESS) {
@@ -254,24 +256,26 @@ struct PayloadReader::Impl {
     return absl::OkStatus();
   }
 
-  simdjson::dom::parser parser{kMaxPayload};
+  const std::size_t limit;
+  simdjson::dom::parser parser;
   std::string buffer;  // the payload and the padding that simdjson may read beyond its end
   std::size_t capacity = 0;
   std::vector<std::string_view> scratch;
   Tape tape;
 };
 
-PayloadReader::PayloadReader() : impl_(std::make_unique<Impl>()) {}
+PayloadReader::PayloadReader() : PayloadReader(kMaxPayload) {}
+PayloadReader::PayloadReader(std::size_t limit) : impl_(std::make_unique<Impl>(limit)) {}
 PayloadReader::~PayloadReader() = default;
 PayloadReader::PayloadReader(PayloadReader&&) noexcept = default;
 PayloadReader& PayloadReader::operator=(PayloadReader&&) noexcept = default;
 
 absl::StatusOr<Value> PayloadReader::Read(std::string_view payload) {
-  if (payload.size() > kMaxPayload) {
-    return InvalidArgument("payload has {} bytes, {} are the limit", payload.size(), kMaxPayload);
+  Impl& impl = *impl_;
+  if (payload.size() > impl.limit) {
+    return InvalidArgument("payload has {} bytes, {} are the limit", payload.size(), impl.limit);
   }
   if (payload.empty()) return InvalidArgument("payload is empty, one JSON object was expected");
-  Impl& impl = *impl_;
   RETURN_IF_ERROR(impl.Reserve(payload.size()));
   std::memcpy(impl.buffer.data(), payload.data(), payload.size());
   const auto parsed = impl.parser.parse(impl.buffer.data(), payload.size(), /*realloc_if_needed=*/false);

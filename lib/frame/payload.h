@@ -100,12 +100,14 @@ class Value::Members {
 class PayloadReader {
  public:
   PayloadReader();
+  // For other documents under the same rules, of at most `limit` bytes; it keeps about ten times as much.
+  explicit PayloadReader(std::size_t limit);
   ~PayloadReader();
   PayloadReader(PayloadReader&&) noexcept;
   PayloadReader& operator=(PayloadReader&&) noexcept;
 
   // The payload's object. InvalidArgument (result flag OPAQUE) when it is not one I-JSON object of at most kMaxPayload
-  // bytes and kMaxPayloadDepth levels.
+  // (or `limit`) bytes and kMaxPayloadDepth levels.
   absl::StatusOr<Value> Read(std::string_view payload);
 
  private:
