@@ -82,7 +82,9 @@ absl::Status SyncDirectory(const std::string& directory) {
 absl::Status ReplaceFile(const std::string& path, std::string_view content, unsigned mode) {
   const std::string temporary = path + ".tmp";
   {
-    ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC, mode));
+    ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+    // One that was left behind may have another mode; no secret goes into it before it has ours.
+    if (::fchmod(fd.get(), mode) != 0) return ErrnoStatus(errno, "cannot set the mode of", temporary);
     RETURN_IF_ERROR(WriteAll(fd.get(), content, temporary));
     if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, "cannot sync", temporary);
   }

@@ -1,7 +1,6 @@
 #include "lib/crypto/pki.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -10,17 +9,13 @@
 #include <openssl/rand.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <ctime>
 #include <limits>
 #include <utility>
 
+#include "lib/base/file.h"
 #include "lib/base/status.h"
 
 namespace virp::crypto {
@@ -289,29 +284,6 @@ absl::StatusOr<Key> NewKey() {
   return key;
 }
 
-absl::Status WriteFile(const std::string& path, std::string_view bytes, mode_t mode) {
-  const std::string temporary = path + ".new";
-  const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-  if (fd < 0) return FailedPrecondition("{}: {}", temporary, std::strerror(errno));
-  // An older file may have been there with another mode.
-  bool good = fchmod(fd, mode) == 0;
-  while (good && !bytes.empty()) {
-    const ssize_t written = write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    good = written > 0;
-    if (good) bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-  good = good && fsync(fd) == 0;
-  const int error = errno;
-  close(fd);
-  if (!good || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int reason = good ? errno : error;
-    unlink(temporary.c_str());
-    return FailedPrecondition("{}: {}", path, std::strerror(reason));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 struct CertificateAuthority::Impl {
@@ -475,8 +447,8 @@ absl::Status WriteCertifiedKey(const std::string& directory, std::string_view na
   if (name.empty() || name.find('/') != std::string_view::npos)
     return InvalidArgument("certificate: '{}' is no file name", name);
   const std::string base = fmt::format("{}/{}", directory, name);
-  RETURN_IF_ERROR(WriteFile(base + ".key", pair.private_key_pem, 0600));
-  return WriteFile(base + ".crt", pair.certificate_pem, 0644);
+  RETURN_IF_ERROR(ReplaceFile(base + ".key", pair.private_key_pem, 0600));
+  return ReplaceFile(base + ".crt", pair.certificate_pem, 0644);
 }
 
 }  // namespace virp::crypto

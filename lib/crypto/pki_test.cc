@@ -157,8 +157,8 @@ TEST(PkiTest, FilesHaveTheRightModes) {
   std::filesystem::create_directories(dir);
   const auto leaf = Authority().Issue(Spec());
   // A key file that somebody left world-readable is not kept so.
-  std::ofstream(dir / "c1.key.new") << "old";
-  std::filesystem::permissions(dir / "c1.key.new", std::filesystem::perms::all);
+  std::ofstream(dir / "c1.key.tmp") << "old";
+  std::filesystem::permissions(dir / "c1.key.tmp", std::filesystem::perms::all);
   ASSERT_TRUE(WriteCertifiedKey(dir, "c1", *leaf).ok());
   struct stat info{};
   ASSERT_EQ(stat((dir / "c1.key").c_str(), &info), 0);

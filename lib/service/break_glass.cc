@@ -17,32 +17,12 @@
 #include <thread>
 #include <utility>
 
+#include "lib/base/file.h"
 #include "lib/base/hash_map.h"
 #include "lib/base/status.h"
 
 namespace virp::service {
 namespace {
-
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    Reset(std::exchange(other.fd_, -1));
-    return *this;
-  }
-  ~Fd() { Reset(-1); }
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  void Reset(int fd) {
-    if (fd_ >= 0) close(fd_);
-    fd_ = fd;
-  }
-  int fd_ = -1;
-};
 
 absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address{};
@@ -71,16 +51,16 @@ absl::Status PrepareDirectory(const std::string& socket) {
 }
 
 // In a directory that only we can write to, so between the steps nobody else acts.
-absl::StatusOr<Fd> Listen(const std::string& path) {
+absl::StatusOr<FileDescriptor> Listen(const std::string& path) {
   ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path));
   const auto* generic = reinterpret_cast<const sockaddr*>(&address);
   RETURN_IF_ERROR(PrepareDirectory(path));
-  Fd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  FileDescriptor probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (connect(probe.get(), generic, sizeof(address)) == 0)
     return FailedPrecondition("{}: another process serves it", path);
   if (errno == ECONNREFUSED && unlink(path.c_str()) != 0)
     return FailedPrecondition("{}: {}", path, std::strerror(errno));
-  Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (fd.get() < 0 || fchmod(fd.get(), 0600) != 0 ||  // before bind: the mode that the file gets
       bind(fd.get(), generic, sizeof(address)) != 0 || chmod(path.c_str(), 0600) != 0 || listen(fd.get(), 16) != 0) {
     return FailedPrecondition("{}: {}", path, std::strerror(errno));
@@ -105,11 +85,15 @@ absl::Status CheckMethods(const std::vector<std::string>& methods, const std::ve
 
 // One connection at a time. Each slot has credentials of its own, so a call's processor knows whose connection it is:
 // gRPC keeps nothing else that would tell two Unix peers apart.
-struct Slot {
+struct SlotPeer {
   Mutex mutex;
   PeerCredentials peer ABSL_GUARDED_BY(mutex);
+};
+
+struct Slot {
+  std::shared_ptr<SlotPeer> peer = std::make_shared<SlotPeer>();  // shared with the slot's authorizer
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor;
-  Fd watch;  // a duplicate of the connection, to see it end; the accepting thread's alone
+  FileDescriptor watch;  // a duplicate of the connection, to see it end; the accepting thread's alone
 };
 
 struct Policy {
@@ -119,8 +103,8 @@ struct Policy {
 
 class SlotAuthorizer final : public grpc::AuthMetadataProcessor {
  public:
-  SlotAuthorizer(std::shared_ptr<Slot> slot, std::shared_ptr<const Policy> policy)
-      : slot_(std::move(slot)), policy_(std::move(policy)) {}
+  SlotAuthorizer(std::shared_ptr<SlotPeer> peer, std::shared_ptr<const Policy> policy)
+      : peer_(std::move(peer)), policy_(std::move(policy)) {}
 
   bool IsBlocking() const override { return true; }  // the hook writes an entry
 
@@ -128,8 +112,8 @@ class SlotAuthorizer final : public grpc::AuthMetadataProcessor {
     BreakGlassUse use;
     use.method = MethodOf(metadata);
     {
-      const MutexLock lock(slot_->mutex);
-      use.peer = slot_->peer;
+      const MutexLock lock(peer_->mutex);
+      use.peer = peer_->peer;
     }
     if (!policy_->methods.contains(use.method)) {
       use.refused = PermissionDenied("{} is not served by the break-glass socket", use.method);
@@ -142,7 +126,7 @@ class SlotAuthorizer final : public grpc::AuthMetadataProcessor {
   }
 
  private:
-  const std::shared_ptr<Slot> slot_;
+  const std::shared_ptr<SlotPeer> peer_;
   const std::shared_ptr<const Policy> policy_;
 };
 
@@ -152,10 +136,10 @@ struct BreakGlassServer::Impl {
   BreakGlassOptions options;
   const uid_t owner = geteuid();
   std::shared_ptr<Policy> policy;
-  std::vector<std::shared_ptr<Slot>> slots;
+  std::vector<Slot> slots;
   std::unique_ptr<grpc::Server> server;
-  Fd listener;
-  Fd stop;
+  FileDescriptor listener;
+  FileDescriptor stop;
   std::thread thread;
 
   ~Impl();
@@ -176,7 +160,7 @@ absl::StatusOr<std::unique_ptr<BreakGlassServer>> BreakGlassServer::Start(BreakG
   impl->policy->hook = std::move(hook);
   impl->options = std::move(options);
   ASSIGN_OR_RETURN(impl->listener, Listen(impl->options.socket));
-  impl->stop = Fd(eventfd(0, EFD_CLOEXEC));
+  impl->stop = FileDescriptor(eventfd(0, EFD_CLOEXEC));
   if (impl->stop.get() < 0) return Internal("eventfd: {}", std::strerror(errno));
   RETURN_IF_ERROR(impl->Build(services));
   impl->thread = std::thread([raw = impl.get()] { raw->Run(); });
@@ -189,10 +173,10 @@ BreakGlassServer::~BreakGlassServer() = default;
 absl::Status BreakGlassServer::Impl::Build(const std::vector<ServedService>& services) {
   grpc::ServerBuilder builder;
   for (int i = 0; i < options.max_connections; ++i) {
-    auto slot = std::make_shared<Slot>();
+    Slot slot;
     auto credentials = grpc::experimental::LocalServerCredentials(UDS);
-    credentials->SetAuthMetadataProcessor(std::make_shared<SlotAuthorizer>(slot, policy));
-    slot->acceptor = builder.experimental().AddExternalConnectionAcceptor(
+    credentials->SetAuthMetadataProcessor(std::make_shared<SlotAuthorizer>(slot.peer, policy));
+    slot.acceptor = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
     slots.push_back(std::move(slot));
   }
@@ -218,21 +202,21 @@ BreakGlassServer::Impl::~Impl() {
 void BreakGlassServer::Impl::Run() {
   while (true) {
     std::vector<pollfd> watched = {{stop.get(), POLLIN, 0}, {listener.get(), POLLIN, 0}};
-    for (const auto& slot : slots) watched.push_back({slot->watch.get(), POLLRDHUP, 0});  // -1 is skipped by poll
+    for (const Slot& slot : slots) watched.push_back({slot.watch.get(), POLLRDHUP, 0});  // -1 is skipped by poll
     if (poll(watched.data(), watched.size(), -1) < 0) {
       if (errno == EINTR) continue;
       return;
     }
     if (watched[0].revents != 0) return;
     for (std::size_t i = 0; i < slots.size(); ++i) {
-      if (watched[i + 2].revents != 0) slots[i]->watch = Fd();  // the peer or gRPC has hung up: free again
+      if (watched[i + 2].revents != 0) slots[i].watch.Reset();  // the peer or gRPC has hung up: free again
     }
     if (watched[1].revents != 0) Accept();
   }
 }
 
 void BreakGlassServer::Impl::Accept() {
-  Fd connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  FileDescriptor connection(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (connection.get() < 0) return;
   ucred credentials{};
   socklen_t size = sizeof(credentials);
@@ -244,18 +228,19 @@ void BreakGlassServer::Impl::Accept() {
     policy->hook(use).IgnoreError();
     return;
   }
-  for (const auto& slot : slots) {
-    if (slot->watch.get() >= 0) continue;
-    slot->watch = Fd(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
-    if (slot->watch.get() < 0) return;
+  for (Slot& slot : slots) {
+    if (slot.watch) continue;
+    const int duplicate = fcntl(connection.get(), F_DUPFD_CLOEXEC, 0);
+    if (duplicate < 0) return;
+    slot.watch = std::move(connection);
     {
-      const MutexLock lock(slot->mutex);
-      slot->peer = use.peer;
+      const MutexLock lock(slot.peer->mutex);
+      slot.peer->peer = use.peer;
     }
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
     parameters.listener_fd = listener.get();
-    parameters.fd = connection.Release();
-    slot->acceptor->HandleNewConnection(&parameters);
+    parameters.fd = duplicate;  // gRPC's from here on
+    slot.acceptor->HandleNewConnection(&parameters);
     return;
   }
   use.refused = ResourceExhausted("break-glass: {} connections are open already", slots.size());

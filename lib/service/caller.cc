@@ -32,8 +32,9 @@ Identity BreakGlassIdentity() {
   return out;
 }
 
+// gRPC takes code and message from an AuthMetadataProcessor and drops the details, so the reason leads the message.
 grpc::Status ToGrpc(const absl::Status& status) {
-  return {static_cast<grpc::StatusCode>(status.code()), std::string(Message(status))};
+  return {static_cast<grpc::StatusCode>(status.code()), fmt::format("{}: {}", GetReason(status), Message(status))};
 }
 
 }  // namespace

@@ -113,7 +113,9 @@ struct Security {
   RefusalHook on_refusal;
 };
 
-// Runs before every handler, those of unknown methods included.
+// Runs before every handler, those of unknown methods included. A refused call gets the status of CallerResolver or
+// PermissionDenied with METHOD_DENIED or SCOPE_DENIED. gRPC carries no details from here, so unlike a handler's error it
+// has no ErrorInfo: the message begins with the reason and a colon.
 class CallAuthorizer final : public grpc::AuthMetadataProcessor {
  public:
   explicit CallAuthorizer(Security security) : security_(std::move(security)) {}

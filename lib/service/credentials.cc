@@ -9,8 +9,8 @@
 #include <functional>
 #include <utility>
 
+#include "lib/base/file.h"
 #include "lib/base/status.h"
-#include "lib/service/strict_json.h"
 
 namespace virp::service {
 namespace {
@@ -57,7 +57,7 @@ std::string_view HostOf(std::string_view target) {
 }
 
 absl::StatusOr<std::string> Read(const std::string& path, std::string_view what) {
-  absl::StatusOr<std::string> bytes = ReadSmallFile(path, crypto::kMaxBundlePem);
+  absl::StatusOr<std::string> bytes = ReadFile(path, crypto::kMaxBundlePem);
   if (!bytes.ok()) return Annotate(bytes.status(), what);
   return bytes;
 }

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/pki.h"
 #include "lib/service/identity.h"
-#include "lib/service/strict_json.h"
 
 namespace virp::service {
 namespace {
@@ -64,7 +64,7 @@ bool DenySnapshot::Covers(const DenySnapshot& other) const {
 absl::StatusOr<std::unique_ptr<DenyList>> DenyList::Open(std::string path, Hook hook) {
   std::unique_ptr<DenyList> list(new DenyList(std::move(path), std::move(hook)));
   if (list->path_.empty()) return list;
-  ASSIGN_OR_RETURN(std::string bytes, ReadSmallFile(list->path_, kMaxDenyFile));
+  ASSIGN_OR_RETURN(std::string bytes, ReadFile(list->path_, kMaxDenyFile));
   const MutexLock lock(list->poll_mutex_);
   RETURN_IF_ERROR(list->Take(std::move(bytes)));
   return list;
@@ -99,7 +99,7 @@ absl::Status DenyList::Poll() {
   const MutexLock lock(poll_mutex_);
   const std::shared_ptr<const DenySnapshot> before = Snapshot();
   absl::Status status = absl::OkStatus();
-  absl::StatusOr<std::string> bytes = ReadSmallFile(path_, kMaxDenyFile);
+  absl::StatusOr<std::string> bytes = ReadFile(path_, kMaxDenyFile);
   if (!bytes.ok()) {
     status = bytes.status();
   } else if (*bytes != in_force_) {

@@ -1,11 +1,6 @@
 #include "lib/service/strict_json.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "lib/base/hash_map.h"
 #include "lib/base/status.h"
@@ -66,30 +61,6 @@ absl::StatusOr<std::vector<std::string>> StringsMember(const json& object, const
     if (!item.is_string()) return InvalidArgument("{}: '{}' must hold strings only", where, key);
     out.push_back(item.get<std::string>());
   }
-  return out;
-}
-
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::size_t limit) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO must not hold us
-  if (fd < 0) {
-    return MakeStatus(errno == ENOENT ? absl::StatusCode::kNotFound : absl::StatusCode::kFailedPrecondition, "{}: {}",
-                      path, std::strerror(errno));
-  }
-  std::string out;
-  char buffer[16 * 1024];
-  while (out.size() <= limit) {
-    const ssize_t got = read(fd, buffer, sizeof(buffer));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      const int error = errno;
-      close(fd);
-      return FailedPrecondition("{}: {}", path, std::strerror(error));
-    }
-    if (got == 0) break;
-    out.append(buffer, static_cast<std::size_t>(got));
-  }
-  close(fd);
-  if (out.size() > limit) return ResourceExhausted("{}: more than {} bytes", path, limit);
   return out;
 }
 

@@ -30,7 +30,4 @@ absl::StatusOr<std::string> StringMember(const nlohmann::json& object, const cha
 absl::StatusOr<std::vector<std::string>> StringsMember(const nlohmann::json& object, const char* key, std::size_t limit,
                                                        std::string_view where);
 
-// The whole file, at most `limit` bytes. NotFound, FailedPrecondition (not readable) or ResourceExhausted (too large).
-absl::StatusOr<std::string> ReadSmallFile(const std::string& path, std::size_t limit);
-
 }  // namespace virp::service
