@@ -1,0 +1,282 @@
+#include "services/collector/domain/outbox.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/status.h"
+#include "lib/chain/source_book.h"
+#include "lib/crypto/sha256.h"
+
+namespace virp::collector {
+namespace {
+
+constexpr std::uint64_t kSnapshotVersion = 1;
+
+void AppendText(std::string& out, std::string_view text) {
+  AppendBe<std::uint64_t>(out, text.size());
+  out.append(text);
+}
+
+// Reads what AppendBe and AppendText wrote; sets `broken` instead of reading beyond the end.
+struct Reader {
+  std::string_view left;
+  bool broken = false;
+
+  std::uint64_t Number() {
+    if (left.size() < 8) return broken = true, 0;
+    const auto value = LoadBe<std::uint64_t>(left.data());
+    left.remove_prefix(8);
+    return value;
+  }
+  std::string_view Text() {
+    const std::uint64_t size = Number();
+    if (left.size() < size) return broken = true, std::string_view();
+    const std::string_view text = left.substr(0, size);
+    left.remove_prefix(size);
+    return text;
+  }
+};
+
+deliver::Record FrameRecord(std::string_view source, std::string_view bytes, std::uint64_t epoch, frame::Spelling spelling) {
+  deliver::Record record;
+  record.source = source;
+  record.epoch = epoch;
+  record.spelling = spelling;
+  record.bytes = bytes;
+  return record;
+}
+
+void AddNote(const Outbox::Note& note, std::vector<deliver::Record>& records) {
+  if (note.tag.empty()) return;
+  deliver::Record record;
+  record.kind = deliver::Record::Kind::kNote;
+  record.source = note.tag;
+  record.bytes = note.content;
+  records.push_back(record);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(deliver::SpoolOptions spool, const frame::KeyProvider& keys, const Clock& clock,
+                                                     std::vector<OutboxState*> states) {
+  std::unique_ptr<Outbox> outbox(new Outbox(keys, clock, std::move(states)));
+  ASSIGN_OR_RETURN(outbox->spool_, deliver::Spool::Open(std::move(spool), {[&](std::string_view saved) { return outbox->Load(saved); },
+                                                                          [&](const deliver::Record& record) { return outbox->Replay(record); }}));
+  return outbox;
+}
+
+OutboxState* Outbox::StateOf(std::string_view tag) const {
+  const auto at = std::find_if(states_.begin(), states_.end(), [&](const OutboxState* state) { return state->tag() == tag; });
+  return at == states_.end() ? nullptr : *at;
+}
+
+std::string Outbox::Save() const {
+  std::string out;
+  AppendBe<std::uint64_t>(out, kSnapshotVersion);
+  AppendBe<std::uint64_t>(out, signers_.size());
+  for (const auto& [source, signer] : signers_) {
+    AppendText(out, source);
+    AppendBe(out, signer.epoch);
+    AppendBe(out, signer.sequence);
+    AppendBe(out, signer.latest);
+  }
+  AppendBe<std::uint64_t>(out, positions_.size());
+  for (const auto& [source, position] : positions_) {
+    AppendText(out, source);
+    AppendBe(out, position.epoch);
+    AppendBe(out, position.last_sequence);
+  }
+  AppendBe<std::uint64_t>(out, states_.size());
+  for (const OutboxState* state : states_) {
+    AppendText(out, state->tag());
+    AppendText(out, state->Save());
+  }
+  return out;
+}
+
+absl::Status Outbox::Load(std::string_view snapshot) {
+  const MutexLock lock(mutex_);
+  std::map<std::string_view, std::string_view> parts;
+  if (!snapshot.empty()) {
+    Reader reader{snapshot};
+    if (reader.Number() != kSnapshotVersion) return FailedPrecondition("the spool's snapshot was written by another version of the collector");
+    for (std::uint64_t left = reader.Number(); left > 0 && !reader.broken; --left) {
+      Signer& signer = signers_[std::string(reader.Text())];
+      signer.epoch = reader.Number();
+      signer.sequence = reader.Number();
+      signer.latest = reader.Number();
+    }
+    for (std::uint64_t left = reader.Number(); left > 0 && !reader.broken; --left) {
+      Position& position = positions_[std::string(reader.Text())];
+      position.epoch = reader.Number();
+      position.last_sequence = reader.Number();
+    }
+    for (std::uint64_t left = reader.Number(); left > 0 && !reader.broken; --left) {
+      const std::string_view tag = reader.Text();
+      parts[tag] = reader.Text();
+    }
+    if (reader.broken) return DataLoss("the spool's snapshot is cut short");
+  }
+  for (OutboxState* state : states_) RETURN_IF_ERROR(state->Load(parts[state->tag()]));
+  return absl::OkStatus();
+}
+
+absl::Status Outbox::Replay(const deliver::Record& record) {
+  const MutexLock lock(mutex_);
+  if (record.kind == deliver::Record::Kind::kNote) {
+    OutboxState* state = StateOf(record.source);
+    return state == nullptr ? absl::OkStatus() : state->ReplayNote(record.bytes);
+  }
+  ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(record.bytes, record.spelling));
+  Position& position = positions_[std::string(record.source)];
+  position.epoch = record.epoch;
+  position.last_sequence = frame.header.sequence;
+  if (frame.header.spelling == frame::Spelling::kV2) {
+    // Harmless for a relayed source: the collector never signs for it.
+    Signer& signer = signers_[std::string(record.source)];
+    signer.epoch = record.epoch;
+    signer.sequence = frame.header.sequence;
+    signer.latest = std::max(signer.latest, frame.header.timestamp);
+  }
+  for (OutboxState* state : states_) RETURN_IF_ERROR(state->ReplayFrame(record.source, frame, record.epoch));
+  return absl::OkStatus();
+}
+
+// The newest version that may sign now; looked up again when the provider changed or the version ran out.
+absl::Status Outbox::ChooseKey(Signer& signer, std::string_view source, UnixNanos now) const {
+  const std::uint64_t generation = keys_.Generation();
+  const bool good = signer.key.key != nullptr && signer.key_generation == generation && (!signer.key.accept_until || now <= *signer.key.accept_until);
+  if (good) return absl::OkStatus();
+  const auto versions = keys_.Versions(source);
+  for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
+    const bool usable = version->key->can_sign() && version->accept_from <= now && (!version->accept_until || now <= *version->accept_until);
+    if (!usable) continue;
+    signer.key = *version;
+    signer.key_generation = generation;
+    return absl::OkStatus();
+  }
+  return NotFound("no key that signs for source {} now: its key folder needs a <version>.seed or <version>.hmac", source);
+}
+
+absl::StatusOr<std::string> Outbox::SignNext(Signer& signer, std::string_view source, const Observation& observation, UnixNanos now) const {
+  RETURN_IF_ERROR(ChooseKey(signer, source, now));
+  // A clock that steps back by more than the skew would make every frame suspect: a new epoch says it honestly.
+  if (signer.epoch == 0 || now + chain::kSkewNanos < signer.latest) {
+    signer.epoch = std::max(now, signer.epoch + 1);
+    signer.sequence = 0;
+    signer.latest = now;
+    signer.restate = true;
+  }
+  frame::Header header;
+  header.type = observation.type;
+  header.tier = observation.tier;
+  header.suite = signer.key.key->suite();
+  header.timestamp = std::max(now, signer.latest);
+  header.sequence = signer.sequence + 1;
+  header.key_version = signer.key.version;
+  header.boot_epoch = signer.epoch;
+  header.source_id = frame::SourceIdOf(source);
+  ASSIGN_OR_RETURN(std::string bytes, frame::EncodeUnsigned(header, observation.payload));
+  ASSIGN_OR_RETURN(const std::string tag, signer.key.key->Sign(bytes));
+  bytes += tag;
+  signer.latest = header.timestamp;
+  ++signer.sequence;
+  return bytes;
+}
+
+absl::StatusOr<std::vector<Receipt>> Outbox::Emit(std::string_view source, const std::vector<Observation>& observations, const Note& note) {
+  std::vector<Item> items;
+  items.reserve(observations.size());
+  for (const Observation& observation : observations) items.push_back({source, &observation});
+  return Emit(items, note);
+}
+
+absl::StatusOr<std::vector<Receipt>> Outbox::Emit(const std::vector<Item>& items, const Note& note) {
+  const MutexLock lock(mutex_);
+  const UnixNanos now = clock_.NowNanos();
+  // Worked out on copies: all are taken or none, and a number that was not spooled is not used up.
+  std::map<std::string_view, Signer> changed;
+  Signer* signer = nullptr;
+  std::vector<std::string> frames;
+  std::vector<Receipt> receipts;
+  frames.reserve(items.size());
+  receipts.reserve(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const std::string_view source = items[i].source;
+    if (i == 0 || source != items[i - 1].source) {
+      const auto known = signers_.find(source);
+      signer = &changed.try_emplace(source, known == signers_.end() ? Signer{} : known->second).first->second;
+    }
+    ASSIGN_OR_RETURN(std::string frame, SignNext(*signer, source, *items[i].observation, now));
+    receipts.push_back({0, signer->epoch, signer->sequence, crypto::Sha256(frame)});
+    frames.push_back(std::move(frame));
+  }
+  std::vector<deliver::Record> records;
+  records.reserve(items.size() + 1);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    records.push_back(FrameRecord(items[i].source, frames[i], receipts[i].epoch, frame::Spelling::kV2));
+  }
+  AddNote(note, records);
+  if (records.empty()) return receipts;
+  ASSIGN_OR_RETURN(const std::uint64_t first, spool_->Append(records));
+  for (std::size_t i = 0; i < receipts.size(); ++i) {
+    receipts[i].number = first + i;
+    bytes_since_snapshot_ += frames[i].size();
+  }
+  for (auto& [source, now_signer] : changed) {
+    auto position = positions_.find(source);
+    if (position == positions_.end()) position = positions_.emplace(std::string(source), Position{}).first;
+    const auto before = signers_.find(source);
+    const bool same_epoch = before != signers_.end() && before->second.epoch == now_signer.epoch;
+    const std::uint64_t added = now_signer.sequence - (same_epoch ? before->second.sequence : 0);
+    position->second = {now_signer.epoch, now_signer.sequence, position->second.frames + added};
+    signers_.insert_or_assign(std::string(source), now_signer);
+  }
+  return receipts;
+}
+
+absl::StatusOr<std::uint64_t> Outbox::Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch, const Note& note) {
+  const MutexLock lock(mutex_);
+  std::vector<deliver::Record> records{FrameRecord(source, frame.bytes, epoch, frame.header.spelling)};
+  AddNote(note, records);
+  ASSIGN_OR_RETURN(const std::uint64_t number, spool_->Append(records));
+  bytes_since_snapshot_ += frame.bytes.size();
+  auto position = positions_.find(source);
+  if (position == positions_.end()) position = positions_.emplace(std::string(source), Position{}).first;
+  position->second = {epoch, frame.header.sequence, position->second.frames + 1};
+  return number;
+}
+
+Position Outbox::position(std::string_view source) const {
+  const MutexLock lock(mutex_);
+  const auto at = positions_.find(source);
+  return at == positions_.end() ? Position{} : at->second;
+}
+
+bool Outbox::TakeRestateNeeded(std::string_view source) {
+  const MutexLock lock(mutex_);
+  const auto at = signers_.find(source);
+  return at != signers_.end() && std::exchange(at->second.restate, false);
+}
+
+absl::Status Outbox::SnapshotIfDue(std::uint64_t bytes) {
+  {
+    const MutexLock lock(mutex_);
+    if (bytes_since_snapshot_ < bytes) return absl::OkStatus();
+  }
+  return Snapshot();
+}
+
+absl::Status Outbox::Snapshot() {
+  std::string saved;
+  std::uint64_t number = 0;
+  {
+    const MutexLock lock(mutex_);
+    number = spool_->stats().last;
+    saved = Save();
+    bytes_since_snapshot_ = 0;
+  }
+  return spool_->WriteSnapshot(number, saved);
+}
+
+}  // namespace virp::collector

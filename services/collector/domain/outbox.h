@@ -1,0 +1,123 @@
+// Where every frame of a collector goes through: numbers and signs what arrived unsigned, relays what arrived signed byte for
+// byte, and spools both in one order. Its state is a function of the spool: a snapshot and the records behind it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/base/bytes.h"
+#include "lib/base/clock.h"
+#include "lib/base/mutex.h"
+#include "lib/deliver/spool.h"
+#include "lib/frame/frame.h"
+#include "lib/frame/key.h"
+
+namespace virp::collector {
+
+// What is to be signed. The frame's time is the time of the call: the instant of collection.
+struct Observation {
+  frame::Type type{};
+  frame::Tier tier = frame::Tier::kGreen;
+  std::string payload;
+};
+
+struct Receipt {
+  std::uint64_t number = 0;        // in the spool
+  std::uint64_t epoch = 0;
+  std::uint64_t sequence = 0;
+  Hash digest{};                   // SHA-256 of the frame
+};
+
+// Where a source stands, for heartbeats and status.
+struct Position {
+  std::uint64_t epoch = 0;
+  std::uint64_t last_sequence = 0;
+  std::uint64_t frames = 0;        // since the process started
+};
+
+// Something that keeps state of its own in the spool: BMP tables, request ids, version 1 runs. Called under the outbox's
+// lock: must not call the outbox.
+class OutboxState {
+ public:
+  virtual ~OutboxState() = default;
+  virtual std::string_view tag() const = 0;                           // names its part of the snapshot, and its notes
+  virtual std::string Save() const = 0;
+  virtual absl::Status Load(std::string_view saved) = 0;              // empty: start from nothing
+  virtual absl::Status ReplayNote(std::string_view note) = 0;
+  // A frame that was spooled behind the snapshot, signed here or relayed.
+  virtual absl::Status ReplayFrame(std::string_view source, const frame::Frame& frame, std::uint64_t epoch) = 0;
+};
+
+// Thread-safe. What it is given outlives it.
+class Outbox {
+ public:
+  // `states` take part in snapshots and replay. Errors as Spool::Open.
+  static absl::StatusOr<std::unique_ptr<Outbox>> Open(deliver::SpoolOptions spool, const frame::KeyProvider& keys, const Clock& clock,
+                                                      std::vector<OutboxState*> states);
+
+  struct Item {
+    std::string_view source;
+    const Observation* observation = nullptr;
+  };
+  // Kept with the frames, atomically, and given back to the state of that tag on replay.
+  struct Note {
+    std::string tag, content;
+  };
+
+  // Signs and spools all items or none, in order. Not durable before Sync. Errors: NotFound (no key that signs for a source),
+  // ResourceExhausted SPOOL_FULL, InvalidArgument (payload too long).
+  absl::StatusOr<std::vector<Receipt>> Emit(const std::vector<Item>& items, const Note& note = {});
+  absl::StatusOr<std::vector<Receipt>> Emit(std::string_view source, const std::vector<Observation>& observations, const Note& note = {});
+
+  // Spools a signed frame as it is. `epoch`: the frame's own, or the run of a version 1 frame. Its number in the spool.
+  absl::StatusOr<std::uint64_t> Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch, const Note& note = {});
+
+  // Waits for fsync of everything up to that spool number.
+  absl::Status Sync(std::uint64_t number) { return spool_->Sync(number); }
+
+  Position position(std::string_view source) const;
+  // True once after an epoch was opened for a source that the collector signs for (fresh spool, clock stepped back): it must
+  // restate everything.
+  bool TakeRestateNeeded(std::string_view source);
+
+  // Writes a snapshot when more than `bytes` were spooled since the last one; replay and disk use are bounded by it.
+  absl::Status SnapshotIfDue(std::uint64_t bytes);
+  absl::Status Snapshot();
+
+  deliver::Spool& spool() { return *spool_; }
+
+ private:
+  struct Signer {                         // of one source that the collector signs for
+    std::uint64_t epoch = 0;
+    std::uint64_t sequence = 0;           // last one used
+    UnixNanos latest = 0;                 // time of the last frame
+    bool restate = false;
+    std::uint64_t key_generation = 0;
+    frame::KeyVersion key;
+  };
+
+  Outbox(const frame::KeyProvider& keys, const Clock& clock, std::vector<OutboxState*> states)
+      : keys_(keys), clock_(clock), states_(std::move(states)) {}
+  absl::Status Load(std::string_view snapshot);
+  absl::Status Replay(const deliver::Record& record);
+  std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  OutboxState* StateOf(std::string_view tag) const;
+  absl::Status ChooseKey(Signer& signer, std::string_view source, UnixNanos now) const;
+  absl::StatusOr<std::string> SignNext(Signer& signer, std::string_view source, const Observation& observation, UnixNanos now) const;
+
+  const frame::KeyProvider& keys_;
+  const Clock& clock_;
+  const std::vector<OutboxState*> states_;
+  std::unique_ptr<deliver::Spool> spool_;
+  mutable Mutex mutex_;
+  std::map<std::string, Signer, std::less<>> signers_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, Position, std::less<>> positions_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t bytes_since_snapshot_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace virp::collector
