@@ -135,19 +135,25 @@ absl::Status Spool::Impl::LoadSegment(std::uint64_t first, bool is_last, const R
     return absl::OkStatus();
   }
   Segment segment{first, first - 1, kSegmentHeaderSize, nullptr};
-  std::size_t at = kSegmentHeaderSize;
-  while (at < content.size()) {
-    const auto parsed = ParseRecord(std::string_view(content).substr(at));
-    const bool in_order = parsed && parsed->record.number == segment.last + 1;
-    if (!in_order) {
-      if (!is_last || DurableBehind(content, at, segment.last + 1)) {
-        return DataLoss("spool segment {} is damaged at byte {}: record {} was acknowledged and cannot be read", path, at, segment.last + 1);
-      }
-      break;
+  std::size_t at = kSegmentHeaderSize;   // behind the last whole append
+  std::vector<Record> append;            // records of an append that is not whole yet
+  for (std::size_t next = at; next < content.size();) {
+    const auto parsed = ParseRecord(std::string_view(content).substr(next));
+    const std::uint64_t number = segment.last + append.size() + 1;
+    if (!parsed || parsed->record.number != number) {
+      if (is_last && !DurableBehind(content, next, number)) break;
+      return DataLoss("spool segment {} is damaged at byte {}: record {} was acknowledged and cannot be read", path, next, number);
     }
-    ++segment.last;
-    if (segment.last > snapshot) RETURN_IF_ERROR(Annotate(replay.record(parsed->record), fmt::format("replaying spool record {}", segment.last)));
-    at += parsed->size;
+    append.push_back(parsed->record);
+    next += parsed->size;
+    if (parsed->more) continue;
+    for (const Record& record : append) {
+      if (record.number <= snapshot) continue;
+      RETURN_IF_ERROR(Annotate(replay.record(record), fmt::format("replaying spool record {}", record.number)));
+    }
+    segment.last += append.size();
+    append.clear();
+    at = next;
   }
   ASSIGN_OR_RETURN(FileDescriptor fd, OpenFile(path, O_RDWR | O_APPEND));
   if (at < content.size()) {
@@ -221,7 +227,7 @@ absl::StatusOr<std::uint64_t> Spool::Append(const std::vector<Record>& records) 
     if (record.source.size() > kMaxSourceName || record.bytes.size() > kMaxRecordBytes) {
       return InvalidArgument("a spool record of {} bytes for '{}' is too large", record.bytes.size(), record.source.substr(0, 64));
     }
-    AppendRecord(spool.buffer, record, ++number, spool.durable);
+    AppendRecord(spool.buffer, record, ++number, spool.durable, &record != &records.back());
   }
   if (spool.bytes + spool.buffer.size() > spool.options.max_bytes) {
     return WithReason(ResourceExhausted("the spool is full ({} of {} bytes): the O-Node does not take frames as fast as they come",

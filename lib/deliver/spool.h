@@ -56,7 +56,7 @@ class Spool {
   static absl::StatusOr<std::unique_ptr<Spool>> Open(SpoolOptions options, const Replay& replay);
   ~Spool();
 
-  // Appends all records or none, in order; the number of the first. Not durable yet. ResourceExhausted with reason SPOOL_FULL when
+  // Appends all records or none, in order, also over a crash; the number of the first. Not durable yet. ResourceExhausted with reason SPOOL_FULL when
   // the bound is reached, and when the disk is full: nothing was taken then.
   absl::StatusOr<std::uint64_t> Append(const std::vector<Record>& records);
   // Waits until every record up to `number` is fsynced. Once it failed, the spool refuses everything until it is opened

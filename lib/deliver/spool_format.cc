@@ -5,12 +5,17 @@
 #include "lib/base/bytes.h"
 
 namespace virp::deliver {
+namespace {
+
+constexpr unsigned kMore = 0x80;
+
+}  // namespace
 
 std::uint32_t Checksum(std::string_view bytes, std::uint32_t start) {
   return static_cast<std::uint32_t>(crc32_z(start, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
-void AppendRecord(std::string& out, const Record& record, std::uint64_t number, std::uint64_t durable) {
+void AppendRecord(std::string& out, const Record& record, std::uint64_t number, std::uint64_t durable, bool more) {
   const std::size_t start = out.size();
   out.resize(start + kRecordHeaderSize);
   char* at = out.data() + start;
@@ -19,7 +24,7 @@ void AppendRecord(std::string& out, const Record& record, std::uint64_t number, 
   StoreBe<std::uint64_t>(at + 10, number);
   StoreBe<std::uint64_t>(at + 18, durable);
   StoreBe<std::uint64_t>(at + 26, record.epoch);
-  at[34] = static_cast<char>(record.kind);
+  at[34] = static_cast<char>(static_cast<unsigned>(record.kind) | (more ? kMore : 0));
   at[35] = static_cast<char>(record.spelling);
   StoreBe<std::uint16_t>(at + 36, static_cast<std::uint16_t>(record.source.size()));
   out.append(record.source);
@@ -39,7 +44,8 @@ std::optional<ParsedRecord> ParseRecord(std::string_view at) {
   parsed.record.number = LoadBe<std::uint64_t>(at.data() + 10);
   parsed.durable = LoadBe<std::uint64_t>(at.data() + 18);
   parsed.record.epoch = LoadBe<std::uint64_t>(at.data() + 26);
-  parsed.record.kind = static_cast<Record::Kind>(at[34]);
+  parsed.record.kind = static_cast<Record::Kind>(static_cast<unsigned char>(at[34]) & ~kMore);
+  parsed.more = (static_cast<unsigned char>(at[34]) & kMore) != 0;
   parsed.record.spelling = static_cast<frame::Spelling>(at[35]);
   parsed.record.source = at.substr(kRecordHeaderSize, name);
   parsed.record.bytes = at.substr(kRecordHeaderSize + name, length);

@@ -182,6 +182,24 @@ TEST_F(SpoolTest, TornTailIsCutAtEveryByte) {
   }
 }
 
+TEST_F(SpoolTest, AnAppendIsThereWholeOrNotAtAll) {
+  std::size_t one = 0;
+  {
+    const auto spool = Open();
+    ASSERT_TRUE(spool->Append({Frame("one")}).ok());
+    one = spool->stats().bytes;
+    ASSERT_TRUE(spool->Append({Frame("two"), Frame("three"), Frame("four")}).ok());
+  }
+  const std::string whole = *ReadFile(SegmentPath());
+  for (std::size_t cut = one; cut < whole.size(); ++cut) {
+    std::ofstream(SegmentPath(), std::ios::binary) << whole.substr(0, cut);
+    const auto spool = Open();
+    ASSERT_NE(spool, nullptr) << cut << " " << status_;
+    ASSERT_EQ(replayed_.size(), 1U) << cut;
+    ASSERT_EQ(spool->stats().last, 1U);
+  }
+}
+
 TEST_F(SpoolTest, DamageInsideTheAcknowledgedPartIsDataLossNotATornTail) {
   {
     const auto spool = Open();
