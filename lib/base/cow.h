@@ -8,8 +8,8 @@
 namespace virp {
 
 // Holds a T. Copying costs one reference count; Mutable() makes a private copy first when another Cow holds the same
-// value. Thread-safe as std::shared_ptr is: distinct Cows may be used by distinct threads, one Cow by one writer or many
-// readers. A default-constructed Cow holds T() without having allocated it.
+// value. Thread-safe as std::shared_ptr is: distinct Cows may be used by distinct threads, one Cow by one writer or
+// many readers. A default-constructed Cow holds T() without having allocated it.
 template <typename T>
 class Cow {
  public:

@@ -13,8 +13,8 @@ namespace virp {
 
 // A compressed trie of 32-way nodes (CHAMP: Steindorfer and Vinju, 2015), five bits of the key per level from the top.
 // Copying a map costs one reference count, a change after that copies the nodes on the way to its key (log32 of the
-// size) and changes in place what no other copy holds. Meant for keys that are parts of hashes; others are right too, but
-// up to thirteen levels deep. Nothing can be taken out, so equal contents have equal shape. Thread-safe as Cow is.
+// size) and changes in place what no other copy holds. Meant for keys that are parts of hashes; others are right too,
+// but up to thirteen levels deep. Nothing can be taken out, so equal contents have equal shape. Thread-safe as Cow is.
 template <typename V>
 class PersistentMap {
  public:
@@ -78,8 +78,8 @@ class PersistentMap {
 
   static std::uint32_t Bit(std::uint64_t key, unsigned level) {
     const unsigned used = level * kBits;  // 60 at the last level, where four bits remain
-    const unsigned digit = used + kBits <= 64 ? static_cast<unsigned>(key >> (64 - kBits - used)) & 31U
-                                              : static_cast<unsigned>(key) & 15U;
+    const unsigned digit =
+        used + kBits <= 64 ? static_cast<unsigned>(key >> (64 - kBits - used)) & 31U : static_cast<unsigned>(key) & 15U;
     return std::uint32_t{1} << digit;
   }
   static std::size_t Index(std::uint32_t map, std::uint32_t bit) {

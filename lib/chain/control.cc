@@ -20,10 +20,8 @@ struct Named {
   std::string_view name;
 };
 
-constexpr Named<Vantage> kVantages[] = {{Vantage::kDaemon, "daemon"},
-                                        {Vantage::kBmp, "bmp"},
-                                        {Vantage::kDevice, "device"},
-                                        {Vantage::kService, "service"}};
+constexpr Named<Vantage> kVantages[] = {
+    {Vantage::kDaemon, "daemon"}, {Vantage::kBmp, "bmp"}, {Vantage::kDevice, "device"}, {Vantage::kService, "service"}};
 constexpr Named<ChannelState> kChannelStates[] = {{ChannelState::kOk, "OK"},
                                                   {ChannelState::kAlarmed, "ALARMED"},
                                                   {ChannelState::kKeyMismatch, "KEY_MISMATCH"},
@@ -31,8 +29,8 @@ constexpr Named<ChannelState> kChannelStates[] = {{ChannelState::kOk, "OK"},
 constexpr Named<Gap::Why> kWhys[] = {
     {Gap::Why::kMissing, "MISSING"}, {Gap::Why::kOverflow, "OVERFLOW"}, {Gap::Why::kShutdown, "SHUTDOWN"}};
 constexpr Named<SourceEvent::Event> kSourceEvents[] = {
-    {SourceEvent::Event::kRegistered, "source_registered"}, {SourceEvent::Event::kChanged, "source_changed"},
-    {SourceEvent::Event::kSuspended, "source_suspended"},   {SourceEvent::Event::kResumed, "source_resumed"},
+    {SourceEvent::Event::kRegistered, "source_registered"},  {SourceEvent::Event::kChanged, "source_changed"},
+    {SourceEvent::Event::kSuspended, "source_suspended"},    {SourceEvent::Event::kResumed, "source_resumed"},
     {SourceEvent::Event::kEpochReset, "source_epoch_reset"}, {SourceEvent::Event::kLateAdmitted, "late_admitted"}};
 constexpr Named<KeyEvent::Event> kKeyEvents[] = {{KeyEvent::Event::kVersion, "key_version"},
                                                  {KeyEvent::Event::kCompromised, "key_compromised"}};
@@ -55,8 +53,8 @@ std::optional<Enum> ValueIn(const Named<Enum> (&table)[N], std::string_view name
 
 constexpr std::size_t kMaxCause = 64;
 
-// Reads the keys of one object and remembers the first that is missing or wrong, so that a parser reads as a list of its
-// keys and asks once, at the end.
+// Reads the keys of one object and remembers the first that is missing or wrong, so that a parser reads as a list of
+// its keys and asks once, at the end.
 class Fields {
  public:
   explicit Fields(const Value& object) : object_(object) {}
@@ -207,7 +205,8 @@ absl::StatusOr<Registration> ReadRegistration(const Value& payload) {
   fields.OneOf("vantage", kVantages, out.vantage);
   fields.Each("types", [&](const Value& type) {
     const auto number = type.AsUnsigned();
-    if (!number || *number < 1 || *number > 255) return fields.Fail(InvalidArgument("types: wanted integers from 1 to 255"));
+    if (!number || *number < 1 || *number > 255)
+      return fields.Fail(InvalidArgument("types: wanted integers from 1 to 255"));
     out.types.push_back(static_cast<std::uint8_t>(*number));
   });
   fields.Each("routers", [&](const Value& router) {
@@ -228,10 +227,18 @@ absl::StatusOr<Registration> ReadRegistration(const Value& payload) {
 
 }  // namespace
 
-std::string_view VantageName(Vantage vantage) { return NameIn(kVantages, vantage); }
-std::optional<Vantage> VantageFromName(std::string_view name) { return ValueIn(kVantages, name); }
-std::string_view ChannelStateName(ChannelState state) { return NameIn(kChannelStates, state); }
-std::string_view GapWhyName(Gap::Why why) { return NameIn(kWhys, why); }
+std::string_view VantageName(Vantage vantage) {
+  return NameIn(kVantages, vantage);
+}
+std::optional<Vantage> VantageFromName(std::string_view name) {
+  return ValueIn(kVantages, name);
+}
+std::string_view ChannelStateName(ChannelState state) {
+  return NameIn(kChannelStates, state);
+}
+std::string_view GapWhyName(Gap::Why why) {
+  return NameIn(kWhys, why);
+}
 
 absl::StatusOr<SourceEvent> ParseSourceEvent(const Value& payload) {
   SourceEvent out;
@@ -300,7 +307,8 @@ absl::StatusOr<Alarm> ParseAlarm(const Value& payload) {
   if (out.cause.empty() || out.cause.size() > kMaxCause || !printable) {
     fields.Fail(InvalidArgument("cause: wanted 1 to {} printable characters without spaces", kMaxCause));
   }
-  if (out.state == ChannelState::kOk) fields.Fail(InvalidArgument("state: an alarm is ALARMED or BLACK; clearing is type 26"));
+  if (out.state == ChannelState::kOk)
+    fields.Fail(InvalidArgument("state: an alarm is ALARMED or BLACK; clearing is type 26"));
   RETURN_IF_ERROR(fields.status());
   return out;
 }

@@ -1,5 +1,6 @@
-// Payloads of the types that steer a chain: registration and source events (25), key events (19), gaps (22), alarms (23),
-// alarm clearings (26), heartbeats (24), and table_complete (3). Layouts in docs/formats/payloads.md. Pure; thread-safe.
+// Payloads of the types that steer a chain: registration and source events (25), key events (19), gaps (22), alarms
+// (23), alarm clearings (26), heartbeats (24), and table_complete (3). Layouts in docs/formats/payloads.md. Pure;
+// thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -31,16 +32,16 @@ struct RouterScope {
 struct KeyStatement {
   std::uint32_t version = 0;
   frame::Suite suite = frame::Suite::kEd25519;
-  std::string public_key;                  // Ed25519: 32 bytes
-  std::string commitment;                  // HMAC: 32 bytes
+  std::string public_key{};  // Ed25519: 32 bytes
+  std::string commitment{};  // HMAC: 32 bytes
   UnixNanos accept_from = 0;
-  std::optional<UnixNanos> accept_until;
+  std::optional<UnixNanos> accept_until{};
   bool operator==(const KeyStatement&) const = default;
 };
 
 struct Registration {
   std::string source;
-  KeyStatement key;                        // the first key version
+  KeyStatement key;  // the first key version
   std::uint8_t min_frame_version = 2;
   Vantage vantage = Vantage::kDaemon;
   std::vector<std::uint8_t> types;
@@ -50,28 +51,29 @@ struct Registration {
   bool operator==(const Registration&) const = default;
 };
 
-struct SourceEvent {                       // type 25
+struct SourceEvent {  // type 25
   enum class Event : std::uint8_t { kRegistered, kChanged, kSuspended, kResumed, kEpochReset, kLateAdmitted };
   Event event = Event::kRegistered;
   std::string source;
-  std::optional<Registration> registration;  // kRegistered, kChanged: the whole registration after the event
-  std::uint64_t epoch = 0;                   // kEpochReset: the poisoned epoch; kLateAdmitted: epoch and ...
-  std::uint64_t from = 0, to = 0;            // ... the numbers admitted
-  std::string by, reason, request_id;        // operator's identity, free text, idempotency key; empty for the O-Node itself
+  std::optional<Registration> registration{};  // kRegistered, kChanged: the whole registration after the event
+  std::uint64_t epoch = 0;                     // kEpochReset: the poisoned epoch; kLateAdmitted: epoch and ...
+  std::uint64_t from = 0, to = 0;              // ... the numbers admitted
+  std::string by{}, reason{},
+      request_id{};  // operator's identity, free text, idempotency key; empty for the O-Node itself
 };
 
-struct KeyEvent {                          // type 19
+struct KeyEvent {  // type 19
   enum class Event : std::uint8_t { kVersion, kCompromised };
   Event event = Event::kVersion;
   std::string source;
-  KeyStatement key;                          // kVersion
-  std::uint32_t version = 0;                 // kCompromised
-  UnixNanos compromised_since = 0;           // kCompromised: receive time from which on its entries count nowhere
-  std::optional<UnixNanos> previous_sign_until, previous_accept_until;
-  std::string by, reason, request_id;
+  KeyStatement key{};               // kVersion
+  std::uint32_t version = 0;        // kCompromised
+  UnixNanos compromised_since = 0;  // kCompromised: receive time from which on its entries count nowhere
+  std::optional<UnixNanos> previous_sign_until{}, previous_accept_until{};
+  std::string by{}, reason{}, request_id{};
 };
 
-struct Gap {                               // type 22; from 1, to >= from, to below 2^64 - 1
+struct Gap {  // type 22; from 1, to >= from, to below 2^64 - 1
   enum class Why : std::uint8_t { kMissing, kOverflow, kShutdown };
   std::string source;
   std::uint64_t epoch = 0, from = 0, to = 0;
@@ -91,20 +93,20 @@ inline constexpr std::string_view kCauseKeyCompromised = "KEY_COMPROMISED";
 inline constexpr std::string_view kCauseOperator = "OPERATOR";
 inline constexpr std::string_view kCauseScopeViolation = "SCOPE_VIOLATION";
 
-struct Alarm {                             // type 23
+struct Alarm {  // type 23
   std::string source;
-  std::string cause;                         // BAD_TAG, EQUIVOCATION, TIER_BLACK, KEY_COMPROMISED, OPERATOR, SCOPE_VIOLATION, ...
+  std::string cause;  // BAD_TAG, EQUIVOCATION, TIER_BLACK, KEY_COMPROMISED, OPERATOR, SCOPE_VIOLATION, ...
   ChannelState state = ChannelState::kAlarmed;  // ALARMED or BLACK; KEY_MISMATCH is read as ALARMED with nothing held
   std::uint64_t count = 1;
-  std::string first_sha256, last_sha256;     // 32 bytes each, empty where there is none
-  std::string by, reason, request_id;        // MarkBlack
+  std::string first_sha256{}, last_sha256{};  // 32 bytes each, empty where there is none
+  std::string by{}, reason{}, request_id{};   // MarkBlack
 };
 
-struct AlarmCleared {                      // type 26
-  std::string source, cause, by, reason, request_id;
+struct AlarmCleared {  // type 26
+  std::string source{}, cause{}, by{}, reason{}, request_id{};
 };
 
-struct Beat {                              // one source's line in a heartbeat
+struct Beat {  // one source's line in a heartbeat
   frame::SourceId source_id{};
   std::uint64_t epoch = 0;
   std::uint64_t last_sequence = 0;
@@ -113,7 +115,7 @@ struct Beat {                              // one source's line in a heartbeat
   UnixNanos last_bytes = 0;
   bool cannot_restate = false;  // the deliverer lost frames of this source and cannot make it restate
 };
-struct Heartbeat {                         // type 24; without `sources` it speaks for its signer (then sources is empty)
+struct Heartbeat {  // type 24; without `sources` it speaks for its signer (then sources is empty)
   std::vector<Beat> sources;
 };
 
@@ -125,8 +127,9 @@ absl::StatusOr<Alarm> ParseAlarm(const frame::Value& payload);
 absl::StatusOr<AlarmCleared> ParseAlarmCleared(const frame::Value& payload);
 absl::StatusOr<Heartbeat> ParseHeartbeat(const frame::Value& payload);
 
-// Building; key order and values as in the vectors. `by`, `reason` and `request_id` are written where they are not empty,
-// so are subject prefixes and a count; nothing is checked (CheckRegistration, SourceBook::CheckSourceEvent and CheckKeyEvent do).
+// Building; key order and values as in the vectors. `by`, `reason` and `request_id` are written where they are not
+// empty, so are subject prefixes and a count; nothing is checked (CheckRegistration, SourceBook::CheckSourceEvent and
+// CheckKeyEvent do).
 std::string BuildSourceEvent(const SourceEvent& event);
 std::string BuildKeyEvent(const KeyEvent& event);
 std::string BuildGap(const Gap& gap);
@@ -135,8 +138,9 @@ std::string BuildAlarmCleared(const AlarmCleared& cleared);
 std::string BuildHeartbeat(const Heartbeat& heartbeat);
 
 // Checks what a registration must hold on its own: names, suite and key, types 1..255, canonical addresses, known
-// vantage, SPIFFE-shaped carriers, sizes (64 routers with 16 BGP identifiers, 64 addresses and 256 VRFs each, 64 carriers,
-// 64 prefixes), nothing twice. InvalidArgument with the field. A router without VRFs is one with `default` only.
+// vantage, SPIFFE-shaped carriers, sizes (64 routers with 16 BGP identifiers, 64 addresses and 256 VRFs each, 64
+// carriers, 64 prefixes), nothing twice. InvalidArgument with the field. A router without VRFs is one with `default`
+// only.
 absl::Status CheckRegistration(const Registration& registration);
 // The same for a key version: suite, lengths of public key and commitment, times.
 absl::Status CheckKeyStatement(const KeyStatement& key);

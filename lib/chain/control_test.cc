@@ -103,8 +103,18 @@ TEST(ControlTest, WhatTheVectorsDoNotShowSurvivesARoundTrip) {
 
 // Every key taken out, and every key turned into something of another type: each failure names its key.
 TEST(ControlTest, AMissingOrWrongKeyIsNamed) {
-  const StringSet optional = {"domain", "accept_until_ns", "count", "first_sha256", "last_sha256", "by", "reason",
-                              "previous_sign_until_ns", "previous_accept_until_ns", "sources", "since_ns", "last_bytes_ns"};
+  const StringSet optional = {"domain",
+                              "accept_until_ns",
+                              "count",
+                              "first_sha256",
+                              "last_sha256",
+                              "by",
+                              "reason",
+                              "previous_sign_until_ns",
+                              "previous_accept_until_ns",
+                              "sources",
+                              "since_ns",
+                              "last_bytes_ns"};
   int tried = 0;
   for (const auto& [type, text] : SteeringVectors()) {
     const auto whole = nlohmann::json::parse(text);

@@ -23,8 +23,12 @@ constexpr std::size_t kMaxPrefixes = 64;
 constexpr std::size_t kMaxPrefix = 256;
 constexpr std::size_t kMaxSpiffeId = 2048;
 
-bool IsLowerOrDigit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-bool IsWord(char c) { return IsLowerOrDigit(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '-'; }
+bool IsLowerOrDigit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+bool IsWord(char c) {
+  return IsLowerOrDigit(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '-';
+}
 
 absl::Status CheckSize(std::string_view field, std::size_t size, std::size_t limit) {
   if (size <= limit) return absl::OkStatus();
@@ -32,7 +36,8 @@ absl::Status CheckSize(std::string_view field, std::size_t size, std::size_t lim
 }
 
 template <typename Check>
-absl::Status CheckEach(std::string_view field, const std::vector<std::string>& values, std::size_t limit, Check&& check) {
+absl::Status CheckEach(std::string_view field, const std::vector<std::string>& values, std::size_t limit,
+                       Check&& check) {
   RETURN_IF_ERROR(CheckSize(field, values.size(), limit));
   StringSet seen;
   for (const std::string& value : values) {
@@ -63,15 +68,17 @@ absl::Status CheckCarrier(std::string_view id) {
   std::string_view rest = id.substr(kScheme.size());
   const std::size_t slash = rest.find('/');
   const std::string_view domain = rest.substr(0, slash);
-  const bool domain_fits = !domain.empty() && domain.size() <= 255 && std::all_of(domain.begin(), domain.end(), [](char c) {
-    return IsLowerOrDigit(c) || c == '.' || c == '-' || c == '_';
-  });
-  if (!domain_fits || slash == std::string_view::npos) return InvalidArgument("\"{}\" has no trust domain or no path", id);
+  const bool domain_fits = !domain.empty() && domain.size() <= 255 &&
+                           std::all_of(domain.begin(), domain.end(),
+                                       [](char c) { return IsLowerOrDigit(c) || c == '.' || c == '-' || c == '_'; });
+  if (!domain_fits || slash == std::string_view::npos)
+    return InvalidArgument("\"{}\" has no trust domain or no path", id);
   rest.remove_prefix(slash);
   while (!rest.empty()) {
     rest.remove_prefix(1);  // the slash
     const std::string_view segment = rest.substr(0, rest.find('/'));
-    const bool fits = !segment.empty() && segment != "." && segment != ".." && std::all_of(segment.begin(), segment.end(), IsWord);
+    const bool fits =
+        !segment.empty() && segment != "." && segment != ".." && std::all_of(segment.begin(), segment.end(), IsWord);
     if (!fits) return InvalidArgument("\"{}\" has an empty or odd path segment", id);
     rest.remove_prefix(segment.size());
   }
@@ -98,9 +105,12 @@ absl::Status CheckKeyStatement(const KeyStatement& key) {
   if (key.version == 0) return InvalidArgument("key version: they start at 1");
   const bool ed25519 = key.suite == frame::Suite::kEd25519;
   if (!ed25519 && key.suite != frame::Suite::kHmacSha256) return InvalidArgument("suite: 1 is HMAC-SHA256, 2 Ed25519");
-  if (key.public_key.size() != (ed25519 ? 32U : 0U)) return InvalidArgument("public key: 32 bytes for Ed25519, none for HMAC");
-  if (key.commitment.size() != (ed25519 ? 0U : 32U)) return InvalidArgument("key commitment: 32 bytes for HMAC, none for Ed25519");
-  if (key.accept_until && *key.accept_until <= key.accept_from) return InvalidArgument("accept until: not after accept from");
+  if (key.public_key.size() != (ed25519 ? 32U : 0U))
+    return InvalidArgument("public key: 32 bytes for Ed25519, none for HMAC");
+  if (key.commitment.size() != (ed25519 ? 0U : 32U))
+    return InvalidArgument("key commitment: 32 bytes for HMAC, none for Ed25519");
+  if (key.accept_until && *key.accept_until <= key.accept_from)
+    return InvalidArgument("accept until: not after accept from");
   return absl::OkStatus();
 }
 
@@ -131,7 +141,8 @@ absl::Status CheckRegistration(const Registration& registration) {
   std::vector<std::uint8_t> types = r.types;
   std::sort(types.begin(), types.end());
   if (types.front() == 0) return InvalidArgument("types: 0 is none");
-  if (std::adjacent_find(types.begin(), types.end()) != types.end()) return InvalidArgument("types: one is there twice");
+  if (std::adjacent_find(types.begin(), types.end()) != types.end())
+    return InvalidArgument("types: one is there twice");
 
   RETURN_IF_ERROR(CheckSize("routers", r.routers.size(), kMaxRouters));
   StringSet names, ids;

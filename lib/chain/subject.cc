@@ -70,8 +70,9 @@ bool ReadRouter(const Registration& registration, const Value& payload, Statemen
   if (!router_id || !vrf) return false;
   for (const RouterScope& router : registration.routers) {
     if (std::find(router.bgp_ids.begin(), router.bgp_ids.end(), *router_id) == router.bgp_ids.end()) continue;
-    const bool covered = router.vrfs.empty() ? *vrf == kDefaultVrf
-                                             : std::find(router.vrfs.begin(), router.vrfs.end(), *vrf) != router.vrfs.end();
+    const bool covered = router.vrfs.empty()
+                             ? *vrf == kDefaultVrf
+                             : std::find(router.vrfs.begin(), router.vrfs.end(), *vrf) != router.vrfs.end();
     if (!covered) break;
     out.router = router.name;
     out.vrf = *vrf;
@@ -158,21 +159,32 @@ void ReadAboutSource(Type type, const Value& payload, Statement& out) {
   if (!source || !CheckOrigin(*source).ok()) return;
   out.subject = SourceSubject(*source);
   switch (type) {
-    case Type::kKeyEvent: out.what = What::kKeyEvent; break;
-    case Type::kGap: out.what = What::kGap; break;
-    case Type::kChannelAlarm: out.what = What::kAlarm; break;
-    case Type::kSourceEvent: out.what = What::kSourceEvent; break;
-    default: out.what = What::kAlarmCleared; break;
+    case Type::kKeyEvent:
+      out.what = What::kKeyEvent;
+      break;
+    case Type::kGap:
+      out.what = What::kGap;
+      break;
+    case Type::kChannelAlarm:
+      out.what = What::kAlarm;
+      break;
+    case Type::kSourceEvent:
+      out.what = What::kSourceEvent;
+      break;
+    default:
+      out.what = What::kAlarmCleared;
+      break;
   }
 }
 
 bool IsPlainText(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxSubjectKey &&
-         std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  return !text.empty() && text.size() <= kMaxSubjectKey && std::none_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  });
 }
 
-// Everything else: "<domain>/<value of subject>", inside one of the registered prefixes. Subjects of routers and sources
-// cannot be written this way: CheckRegistration takes no such prefix.
+// Everything else: "<domain>/<value of subject>", inside one of the registered prefixes. Subjects of routers and
+// sources cannot be written this way: CheckRegistration takes no such prefix.
 void ReadOther(const Registration& registration, const Value& payload, Statement& out) {
   const auto domain = payload["domain"].AsString();
   const auto key = payload["subject"].AsString();
@@ -181,8 +193,9 @@ void ReadOther(const Registration& registration, const Value& payload, Statement
   subject.reserve(domain->size() + 1 + key->size());
   subject.append(*domain).append("/").append(*key);
   const auto& prefixes = registration.subject_prefixes;
-  const bool covered = std::any_of(prefixes.begin(), prefixes.end(),
-                                   [&](const std::string& prefix) { return std::string_view(subject).starts_with(prefix); });
+  const bool covered = std::any_of(prefixes.begin(), prefixes.end(), [&](const std::string& prefix) {
+    return std::string_view(subject).starts_with(prefix);
+  });
   if (!covered) return OutOfScope(out);
   out.subject = std::move(subject);
 }
@@ -222,9 +235,13 @@ std::string BestSubject(std::string_view router, std::string_view vrf, std::stri
   return Join("bgp", router, vrf, std::string_view("best"), prefix);
 }
 
-std::string SourceSubject(std::string_view source) { return Join("source", source); }
+std::string SourceSubject(std::string_view source) {
+  return Join("source", source);
+}
 
-bool IsRibName(std::string_view rib) { return std::find(std::begin(kRibs), std::end(kRibs), rib) != std::end(kRibs); }
+bool IsRibName(std::string_view rib) {
+  return std::find(std::begin(kRibs), std::end(kRibs), rib) != std::end(kRibs);
+}
 
 std::uint64_t SubjectUnder(const Statement& statement, std::uint8_t result) {
   return (result & (kScopeViolation | kOpaque)) != 0 ? 0 : statement.subject_id;

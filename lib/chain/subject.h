@@ -14,9 +14,9 @@ namespace virp::chain {
 
 // A statement taken from a frame: its subject, and the parts that facts are made of. Strings are in canonical form.
 struct Statement {
-  std::uint8_t flags = 0;          // Flag bits that the content earns: kOpaque, kScopeViolation
-  std::string subject;             // text; empty when there is none
-  std::uint64_t subject_id = 0;    // first 8 bytes of SHA-256(text), 0 when there is none
+  std::uint8_t flags = 0;        // Flag bits that the content earns: kOpaque, kScopeViolation
+  std::string subject;           // text; empty when there is none
+  std::uint64_t subject_id = 0;  // first 8 bytes of SHA-256(text), 0 when there is none
 
   enum class What : std::uint8_t {
     kOther,          // no fact of its own: other domains, device output, gaps ...
@@ -26,13 +26,18 @@ struct Statement {
     kPathAbsent,     // type 3 route_withdraw
     kTableComplete,  // type 3 table_complete
     kBestPath,       // type 4
-    kHeartbeat, kAlarm, kGap, kKeyEvent, kSourceEvent, kAlarmCleared,
+    kHeartbeat,
+    kAlarm,
+    kGap,
+    kKeyEvent,
+    kSourceEvent,
+    kAlarmCleared,
   };
   What what = What::kOther;
   std::string router, vrf, rib, peer, prefix;  // registered router name; canonical address and prefix
   std::uint64_t path_id = 0;
-  std::string state;               // kPeerState: new_state
-  bool best_exists = false;        // kBestPath: `new` is an object
+  std::string state;         // kPeerState: new_state
+  bool best_exists = false;  // kBestPath: `new` is an object
   bool restated = false;
 };
 
@@ -52,8 +57,8 @@ bool IsRibName(std::string_view rib);
 std::uint64_t SubjectUnder(const Statement& statement, std::uint8_t result);
 
 // Reads a verified frame's payload as the source with this registration said it. `payload` is absent when the payload
-// is not I-JSON (kOpaque). Whether a beat, a gap or an alarm may speak for another source is the SourceBook's to say, not
-// ours. Never fails: a payload that lacks a key or holds one that does not parse has no subject and states nothing.
+// is not I-JSON (kOpaque). Whether a beat, a gap or an alarm may speak for another source is the SourceBook's to say,
+// not ours. Never fails: a payload that lacks a key or holds one that does not parse has no subject and states nothing.
 // SAFI other than unicast has its subject, and states nothing: the platform's claims are about unicast.
 Statement ReadStatement(const Registration& registration, frame::Type type, const std::optional<frame::Value>& payload);
 

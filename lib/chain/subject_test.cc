@@ -102,20 +102,20 @@ TEST(SubjectTest, PathsOfThePublishedModuleAndOfOurs) {
   const Statement published = path(R"(,"event":"route_withdraw","prefix":"2001:db8:42::/48","afi":2,"safi":1)");
   EXPECT_EQ(published.subject, "bgp/edge-a/default/adj-in-pre/2001:db8::2/2001:db8:42::/48/0");
   EXPECT_EQ(published.what, What::kPathAbsent);
-  const Statement ours =
-      path(R"(,"event":"route_announce","prefix":"203.0.113.77/24","rib":"loc","vrf":"red","path_id":7,"restated":true)");
+  const Statement ours = path(
+      R"(,"event":"route_announce","prefix":"203.0.113.77/24","rib":"loc","vrf":"red","path_id":7,"restated":true)");
   EXPECT_EQ(ours.subject, "bgp/edge-a/red/loc/2001:db8::2/203.0.113.0/24/7");
   EXPECT_EQ(ours.what, What::kPathPresent);
   EXPECT_EQ(ours.prefix, "203.0.113.0/24");
   EXPECT_EQ(ours.path_id, 7U);
   EXPECT_TRUE(ours.restated);
-  for (const char* wrong :
-       {R"(,"event":"route_announce")", R"(,"event":"route_announce","prefix":"203.0.113.0")",
-        R"(,"event":"route_announce","prefix":"203.0.113.0/33")", R"(,"event":"route_announce","prefix":"203.0.113.0/024")",
-        R"(,"event":"route_announce","prefix":"203.0.113.0/24","rib":"adj-in")",
-        R"(,"event":"route_announce","prefix":"203.0.113.0/24","path_id":-1)",
-        R"(,"event":"route_announce","prefix":"203.0.113.0/24","path_id":"0")",
-        R"(,"event":"route_announce","prefix":"203.0.113.0/24","path_id":4294967296)"}) {
+  for (const char* wrong : {R"(,"event":"route_announce")", R"(,"event":"route_announce","prefix":"203.0.113.0")",
+                            R"(,"event":"route_announce","prefix":"203.0.113.0/33")",
+                            R"(,"event":"route_announce","prefix":"203.0.113.0/024")",
+                            R"(,"event":"route_announce","prefix":"203.0.113.0/24","rib":"adj-in")",
+                            R"(,"event":"route_announce","prefix":"203.0.113.0/24","path_id":-1)",
+                            R"(,"event":"route_announce","prefix":"203.0.113.0/24","path_id":"0")",
+                            R"(,"event":"route_announce","prefix":"203.0.113.0/24","path_id":4294967296)"}) {
     EXPECT_EQ(path(wrong).subject, "") << wrong;
     EXPECT_EQ(path(wrong).what, What::kOther) << wrong;
   }
@@ -126,7 +126,8 @@ TEST(SubjectTest, PathsOfThePublishedModuleAndOfOurs) {
 }
 
 TEST(SubjectTest, TableComplete) {
-  const char* kTable = R"({"router_id":"192.0.2.1","peer_addr":"192.0.2.2","event":"table_complete","rib":"adj-in-post"})";
+  const char* kTable =
+      R"({"router_id":"192.0.2.1","peer_addr":"192.0.2.2","event":"table_complete","rib":"adj-in-post"})";
   EXPECT_EQ(Read(Type::kBgpProcess, kTable).subject, "bgp/edge-a/default/adj-in-post/192.0.2.2");
   EXPECT_EQ(Read(Type::kBgpProcess, kTable).what, What::kTableComplete);
   const char* kNoRib = R"({"router_id":"192.0.2.1","peer_addr":"192.0.2.2","event":"table_complete"})";
@@ -152,9 +153,10 @@ TEST(SubjectTest, BestPaths) {
 TEST(SubjectTest, AboutSources) {
   EXPECT_EQ(Read(Type::kHeartbeat, "{}").subject, "source/edge-a.bgpd");
   EXPECT_EQ(Read(Type::kHeartbeat, "{}").what, What::kHeartbeat);
-  for (const auto& [type, what] : {std::pair(Type::kKeyEvent, What::kKeyEvent), std::pair(Type::kGap, What::kGap),
-                                   std::pair(Type::kChannelAlarm, What::kAlarm), std::pair(Type::kSourceEvent, What::kSourceEvent),
-                                   std::pair(Type::kAlarmCleared, What::kAlarmCleared)}) {
+  for (const auto& [type, what] :
+       {std::pair(Type::kKeyEvent, What::kKeyEvent), std::pair(Type::kGap, What::kGap),
+        std::pair(Type::kChannelAlarm, What::kAlarm), std::pair(Type::kSourceEvent, What::kSourceEvent),
+        std::pair(Type::kAlarmCleared, What::kAlarmCleared)}) {
     EXPECT_EQ(Read(type, R"({"source":"virp.example.net/site1"})").subject, "source/virp.example.net/site1");
     EXPECT_EQ(Read(type, R"({"source":"virp.example.net/site1"})").what, what);
     EXPECT_EQ(Read(type, R"({"source":"/"})").subject, "");
