@@ -113,6 +113,7 @@ class GrpcConnection final : public Connection {
     if (!stream_->Read(&response)) return Ended();
     if (response.has_ack()) return AckOf(response.ack());
     if (response.has_checkpoint()) return NoticeOf(response.checkpoint());
+    if (response.has_ending()) return service::FromStatusProto(response.ending().status());
     return DataLoss("the O-Node sent a second welcome");
   }
 

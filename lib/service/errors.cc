@@ -44,25 +44,17 @@ void AddDelay(const absl::Status& status, google::rpc::Status& out) {
   out.add_details()->PackFrom(retry);
 }
 
-}  // namespace
-
-grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view service) {
-  if (status.ok()) return grpc::Status::OK;
-  const std::string message = IsOurs(status.code()) ? "internal error; the service's log has the cause" : std::string(Message(status));
+google::rpc::Status DetailsOf(const absl::Status& status, std::string_view service) {
   google::rpc::Status details;
   details.set_code(static_cast<std::int32_t>(status.code()));
-  details.set_message(message);
+  details.set_message(IsOurs(status.code()) ? "internal error; the service's log has the cause" : std::string(Message(status)));
   AddInfo(status, service, details);
   AddFields(status, details);
   AddDelay(status, details);
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), message, details.SerializeAsString());
+  return details;
 }
 
-absl::Status FromGrpcStatus(const grpc::Status& status) {
-  if (status.ok()) return absl::OkStatus();
-  absl::Status out(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-  google::rpc::Status details;
-  if (!details.ParseFromString(status.error_details())) return out;
+void Restore(const google::rpc::Status& details, absl::Status& out) {
   for (const auto& detail : details.details()) {
     google::rpc::ErrorInfo info;
     google::rpc::BadRequest request;
@@ -75,6 +67,33 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
       SetRetryAfter(out, std::chrono::milliseconds(retry.retry_delay().seconds() * 1000 + retry.retry_delay().nanos() / 1'000'000));
     }
   }
+}
+
+}  // namespace
+
+grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view service) {
+  if (status.ok()) return grpc::Status::OK;
+  const google::rpc::Status details = DetailsOf(status, service);
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), details.message(), details.SerializeAsString());
+}
+
+absl::Status FromGrpcStatus(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  absl::Status out(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
+  google::rpc::Status details;
+  if (details.ParseFromString(status.error_details())) Restore(details, out);
+  return out;
+}
+
+std::string ToStatusProto(const absl::Status& status, std::string_view service) { return DetailsOf(status, service).SerializeAsString(); }
+
+absl::Status FromStatusProto(std::string_view serialized) {
+  google::rpc::Status details;
+  if (!details.ParseFromArray(serialized.data(), static_cast<int>(serialized.size())) || details.code() == 0) {
+    return Unavailable("the peer ended the stream without a reason");
+  }
+  absl::Status out(static_cast<absl::StatusCode>(details.code()), details.message());
+  Restore(details, out);
   return out;
 }
 

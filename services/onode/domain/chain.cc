@@ -62,10 +62,7 @@ void Chain::Stop() {
 }
 
 void Chain::Enqueue(std::vector<Delivery> batch, const std::string& carrier, Done done) {
-  if (const std::string why = frozen(); !why.empty()) {
-    return done(WithReason(FailedPrecondition("chain {} is frozen: {}", origin(), why), "CHAIN_FROZEN"));
-  }
-  if (!leading()) return done(NotLeader());
+  if (const absl::Status leads = CheckLeading(); !leads.ok()) return done(leads);
   const UnixNanos received = clock_.NowNanos();
   const auto [table, generation] =
       Read([](const ChainState& state) { return std::pair{state.book.table(), state.book.generation()}; });
@@ -90,10 +87,7 @@ void Chain::Enqueue(std::vector<Delivery> batch, const std::string& carrier, Don
 }
 
 absl::StatusOr<Chain::Mutation> Chain::Mutate(std::string request_id, Decide decide, std::chrono::nanoseconds timeout) {
-  if (const std::string why = frozen(); !why.empty()) {
-    return WithReason(FailedPrecondition("chain {} is frozen: {}", origin(), why), "CHAIN_FROZEN");
-  }
-  if (!leading()) return NotLeader();
+  RETURN_IF_ERROR(CheckLeading());
   auto promise = std::make_shared<std::promise<absl::StatusOr<Mutation>>>();
   auto future = promise->get_future();
   Work work;
@@ -110,6 +104,13 @@ absl::StatusOr<Chain::Mutation> Chain::Mutate(std::string request_id, Decide dec
     return DeadlineExceeded("no commit within the deadline; ask again with the same request_id");
   }
   return future.get();
+}
+
+absl::Status Chain::CheckLeading() const {
+  if (const std::string why = frozen(); !why.empty()) {
+    return WithReason(FailedPrecondition("chain {} is frozen: {}", origin(), why), "CHAIN_FROZEN");
+  }
+  return leading() ? absl::OkStatus() : NotLeader();
 }
 
 absl::Status Chain::NotLeader() const {

@@ -131,6 +131,8 @@ class Chain {
   // The claim against the newest state. `now` 0: the clock's.
   absl::StatusOr<Answer> Evaluate(const Claim& claim, const Acceptance& acceptance, UnixNanos now) const;
 
+  // FailedPrecondition with reason CHAIN_FROZEN or NOT_LEADER (metadata leader) unless entries are taken here.
+  absl::Status CheckLeading() const;
   bool leading() const { return leading_.load(); }
   std::uint64_t term() const { return term_.load(); }
   std::string leader() const;            // address; empty when unknown
