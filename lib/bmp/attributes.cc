@@ -1,7 +1,5 @@
 #include "lib/bmp/attributes.h"
 
-#include <fmt/format.h>
-
 #include <charconv>
 
 #include "lib/bmp/reader.h"
@@ -140,24 +138,29 @@ std::string_view OriginName(Origin origin) {
   return "";
 }
 
-std::string CommunityText(std::uint32_t community) {
-  return fmt::format("{}:{}", community >> 16, community & 0xffff);
+void AppendCommunity(std::string& out, std::uint32_t community) {
+  AppendNumber(out, community >> 16);
+  out.push_back(':');
+  AppendNumber(out, community & 0xffff);
 }
 
-std::string LargeCommunityText(const LargeCommunity& community) {
-  return fmt::format("{}:{}:{}", community[0], community[1], community[2]);
+void AppendCommunity(std::string& out, const LargeCommunity& community) {
+  AppendNumber(out, community[0]);
+  out.push_back(':');
+  AppendNumber(out, community[1]);
+  out.push_back(':');
+  AppendNumber(out, community[2]);
 }
 
-std::string ExtendedCommunityText(std::uint64_t community) {
-  return fmt::format("0x{:016x}", community);
+void AppendExtendedCommunity(std::string& out, std::uint64_t community) {
+  out.append("0x");
+  for (int shift = 60; shift >= 0; shift -= 4) out.push_back("0123456789abcdef"[community >> shift & 0xf]);
 }
 
 std::vector<std::string> PathAttributes::CommunityTexts() const {
   std::vector<std::string> out;
   out.reserve(communities.size() + large_communities.size() + extended_communities.size());
-  for (const auto community : communities) out.push_back(CommunityText(community));
-  for (const auto& community : large_communities) out.push_back(LargeCommunityText(community));
-  for (const auto community : extended_communities) out.push_back(ExtendedCommunityText(community));
+  VisitCommunities([&](std::string_view text) { out.emplace_back(text); });
   return out;
 }
 

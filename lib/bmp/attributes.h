@@ -70,9 +70,9 @@ struct Aggregator {
 using LargeCommunity = std::array<std::uint32_t, 3>;  // RFC 8092: global administrator, local data 1 and 2
 
 // RFC 1997 "64500:100", never the name of a well-known one; RFC 8092 "64500:1:2"; RFC 4360 "0x0002fbf400000064".
-std::string CommunityText(std::uint32_t community);
-std::string LargeCommunityText(const LargeCommunity& community);
-std::string ExtendedCommunityText(std::uint64_t community);
+void AppendCommunity(std::string& out, std::uint32_t community);
+void AppendCommunity(std::string& out, const LargeCommunity& community);
+void AppendExtendedCommunity(std::string& out, std::uint64_t community);
 
 // What an UPDATE says about the routes that it announces. Communities of each kind are a set: sorted, each once.
 struct PathAttributes {
@@ -90,11 +90,27 @@ struct PathAttributes {
   std::vector<std::uint64_t> extended_communities;
   std::uint32_t unknown = 0;  // attributes that are not read here
 
-  // Communities, then large, then extended ones, in the forms above.
+  // Calls visit(std::string_view) with each community, then each large, then each extended one, in the forms above.
+  template <typename Visit>
+  void VisitCommunities(Visit&& visit) const;
   std::vector<std::string> CommunityTexts() const;
   void Clear();  // keeps memory
 
   friend bool operator==(const PathAttributes&, const PathAttributes&) = default;
 };
+
+template <typename Visit>
+void PathAttributes::VisitCommunities(Visit&& visit) const {
+  std::string text;
+  const auto show = [&](auto append, const auto& community) {
+    text.clear();
+    append(text, community);
+    visit(std::string_view(text));
+  };
+  const auto append = [](std::string& out, const auto& community) { AppendCommunity(out, community); };
+  for (const auto community : communities) show(append, community);
+  for (const auto& community : large_communities) show(append, community);
+  for (const auto community : extended_communities) show(AppendExtendedCommunity, community);
+}
 
 }  // namespace virp::bmp

@@ -99,10 +99,17 @@ TEST(AsPath, MergesAs4Path) {  // RFC 6793 section 4.2.3
 }
 
 TEST(Communities, Text) {
-  EXPECT_EQ(CommunityText(0xfbf50064), "64501:100");
-  EXPECT_EQ(CommunityText(0xffffff01), "65535:65281");  // NO_EXPORT has no other name here
-  EXPECT_EQ(LargeCommunityText({64501, 1, 4294967295u}), "64501:1:4294967295");
-  EXPECT_EQ(ExtendedCommunityText(0x0002fbf50000004dull), "0x0002fbf50000004d");
+  const auto text = [](const auto& community) {
+    std::string out;
+    AppendCommunity(out, community);
+    return out;
+  };
+  EXPECT_EQ(text(std::uint32_t{0xfbf50064}), "64501:100");
+  EXPECT_EQ(text(std::uint32_t{0xffffff01}), "65535:65281");  // NO_EXPORT has no other name here
+  EXPECT_EQ(text(LargeCommunity{64501, 1, 4294967295u}), "64501:1:4294967295");
+  std::string extended;
+  AppendExtendedCommunity(extended, 0x0002fbf50000004dull);
+  EXPECT_EQ(extended, "0x0002fbf50000004d");
   PathAttributes attributes;
   attributes.extended_communities = {1};
   attributes.communities = {2, 3};

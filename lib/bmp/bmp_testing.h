@@ -27,11 +27,13 @@ inline const std::vector<std::string>& Recordings() {
   return names;
 }
 
+#ifdef VIRP_SOURCE_DIR
 inline std::string ReadTestFile(const std::string& name) {
   std::ifstream in(std::string(VIRP_SOURCE_DIR) + "/tests/data/bmp/" + name, std::ios::binary);
   if (!in) throw std::runtime_error("no test file " + name);
   return {std::istreambuf_iterator<char>(in), {}};
 }
+#endif
 
 // All messages of a stream that is known to be whole.
 inline std::vector<std::string> SplitWhole(std::string_view stream) {
