@@ -13,6 +13,7 @@ namespace {
 // Payloads never leave the process, so their form is ours: a list of strings, each with a 4-byte length before it.
 constexpr char kReasonUrl[] = "virp/reason";
 constexpr char kFieldsUrl[] = "virp/fields";
+constexpr char kHiddenUrl[] = "virp/hidden";
 constexpr char kRetryUrl[] = "virp/retry";
 
 void Put(std::string& out, std::string_view text) {
@@ -86,6 +87,10 @@ absl::Status InvalidField(std::string_view field, std::string_view description) 
   AddField(status, field, description);
   return status;
 }
+
+void Hide(absl::Status& status) { status.SetPayload(kHiddenUrl, absl::Cord()); }
+
+bool IsHidden(const absl::Status& status) { return status.GetPayload(kHiddenUrl).has_value(); }
 
 void SetRetryAfter(absl::Status& status, std::chrono::milliseconds delay) {
   std::string bytes;

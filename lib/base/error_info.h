@@ -38,6 +38,11 @@ std::vector<FieldViolation> GetFields(const absl::Status& status);
 // InvalidArgument "field: description", with the field attached.
 absl::Status InvalidField(std::string_view field, std::string_view description);
 
+// Marks the message as meant for our log, not for peers: of stores, files and other machinery behind a request. The code
+// and reason are still told. ToGrpcStatus obeys.
+void Hide(absl::Status& status);
+bool IsHidden(const absl::Status& status);
+
 void SetRetryAfter(absl::Status& status, std::chrono::milliseconds delay);
 std::optional<std::chrono::milliseconds> GetRetryAfter(const absl::Status& status);
 

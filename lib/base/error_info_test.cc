@@ -50,6 +50,14 @@ TEST(ErrorInfoTest, RetryAfter) {
   EXPECT_EQ(GetRetryAfter(status), 1500ms);
 }
 
+TEST(ErrorInfoTest, HiddenStaysHidden) {
+  absl::Status status = Unavailable("/var/lib/virp/x.db: locked");
+  EXPECT_FALSE(IsHidden(status));
+  Hide(status);
+  EXPECT_TRUE(IsHidden(Annotate(status, "append")));
+  EXPECT_TRUE(IsHidden(WithReason(status, "STORE_FULL")));
+}
+
 TEST(ErrorInfoTest, AForeignPayloadIsNotMisread) {
   absl::Status status = Internal("x");
   const std::string cut("\xff\xff\xff\xff" "abc", 7);

@@ -44,6 +44,42 @@ TEST(ErrorsTest, CausesOfOurBugsStayInside) {
   EXPECT_EQ(status.error_details().find("hunter2"), std::string::npos);
 }
 
+TEST(ErrorsTest, HiddenCausesKeepTheirReasonAndGetAnIncident) {
+  static std::string logged;
+  SetHiddenErrorSink([](const absl::Status& status, std::string_view service, std::string_view incident) {
+    logged = std::string(service) + " " + std::string(incident) + " " + std::string(Message(status));
+  });
+  absl::Status store = WithReason(ResourceExhausted("/var/lib/x.db: disk full"), "STORE_FULL");
+  Hide(store);
+  const absl::Status seen = FromGrpcStatus(ToGrpcStatus(Annotate(store, "append"), "onode"));
+  SetHiddenErrorSink(nullptr);
+  EXPECT_EQ(seen.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(GetReason(seen), "STORE_FULL");
+  EXPECT_EQ(Message(seen).find("x.db"), std::string_view::npos);
+  EXPECT_EQ(logged, "onode " + GetMetadata(seen).at("incident") + " append: /var/lib/x.db: disk full");
+  EXPECT_EQ(GetMetadata(seen).at("incident").size(), 16U);
+  EXPECT_EQ(GetRetryAfter(seen), std::chrono::milliseconds(1'000));
+}
+
+TEST(ErrorsTest, WhatIsSentIsBoundedAndText) {
+  absl::Status status = InvalidArgument("{}", std::string(100'000, 'x') + "\xff");
+  AddField(status, "first", "a description with a stray \xff");
+  for (int i = 0; i < 50; ++i) AddField(status, std::string(300, 'f'), "\xff\xfe");
+  std::map<std::string, std::string> metadata{{"!fits", "yes"}};
+  for (int i = 0; i < 50; ++i) metadata[std::to_string(i)] = std::string(300, '\xff');
+  metadata["!huge"] = std::string(100'000, 'x');
+  SetReason(status, "MANY", metadata);
+  const grpc::Status sent = ToGrpcStatus(status, "onode");
+  EXPECT_LE(sent.error_message().size(), 512U);
+  EXPECT_LE(sent.error_details().size(), 5U * 1024U);
+  const absl::Status seen = FromGrpcStatus(sent);
+  EXPECT_EQ(GetReason(seen), "MANY");
+  EXPECT_GE(GetFields(seen).size(), 2U);
+  EXPECT_EQ(GetFields(seen)[0].field, "first");
+  EXPECT_EQ(GetMetadata(seen).at("!fits"), "yes");
+  EXPECT_EQ(GetMetadata(seen).at("!huge").size(), 512U);
+}
+
 TEST(ErrorsTest, OkStaysOkAndGarbageIsNoCrash) {
   EXPECT_TRUE(ToGrpcStatus(absl::OkStatus(), "onode").ok());
   EXPECT_TRUE(FromGrpcStatus(grpc::Status::OK).ok());

@@ -311,6 +311,7 @@ absl::StatusOr<PostgresResult> PostgresTransaction::Guarded(
     failed_ = StatusFromException(fmt::format("'{}'", OneLine(sql.substr(0, 200))));
     if (PQstatus(connection_->impl_->raw) != CONNECTION_OK && failed_.code() != absl::StatusCode::kUnavailable) {
       failed_ = Unavailable("{}", Message(failed_));  // e.g. the FATAL message of a backend that was ended
+      Hide(failed_);
     }
   }
   return failed_;
@@ -323,7 +324,11 @@ void PostgresTransaction::Fail(absl::Status status) {
 absl::Status PostgresTransaction::Commit() {
   if (impl_ == nullptr) return Internal("this transaction has ended already");
   const std::unique_ptr<Impl> ending = std::move(impl_);
-  if (!failed_.ok()) return Aborted("rolled back, because a statement failed: {}", Message(failed_));
+  if (!failed_.ok()) {
+    absl::Status status = Aborted("rolled back, because a statement failed: {}", Message(failed_));
+    Hide(status);
+    return status;
+  }
   try {
     ending->commit();
     return absl::OkStatus();

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "lib/base/bytes.h"
+#include "lib/base/error_info.h"
 #include "lib/store/postgres_error.h"
 
 namespace virp::store {
@@ -18,6 +19,12 @@ struct ResultDeleter {
   void operator()(PGresult* result) const { PQclear(result); }
 };
 using ResultPtr = std::unique_ptr<PGresult, ResultDeleter>;
+
+absl::Status Lost(const PGconn* connection) {
+  absl::Status status = Unavailable("COPY: {}", OneLine(PQerrorMessage(connection)));
+  Hide(status);
+  return status;
+}
 
 // The results that follow a COPY, up to the end: the first error, and the number of rows.
 absl::Status Drain(PGconn* connection, std::string_view doing, std::int64_t* rows) {
@@ -94,7 +101,7 @@ absl::Status PostgresCopyIn::Send() {
   const int sent = PQputCopyData(connection, buffer_.data(), static_cast<int>(buffer_.size()));
   buffer_.clear();
   if (sent == 1) return absl::OkStatus();
-  absl::Status status = Unavailable("COPY: {}", OneLine(PQerrorMessage(connection)));
+  absl::Status status = Lost(connection);
   transaction_->Fail(status);
   return status;
 }
@@ -102,7 +109,7 @@ absl::Status PostgresCopyIn::Send() {
 absl::Status PostgresCopyIn::End(const char* error, std::int64_t* rows) {
   PGconn* const connection = transaction_->connection().raw();
   absl::Status status;
-  if (PQputCopyEnd(connection, error) != 1) status = Unavailable("COPY: {}", OneLine(PQerrorMessage(connection)));
+  if (PQputCopyEnd(connection, error) != 1) status = Lost(connection);
   absl::Status drained = Drain(connection, "COPY", rows);
   if (status.ok()) status = std::move(drained);
   if (!status.ok()) transaction_->Fail(status);
@@ -156,7 +163,7 @@ absl::StatusOr<bool> PostgresCopyOut::Next() {
     const int size = PQgetCopyData(connection, &message_, 0);
     if (size < 0) {
       absl::Status status = size == -1 ? Drain(connection, "COPY", nullptr)
-                                       : Unavailable("COPY: {}", OneLine(PQerrorMessage(connection)));
+                                       : Lost(connection);
       PostgresTransaction* const transaction = std::exchange(transaction_, nullptr);
       if (status.ok()) return false;
       transaction->Fail(status);

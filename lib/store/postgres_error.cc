@@ -44,6 +44,11 @@ constexpr Row kStates[] = {
     {"P0", absl::StatusCode::kFailedPrecondition, nullptr},   // RAISE EXCEPTION
 };
 
+absl::Status Hidden(absl::Status status) {
+  Hide(status);
+  return status;
+}
+
 }  // namespace
 
 std::string OneLine(std::string_view text) {
@@ -65,6 +70,7 @@ absl::Status StatusFromSqlState(std::string_view sqlstate, std::string_view mess
     if (!sqlstate.starts_with(row.prefix)) continue;
     absl::Status status = MakeStatus(row.code, "{}", text);
     if (row.reason != nullptr) SetReason(status, row.reason);
+    Hide(status);
     return status;
   }
   return Internal("{}", text);
@@ -75,7 +81,7 @@ absl::Status StatusFromResult(const PGconn* connection, const PGresult* result, 
   if (type != PGRES_FATAL_ERROR && type != PGRES_BAD_RESPONSE && type != PGRES_NONFATAL_ERROR) return absl::OkStatus();
   const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
   if (state == nullptr || PQstatus(connection) != CONNECTION_OK) {
-    return Unavailable("{}: {}", doing, OneLine(PQerrorMessage(connection)));
+    return Hidden(Unavailable("{}: {}", doing, OneLine(PQerrorMessage(connection))));
   }
   return Annotate(StatusFromSqlState(state, PQresultErrorMessage(result)), doing);
 }
@@ -88,9 +94,9 @@ absl::Status StatusFromException(std::string_view doing) {
   } catch (const pqxx::statement_completion_unknown& error) {
     return WithReason(Unknown("{}: {}", doing, OneLine(error.what())), "COMMIT_IN_DOUBT");
   } catch (const pqxx::transaction_rollback& error) {  // serialization failure, deadlock: without an SQLSTATE
-    return Aborted("{}: {}", doing, OneLine(error.what()));
+    return Hidden(Aborted("{}: {}", doing, OneLine(error.what())));
   } catch (const pqxx::broken_connection& error) {
-    return Unavailable("{}: {}", doing, OneLine(error.what()));
+    return Hidden(Unavailable("{}: {}", doing, OneLine(error.what())));
   } catch (const pqxx::sql_error& error) {
     return Annotate(StatusFromSqlState(error.sqlstate(), error.what()), doing);
   } catch (const pqxx::failure& error) {

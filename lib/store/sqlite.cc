@@ -126,6 +126,7 @@ absl::Status SqliteDb::Error(int code, std::string_view doing) const {
                                 db_ != nullptr ? sqlite3_errmsg(db_) : sqlite3_errstr(code), code);
   if (status == absl::StatusCode::kResourceExhausted) SetReason(out, "STORE_FULL");
   if (status == absl::StatusCode::kDataLoss) SetReason(out, "STORE_DAMAGED");
+  Hide(out);
   return out;
 }
 
