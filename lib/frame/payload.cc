@@ -28,7 +28,6 @@ struct Tape {
   std::uint64_t content(std::uint64_t at) const { return words[at] & 0x00ff'ffff'ffff'ffff; }
   std::uint64_t behind(std::uint64_t at) const { return words[at] & 0xffff'ffff; }  // of a container
   std::size_t count(std::uint64_t at) const { return (words[at] >> 32) & 0xff'ffff; }
-  bool is_container(std::uint64_t at) const { return type(at) == '{' || type(at) == '['; }
 
   std::uint64_t next(std::uint64_t at) const {
     switch (type(at)) {
