@@ -21,6 +21,8 @@ class CheckpointVault {
   virtual absl::StatusOr<std::string> Sign(const chain::Checkpoint& checkpoint) = 0;
   // Keys that a note may be verified with, oldest first.
   virtual std::vector<chain::VerifierKey> Verifiers() const = 0;
+  // Those of them that sign now.
+  virtual std::vector<chain::VerifierKey> Signing() const = 0;
 
   // The largest note kept beside the database, verified; nullopt when there is none yet. DataLoss when the file does not verify.
   virtual absl::StatusOr<std::optional<std::string>> Largest() = 0;
