@@ -62,6 +62,13 @@ struct SourceBook::Impl {
   const Slot* Find(std::string_view name) const;
   bool IsOwn(const Source& source) const { return source.registration.source == origin; }
 
+  // An entry passes whose payload nobody reads: what the newest entry of a subject is cannot be known any more.
+  void ForgetSubjects() {
+    if (!track_subjects) return;
+    track_subjects = false;
+    subjects = {};
+  }
+
   // First half: nothing is changed. `content`: whether `statement` was read from the payload; when it was not, the
   // flags that only the content earns are taken from the entry's word.
   Checked Check(const Entry& entry, const frame::Frame& frame, const Statement& statement,
