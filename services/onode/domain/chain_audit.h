@@ -1,0 +1,34 @@
+// VerifyChain: the whole walk over what the store holds now, independent of what this O-Node remembers of it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/chain/walk.h"
+#include "services/onode/domain/chain.h"
+
+namespace virp::onode {
+
+struct AuditRequest {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;             // 0: all that the store's head says
+  bool check_subjects = false;
+};
+
+struct AuditReport {
+  std::optional<chain::Break> broken;
+  std::vector<chain::Unchecked> unchecked;
+  std::uint64_t checked = 0;
+  std::uint64_t size = 0;
+  std::optional<Hash> root;          // when the walk began at 0
+};
+
+// `progress` is told entries checked and total now and then; false from it ends the walk with Cancelled. Checkpoints that count: the
+// largest in the store, and the largest beside it.
+absl::StatusOr<AuditReport> AuditChain(Chain& chain, const AuditRequest& request,
+                                       const std::function<bool(std::uint64_t checked, std::uint64_t total)>& progress);
+
+}  // namespace virp::onode

@@ -1,0 +1,112 @@
+#include "services/onode/transport/wire.h"
+
+#include <algorithm>
+
+#include "lib/base/error_info.h"
+#include "lib/base/status.h"
+#include "lib/chain/proof.h"
+#include "lib/crypto/sha256.h"
+
+namespace virp::onode {
+namespace {
+
+constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
+constexpr std::int64_t kMaxSeconds = 9'000'000'000;    // fits 64 bits of nanoseconds
+constexpr std::size_t kFilterHash = 8;
+constexpr char kTokenVersion = 1;
+constexpr std::size_t kDefaultPage = 100;
+constexpr std::size_t kMaxPage = 1'000;
+
+}  // namespace
+
+google::protobuf::Timestamp TimestampOf(UnixNanos nanos) {
+  google::protobuf::Timestamp time;
+  time.set_seconds(static_cast<std::int64_t>(nanos / kNanosPerSecond));
+  time.set_nanos(static_cast<std::int32_t>(nanos % kNanosPerSecond));
+  return time;
+}
+
+absl::StatusOr<UnixNanos> NanosOf(const google::protobuf::Timestamp& time, std::string_view field) {
+  const bool fits = time.seconds() >= 0 && time.seconds() <= kMaxSeconds && time.nanos() >= 0 &&
+                    time.nanos() < static_cast<std::int64_t>(kNanosPerSecond);
+  if (!fits) return InvalidField(field, "is not a time between 1970 and 2255");
+  return static_cast<UnixNanos>(time.seconds()) * kNanosPerSecond + static_cast<UnixNanos>(time.nanos());
+}
+
+absl::StatusOr<chain::v1::Entry> EntryOf(const EntryRow& row, const Chain& chain) {
+  ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
+  ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(entry.frame, entry.header.spelling));
+  chain::v1::Entry out;
+  out.set_entry(row.bytes);
+  out.set_leaf_hash(std::string(View(row.leaf)));
+  out.set_sequence(entry.header.sequence);
+  out.set_source_epoch(entry.header.source_epoch);
+  out.set_source_sequence(entry.header.source_sequence);
+  *out.mutable_received_at() = TimestampOf(entry.header.received_us * 1'000);
+  *out.mutable_observed_at() = TimestampOf(frame.header.timestamp);
+  out.set_type(static_cast<std::uint32_t>(frame.header.type));
+  out.set_tier(static_cast<std::uint32_t>(frame.header.tier));
+  out.set_key_version(entry.header.key_version);
+  out.set_result(entry.header.result);
+  out.set_payload(std::string(frame.payload));
+  out.set_spelling(std::string(frame::SpellingName(entry.header.spelling)));
+  const auto source = chain.Read([&](const ChainState& state) { return state.book.FindByShortId(entry.header.source); });
+  if (source == nullptr) {
+    std::string id;
+    AppendBe(id, entry.header.source);
+    out.set_source(HexEncode(id));
+    return out;
+  }
+  out.set_source(source->registration.source);
+  if ((entry.header.result & (chain::kScopeViolation | chain::kOpaque)) == 0) {
+    frame::PayloadReader reader;
+    const auto payload = reader.Read(frame.payload);
+    const std::optional<frame::Value> value = payload.ok() ? std::optional(*payload) : std::nullopt;
+    out.set_subject(chain::ReadStatement(source->registration, frame.header.type, value).subject);
+  }
+  return out;
+}
+
+absl::StatusOr<std::string> ProofOf(Chain& chain, std::uint64_t sequence, const StoredCheckpoint& checkpoint) {
+  if (sequence >= checkpoint.size) return OutOfRange("the checkpoint of {} entries does not cover entry {}", checkpoint.size, sequence);
+  ASSIGN_OR_RETURN(EntryRow row, chain.ReadChecked(sequence));
+  chain::Proof proof;
+  proof.index = sequence;
+  proof.entry = std::move(row.bytes);
+  proof.checkpoint = checkpoint.note;
+  ASSIGN_OR_RETURN(proof.path, chain.tree().Inclusion(sequence, checkpoint.size));
+  // What does not verify here would not verify anywhere: better to say so than to hand it out.
+  const absl::Status verified = chain::VerifyProof(proof, chain.vault().Verifiers()).status();
+  if (!verified.ok()) return DataLoss("the proof of entry {} does not verify: {}", sequence, Message(verified));
+  return chain::EncodeProof(proof);
+}
+
+std::string MakePageToken(std::string_view cursor, std::string_view filter) {
+  std::string bytes(1, kTokenVersion);
+  const Hash hash = crypto::Sha256(filter);
+  bytes.append(View(hash).substr(0, kFilterHash));
+  bytes.append(cursor);
+  return Base64Encode(bytes);
+}
+
+absl::StatusOr<std::string> ReadPageToken(std::string_view token, std::string_view filter) {
+  if (token.empty()) return std::string();
+  const auto bytes = Base64Decode(token);
+  const Hash hash = crypto::Sha256(filter);
+  const bool ours = bytes.ok() && bytes->size() > kFilterHash + 1 && bytes->front() == kTokenVersion &&
+                    std::string_view(*bytes).substr(1, kFilterHash) == View(hash).substr(0, kFilterHash);
+  if (!ours) return InvalidField("page_token", "is not one of ours for this filter; start without a token");
+  return bytes->substr(1 + kFilterHash);
+}
+
+absl::StatusOr<std::size_t> PageSizeOf(std::int32_t asked) {
+  if (asked < 0) return InvalidField("page_size", "is negative");
+  return asked == 0 ? kDefaultPage : std::min(static_cast<std::size_t>(asked), kMaxPage);
+}
+
+std::chrono::steady_clock::time_point DeadlineOf(std::chrono::system_clock::time_point callers, std::chrono::milliseconds most) {
+  const auto left = callers - std::chrono::system_clock::now();
+  return std::chrono::steady_clock::now() + std::min<std::chrono::nanoseconds>(std::max<std::chrono::nanoseconds>(left, std::chrono::nanoseconds(0)), most);
+}
+
+}  // namespace virp::onode
