@@ -97,7 +97,7 @@ std::string_view IsolationName(Isolation isolation) {
 // Carries a Status through libpqxx's own catch blocks.
 class StatusException : public std::exception {
  public:
-  explicit StatusException(absl::Status status) : status(std::move(status)), text_(this->status.ToString()) {}
+  explicit StatusException(absl::Status from) : status(std::move(from)), text_(status.ToString()) {}
   const char* what() const noexcept override { return text_.c_str(); }
   const absl::Status status;
 

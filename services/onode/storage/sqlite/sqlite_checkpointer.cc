@@ -5,7 +5,7 @@
 namespace virp::onode {
 namespace {
 
-constexpr int kStartPages = 4'096;  // 32 MiB of 8 kB pages
+constexpr int kStartPages = 8'192;  // 64 MiB of 8 kB pages
 constexpr int kRestPages = 256;     // what may be copied while the writer waits: 2 MiB
 constexpr int kRounds = 8;          // each round copies what was written during the one before
 
