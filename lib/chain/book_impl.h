@@ -18,8 +18,8 @@ namespace virp::chain {
 
 // An entry that may be folded, or the rule that it breaks.
 struct SourceBook::Checked {
-  enum class Rule : std::uint8_t { kNone, kSequence, kSource };
-  Rule broken = Rule::kNone;
+  enum class Rule : std::uint8_t { kKept, kSequence, kSource };
+  Rule broken = Rule::kKept;
   std::string detail;  // only when broken
 
   // What the fold needs again: the payload of an entry that steers the chain and counts.

@@ -261,7 +261,7 @@ std::vector<std::shared_ptr<const Source>> SourceBook::Sources() const {
 absl::Status SourceBook::Apply(const Entry& entry, const frame::Frame& frame, const Statement& statement,
                                const std::optional<frame::Value>& payload) {
   const Checked checked = impl_->Check(entry, frame, statement, payload, true);
-  if (checked.broken != Checked::Rule::kNone) return DataLoss("entry {}: {}", entry.header.sequence, checked.detail);
+  if (checked.broken != Checked::Rule::kKept) return DataLoss("entry {}: {}", entry.header.sequence, checked.detail);
   impl_->Commit(entry, frame, statement, checked);
   return absl::OkStatus();
 }
