@@ -25,6 +25,7 @@ class FileDescriptor {
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
   void Reset(int fd = -1);
+  int Release() { return std::exchange(fd_, -1); }  // the caller closes it
 
  private:
   int fd_ = -1;

@@ -230,8 +230,8 @@ void BreakGlassServer::Impl::Accept() {
   }
   for (Slot& slot : slots) {
     if (slot.watch) continue;
-    const int duplicate = fcntl(connection.get(), F_DUPFD_CLOEXEC, 0);
-    if (duplicate < 0) return;
+    FileDescriptor duplicate(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+    if (!duplicate) return;
     slot.watch = std::move(connection);
     {
       const MutexLock lock(slot.peer->mutex);
@@ -239,7 +239,7 @@ void BreakGlassServer::Impl::Accept() {
     }
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
     parameters.listener_fd = listener.get();
-    parameters.fd = duplicate;  // gRPC's from here on
+    parameters.fd = duplicate.Release();  // gRPC's from here on
     slot.acceptor->HandleNewConnection(&parameters);
     return;
   }

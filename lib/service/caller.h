@@ -95,7 +95,8 @@ class StreamGuard {
   absl::Status refused_;
 };
 
-// A call that was refused before its handler, for the log and a counter by reason.
+// A call that was refused before its handler, for the log and a counter by reason. Strangers cause these at will: count
+// each, log few. The method is "(connection)" when a cap closed it and "(handshake)" when its certificate did.
 struct Refusal {
   std::string method;
   std::string caller;  // "role/name" or empty when not known

@@ -8,6 +8,7 @@
 
 #include <utility>
 
+#include "lib/base/error_info.h"
 #include "lib/base/status.h"
 
 namespace virp::service {
@@ -39,7 +40,6 @@ int Milliseconds(std::chrono::milliseconds value) {
 void Apply(const TransportLimits& limits, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(limits.max_message_bytes);
   builder.SetMaxSendMessageSize(limits.max_message_bytes);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // else a second process may share the port unnoticed
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits.max_streams_per_connection);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, Milliseconds(limits.max_connection_age));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, Milliseconds(limits.connection_grace));
@@ -63,8 +63,6 @@ ServerRunner::ServerRunner(ServerOptions options, Security security, const Clock
 absl::StatusOr<std::unique_ptr<ServerRunner>> ServerRunner::Start(ServerOptions options, Security security,
                                                                   const Clock& clock,
                                                                   const std::vector<ServedService>& services) {
-  if (options.listen.rfind(':') == std::string::npos)
-    return InvalidArgument("listen address '{}': must be host:port", options.listen);
   RETURN_IF_ERROR(CheckTable(*security.table, services));
   RETURN_IF_ERROR(InspectTlsFiles(options.tls).status());
   if (options.reflection) RETURN_IF_ERROR(LoadReflection());
@@ -77,17 +75,32 @@ absl::Status ServerRunner::Listen(const std::vector<ServedService>& services) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::ServerBuilder builder;
   Apply(options_.limits, builder);
-  builder.AddListeningPort(options_.listen, MakeServerCredentials(options_.tls, security_, options_.reload), &port_);
+  // The gate accepts and gRPC serves, so that connections are counted.
+  ASSIGN_OR_RETURN(gate_, ConnectionGate::Listen(options_.listen, options_.connections));
+  acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+      MakeServerCredentials(options_.tls, security_, options_.reload));
   for (const ServedService& served : services) {
     builder.RegisterService(served.service);
     names_.push_back(served.name);
   }
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr || port_ <= 0) {
-    return FailedPrecondition("cannot listen on {}: the address is in use, not this machine's, or not permitted",
-                              options_.listen);
-  }
+  if (server_ == nullptr) return Internal("gRPC does not start a server for {}", options_.listen);
   SetServing(false);
+  gate_->Start(
+      [this](int listener, FileDescriptor connection) {
+        grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+        parameters.listener_fd = listener;
+        parameters.fd = connection.Release();
+        acceptor_->HandleNewConnection(&parameters);
+      },
+      [this](const IpAddress& peer, std::string_view reason) {
+        if (!security_.on_refusal) return;
+        security_.on_refusal(
+            {.method = "(connection)",
+             .caller = "",
+             .status = WithReason(ResourceExhausted("{}: too many connections", peer.ToString()), reason)});
+      });
   maintenance_ = std::thread([this] { MaintainUntilStopped(); });
   return absl::OkStatus();
 }
@@ -97,7 +110,7 @@ ServerRunner::~ServerRunner() {
 }
 
 std::string ServerRunner::address() const {
-  return fmt::format("{}:{}", options_.listen.substr(0, options_.listen.rfind(':')), port_);
+  return fmt::format("{}:{}", options_.listen.substr(0, options_.listen.rfind(':')), port());
 }
 
 void ServerRunner::SetServing(bool serving) {
@@ -139,6 +152,7 @@ void ServerRunner::Drain(std::chrono::milliseconds delay, std::chrono::milliseco
   if (server_ == nullptr) return;
   SetServing(false);
   std::this_thread::sleep_for(delay);
+  gate_->Stop();
   server_->GetHealthCheckService()->Shutdown();
   server_->Shutdown(std::chrono::system_clock::now() + grace);
   server_->Wait();

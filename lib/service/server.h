@@ -4,6 +4,7 @@
 
 #include <grpcpp/impl/service_type.h>
 #include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -17,6 +18,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
 #include "lib/service/caller.h"
+#include "lib/service/connection_gate.h"
 #include "lib/service/credentials.h"
 
 namespace virp::service {
@@ -26,6 +28,7 @@ struct ServerOptions {
   TlsFiles tls;
   std::chrono::seconds reload = kDefaultReload;
   TransportLimits limits;
+  GateLimits connections;
   // Reflection for grpcurl. The library is loaded at run time because merely linking it would switch reflection on in
   // every server of the process. The authorization table needs its row too (AuthorizationTable::Create).
   bool reflection = false;
@@ -50,8 +53,10 @@ class ServerRunner {
 
   ~ServerRunner();  // Drain with no delay and no grace
 
-  int port() const { return port_; }
+  int port() const { return gate_->port(); }
   std::string address() const;  // host:port with the port that is really open
+
+  int connections() const { return gate_->open(); }  // handshakes in progress included
 
   // What gRPC health answers, for the whole server ("") and for each service.
   void SetServing(bool serving);
@@ -76,7 +81,8 @@ class ServerRunner {
   const Clock& clock_;
   std::vector<std::string> names_;
   std::unique_ptr<grpc::Server> server_;
-  int port_ = 0;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<ConnectionGate> gate_;
   Mutex mutex_;
   std::condition_variable_any wake_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

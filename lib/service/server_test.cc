@@ -226,6 +226,28 @@ TEST_F(ServerTest, SilentStrangersAreCutOff) {
   close(fd);
 }
 
+TEST_F(ServerTest, ConnectionsBeyondTheCapAreClosedAndSaid) {
+  security_ = pki_.MakeSecurity(Rows(), "", "", [this](const Refusal& refusal) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    refusals_.push_back(refusal);
+  });
+  handlers_ = std::make_unique<Handlers>(security_.callers);
+  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
+  options.connections.max_connections = 1;
+  const SystemClock clock;
+  auto server = ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
+  ASSERT_OK(server);
+  server_ = *std::move(server);
+  auto first = pki_.Channel(*server_, Role::kReader);
+  ASSERT_TRUE(Call(first).ok());
+  EXPECT_EQ(server_->connections(), 1);
+  EXPECT_EQ(Call(pki_.Channel(*server_, Role::kReader)).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(Refusals().at(0).status, ReasonIs("TOO_MANY_CONNECTIONS"));
+  EXPECT_TRUE(Call(first).ok());
+  first.reset();
+  EXPECT_TRUE(Eventually([&] { return Call(pki_.Channel(*server_, Role::kReader)).ok(); }));
+}
+
 TEST_F(ServerTest, ConnectionsAreReplacedUnseenAtTheirMaximumAge) {
   security_ = pki_.MakeSecurity(Rows());
   handlers_ = std::make_unique<Handlers>(security_.callers);

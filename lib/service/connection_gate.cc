@@ -1,0 +1,241 @@
+#include "lib/service/connection_gate.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "lib/base/status.h"
+
+namespace virp::service {
+namespace {
+
+constexpr int kBacklog = 512;
+constexpr int kRetryMillis = 100;  // after an accept that failed for want of descriptors or memory
+
+struct HostPort {
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+absl::StatusOr<HostPort> Split(const std::string& listen) {
+  const std::size_t colon = listen.rfind(':');
+  HostPort out;
+  if (colon != std::string::npos) {
+    const char* end = listen.data() + listen.size();
+    const auto [stop, error] = std::from_chars(listen.data() + colon + 1, end, out.port);
+    out.host = listen.substr(0, colon);
+    const bool bracketed = out.host.size() > 2 && out.host.front() == '[' && out.host.back() == ']';
+    if (bracketed) out.host = out.host.substr(1, out.host.size() - 2);
+    const bool good_host = !out.host.empty() && (bracketed || out.host.find_first_of("[]:") == std::string::npos);
+    if (error == std::errc() && stop == end && good_host) return out;
+  }
+  return InvalidArgument("listen address '{}': must be host:port or [v6]:port; 0.0.0.0 or [::] for all addresses",
+                         listen);
+}
+
+std::optional<IpAddress> AddressOf(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET) return IpAddress::V4(&reinterpret_cast<const sockaddr_in&>(address).sin_addr);
+  if (address.ss_family == AF_INET6)
+    return IpAddress::V6(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr).Unmapped();
+  return std::nullopt;
+}
+
+std::uint16_t& PortOf(sockaddr* address) {
+  return address->sa_family == AF_INET ? reinterpret_cast<sockaddr_in*>(address)->sin_port
+                                       : reinterpret_cast<sockaddr_in6*>(address)->sin6_port;
+}
+
+absl::StatusOr<FileDescriptor> Bind(const addrinfo& info, const std::string& where) {
+  FileDescriptor fd(socket(info.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int on = 1;
+  const int off = 0;
+  // Not SO_REUSEPORT: a second process on the port must be an error.
+  if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+      (info.ai_family == AF_INET6 && setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0) ||
+      bind(fd.get(), info.ai_addr, info.ai_addrlen) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+    return FailedPrecondition("cannot listen on {}: {}", where, std::strerror(errno));
+  }
+  return fd;
+}
+
+}  // namespace
+
+struct ConnectionGate::Impl {
+  struct Connection {
+    FileDescriptor watch;  // a duplicate, to see the connection end
+    IpAddress peer;
+  };
+
+  GateLimits limits;
+  std::vector<FileDescriptor> listeners;
+  int port = 0;
+  FileDescriptor epoll;
+  FileDescriptor stop;
+  Handoff handoff;
+  RefusalHook on_refused;
+  std::thread thread;
+  std::atomic<int> open = 0;
+  // Of the thread alone.
+  absl::flat_hash_map<int, Connection> connections;
+  absl::flat_hash_map<std::string, int> per_address;
+
+  bool Watch(int fd, std::uint32_t events) const;
+  void Run();
+  bool Accept(int listener);
+  void Admit(int listener, FileDescriptor connection, const IpAddress& peer);
+  void Forget(int fd);
+};
+
+absl::StatusOr<std::unique_ptr<ConnectionGate>> ConnectionGate::Listen(const std::string& listen, GateLimits limits) {
+  ASSIGN_OR_RETURN(const HostPort where, Split(listen));
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int failed = getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &found);
+  if (failed != 0) return FailedPrecondition("cannot listen on {}: {}", listen, gai_strerror(failed));
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
+
+  auto impl = std::make_unique<Impl>();
+  impl->limits = limits;
+  impl->port = where.port;
+  for (addrinfo* info = found; info != nullptr; info = info->ai_next) {
+    if (info->ai_family != AF_INET && info->ai_family != AF_INET6) continue;
+    PortOf(info->ai_addr) = htons(static_cast<std::uint16_t>(impl->port));
+    ASSIGN_OR_RETURN(FileDescriptor fd, Bind(*info, listen));
+    sockaddr_storage bound{};
+    socklen_t size = sizeof(bound);
+    auto* generic = reinterpret_cast<sockaddr*>(&bound);
+    if (getsockname(fd.get(), generic, &size) != 0) return Internal("getsockname: {}", std::strerror(errno));
+    impl->port = ntohs(PortOf(generic));
+    impl->listeners.push_back(std::move(fd));
+  }
+  impl->epoll = FileDescriptor(epoll_create1(EPOLL_CLOEXEC));
+  impl->stop = FileDescriptor(eventfd(0, EFD_CLOEXEC));
+  bool good = impl->epoll && impl->stop && impl->Watch(impl->stop.get(), EPOLLIN);
+  for (const FileDescriptor& fd : impl->listeners) good = good && impl->Watch(fd.get(), EPOLLIN);
+  if (!good || impl->listeners.empty())
+    return FailedPrecondition("cannot listen on {}: {}", listen, std::strerror(errno));
+  return std::unique_ptr<ConnectionGate>(new ConnectionGate(std::move(impl)));
+}
+
+ConnectionGate::ConnectionGate(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ConnectionGate::~ConnectionGate() {
+  Stop();
+}
+
+void ConnectionGate::Start(Handoff handoff, RefusalHook on_refused) {
+  impl_->handoff = std::move(handoff);
+  impl_->on_refused = std::move(on_refused);
+  impl_->thread = std::thread([this] { impl_->Run(); });
+}
+
+void ConnectionGate::Stop() {
+  if (impl_->thread.joinable()) {
+    const std::uint64_t one = 1;
+    // An eventfd takes eight bytes or is full, and then the thread wakes just as well.
+    WriteAll(impl_->stop.get(), {reinterpret_cast<const char*>(&one), sizeof(one)}, "eventfd").IgnoreError();
+    impl_->thread.join();
+  }
+  impl_->listeners.clear();
+}
+
+int ConnectionGate::port() const {
+  return impl_->port;
+}
+int ConnectionGate::open() const {
+  return impl_->open;
+}
+
+bool ConnectionGate::Impl::Watch(int fd, std::uint32_t events) const {
+  epoll_event event{};
+  event.events = events;
+  event.data.fd = fd;
+  return epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+void ConnectionGate::Impl::Run() {
+  std::vector<epoll_event> events(64);
+  while (true) {
+    const int count = epoll_wait(epoll.get(), events.data(), static_cast<int>(events.size()), -1);
+    if (count < 0 && errno != EINTR) return;
+    bool accepted = true;
+    // Ends first: a slot that came free counts for those who wait.
+    for (int i = 0; i < count; ++i) Forget(events[static_cast<std::size_t>(i)].data.fd);
+    for (int i = 0; i < count; ++i) {
+      const int fd = events[static_cast<std::size_t>(i)].data.fd;
+      if (fd == stop.get()) return;
+      for (const FileDescriptor& listener : listeners) {
+        if (listener.get() == fd) accepted = Accept(fd) && accepted;
+      }
+    }
+    // Out of descriptors: do not spin on the listener that stays readable, but do not miss the stop either.
+    if (!accepted) {
+      epoll_event ignored{};
+      const FileDescriptor waiter(epoll_create1(EPOLL_CLOEXEC));
+      if (waiter) epoll_wait(waiter.get(), &ignored, 1, kRetryMillis);
+    }
+  }
+}
+
+// False when the system lacks what a connection needs.
+bool ConnectionGate::Impl::Accept(int listener) {
+  for (int burst = 0; burst < 64; ++burst) {
+    sockaddr_storage address{};
+    socklen_t size = sizeof(address);
+    FileDescriptor connection(
+        accept4(listener, reinterpret_cast<sockaddr*>(&address), &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!connection) {
+      if (errno == ECONNABORTED || errno == EINTR) continue;
+      return errno == EAGAIN;
+    }
+    if (const std::optional<IpAddress> peer = AddressOf(address)) Admit(listener, std::move(connection), *peer);
+  }
+  return true;
+}
+
+void ConnectionGate::Impl::Admit(int listener, FileDescriptor connection, const IpAddress& peer) {
+  if (open >= limits.max_connections) return on_refused(peer, "TOO_MANY_CONNECTIONS");
+  const std::string name = peer.ToString();
+  const auto of_peer = per_address.find(name);
+  if (of_peer != per_address.end() && of_peer->second >= limits.max_per_address) {
+    return on_refused(peer, "TOO_MANY_FROM_ADDRESS");
+  }
+  FileDescriptor duplicate(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
+  const int on = 1;
+  setsockopt(connection.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  // Without EPOLLIN: bytes are not our business, only that it ends.
+  if (!duplicate || !Watch(connection.get(), EPOLLRDHUP)) return;
+  ++per_address[name];
+  ++open;
+  const int key = connection.get();
+  connections[key] = {std::move(connection), peer};
+  handoff(listener, std::move(duplicate));
+}
+
+void ConnectionGate::Impl::Forget(int fd) {
+  const auto found = connections.find(fd);
+  if (found == connections.end()) return;
+  const auto count = per_address.find(found->second.peer.ToString());
+  if (--count->second == 0) per_address.erase(count);
+  // Not by closing: epoll's interest lasts as long as any duplicate, and the other owner may still have its own.
+  epoll_ctl(epoll.get(), EPOLL_CTL_DEL, fd, nullptr);
+  connections.erase(found);
+  --open;
+}
+
+}  // namespace virp::service

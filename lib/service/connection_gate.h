@@ -1,0 +1,52 @@
+// Accepts TCP connections within caps and hands them on. gRPC 1.51 has no limit on connections: whoever reaches the
+// port could hold as many as it likes for the time of a handshake each.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/file.h"
+#include "lib/base/ip.h"
+
+namespace virp::service {
+
+struct GateLimits {
+  int max_connections = 1000;
+  int max_per_address = 256;  // of one peer address; several machines may stand behind one
+};
+
+// Listens on every address of a name and accepts in a thread of its own. Connections beyond a cap are closed at once,
+// which costs their peers a round trip and us nothing. Thread-safe.
+class ConnectionGate {
+ public:
+  // Takes over a connected, non-blocking socket with TCP_NODELAY. `listener` is the socket it came from. Called from
+  // the gate's thread only.
+  using Handoff = std::function<void(int listener, FileDescriptor connection)>;
+  // A connection was closed at once; `reason` is TOO_MANY_CONNECTIONS or TOO_MANY_FROM_ADDRESS. From the gate's thread.
+  using RefusalHook = std::function<void(const IpAddress& peer, std::string_view reason)>;
+
+  // `listen` is "host:port" or "[v6]:port"; port 0 takes a free one, the same for every address. InvalidArgument for a
+  // malformed address, FailedPrecondition when the name is unknown or an address cannot be bound. Peers can connect
+  // from now on, and wait until Start.
+  static absl::StatusOr<std::unique_ptr<ConnectionGate>> Listen(const std::string& listen, GateLimits limits);
+
+  ~ConnectionGate();  // Stop
+
+  void Start(Handoff handoff, RefusalHook on_refused);
+
+  // Closes the listening sockets and ends the thread; connections handed on live on.
+  void Stop();
+
+  int port() const;
+  int open() const;  // connections handed on that have not ended
+
+ private:
+  struct Impl;
+  explicit ConnectionGate(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace virp::service

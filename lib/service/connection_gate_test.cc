@@ -1,0 +1,158 @@
+#include "lib/service/connection_gate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "tests/testutil/status_matchers.h"
+
+namespace virp::service {
+namespace {
+
+using absl::StatusCode;
+using testing::HasSubstr;
+using testutil::StatusIs;
+
+class ConnectionGateTest : public testing::Test {
+ protected:
+  void Start(GateLimits limits, const std::string& listen = "127.0.0.1:0") {
+    ASSERT_OK_AND_ASSIGN(gate_, ConnectionGate::Listen(listen, limits));
+    gate_->Start(
+        [this](int, FileDescriptor connection) {
+          const std::lock_guard<std::mutex> lock(mutex_);
+          accepted_.push_back(std::move(connection));
+        },
+        [this](const IpAddress& peer, std::string_view reason) {
+          const std::lock_guard<std::mutex> lock(mutex_);
+          ++refused_[peer.ToString() + " " + std::string(reason)];
+        });
+  }
+
+  // A connection to the gate from 127.0.0.<host>.
+  FileDescriptor Connect(std::uint8_t host = 1) const {
+    FileDescriptor fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK - 1 + host);
+    EXPECT_EQ(bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(static_cast<std::uint16_t>(gate_->port()));
+    EXPECT_EQ(connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    return fd;
+  }
+
+  static bool Closed(const FileDescriptor& fd) {
+    pollfd waiting{fd.get(), POLLIN, 0};
+    char byte = 0;
+    return poll(&waiting, 1, 20'000) == 1 && recv(fd.get(), &byte, 1, 0) <= 0;
+  }
+
+  bool Eventually(const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (std::chrono::steady_clock::now() < deadline) {
+      if (const std::lock_guard<std::mutex> lock(mutex_); condition()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return false;
+  }
+
+  std::map<std::string, int> Refused() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return refused_;
+  }
+
+  std::mutex mutex_;
+  std::vector<FileDescriptor> accepted_;
+  std::map<std::string, int> refused_;
+  std::unique_ptr<ConnectionGate> gate_;  // last: its thread uses the others
+};
+
+TEST_F(ConnectionGateTest, ConnectionsBeyondTheCapsAreClosedAtOnce) {
+  Start({.max_connections = 3, .max_per_address = 2});
+  const FileDescriptor one = Connect();
+  const FileDescriptor two = Connect();
+  ASSERT_TRUE(Eventually([&] { return accepted_.size() == 2; }));
+  EXPECT_TRUE(Closed(Connect()));
+  const FileDescriptor other = Connect(2);
+  ASSERT_TRUE(Eventually([&] { return accepted_.size() == 3; }));
+  EXPECT_TRUE(Closed(Connect(3)));
+  EXPECT_EQ(gate_->open(), 3);
+  EXPECT_EQ(Refused(), (std::map<std::string, int>{{"127.0.0.1 TOO_MANY_FROM_ADDRESS", 1},
+                                                   {"127.0.0.3 TOO_MANY_CONNECTIONS", 1}}));
+}
+
+TEST_F(ConnectionGateTest, SlotsComeFreeWhicheverEndHangsUp) {
+  Start({.max_connections = 1, .max_per_address = 1});
+  for (int round = 0; round < 20; ++round) {
+    FileDescriptor peer = Connect();
+    ASSERT_TRUE(Eventually([&] { return accepted_.size() == 1; }));
+    EXPECT_EQ(gate_->open(), 1);
+    if (round % 2 == 0) {
+      peer.Reset();
+    } else {
+      shutdown(accepted_[0].get(), SHUT_RDWR);  // as gRPC does before it closes
+    }
+    ASSERT_TRUE(Eventually([&] { return gate_->open() == 0; }));
+    // In even rounds the owner still holds its end: that must not disturb the next connection.
+    if (round % 4 != 0) accepted_[0].Reset();
+    accepted_.erase(accepted_.begin());
+  }
+  EXPECT_TRUE(Refused().empty());
+}
+
+TEST_F(ConnectionGateTest, ManyIdleConnectionsCostNothing) {
+  Start({.max_connections = 20, .max_per_address = 1000});
+  std::vector<FileDescriptor> held;
+  for (int i = 0; i < 300; ++i) held.push_back(Connect());
+  EXPECT_TRUE(Eventually([&] { return refused_["127.0.0.1 TOO_MANY_CONNECTIONS"] == 280; }));
+  EXPECT_EQ(gate_->open(), 20);
+  held.clear();
+  EXPECT_TRUE(Eventually([&] { return gate_->open() == 0; }));
+  const FileDescriptor next = Connect();
+  EXPECT_TRUE(Eventually([&] { return accepted_.size() == 21; }));
+}
+
+TEST_F(ConnectionGateTest, NamesMayHaveSeveralAddresses) {
+  Start({}, "localhost:0");
+  const FileDescriptor peer = Connect();
+  EXPECT_TRUE(Eventually([&] { return accepted_.size() == 1; }));
+}
+
+TEST_F(ConnectionGateTest, StopClosesTheDoorOnly) {
+  Start({});
+  const FileDescriptor peer = Connect();
+  ASSERT_TRUE(Eventually([&] { return accepted_.size() == 1; }));
+  gate_->Stop();
+  EXPECT_EQ(send(accepted_[0].get(), "x", 1, 0), 1);
+  char byte = 0;
+  EXPECT_EQ(recv(peer.get(), &byte, 1, 0), 1);
+  const FileDescriptor late(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(gate_->port()));
+  EXPECT_NE(connect(late.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+}
+
+TEST_F(ConnectionGateTest, BadAddressesAreRefused) {
+  for (const char* bad : {"", ":", "localhost", "localhost:", ":80", "localhost:http", "localhost:70000",
+                          "localhost:-1", "localhost:80 ", "::1:80", "[]:80", "[::1:80"}) {
+    EXPECT_THAT(ConnectionGate::Listen(bad, {}), StatusIs(StatusCode::kInvalidArgument)) << bad;
+  }
+  EXPECT_THAT(ConnectionGate::Listen("192.0.2.1:0", {}),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("192.0.2.1:0")));
+  ASSERT_OK_AND_ASSIGN(const auto first, ConnectionGate::Listen("127.0.0.1:0", {}));
+  EXPECT_THAT(ConnectionGate::Listen(fmt::format("127.0.0.1:{}", first->port()), {}),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("in use")));
+}
+
+}  // namespace
+}  // namespace virp::service
