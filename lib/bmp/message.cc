@@ -260,7 +260,7 @@ absl::StatusOr<BmpMessage> AsMessage(absl::StatusOr<T> decoded, std::string_view
 absl::StatusOr<BmpMessage> DecodeAboutPeer(MessageType type, Reader reader) {
   PeerHeader peer;
   const auto raw_type = static_cast<std::uint8_t>(reader.empty() ? 0 : reader.rest()[0]);
-  if (const absl::Status read = ReadPeerHeader(reader, peer); absl::IsNotFound(read)) {
+  if (absl::Status read = ReadPeerHeader(reader, peer); absl::IsNotFound(read)) {
     return BmpMessage(UnknownType{static_cast<std::uint8_t>(type), raw_type});
   } else if (!read.ok()) {
     return read;
