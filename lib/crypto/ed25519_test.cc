@@ -91,7 +91,8 @@ TEST(Ed25519, AValueThatIsNoPointVerifiesNothing) {
   std::string bytes(32, '\0');
   bytes[0] = 2;
   const auto key = Ed25519PublicKey::FromBytes(bytes);
-  if (key.ok()) EXPECT_FALSE(key->Verify("message", Ed25519PrivateKey::Generate().Sign("message")));
+  ASSERT_TRUE(key.ok());
+  EXPECT_FALSE(key->Verify("message", Ed25519PrivateKey::Generate().Sign("message")));
 }
 
 TEST(Ed25519, ThreadsShareAKey) {

@@ -53,8 +53,12 @@ TEST(FrameVectors, ValidOnesDecodeVerifyAndEncodeToTheSameBytes) {
     EXPECT_EQ(frame->payload, json.at("payload").get<std::string>());
     EXPECT_EQ(frame->header.key_version, json.value("key_version", 0U));
     EXPECT_EQ(frame->header.boot_epoch, json.value("boot_epoch", std::uint64_t{0}));
-    if (vector.spelling == Spelling::kV2) EXPECT_EQ(frame->header.source_id, SourceIdOf("edge-a.bgpd"));
-    if (vector.spelling == Spelling::kV1Producer) EXPECT_EQ(frame->header.producer_id, 0xC0000201U);
+    if (vector.spelling == Spelling::kV2) {
+      EXPECT_EQ(frame->header.source_id, SourceIdOf("edge-a.bgpd"));
+    }
+    if (vector.spelling == Spelling::kV1Producer) {
+      EXPECT_EQ(frame->header.producer_id, 0xC0000201U);
+    }
     EXPECT_TRUE(VerifyTag(*frame, *vector.key));
     const auto again = EncodeSigned(frame->header, frame->payload, *vector.key);
     ASSERT_TRUE(again.ok()) << again.status();

@@ -334,7 +334,7 @@ TEST_F(KeyDirectoryTest, CreateMakesWhatOpenReads) {
   EXPECT_NE(keys->Find("chain.example/prod", 1), nullptr);
   // Nothing else was left behind.
   std::size_t files = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(root)) files += entry.is_regular_file() ? 1 : 0;
+  for (const auto& entry : fs::recursive_directory_iterator(root)) files += entry.is_regular_file() ? 1U : 0U;
   EXPECT_EQ(files, 6U);
 }
 

@@ -20,7 +20,9 @@ namespace {
 bool Accepts(std::string_view json) {
   PayloadReader reader;
   const auto value = reader.Read(json);
-  if (!value.ok()) EXPECT_EQ(value.status().code(), absl::StatusCode::kInvalidArgument);
+  if (!value.ok()) {
+    EXPECT_EQ(value.status().code(), absl::StatusCode::kInvalidArgument);
+  }
   return value.ok();
 }
 
