@@ -59,7 +59,9 @@ TEST(PersistentMapTest, AgreesWithStdMapAlsoForKeysThatShareTheirFirstBits) {
       const std::uint64_t other = random() & mask;
       const int* found = map.Find(other);
       ASSERT_EQ(found != nullptr, want.count(other) == 1);
-      if (found != nullptr) ASSERT_EQ(*found, want[other]);
+      if (found != nullptr) {
+        ASSERT_EQ(*found, want[other]);
+      }
     }
     EXPECT_EQ(map.size(), want.size());
     EXPECT_EQ(Contents(map), want);

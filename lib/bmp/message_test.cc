@@ -39,7 +39,7 @@ void ExpectError(std::string_view bytes, std::string_view part) {
 TEST(CommonHeader, IsChecked) {
   ExpectError("", "cut short");
   ExpectError(Bmp(4, "").substr(0, 5), "cut short");
-  ExpectError("\4" + Bmp(4, "").substr(1), "version 4");
+  ExpectError(Cat(U8(4), Bmp(4, "").substr(1)), "version 4");
   ExpectError(Bmp(4, "") + "x", "states 6 bytes and has 7");
 }
 

@@ -263,7 +263,9 @@ TableKeeper Keep(const std::string& name, PathIdPolicy policy = PathIdPolicy::kA
   options.path_ids = policy;
   SessionDecoder decoder(keeper, options);
   EXPECT_TRUE(decoder.Feed(ReadTestFile(name)).ok());
-  if (policy == PathIdPolicy::kAuto) EXPECT_EQ(keeper.skipped, 0) << name;
+  if (policy == PathIdPolicy::kAuto) {
+    EXPECT_EQ(keeper.skipped, 0) << name;
+  }
   EXPECT_EQ(keeper.errors, 0) << name;
   return keeper;
 }

@@ -90,7 +90,9 @@ TEST(StreamSplitter, RefusesLengthsThatCannotBe) {
         }
       }
       splitter.Push(std::string_view(whole).substr(pushed));
-      if (!split) EXPECT_TRUE(splitter.Next().value().has_value());
+      if (!split) {
+        EXPECT_TRUE(splitter.Next().value().has_value());
+      }
       const std::string error = Error(splitter);
       EXPECT_NE(error.find(why), std::string::npos) << error;
       EXPECT_NE(error.find("byte 6 of the stream"), std::string::npos) << error;
