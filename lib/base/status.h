@@ -50,6 +50,14 @@ inline absl::Status Annotate(const absl::Status& status, std::string_view contex
   return out;
 }
 
+// The same message and payloads under another code; OK stays OK.
+inline absl::Status WithCode(const absl::Status& status, absl::StatusCode code) {
+  if (status.ok()) return status;
+  absl::Status out(code, status.message());
+  status.ForEachPayload([&](auto url, const absl::Cord& payload) { out.SetPayload(url, payload); });
+  return out;
+}
+
 }  // namespace virp
 
 #define VIRP_CONCAT_(a, b) a##b

@@ -95,6 +95,8 @@ absl::Status StatusFromException(std::string_view doing) {
     return WithReason(Unknown("{}: {}", doing, OneLine(error.what())), "COMMIT_IN_DOUBT");
   } catch (const pqxx::transaction_rollback& error) {  // serialization failure, deadlock: without an SQLSTATE
     return Hidden(Aborted("{}: {}", doing, OneLine(error.what())));
+  } catch (const pqxx::insufficient_privilege& error) {  // likewise
+    return Annotate(StatusFromSqlState("42501", error.what()), doing);
   } catch (const pqxx::broken_connection& error) {
     return Hidden(Unavailable("{}: {}", doing, OneLine(error.what())));
   } catch (const pqxx::sql_error& error) {

@@ -38,6 +38,12 @@ MATCHER_P2(StatusIs, code, message, "") {
   return status.code() == code && ::testing::ExplainMatchResult(message, std::string(Message(status)), result_listener);
 }
 
+// Of a StatusOr: OK, and the value fits the inner matcher or equals the inner value.
+MATCHER_P(IsOkAndHolds, inner, "") {
+  *result_listener << StatusOf(arg).ToString() << " ";
+  return arg.ok() && ::testing::ExplainMatchResult(inner, *arg, result_listener);
+}
+
 MATCHER_P(ReasonIs, reason, "") {
   const absl::Status& status = StatusOf(arg);
   *result_listener << status.ToString();

@@ -121,6 +121,11 @@ absl::Status MissingLeaves(ChainId chain, std::uint64_t first, std::size_t count
   return DataLoss("chain {} lacks some of the {} leaf hashes from sequence {}", chain, count, first);
 }
 
+absl::Status DoesNotFit(ChainId chain, const absl::Status& refused) {
+  return Annotate(WithCode(refused, absl::StatusCode::kDataLoss),
+                  fmt::format("chain {} holds rows beyond its head, or a source's number twice", chain));
+}
+
 absl::Status OpenedReadOnly() {
   return FailedPrecondition("this store was opened read-only");
 }

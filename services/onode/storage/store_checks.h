@@ -47,6 +47,8 @@ absl::Status AnotherRoot(ChainId chain, std::uint64_t size);
 absl::Status BeyondHead(ChainId chain, std::uint64_t size);
 absl::Status NoIntent(ChainId chain, std::uint64_t size);
 absl::Status MissingLeaves(ChainId chain, std::uint64_t first, std::size_t count);
+// A batch that the database's own rules refused, although the head was the right one.
+absl::Status DoesNotFit(ChainId chain, const absl::Status& refused);
 absl::Status OpenedReadOnly();
 
 }  // namespace virp::onode

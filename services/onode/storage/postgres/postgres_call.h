@@ -14,7 +14,7 @@ inline absl::Status Retryable(const absl::Status& status) {
     case absl::StatusCode::kDeadlineExceeded:
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kUnknown:
-      return Unavailable("{}", Message(status));
+      return WithCode(status, absl::StatusCode::kUnavailable);
     default:
       return status;
   }

@@ -180,8 +180,7 @@ absl::Status PostgresChainStore::Append(ChainId chain, const AppendBatch& batch)
   if (!transaction.ok()) return Retryable(transaction.status());
   const auto staged = Stage(*transaction, chain, batch);
   if (absl::IsAlreadyExists(staged.status()) || absl::IsFailedPrecondition(staged.status())) {
-    // The head was right, so the batch should have fitted.
-    return DataLoss("chain {} holds rows beyond its head, or a number twice: {}", chain, Message(staged.status()));
+    return DoesNotFit(chain, staged.status());
   }
   if (!staged.ok()) return Retryable(staged.status());
   if (!*staged) return Fenced(chain, batch.term);

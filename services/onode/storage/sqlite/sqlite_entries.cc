@@ -100,7 +100,7 @@ absl::StatusOr<std::vector<std::uint64_t>> Sequences(SqliteStatement& read) {
 
 absl::Status SqliteChainStore::Append(ChainId chain, const AppendBatch& batch) {
   RETURN_IF_ERROR(CheckBatch(batch));
-  const absl::Status written = Write([&](SqliteDb& db) -> absl::Status {
+  const absl::Status written = WriteOnce([&](SqliteDb& db) -> absl::Status {
     {
       ASSIGN_OR_RETURN(SqliteStatement read, db.Prepare("SELECT term, size, head FROM chain_head WHERE chain_id=?"));
       ASSIGN_OR_RETURN(const bool row, read.One(chain));
@@ -114,9 +114,7 @@ absl::Status SqliteChainStore::Append(ChainId chain, const AppendBatch& batch) {
     return db.Run("UPDATE chain_head SET size=?, head=?, frontier=? WHERE chain_id=?",
                   ToSigned(batch.old_size + batch.rows.size()), Blob(batch.new_head), Blob(batch.new_frontier), chain);
   });
-  if (absl::IsAlreadyExists(written)) {  // the head was right, so these rows should not be there
-    return DataLoss("chain {} holds rows beyond its head, or a number twice: {}", chain, Message(written));
-  }
+  if (absl::IsAlreadyExists(written)) return DoesNotFit(chain, written);
   return written;
 }
 

@@ -102,6 +102,11 @@ absl::Status SqliteChainStore::OpenWriter(const store::SqliteOptions& writing, c
 }
 
 absl::Status SqliteChainStore::Write(const std::function<absl::Status(SqliteDb&)>& body) {
+  const absl::Status status = WriteOnce(body);
+  return absl::IsUnknown(status) ? WithCode(status, absl::StatusCode::kUnavailable) : status;
+}
+
+absl::Status SqliteChainStore::WriteOnce(const std::function<absl::Status(SqliteDb&)>& body) {
   if (checkpointer_ == nullptr) return OpenedReadOnly();
   MutexLock lock(writer_mutex_);
   ASSIGN_OR_RETURN(SqliteTransaction transaction, SqliteTransaction::Begin(*writer_));

@@ -55,8 +55,10 @@ class SqliteChainStore final : public ChainStore {
   SqliteChainStore(std::string path, const StoreOptions& options, store::SqliteOptions reading);
   absl::Status OpenWriter(const store::SqliteOptions& writing, const StoreOptions& options);
 
-  // One write transaction: `body` runs between BEGIN IMMEDIATE and COMMIT; an error of its rolls back.
+  // One write transaction: `body` runs between BEGIN IMMEDIATE and COMMIT; an error of its rolls back. Write() is for
+  // what may be done twice: a commit in doubt is Unavailable, "retry"; WriteOnce() says Unknown.
   absl::Status Write(const std::function<absl::Status(store::SqliteDb&)>& body);
+  absl::Status WriteOnce(const std::function<absl::Status(store::SqliteDb&)>& body);
   absl::StatusOr<ChainHead> HeadFrom(store::SqliteDb& db, ChainId chain) const;
   absl::StatusOr<StoredCheckpoint> OneCheckpoint(std::string_view sql, ChainId chain, std::uint64_t size);
 
