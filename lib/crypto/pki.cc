@@ -116,15 +116,11 @@ bool SetTime(ASN1_TIME* time, UnixNanos at) {
 
 std::string SerialOf(const X509* cert) {
   const BigNumber number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), nullptr));
-  if (number == nullptr) return "";
-  char* hex = BN_bn2hex(number.get());
+  char* hex = number == nullptr ? nullptr : BN_bn2hex(number.get());
   if (hex == nullptr) return "";
   std::string text(hex);
   OPENSSL_free(hex);
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
-  const std::size_t first = text.find_first_not_of('0');
-  return first == std::string::npos ? "0" : text.substr(first);
+  return text;
 }
 
 std::string CommonNameOf(const X509* cert) {
@@ -179,8 +175,10 @@ absl::Status ReadNames(const X509* cert, CertificateInfo& info) {
 absl::StatusOr<CertificateInfo> Describe(X509* cert) {
   CertificateInfo info;
   info.common_name = CommonNameOf(cert);
-  info.serial = SerialOf(cert);
-  if (info.serial.empty()) return InvalidArgument("certificate: the serial number does not parse");
+  // Negative or overlong ones exist although RFC 5280 4.1.2.2 forbids them; a deny list could not name them.
+  const absl::StatusOr<std::string> serial = CanonicalSerial(SerialOf(cert));
+  if (!serial.ok()) return InvalidArgument("certificate: the serial number is not 1 to 20 octets, positive");
+  info.serial = *serial;
   info.not_before = ToNanos(X509_get0_notBefore(cert));
   info.not_after = ToNanos(X509_get0_notAfter(cert));
   info.is_ca = X509_check_ca(cert) == 1;

@@ -75,7 +75,7 @@ class CertificateAuthority {
 };
 
 // The first certificate in `pem`. InvalidArgument when it does not parse, has an embedded NUL in a name, more than
-// kMaxSubjectNames names, or exceeds the size limits.
+// kMaxSubjectNames names, a serial number that is negative or longer than 20 octets, or exceeds the size limits.
 absl::StatusOr<CertificateInfo> ParseCertificate(std::string_view pem);
 
 // Every certificate of a bundle, in order; InvalidArgument when one is broken or there is none.

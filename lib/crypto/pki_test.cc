@@ -108,6 +108,13 @@ TEST(PkiTest, ParseRefusesBadInput) {
   EXPECT_FALSE(CheckKeyMatches(ca.certificate_pem(), "").ok());
 }
 
+// Found by certificate_fuzz: OpenSSL reads serial numbers that no deny list could name.
+TEST(PkiTest, OddSerialNumbersAreRefused) {
+  std::stringstream pem;
+  pem << std::ifstream(VIRP_SOURCE_DIR "/tests/fuzz/corpus/certificate_fuzz/negative-serial").rdbuf();
+  EXPECT_THAT(std::string(ParseCertificate(pem.str()).status().message()), HasSubstr("serial number"));
+}
+
 TEST(PkiTest, TimesBeyondTheTypeSaturate) {
   LeafSpec spec = Spec();
   spec.not_before = 0;

@@ -167,6 +167,10 @@ TEST(IdentityMapTest, MalformedMapsAreRefused) {
   EXPECT_OK(Load(R"({"path": "/ns/{_ns}/sa/{sa}", "role": "reader", "name": "{sa}"})"));
 
   EXPECT_THAT(IdentityMap::FromJson("{"), StatusIs(StatusCode::kInvalidArgument));
+  const std::string good = R"({"trust_domain": "t", "rules": [{"path": "/a", "role": "reader", "name": "x"}]})";
+  EXPECT_OK(IdentityMap::FromJson(good));
+  EXPECT_THAT(IdentityMap::FromJson(good + std::string("\0and more", 9)), StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_THAT(IdentityMap::FromJson("\xef\xbb\xbf" + good), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_THAT(IdentityMap::FromJson("[]"), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_THAT(IdentityMap::FromJson(R"({"rules": []})"), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_THAT(IdentityMap::FromJson(std::string(100'000, '[')), StatusIs(StatusCode::kInvalidArgument));

@@ -11,6 +11,10 @@ using nlohmann::json;
 
 absl::StatusOr<json> ParseStrictJson(std::string_view text) {
   if (text.size() > kMaxConfigJson) return InvalidArgument("JSON of {} bytes; at most {}", text.size(), kMaxConfigJson);
+  // The parser takes a NUL byte for the end and skips a byte order mark.
+  if (text.find('\0') != std::string_view::npos || text.starts_with("\xef\xbb\xbf")) {
+    return InvalidArgument("JSON: a NUL byte or a byte order mark");
+  }
   std::vector<StringSet> open;  // the keys seen so far, per open object
   std::string problem;
   const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
