@@ -9,7 +9,7 @@ namespace virp::service {
 
 using nlohmann::json;
 
-absl::StatusOr<json> ParseStrictJson(std::string_view text) {
+absl::StatusOr<json> ParseStrictJson(std::string_view text, JsonComments comments) {
   if (text.size() > kMaxConfigJson) return InvalidArgument("JSON of {} bytes; at most {}", text.size(), kMaxConfigJson);
   // The parser takes a NUL byte for the end and skips a byte order mark.
   if (text.find('\0') != std::string_view::npos || text.starts_with("\xef\xbb\xbf")) {
@@ -32,7 +32,8 @@ absl::StatusOr<json> ParseStrictJson(std::string_view text) {
     }
     return true;
   };
-  json value = json::parse(text.begin(), text.end(), watch, /*allow_exceptions=*/false);
+  json value = json::parse(text.begin(), text.end(), watch, /*allow_exceptions=*/false,
+                           /*ignore_comments=*/comments == JsonComments::kAllowed);
   if (!problem.empty()) return InvalidArgument("JSON: {}", problem);
   if (value.is_discarded()) return InvalidArgument("JSON: not one well-formed value");
   return value;

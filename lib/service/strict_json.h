@@ -16,8 +16,10 @@ namespace virp::service {
 inline constexpr std::size_t kMaxConfigJson = 4 * 1024 * 1024;
 inline constexpr int kMaxConfigDepth = 16;
 
+enum class JsonComments { kRefused, kAllowed };  // // and /* */
+
 // InvalidArgument, with the place, for text that is not one JSON value, too large or too deep, or repeats a key.
-absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text);
+absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text, JsonComments comments = JsonComments::kRefused);
 
 // InvalidArgument unless `value` is an object whose keys are all in `allowed`. `where` begins the message.
 absl::Status CheckObject(const nlohmann::json& value, std::initializer_list<std::string_view> allowed,
