@@ -113,30 +113,11 @@ absl::Status Chain::ApplyRows(const std::vector<EntryRow>& rows, bool check_tags
 
 // A key was marked compromised: what it verified from then on must go, and older facts count again.
 absl::Status Chain::RefoldCompromised() {
-  frame::PayloadReader reader;
-  for (const std::uint64_t source : state_->facts.TakeSourcesToRefold()) {
-    state_->facts.BeginRefold(source);
-    ChainStore::Filter filter;
-    filter.source = source;
-    filter.to = state_->size;
-    while (true) {
-      ASSIGN_OR_RETURN(const auto sequences, store_.List(info_.id, filter, kRowsAtOnce));
-      for (const std::uint64_t sequence : sequences) {
-        ASSIGN_OR_RETURN(const EntryRow row, ReadCheckedAt(sequence, state_->size, state_->root));
-        ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
-        ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(entry.frame, entry.header.spelling));
-        const auto parsed = reader.Read(frame.payload);
-        const std::optional<frame::Value> payload = parsed.ok() ? std::optional(*parsed) : std::nullopt;
-        const auto about = state_->book.FindByShortId(entry.header.source);
-        if (about == nullptr) continue;
-        state_->facts.Refold(entry, frame, chain::ReadStatement(about->registration, frame.header.type, payload), payload,
-                             state_->book);
-      }
-      if (sequences.size() < kRowsAtOnce) break;
-      filter.from = sequences.back() + 1;
-    }
-  }
-  return absl::OkStatus();
+  return state_->facts.Refold(
+      state_->book, [this, size = state_->size, root = state_->root](std::uint64_t sequence) -> absl::StatusOr<std::string> {
+        ASSIGN_OR_RETURN(EntryRow row, ReadCheckedAt(sequence, size, root));
+        return std::move(row.bytes);
+      });
 }
 
 void Chain::NotifyGrowth() {
