@@ -5,14 +5,15 @@
 namespace virp::onode {
 namespace {
 
-constexpr int kStartPages = 8'192;  // 64 MiB of 8 kB pages
-constexpr int kRestPages = 256;     // what may be copied while the writer waits: 2 MiB
-constexpr int kRounds = 8;          // each round copies what was written during the one before
+constexpr int kRestPages = 256;  // what may be copied while the writer waits: 2 MiB
+constexpr int kRounds = 8;       // each round copies what was written during the one before
 
 }  // namespace
 
-SqliteCheckpointer::SqliteCheckpointer(std::unique_ptr<store::SqliteDb> db, Mutex* writer)
-    : db_(std::move(db)), writer_(writer), start_at_(kStartPages), thread_([this] { Loop(); }) {}
+SqliteCheckpointer::SqliteCheckpointer(std::unique_ptr<store::SqliteDb> db, Mutex* writer, int start_pages)
+    : db_(std::move(db)), writer_(writer), start_pages_(start_pages), start_at_(start_pages), thread_([this] {
+        Loop();
+      }) {}
 
 SqliteCheckpointer::~SqliteCheckpointer() {
   {
@@ -43,7 +44,7 @@ void SqliteCheckpointer::Loop() {
     }
     const bool all = CopyAll();
     // A reader that holds an old snapshot, or a full disk: try again when the log has grown by as much once more.
-    start_at_.store(all ? kStartPages : pages + kStartPages, std::memory_order_relaxed);
+    start_at_.store(all ? start_pages_ : pages + start_pages_, std::memory_order_relaxed);
     MutexLock lock(mutex_);
     pages_ = 0;
   }

@@ -14,8 +14,10 @@ namespace virp::onode {
 
 class SqliteCheckpointer {
  public:
-  // `db` is the thread's own connection; `writer` is held by whoever writes.
-  SqliteCheckpointer(std::unique_ptr<store::SqliteDb> db, Mutex* writer);
+  static constexpr int kStartPages = 8'192;  // 64 MiB of 8 kB pages
+
+  // `db` is the thread's own connection; `writer` is held by whoever writes. Begins when the log holds `start_pages`.
+  SqliteCheckpointer(std::unique_ptr<store::SqliteDb> db, Mutex* writer, int start_pages = kStartPages);
   ~SqliteCheckpointer();  // stops; the log is complete without us
   SqliteCheckpointer(const SqliteCheckpointer&) = delete;
   SqliteCheckpointer& operator=(const SqliteCheckpointer&) = delete;
@@ -31,6 +33,7 @@ class SqliteCheckpointer {
 
   std::unique_ptr<store::SqliteDb> db_;
   Mutex* const writer_;
+  const int start_pages_;
   std::atomic<int> start_at_;
   Mutex mutex_;
   std::condition_variable_any wake_;
