@@ -1,14 +1,9 @@
 #include "lib/chain/tar.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
-#include <utility>
 
-#include "lib/base/file.h"
 #include "lib/base/status.h"
 
 namespace virp::chain {
@@ -117,29 +112,6 @@ absl::StatusOr<TarReader::Member> ParseHeader(const Block& block) {
 }
 
 }  // namespace
-
-ByteSink SinkTo(int fd, std::string path) {
-  return [fd, path = std::move(path)](std::string_view bytes) { return WriteAll(fd, bytes, path); };
-}
-
-ByteSource SourceFrom(int fd, std::string path) {
-  return [fd, path = std::move(path)](std::span<char> buffer) -> absl::StatusOr<std::size_t> {
-    for (;;) {
-      const ssize_t got = read(fd, buffer.data(), buffer.size());
-      if (got >= 0) return static_cast<std::size_t>(got);
-      if (errno != EINTR) return ErrnoStatus(errno, "cannot read", path);
-    }
-  };
-}
-
-ByteSource SourceFrom(std::string_view bytes) {
-  return [bytes](std::span<char> buffer) mutable -> absl::StatusOr<std::size_t> {
-    const std::size_t count = std::min(buffer.size(), bytes.size());
-    std::memcpy(buffer.data(), bytes.data(), count);
-    bytes.remove_prefix(count);
-    return count;
-  };
-}
 
 absl::Status TarWriter::Add(std::string_view name, std::string_view content) {
   RETURN_IF_ERROR(CheckName(name));

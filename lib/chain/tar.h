@@ -4,25 +4,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/statusor.h"
+#include "lib/chain/byte_stream.h"
 
 namespace virp::chain {
-
-// Takes the next bytes of a stream.
-using ByteSink = std::function<absl::Status(std::string_view)>;
-// Fills the front of the span and says how much; 0 only at the end of the stream.
-using ByteSource = std::function<absl::StatusOr<std::size_t>(std::span<char>)>;
-
-// A descriptor as sink or source, borrowed. Errors name `path`.
-ByteSink SinkTo(int fd, std::string path);
-ByteSource SourceFrom(int fd, std::string path);
-ByteSource SourceFrom(std::string_view bytes);  // borrowed
 
 // Writes the same bytes for the same files: owner 0, time 0, mode 0644. Not thread-safe.
 class TarWriter {

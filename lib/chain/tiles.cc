@@ -250,21 +250,25 @@ void TileCache::Put(unsigned level, std::uint64_t index, std::shared_ptr<const T
   impl_->by_key[key] = impl_->by_use.begin();
 }
 
-SubtreeReader TileReader(const TileBuilder& edge, TileSource& source, TileCache* cache) {
-  return [&edge, &source, cache](unsigned level, std::uint64_t index) -> absl::StatusOr<Hash> {
+SubtreeReader TileReader(const TileBuilder& edge, TileSource& source, TileCache* shared) {
+  // A proof takes many hashes from few tiles, so without a shared cache each reader has a small one of its own.
+  constexpr std::size_t kOwnTiles = 2 * (kMaxTileLevel + 1);
+  const auto own = shared == nullptr ? std::make_shared<TileCache>(kOwnTiles) : nullptr;
+  return [&edge, &source, shared, own](unsigned level, std::uint64_t index) -> absl::StatusOr<Hash> {
     if (level > 63 || index >= edge.size() >> level) {
       return OutOfRange("subtree {} of level {} is not complete in a tree of {} entries", index, level, edge.size());
     }
     if (const std::optional<Hash> hash = edge.Subtree(level, index)) return *hash;
+    TileCache& cache = shared != nullptr ? *shared : *own;
     const unsigned tile_level = level / kTileHeight;
     const unsigned height = level % kTileHeight;
     const std::uint64_t tile = index >> (kTileHeight - height);
-    std::shared_ptr<const TileNodes> nodes = cache != nullptr ? cache->Find(tile_level, tile) : nullptr;
+    std::shared_ptr<const TileNodes> nodes = cache.Find(tile_level, tile);
     if (nodes == nullptr) {
       ASSIGN_OR_RETURN(const std::string bytes, ReadExactly(source, tile_level, tile, kTileWidth));
       ASSIGN_OR_RETURN(TileNodes loaded, TileNodes::FromBytes(bytes));
       nodes = std::make_shared<const TileNodes>(std::move(loaded));
-      if (cache != nullptr) cache->Put(tile_level, tile, nodes);
+      cache.Put(tile_level, tile, nodes);
     }
     return nodes->At(height, index - (tile << (kTileHeight - height)));
   };

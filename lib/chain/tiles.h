@@ -116,8 +116,9 @@ class TileCache {
 };
 
 // Reads complete subtrees of the tree that `edge` ends, for InclusionProof and ConsistencyProof at any size up to
-// edge.size(). All three are borrowed; `cache` may be null. Answers from a source that lies make proofs that do not
-// verify, no worse: check a proof before it leaves the house. OutOfRange for a subtree that is not complete.
+// edge.size(). All three are borrowed; `cache` may be null. Thread-safe if `source` is. Answers from a source that lies
+// make proofs that do not verify, no worse: check a proof before it leaves the house. OutOfRange for a subtree that is
+// not complete.
 SubtreeReader TileReader(const TileBuilder& edge, TileSource& source, TileCache* cache);
 
 }  // namespace virp::chain
