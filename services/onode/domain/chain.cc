@@ -158,6 +158,45 @@ absl::StatusOr<EntryRow> Chain::ReadCheckedAt(std::uint64_t sequence, std::uint6
   return row;
 }
 
+absl::StatusOr<std::optional<HeldEntry>> Chain::ReadHeld(std::uint64_t source, std::uint64_t epoch, std::uint64_t number) const {
+  ASSIGN_OR_RETURN(const auto found, store_.FindBySource(info_.id, source, epoch, number));
+  for (const std::uint64_t sequence : found) {
+    ASSIGN_OR_RETURN(const EntryRow row, ReadChecked(sequence));
+    ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
+    const chain::EntryHeader& header = entry.header;
+    if (header.source != source || header.source_epoch != epoch || header.source_sequence != number) {
+      return DataLoss("INDEX at entry {}: the index names another frame than the entry holds", sequence);
+    }
+    return HeldEntry{sequence, row.leaf, std::string(entry.frame)};
+  }
+  return std::nullopt;
+}
+
+absl::StatusOr<std::optional<std::uint64_t>> Chain::FindHeld(std::uint64_t source, std::uint64_t epoch, const frame::Header& header,
+                                                             std::string_view frame) const {
+  // A version 1 frame says no epoch: that of the run it would belong to is looked for among those that are known.
+  std::vector<std::uint64_t> epochs{epoch};
+  if (header.spelling != frame::Spelling::kV2) {
+    epochs = Read([&](const ChainState& state) {
+      std::vector<std::uint64_t> known;
+      if (const chain::Channel* channel = state.book.FindChannel(source)) {
+        for (const auto& [number, of] : channel->epochs) known.push_back(number);
+      }
+      return known;
+    });
+  }
+  for (const std::uint64_t one : epochs) {
+    ASSIGN_OR_RETURN(const auto held, ReadHeld(source, one, header.sequence));
+    if (held && held->frame == frame) return held->sequence;
+  }
+  return std::nullopt;
+}
+
+bool Chain::stopping() const {
+  const MutexLock lock(mutex_);
+  return stopping_;
+}
+
 absl::StatusOr<Answer> Chain::Evaluate(const Claim& claim, const Acceptance& acceptance, UnixNanos now) const {
   const bool is_frozen = !frozen().empty();
   const auto checkpoint = latest_checkpoint();

@@ -121,6 +121,11 @@ class Chain {
   // Waits for a signed checkpoint of at least `size`. DeadlineExceeded.
   absl::StatusOr<StoredCheckpoint> WaitForCheckpoint(std::uint64_t size, std::chrono::steady_clock::time_point deadline) const;
 
+  // Chain sequence of the committed entry that holds exactly this frame; nullopt when none does.
+  absl::StatusOr<std::optional<std::uint64_t>> FindHeld(std::uint64_t source, std::uint64_t epoch, const frame::Header& header,
+                                                        std::string_view frame) const;
+  bool stopping() const;
+
   // An entry whose bytes were proven against this O-Node's own root. OutOfRange; DataLoss.
   absl::StatusOr<EntryRow> ReadChecked(std::uint64_t sequence) const;
   TreeReader& tree() const { return *tree_; }
@@ -165,6 +170,7 @@ class Chain {
   absl::Status Follow();
   absl::Status CheckNewCheckpoint();
   absl::Status RefoldCompromised() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_mutex_);
+  absl::StatusOr<std::optional<HeldEntry>> ReadHeld(std::uint64_t source, std::uint64_t epoch, std::uint64_t number) const;
   void NotifyGrowth();
   absl::StatusOr<EntryRow> ReadCheckedAt(std::uint64_t sequence, std::uint64_t size, const Hash& root) const;
 

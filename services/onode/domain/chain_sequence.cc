@@ -117,19 +117,7 @@ absl::Status Chain::MakeBuilder() {
     ChainTip tip{state.book, tree_->Edge(), state.head, state.received_us};
     builder_ = std::make_unique<BatchBuilder>(
         std::move(tip), own, epoch,
-        [this](std::uint64_t source, std::uint64_t source_epoch, std::uint64_t number) -> absl::StatusOr<std::optional<HeldEntry>> {
-          ASSIGN_OR_RETURN(const auto found, store_.FindBySource(info_.id, source, source_epoch, number));
-          for (const std::uint64_t sequence : found) {
-            ASSIGN_OR_RETURN(const EntryRow row, ReadChecked(sequence));
-            ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
-            const chain::EntryHeader& header = entry.header;
-            if (header.source != source || header.source_epoch != source_epoch || header.source_sequence != number) {
-              return DataLoss("INDEX at entry {}: the index names another frame than the entry holds", sequence);
-            }
-            return HeldEntry{sequence, row.leaf, std::string(entry.frame)};
-          }
-          return std::nullopt;
-        });
+        [this](std::uint64_t source, std::uint64_t source_epoch, std::uint64_t number) { return ReadHeld(source, source_epoch, number); });
     return absl::OkStatus();
   });
 }
