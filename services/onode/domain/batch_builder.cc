@@ -90,39 +90,34 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, UnixNanos n
 
 absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, UnixNanos now, AlarmAggregator& alarms) {
   const chain::Source& source = *candidate.source;
-  const Placement placement = tip_.book.Place(source, candidate.frame.header, candidate.epoch, candidate.received);
-  switch (placement.where) {
-    case Placement::Where::kRefused:
-      return Refuse(candidate, placement.reason, alarms);
-    case Placement::Where::kHeld:
-      return Settle(candidate, alarms);
-    case Placement::Where::kNext:
-    case Placement::Where::kAfterGap:
-    case Placement::Where::kLate:
-      break;
-  }
-  for (const chain::Gap& gap : placement.gaps) {
-    ASSIGN_OR_RETURN(const auto entered, AddOwn(frame::Type::kGap, frame::Tier::kYellow, chain::BuildGap(gap), now));
-    static_cast<void>(entered);
-  }
+  const std::string& name = source.registration.source;
+  const frame::Header& header = candidate.frame.header;
   const auto parsed = reader_.Read(candidate.frame.payload);
   const std::optional<frame::Value> payload = parsed.ok() ? std::optional(*parsed) : std::nullopt;
-  const chain::Statement statement = chain::ReadStatement(source.registration, candidate.frame.header.type, payload);
-  const std::uint8_t extra = candidate.admitted_late ? chain::kAdmittedLate : 0;
-  ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(candidate.frame, candidate.epoch, source, candidate.key_version, extra, now,
-                                                        statement, payload));
-  const EntryRow& row = batch_.rows.back();
-  const std::string& name = source.registration.source;
-  if ((row.index.result & chain::kScopeViolation) != 0) {
-    const Hash digest = crypto::Sha256(candidate.delivery.frame);
-    alarms.Note(name, "SCOPE_VIOLATION", chain::ChannelState::kAlarmed, digest, digest);
+  const chain::Statement statement = chain::ReadStatement(source.registration, header.type, payload);
+  // Decided for the receive time that the entry gets, since a verifier has no other.
+  const UnixNanos receipt = NextReceived(now) * 1'000;
+  const chain::Admission admission = tip_.book.Admit(source, header, candidate.epoch, candidate.key_version, receipt, statement, payload);
+  if (admission.reason != Reason::kNone) return Refuse(candidate, admission.reason, alarms);
+  if (admission.placement.where == Placement::Where::kHeld) return Settle(candidate, alarms);
+  for (chain::Gap gap : admission.placement.gaps) {
+    gap.source = name;
+    RETURN_IF_ERROR(AddOwn(frame::Type::kGap, frame::Tier::kYellow, chain::BuildGap(gap), now).status());
   }
-  if (candidate.frame.header.tier == frame::Tier::kBlack) {
+  ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(candidate.frame, candidate.epoch, source, candidate.key_version,
+                                                        admission.flags, receipt / 1'000, statement, payload));
+  const EntryRow& row = batch_.rows.back();
+  const bool violates = (row.index.result & chain::kScopeViolation) != 0;
+  const bool black = header.tier == frame::Tier::kBlack;
+  if (violates || black) {
     const Hash digest = crypto::Sha256(candidate.delivery.frame);
-    alarms.Note(name, "TIER_BLACK", chain::ChannelState::kBlack, digest, digest);
+    if (violates) alarms.Note(name, "SCOPE_VIOLATION", chain::ChannelState::kAlarmed, digest, digest);
+    if (black) alarms.Note(name, "TIER_BLACK", chain::ChannelState::kBlack, digest, digest);
   }
   return FrameOutcome{candidate.delivery.number, FrameOutcome::Result::kAppended, sequence, row.leaf, Reason::kNone};
 }
+
+std::uint64_t BatchBuilder::NextReceived(UnixNanos now) const { return std::max(now / 1'000, tip_.book.last_received_us()); }
 
 absl::StatusOr<std::uint64_t> BatchBuilder::AddOwn(frame::Type type, frame::Tier tier, const std::string& payload, UnixNanos now) {
   frame::Header header;
@@ -138,26 +133,28 @@ absl::StatusOr<std::uint64_t> BatchBuilder::AddOwn(frame::Type type, frame::Tier
   ASSIGN_OR_RETURN(const std::string tag, own_.key->Sign(bytes));
   bytes += tag;
   ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(bytes, frame::Spelling::kV2));
-  ASSIGN_OR_RETURN(const frame::Value value, reader_.Read(frame.payload));
+  ASSIGN_OR_RETURN(const frame::Value value, own_reader_.Read(frame.payload));
   std::shared_ptr<const chain::Source> self = tip_.book.FindByName(tip_.book.origin());
   if (self == nullptr) self = SelfRegistering(value);
   if (self == nullptr) return Internal("the chain's first entry is not its own registration");
   const std::optional<frame::Value> parsed = value;
   const chain::Statement statement = chain::ReadStatement(self->registration, type, parsed);
-  ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(frame, own_epoch_, *self, own_.version, 0, now, statement, parsed));
+  const std::uint64_t received_us = NextReceived(now);
+  const std::uint8_t flags = tip_.book.Flags(*self, frame.header, own_epoch_, received_us * 1'000, statement, parsed);
+  ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(frame, own_epoch_, *self, own_.version, flags, received_us, statement, parsed));
   ++own_sequence_;
   return sequence;
 }
 
 absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, std::uint64_t epoch, const chain::Source& source,
-                                                   std::uint32_t key_version, std::uint8_t extra_flags, UnixNanos now,
+                                                   std::uint32_t key_version, std::uint8_t flags, std::uint64_t received_us,
                                                    const chain::Statement& statement,
                                                    const std::optional<frame::Value>& payload) {
   chain::EntryHeader header;
   header.origin_id = chain::OriginIdOf(tip_.book.origin());
   header.sequence = tip_.tree.size();
   header.previous = tip_.head;
-  header.received_us = std::max(now / 1000, tip_.received_us);
+  header.received_us = received_us;
   header.source = source.short_id;
   header.source_epoch = epoch;
   header.source_sequence = frame.header.sequence;
@@ -166,8 +163,7 @@ absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, st
   header.kind = chain::KindOf(frame.header.type);
   header.checked_by = SuiteOf(source, key_version, frame.header);
   header.spelling = frame.header.spelling;
-  header.result = static_cast<std::uint8_t>(
-      tip_.book.Flags(source, frame.header, epoch, header.received_us * 1000, statement, payload) | extra_flags);
+  header.result = flags;
   const bool silent = (header.result & (chain::kScopeViolation | chain::kOpaque)) != 0;
   const std::uint64_t subject = silent ? 0 : statement.subject_id;
   header.subject_previous = subject == 0 ? chain::kNone : tip_.book.LastOfSubject(subject);
@@ -182,7 +178,6 @@ absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, st
   RETURN_IF_ERROR(Annotate(tip_.book.Apply(entry, frame, statement, payload), "an entry that was accepted does not apply"));
   for (chain::Tile& tile : tip_.tree.Append(row.leaf)) batch_.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
   tip_.head = row.leaf;
-  tip_.received_us = header.received_us;
   bytes_ += row.bytes.size();
   in_batch_[{header.source, epoch, header.source_sequence}] = batch_.rows.size();
   batch_.rows.push_back(std::move(row));

@@ -50,7 +50,6 @@ struct ChainTip {
   chain::SourceBook book;
   chain::TileBuilder tree;
   Hash head{};
-  std::uint64_t received_us = 0;     // of the newest entry
 };
 
 class BatchBuilder {
@@ -81,9 +80,10 @@ class BatchBuilder {
   absl::StatusOr<std::optional<HeldEntry>> FindHeld(std::uint64_t source, std::uint64_t epoch, std::uint64_t sequence) const;
   FrameOutcome Refuse(const Candidate& candidate, frame::Reason reason, AlarmAggregator& alarms) const;
   absl::StatusOr<FrameOutcome> Settle(const Candidate& candidate, AlarmAggregator& alarms) const;
+  std::uint64_t NextReceived(UnixNanos now) const;  // microseconds
   absl::StatusOr<FrameOutcome> Enter(const Candidate& candidate, UnixNanos now, AlarmAggregator& alarms);
   absl::StatusOr<std::uint64_t> Append(const frame::Frame& frame, std::uint64_t epoch, const chain::Source& source,
-                                       std::uint32_t key_version, std::uint8_t extra_flags, UnixNanos now,
+                                       std::uint32_t key_version, std::uint8_t flags, std::uint64_t received_us,
                                        const chain::Statement& statement, const std::optional<frame::Value>& payload);
 
   ChainTip tip_;
@@ -92,6 +92,7 @@ class BatchBuilder {
   std::uint64_t own_sequence_ = 0;
   HeldReader held_;
   frame::PayloadReader reader_;
+  frame::PayloadReader own_reader_;    // an entry of ours may come between a frame's parsing and its entry
   AppendBatch batch_;
   std::size_t bytes_ = 0;
   // (source, epoch, sequence) -> row of this batch.

@@ -13,7 +13,7 @@ bool TagHolds(const Candidate& candidate, std::uint32_t version, KeyCache& keys)
 }
 
 Reason CheckVersion1(Candidate& candidate, KeyCache& keys) {
-  const auto versions = chain::SourceBook::AcceptedVersions(*candidate.source, candidate.frame.header, candidate.received);
+  const auto versions = chain::SourceBook::AcceptedVersions(*candidate.source, candidate.frame.header, candidate.received, candidate.epoch);
   if (versions.empty()) return Reason::kKeyVersionUnknown;
   for (const std::uint32_t version : versions) {
     if (!TagHolds(candidate, version, keys)) continue;

@@ -114,7 +114,7 @@ absl::Status Chain::MakeBuilder() {
     if (self != nullptr) {
       if (const chain::Channel* channel = state.book.FindChannel(self->short_id)) epoch = std::max(epoch, channel->newest_epoch + 1);
     }
-    ChainTip tip{state.book, tree_->Edge(), state.head, state.received_us};
+    ChainTip tip{state.book, tree_->Edge(), state.head};
     builder_ = std::make_unique<BatchBuilder>(
         std::move(tip), own, epoch,
         [this](std::uint64_t source, std::uint64_t source_epoch, std::uint64_t number) { return ReadHeld(source, source_epoch, number); });
