@@ -1,0 +1,146 @@
+// virp-onode: composition root.
+#include <unistd.h>
+
+#include <iostream>
+
+#include "lib/base/file.h"
+#include "lib/base/status.h"
+#include "lib/crypto/random.h"
+#include "lib/frame/key_directory.h"
+#include "lib/service/admin.h"
+#include "lib/service/logging.h"
+#include "lib/service/metrics.h"
+#include "lib/service/run.h"
+#include "lib/service/server.h"
+#include "services/onode/config.h"
+#include "services/onode/domain/node.h"
+#include "services/onode/housekeeping.h"
+#include "services/onode/storage/file_vault.h"
+#include "services/onode/storage/open.h"
+#include "services/onode/transport/access.h"
+#include "services/onode/transport/chain_admin_handler.h"
+#include "services/onode/transport/chain_handler.h"
+#include "services/onode/transport/ingest_handler.h"
+#include "services/onode/transport/source_handler.h"
+#include "services/onode/transport/verify_handler.h"
+
+namespace virp::onode {
+namespace {
+
+absl::StatusOr<service::Security> MakeSecurity(const Config& config, const Clock& clock) {
+  service::Security security;
+  auto identities = config.identity_map.empty() ? service::IdentityMap::Default(config.trust_domain)
+                                                : [&]() -> absl::StatusOr<service::IdentityMap> {
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(config.identity_map, 1 << 20));
+    return service::IdentityMap::FromJson(text);
+  }();
+  RETURN_IF_ERROR(Annotate(identities.status(), "identity-map"));
+  if (!config.deny_file.empty()) {
+    ASSIGN_OR_RETURN(security.denied, service::DenyList::Open(config.deny_file));
+  }
+  security.callers = std::make_shared<service::CallerResolver>(std::make_shared<const service::IdentityMap>(*std::move(identities)), security.denied, clock);
+  ASSIGN_OR_RETURN(auto table, service::AuthorizationTable::Create(AccessTable(), config.reflection));
+  security.table = std::make_shared<const service::AuthorizationTable>(std::move(table));
+  if (!config.scopes.empty()) {
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(config.scopes, 1 << 20));
+    ASSIGN_OR_RETURN(auto scopes, service::ScopeRules::FromJson(text));
+    security.scopes = std::make_shared<const service::ScopeRules>(std::move(scopes));
+  }
+  return security;
+}
+
+absl::StatusOr<ChainCustody> CustodyOf(const Config& config, const std::string& origin) {
+  ChainCustody custody;
+  ASSIGN_OR_RETURN(custody.vault, FileVault::Open(config.checkpoint_keys, config.state, origin));
+  ASSIGN_OR_RETURN(const auto own, frame::KeyDirectory::Open(config.own_key));
+  for (const frame::KeyVersion& version : own->Versions(origin)) {
+    if (version.key->can_sign() && version.key->suite() == frame::Suite::kEd25519) custody.own_keys.push_back({version.version, version.key});
+  }
+  if (custody.own_keys.empty()) return FailedPrecondition("own-key: no <version>.seed for chain {} in {}", origin, config.own_key);
+  return custody;
+}
+
+absl::Status RunInit(Node& node, const Config& config) {
+  for (const std::string& origin : config.origins) {
+    ASSIGN_OR_RETURN(Chain* const chain, node.Create(origin, "", std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+    std::cout << chain->vault().Signing().back().ToString() << "\n";
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> Run(const Config& config) {
+  const SystemClock clock;
+  service::SetUpLogging({.service = "onode", .level = config.common.log_level, .format = config.common.log_format});
+  StoreOptions store_options{.migrate = config.migrate && !config.read_only, .migrate_url = config.migrate_url,
+                             .read_only = config.read_only, .limit_bytes = config.store_limit, .clock = &clock};
+  if (config.command == "migrate") {
+    RETURN_IF_ERROR(MigrateStore(config.store, store_options));
+    return 0;
+  }
+  ASSIGN_OR_RETURN(const auto store, OpenStore(config.store, store_options));
+  ASSIGN_OR_RETURN(const auto keys, frame::KeyDirectory::Open(config.keys));
+
+  ChainOptions options;
+  options.instance = HexEncode(crypto::RandomBytes(16));
+  options.address = config.advertise.empty() ? FormatHostPort(config.listen) : config.advertise;
+  options.lease = config.lease;
+  options.checkpoint_interval = config.checkpoint_interval;
+  options.read_only = config.read_only;
+  Node node(*store, *keys, clock, options, [&](const std::string& origin) { return CustodyOf(config, origin); });
+  RETURN_IF_ERROR(node.Open());
+  if (config.command == "init") {
+    RETURN_IF_ERROR(RunInit(node, config));
+    node.Stop();
+    return 0;
+  }
+
+  ASSIGN_OR_RETURN(const service::Security security, MakeSecurity(config, clock));
+  IngestHandler ingest(node, security.callers);
+  VerifyHandler verify(node, security.callers, clock);
+  ChainHandler chains(node);
+  ChainAdminHandler chain_admin(node, security.callers);
+  SourceHandler sources(node, security.callers, security.scopes, clock);
+  const std::vector<service::ServedService> services{{&ingest, "virp.ingest.v1.IngestService"},
+                                                     {&verify, "virp.verify.v1.VerifyService"},
+                                                     {&chains, "virp.chain.v1.ChainService"},
+                                                     {&chain_admin, "virp.chain.v1.ChainAdminService"},
+                                                     {&sources, "virp.source.v1.SourceService"}};
+  service::ServerOptions server_options;
+  server_options.listen = FormatHostPort(config.listen);
+  server_options.tls = config.tls;
+  server_options.reflection = config.reflection;
+  ASSIGN_OR_RETURN(const auto server, service::ServerRunner::Start(server_options, security, clock, services));
+  ASSIGN_OR_RETURN(const auto break_glass, StartBreakGlass(config.break_glass_socket, node, services));
+
+  service::Metrics metrics("onode");
+  AddMetrics(metrics, node, clock);
+  RETURN_IF_ERROR(metrics.status());
+  service::Readiness readiness;
+  readiness.Add("certificates", [&] { return server->Ready(); });
+  ASSIGN_OR_RETURN(const auto admin, service::AdminServer::Start({.listen = config.common.admin_listen}, metrics, readiness));
+
+  service::Runner runner;
+  runner.OnReload("keys", [&] { return keys->Refresh(); });
+  runner.OnReload("access", [&] { return server->Maintain(), absl::OkStatus(); });
+  runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
+  runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
+  runner.OnDrain("chains", [&] { node.Stop(); });
+  runner.tasks().Start("housekeeping", [&](const std::stop_token& stop) { return KeepHouse(stop, node, *keys); });
+  server->SetServing(true);
+  service::LogInfo("serving", {{"address", server->address()}, {"admin_port", admin->port()}});
+  return runner.Run();
+}
+
+}  // namespace
+}  // namespace virp::onode
+
+int main(int argc, char** argv) {
+  virp::service::BlockSignals();
+  virp::onode::Config config;
+  const auto next = virp::onode::ReadConfig(argc, argv, std::cout, config);
+  if (!next.ok()) return std::cerr << "virp-onode: " << virp::Message(next.status()) << "\n", 2;
+  if (*next == virp::service::Options::Next::kExit) return 0;
+  const auto status = virp::onode::Run(config);
+  if (!status.ok()) return std::cerr << "virp-onode: " << virp::Message(status.status()) << "\n", 1;
+  return *status;
+}
