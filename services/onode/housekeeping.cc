@@ -1,5 +1,6 @@
 #include "services/onode/housekeeping.h"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -123,7 +124,10 @@ absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(const
     }
     return absl::OkStatus();
   };
-  return service::BreakGlassServer::Start({.socket = socket, .methods = BreakGlassMethods()}, hook, services);
+  service::BreakGlassOptions options;
+  options.socket = socket;
+  options.methods = BreakGlassMethods();
+  return service::BreakGlassServer::Start(std::move(options), hook, services);
 }
 
 }  // namespace virp::onode

@@ -70,9 +70,17 @@ absl::Status RunInit(Node& node, const Config& config) {
 
 absl::StatusOr<int> Run(const Config& config) {
   const SystemClock clock;
-  service::SetUpLogging({.service = "onode", .level = config.common.log_level, .format = config.common.log_format});
-  StoreOptions store_options{.migrate = config.migrate && !config.read_only, .migrate_url = config.migrate_url,
-                             .read_only = config.read_only, .limit_bytes = config.store_limit, .clock = &clock};
+  service::LogOptions log;
+  log.service = "onode";
+  log.level = config.common.log_level;
+  log.format = config.common.log_format;
+  service::SetUpLogging(std::move(log));
+  StoreOptions store_options;
+  store_options.migrate = config.migrate && !config.read_only;
+  store_options.migrate_url = config.migrate_url;
+  store_options.read_only = config.read_only;
+  store_options.limit_bytes = config.store_limit;
+  store_options.clock = &clock;
   if (config.command == "migrate") {
     RETURN_IF_ERROR(MigrateStore(config.store, store_options));
     return 0;
@@ -117,7 +125,9 @@ absl::StatusOr<int> Run(const Config& config) {
   RETURN_IF_ERROR(metrics.status());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
-  ASSIGN_OR_RETURN(const auto admin, service::AdminServer::Start({.listen = config.common.admin_listen}, metrics, readiness));
+  service::AdminOptions admin_options;
+  admin_options.listen = config.common.admin_listen;
+  ASSIGN_OR_RETURN(const auto admin, service::AdminServer::Start(admin_options, metrics, readiness));
 
   service::Runner runner;
   runner.OnReload("keys", [&] { return keys->Refresh(); });
