@@ -88,9 +88,13 @@ absl::Status InvalidField(std::string_view field, std::string_view description) 
   return status;
 }
 
-void Hide(absl::Status& status) { status.SetPayload(kHiddenUrl, absl::Cord()); }
+void Hide(absl::Status& status) {
+  status.SetPayload(kHiddenUrl, absl::Cord());
+}
 
-bool IsHidden(const absl::Status& status) { return status.GetPayload(kHiddenUrl).has_value(); }
+bool IsHidden(const absl::Status& status) {
+  return status.GetPayload(kHiddenUrl).has_value();
+}
 
 void SetRetryAfter(absl::Status& status, std::chrono::milliseconds delay) {
   std::string bytes;

@@ -1,6 +1,6 @@
-// Machine-readable facts on an absl::Status: the reason, the wrong fields, when to retry. Domain and storage code attach
-// them here; lib/service/errors.h turns them into google.rpc details on the way out, and back on the client's side.
-// Annotate() keeps them. Everything here is thread-safe.
+// Machine-readable facts on an absl::Status: the reason, the wrong fields, when to retry. Domain and storage code
+// attach them here; lib/service/errors.h turns them into google.rpc details on the way out, and back on the client's
+// side. Annotate() keeps them. Everything here is thread-safe.
 #pragma once
 
 #include <chrono>
@@ -38,8 +38,8 @@ std::vector<FieldViolation> GetFields(const absl::Status& status);
 // InvalidArgument "field: description", with the field attached.
 absl::Status InvalidField(std::string_view field, std::string_view description);
 
-// Marks the message as meant for our log, not for peers: of stores, files and other machinery behind a request. The code
-// and reason are still told. ToGrpcStatus obeys.
+// Marks the message as meant for our log, not for peers: of stores, files and other machinery behind a request. The
+// code and reason are still told. ToGrpcStatus obeys.
 void Hide(absl::Status& status);
 bool IsHidden(const absl::Status& status);
 

@@ -10,7 +10,8 @@ namespace {
 using namespace std::chrono_literals;
 
 TEST(ErrorInfoTest, ReasonSurvivesAnnotation) {
-  absl::Status status = WithReason(FailedPrecondition("not the leader"), "NOT_LEADER", {{"leader", "a:1"}, {"term", "7"}});
+  absl::Status status =
+      WithReason(FailedPrecondition("not the leader"), "NOT_LEADER", {{"leader", "a:1"}, {"term", "7"}});
   status = Annotate(Annotate(status, "append"), "deliver");
   EXPECT_EQ(GetReason(status), "NOT_LEADER");
   EXPECT_EQ(GetMetadata(status), (std::map<std::string, std::string>{{"leader", "a:1"}, {"term", "7"}}));
@@ -40,7 +41,8 @@ TEST(ErrorInfoTest, FieldsAddUp) {
   AddField(status, "max_age", "negative");
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(Message(status), "claims[3].peer: an address is missing");
-  EXPECT_EQ(GetFields(status), (std::vector<FieldViolation>{{"claims[3].peer", "an address is missing"}, {"max_age", "negative"}}));
+  EXPECT_EQ(GetFields(status),
+            (std::vector<FieldViolation>{{"claims[3].peer", "an address is missing"}, {"max_age", "negative"}}));
 }
 
 TEST(ErrorInfoTest, RetryAfter) {
@@ -60,7 +62,10 @@ TEST(ErrorInfoTest, HiddenStaysHidden) {
 
 TEST(ErrorInfoTest, AForeignPayloadIsNotMisread) {
   absl::Status status = Internal("x");
-  const std::string cut("\xff\xff\xff\xff" "abc", 7);
+  const std::string cut(
+      "\xff\xff\xff\xff"
+      "abc",
+      7);
   status.SetPayload("virp/reason", absl::Cord(cut));
   EXPECT_EQ(GetReason(status), "");
   status.SetPayload("virp/retry", absl::Cord("short"));

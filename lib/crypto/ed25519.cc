@@ -12,7 +12,9 @@
 namespace virp::crypto {
 namespace {
 
-const unsigned char* Bytes(std::string_view view) { return reinterpret_cast<const unsigned char*>(view.data()); }
+const unsigned char* Bytes(std::string_view view) {
+  return reinterpret_cast<const unsigned char*>(view.data());
+}
 
 EVP_MD_CTX* ThreadContext() {
   thread_local const EvpMdCtxPtr ctx = [] {
@@ -79,7 +81,9 @@ absl::StatusOr<Ed25519PublicKey> Ed25519PublicKey::FromBytes(std::string_view by
   return Ed25519PublicKey(std::move(impl));
 }
 
-const std::string& Ed25519PublicKey::bytes() const { return impl_->bytes; }
+const std::string& Ed25519PublicKey::bytes() const {
+  return impl_->bytes;
+}
 
 bool Ed25519PublicKey::Verify(std::string_view message, std::string_view signature) const {
   if (signature.size() != kEd25519SignatureSize) return false;
@@ -122,7 +126,9 @@ Ed25519PrivateKey Ed25519PrivateKey::Generate() {
   return *std::move(key);
 }
 
-const Ed25519PublicKey& Ed25519PrivateKey::public_key() const { return impl_->public_key; }
+const Ed25519PublicKey& Ed25519PrivateKey::public_key() const {
+  return impl_->public_key;
+}
 
 std::string Ed25519PrivateKey::Sign(std::string_view message) const {
   EVP_MD_CTX* ctx = ThreadContext();

@@ -99,6 +99,7 @@ TEST(Ed25519, ThreadsShareAKey) {
   const Ed25519PrivateKey key = Ed25519PrivateKey::Generate();
   const std::string want = key.Sign("message");
   std::vector<std::jthread> threads;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int n = 0; n < 20; ++n) {

@@ -94,7 +94,8 @@ struct HmacKey::Impl {
       return SignWith(master.get(), message);
     }
     EvpMacCtxPtr& ctx = contexts[slot];
-    if (ctx == nullptr) [[unlikely]] ctx = Duplicate();
+    if (ctx == nullptr) [[unlikely]]
+      ctx = Duplicate();
     return SignWith(ctx.get(), message);
   }
 
@@ -115,7 +116,9 @@ HmacKey::~HmacKey() = default;
 HmacKey::HmacKey(HmacKey&&) noexcept = default;
 HmacKey& HmacKey::operator=(HmacKey&&) noexcept = default;
 
-Hash HmacKey::Sign(std::string_view message) const { return impl_->Sign(message); }
+Hash HmacKey::Sign(std::string_view message) const {
+  return impl_->Sign(message);
+}
 
 bool HmacKey::Verify(std::string_view message, std::string_view tag) const {
   Hash expected = impl_->Sign(message);

@@ -69,6 +69,7 @@ TEST(Hmac, ManyThreadsShareAKey) {
   const Hash want = key.Sign("message");
   for (int round = 0; round < 2; ++round) {
     std::vector<std::jthread> threads;
+    threads.reserve(100);
     for (int i = 0; i < 100; ++i) {
       threads.emplace_back([&] {
         for (int n = 0; n < 50; ++n) ASSERT_EQ(key.Sign("message"), want);

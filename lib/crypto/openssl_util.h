@@ -27,7 +27,8 @@ std::string DrainOpenSslErrors();
 // For calls that fail only when memory is out or the installation is broken: says so and aborts.
 [[noreturn]] void DieOfOpenSsl(std::string_view what);
 inline void OrDie(bool ok, std::string_view what) {
-  if (!ok) [[unlikely]] DieOfOpenSsl(what);
+  if (!ok) [[unlikely]]
+    DieOfOpenSsl(what);
 }
 
 }  // namespace virp::crypto

@@ -18,8 +18,8 @@ bool EqualConstantTime(std::string_view a, std::string_view b);
 class Secret {
  public:
   Secret() = default;
-  explicit Secret(std::size_t size);          // all zero, to be written through data()
-  explicit Secret(std::string_view bytes);    // a copy; the caller wipes its own
+  explicit Secret(std::size_t size);        // all zero, to be written through data()
+  explicit Secret(std::string_view bytes);  // a copy; the caller wipes its own
   static Secret Random(std::size_t size);
   ~Secret() { Clear(); }
 
@@ -42,6 +42,8 @@ class Secret {
   std::size_t size_ = 0;
 };
 
-inline bool EqualConstantTime(const Secret& a, const Secret& b) { return EqualConstantTime(a.view(), b.view()); }
+inline bool EqualConstantTime(const Secret& a, const Secret& b) {
+  return EqualConstantTime(a.view(), b.view());
+}
 
 }  // namespace virp::crypto

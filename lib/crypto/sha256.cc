@@ -26,7 +26,9 @@ EVP_MD_CTX* ThreadContext() {
   return ctx.get();
 }
 
-void Start(EVP_MD_CTX* ctx) { OrDie(EVP_DigestInit_ex2(ctx, Algorithm(), nullptr) == 1, "EVP_DigestInit_ex2"); }
+void Start(EVP_MD_CTX* ctx) {
+  OrDie(EVP_DigestInit_ex2(ctx, Algorithm(), nullptr) == 1, "EVP_DigestInit_ex2");
+}
 
 void Add(EVP_MD_CTX* ctx, std::string_view bytes) {
   OrDie(EVP_DigestUpdate(ctx, bytes.data(), bytes.size()) == 1, "EVP_DigestUpdate");
@@ -58,12 +60,16 @@ struct Sha256Stream::Impl {
   EvpMdCtxPtr ctx = NewContext();
 };
 
-Sha256Stream::Sha256Stream() : impl_(std::make_unique<Impl>()) { Start(impl_->ctx.get()); }
+Sha256Stream::Sha256Stream() : impl_(std::make_unique<Impl>()) {
+  Start(impl_->ctx.get());
+}
 Sha256Stream::~Sha256Stream() = default;
 Sha256Stream::Sha256Stream(Sha256Stream&&) noexcept = default;
 Sha256Stream& Sha256Stream::operator=(Sha256Stream&&) noexcept = default;
 
-void Sha256Stream::Update(std::string_view bytes) { Add(impl_->ctx.get(), bytes); }
+void Sha256Stream::Update(std::string_view bytes) {
+  Add(impl_->ctx.get(), bytes);
+}
 
 Hash Sha256Stream::Finish() {
   const Hash out = End(impl_->ctx.get());

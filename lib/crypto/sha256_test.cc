@@ -15,7 +15,9 @@ constexpr std::string_view kEmpty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649
 constexpr std::string_view kAbc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 constexpr std::string_view kMillionA = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
 
-std::string Hex(const Hash& hash) { return HexEncode(View(hash)); }
+std::string Hex(const Hash& hash) {
+  return HexEncode(View(hash));
+}
 
 TEST(Sha256, KnownAnswers) {
   EXPECT_EQ(Hex(Sha256("")), kEmpty);

@@ -18,6 +18,8 @@ inline nlohmann::json ReadPrimitives(const std::string& group) {
   return cases;
 }
 
-inline std::string Unhex(const nlohmann::json& hex) { return HexDecode(hex.get<std::string>()).value(); }
+inline std::string Unhex(const nlohmann::json& hex) {
+  return HexDecode(hex.get<std::string>()).value();
+}
 
 }  // namespace virp::crypto

@@ -26,7 +26,9 @@ absl::Status Malformed(fmt::format_string<Args...> format, Args&&... args) {
   return WithReason(InvalidArgument(format, std::forward<Args>(args)...), ReasonName(Reason::kMalformed));
 }
 
-std::uint8_t ByteAt(std::string_view bytes, std::size_t at) { return static_cast<std::uint8_t>(bytes[at]); }
+std::uint8_t ByteAt(std::string_view bytes, std::size_t at) {
+  return static_cast<std::uint8_t>(bytes[at]);
+}
 
 // An integer in the byte order of the spelling.
 template <typename T>
@@ -99,14 +101,20 @@ SourceId SourceIdOf(std::string_view source_name) {
   return out;
 }
 
-std::uint64_t ShortIdOf(std::string_view source_name) { return ShortIdOf(SourceIdOf(source_name)); }
+std::uint64_t ShortIdOf(std::string_view source_name) {
+  return ShortIdOf(SourceIdOf(source_name));
+}
 
 std::string_view SpellingName(Spelling spelling) {
   switch (spelling) {
-    case Spelling::kV1Le: return "v1-le";
-    case Spelling::kV1Be: return "v1-be";
-    case Spelling::kV1Producer: return "v1-producer";
-    case Spelling::kV2: return "v2";
+    case Spelling::kV1Le:
+      return "v1-le";
+    case Spelling::kV1Be:
+      return "v1-be";
+    case Spelling::kV1Producer:
+      return "v1-producer";
+    case Spelling::kV2:
+      return "v2";
   }
   return "unknown";
 }
@@ -120,41 +128,64 @@ std::optional<Spelling> SpellingFromName(std::string_view name) {
 
 std::string_view TierName(Tier tier) {
   switch (tier) {
-    case Tier::kGreen: return "GREEN";
-    case Tier::kYellow: return "YELLOW";
-    case Tier::kRed: return "RED";
-    case Tier::kBlack: return "BLACK";
+    case Tier::kGreen:
+      return "GREEN";
+    case Tier::kYellow:
+      return "YELLOW";
+    case Tier::kRed:
+      return "RED";
+    case Tier::kBlack:
+      return "BLACK";
   }
   return "UNKNOWN";
 }
 
 std::string_view SuiteName(Suite suite) {
   switch (suite) {
-    case Suite::kHmacSha256: return "HMAC-SHA256";
-    case Suite::kEd25519: return "Ed25519";
+    case Suite::kHmacSha256:
+      return "HMAC-SHA256";
+    case Suite::kEd25519:
+      return "Ed25519";
   }
   return "unknown";
 }
 
 std::string_view TypeName(Type type) {
   switch (type) {
-    case Type::kPeerStatusChanged: return "peer_status_changed";
-    case Type::kPeerBackwardTransition: return "peer_backward_transition";
-    case Type::kBgpProcess: return "bgp_process";
-    case Type::kBgpRouteUpdate: return "bgp_route_update";
-    case Type::kDeviceCommandOutput: return "device_command_output";
-    case Type::kCacheSerialChange: return "cache_serial_change";
-    case Type::kRouterSessionChange: return "router_session_change";
-    case Type::kKeyEvent: return "key_event";
-    case Type::kApprovalRecorded: return "approval_recorded";
-    case Type::kActionOutcome: return "action_outcome";
-    case Type::kGap: return "gap";
-    case Type::kChannelAlarm: return "channel_alarm";
-    case Type::kHeartbeat: return "heartbeat";
-    case Type::kSourceEvent: return "source_event";
-    case Type::kAlarmCleared: return "alarm_cleared";
-    case Type::kForeignCheckpoint: return "foreign_checkpoint";
-    case Type::kDecision: return "decision";
+    case Type::kPeerStatusChanged:
+      return "peer_status_changed";
+    case Type::kPeerBackwardTransition:
+      return "peer_backward_transition";
+    case Type::kBgpProcess:
+      return "bgp_process";
+    case Type::kBgpRouteUpdate:
+      return "bgp_route_update";
+    case Type::kDeviceCommandOutput:
+      return "device_command_output";
+    case Type::kCacheSerialChange:
+      return "cache_serial_change";
+    case Type::kRouterSessionChange:
+      return "router_session_change";
+    case Type::kKeyEvent:
+      return "key_event";
+    case Type::kApprovalRecorded:
+      return "approval_recorded";
+    case Type::kActionOutcome:
+      return "action_outcome";
+    case Type::kGap:
+      return "gap";
+    case Type::kChannelAlarm:
+      return "channel_alarm";
+    case Type::kHeartbeat:
+      return "heartbeat";
+    case Type::kSourceEvent:
+      return "source_event";
+    case Type::kAlarmCleared:
+      return "alarm_cleared";
+    case Type::kForeignCheckpoint:
+      return "foreign_checkpoint";
+    case Type::kDecision:
+      return "decision";
   }
   return "";
 }

@@ -46,46 +46,48 @@ enum class Suite : std::uint8_t { kHmacSha256 = 1, kEd25519 = 2 };
 
 using SourceId = std::array<std::uint8_t, 16>;
 
-SourceId SourceIdOf(std::string_view source_name);                // first 16 bytes of SHA-256(name)
-std::uint64_t ShortIdOf(std::string_view source_name);            // first 8 of them, big-endian: the chain's source field
+SourceId SourceIdOf(std::string_view source_name);      // first 16 bytes of SHA-256(name)
+std::uint64_t ShortIdOf(std::string_view source_name);  // first 8 of them, big-endian: the chain's source field
 inline std::uint64_t ShortIdOf(const SourceId& id) {
   std::uint64_t value = 0;
   for (std::size_t i = 0; i < 8; ++i) value = value << 8 | id[i];
   return value;
 }
 
-std::string_view SpellingName(Spelling spelling);                 // "v1-le", "v1-be", "v1-producer", "v2"
+std::string_view SpellingName(Spelling spelling);  // "v1-le", "v1-be", "v1-producer", "v2"
 std::optional<Spelling> SpellingFromName(std::string_view name);
-std::string_view TierName(Tier tier);                             // "GREEN", ...
-std::string_view SuiteName(Suite suite);                          // "HMAC-SHA256", "Ed25519"
-std::string_view TypeName(Type type);                             // "peer_status_changed", ...; empty for types without a name
+std::string_view TierName(Tier tier);     // "GREEN", ...
+std::string_view SuiteName(Suite suite);  // "HMAC-SHA256", "Ed25519"
+std::string_view TypeName(Type type);     // "peer_status_changed", ...; empty for types without a name
 
 // Size of the header and of the tag on the wire.
 constexpr std::size_t HeaderSize(Spelling spelling) {
   return spelling == Spelling::kV2 ? kV2HeaderSize : spelling == Spelling::kV1Producer ? 28 : 24;
 }
-constexpr std::size_t TagSize(Suite suite) { return suite == Suite::kEd25519 ? 64 : 32; }
+constexpr std::size_t TagSize(Suite suite) {
+  return suite == Suite::kEd25519 ? 64 : 32;
+}
 
 struct Header {
   Spelling spelling = Spelling::kV2;
   Type type{};
   Tier tier = Tier::kGreen;
-  std::uint8_t reserved = 0;        // version 1 only: byte 7, covered by the tag
-  Suite suite = Suite::kHmacSha256; // version 1 is always HMAC-SHA256
+  std::uint8_t reserved = 0;         // version 1 only: byte 7, covered by the tag
+  Suite suite = Suite::kHmacSha256;  // version 1 is always HMAC-SHA256
   UnixNanos timestamp = 0;
-  std::uint64_t sequence = 0;       // version 1: 32 bits on the wire
-  std::uint32_t key_version = 0;    // version 2 only
-  std::uint64_t boot_epoch = 0;     // version 2 only
-  SourceId source_id{};             // version 2 only
-  std::uint32_t producer_id = 0;    // v1-producer only
+  std::uint64_t sequence = 0;     // version 1: 32 bits on the wire
+  std::uint32_t key_version = 0;  // version 2 only
+  std::uint64_t boot_epoch = 0;   // version 2 only
+  SourceId source_id{};           // version 2 only
+  std::uint32_t producer_id = 0;  // v1-producer only
 };
 
 struct Frame {
   Header header;
-  std::string_view bytes;           // the whole frame
+  std::string_view bytes;  // the whole frame
   std::string_view payload;
-  std::string_view signed_part;     // what the tag covers: header and payload
-  std::string_view tag;             // 32 or 64 bytes
+  std::string_view signed_part;  // what the tag covers: header and payload
+  std::string_view tag;          // 32 or 64 bytes
 };
 
 // Decodes exactly one whole frame. Checks shape only, not the tag: magic, version, tier, lengths; in version 2 also a
@@ -93,8 +95,8 @@ struct Frame {
 // MALFORMED, ResourceExhausted with reason TOO_LARGE (lib/frame/reason.h: ReasonOf).
 absl::StatusOr<Frame> Decode(std::string_view bytes, Spelling spelling);
 
-// How many bytes the frame that starts here has, as far as this prefix tells: 0 when more bytes are needed. Each field is
-// checked as soon as its bytes are there, the first byte already. Errors as Decode.
+// How many bytes the frame that starts here has, as far as this prefix tells: 0 when more bytes are needed. Each field
+// is checked as soon as its bytes are there, the first byte already. Errors as Decode.
 absl::StatusOr<std::size_t> FrameSize(std::string_view prefix, Spelling spelling);
 
 // Header and payload without tag; the caller appends the tag over it. InvalidArgument when a field does not fit the

@@ -89,7 +89,8 @@ TEST(FrameVectors, InvalidOnesFailWhereTheySay) {
 TEST(FrameVectors, SourceIds) {
   const auto json = ReadFrameVectors();
   const SourceId id = SourceIdOf(json.at("source").get<std::string>());
-  EXPECT_EQ(HexEncode({reinterpret_cast<const char*>(id.data()), id.size()}), json.at("source_id_hex").get<std::string>());
+  EXPECT_EQ(HexEncode({reinterpret_cast<const char*>(id.data()), id.size()}),
+            json.at("source_id_hex").get<std::string>());
   EXPECT_EQ(ShortIdOf(id), 0xc215e8df8b6db6e6U);
   EXPECT_EQ(ShortIdOf("edge-a.bgpd"), ShortIdOf(id));
 }

@@ -59,9 +59,13 @@ absl::StatusOr<std::shared_ptr<const OKey>> OKey::Ed25519FromPublic(std::string_
   return std::shared_ptr<const OKey>(new OKey(std::move(impl)));
 }
 
-Suite OKey::suite() const { return impl_->hmac() != nullptr ? Suite::kHmacSha256 : Suite::kEd25519; }
+Suite OKey::suite() const {
+  return impl_->hmac() != nullptr ? Suite::kHmacSha256 : Suite::kEd25519;
+}
 
-bool OKey::can_sign() const { return impl_->hmac() != nullptr || impl_->private_key() != nullptr; }
+bool OKey::can_sign() const {
+  return impl_->hmac() != nullptr || impl_->private_key() != nullptr;
+}
 
 std::string OKey::public_key() const {
   const crypto::Ed25519PublicKey* key = impl_->public_key();

@@ -17,24 +17,25 @@
 
 namespace virp::frame {
 
-// The key in the contents of an HMAC key file: a file of exactly 32 bytes is a raw key and is never stripped; any other is
-// text, and its characters without trailing CR and LF are the key (docs/formats/frame.md, "Keys"). A view into `contents`.
-// InvalidArgument when 16 to 256 bytes do not remain.
+// The key in the contents of an HMAC key file: a file of exactly 32 bytes is a raw key and is never stripped; any other
+// is text, and its characters without trailing CR and LF are the key (docs/formats/frame.md, "Keys"). A view into
+// `contents`. InvalidArgument when 16 to 256 bytes do not remain.
 absl::StatusOr<std::string_view> HmacSecretFromFile(std::string_view contents);
 
 // One version of an O-Key. Immutable and thread-safe; secrets live in wiped memory and never leave it. Each thread that
 // verifies or signs with an HMAC key has its own keyed MAC context, made once and re-initialised, never re-keyed.
 class OKey {
  public:
-  // `secret` as the key's file holds it after docs/formats/frame.md "Keys" (version 1 text or raw bytes): 16 to 256 bytes.
+  // `secret` as the key's file holds it after docs/formats/frame.md "Keys" (version 1 text or raw bytes): 16 to 256
+  // bytes.
   static absl::StatusOr<std::shared_ptr<const OKey>> Hmac(std::string_view secret);
-  static absl::StatusOr<std::shared_ptr<const OKey>> Ed25519FromSeed(std::string_view seed32);   // can sign
+  static absl::StatusOr<std::shared_ptr<const OKey>> Ed25519FromSeed(std::string_view seed32);  // can sign
   static absl::StatusOr<std::shared_ptr<const OKey>> Ed25519FromPublic(std::string_view public32);
   ~OKey();
 
   Suite suite() const;
-  bool can_sign() const;                     // HMAC: always
-  std::string public_key() const;            // Ed25519: 32 bytes; HMAC: empty
+  bool can_sign() const;           // HMAC: always
+  std::string public_key() const;  // Ed25519: 32 bytes; HMAC: empty
 
   // What a registration holds for an HMAC key:
   // HMAC-SHA256(key, "virp key commitment/1" LF name LF version LF). Empty for Ed25519.
@@ -55,8 +56,8 @@ class OKey {
 // True when the frame's tag is this key's, of the suite that the frame names.
 bool VerifyTag(const Frame& frame, const OKey& key);
 
-// A whole frame: EncodeUnsigned and the key's tag. InvalidArgument as EncodeUnsigned, or when header and key differ in suite;
-// FailedPrecondition for a public half.
+// A whole frame: EncodeUnsigned and the key's tag. InvalidArgument as EncodeUnsigned, or when header and key differ in
+// suite; FailedPrecondition for a public half.
 absl::StatusOr<std::string> EncodeSigned(const Header& header, std::string_view payload, const OKey& key);
 
 // A key version with the times of its file `<version>.json`.

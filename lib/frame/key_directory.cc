@@ -60,7 +60,8 @@ absl::Status ParseTimes(std::string_view json, KeyVersion& out) {
     out.accept_from = *from.AsUnsigned();
   }
   if (const Value until = root["accept_until_ns"]; until.present() && until.kind() != Value::Kind::kNull) {
-    if (!until.AsUnsigned().has_value()) return InvalidArgument("accept_until_ns is neither a count of nanoseconds nor null");
+    if (!until.AsUnsigned().has_value())
+      return InvalidArgument("accept_until_ns is neither a count of nanoseconds nor null");
     out.accept_until = until.AsUnsigned();
     if (*out.accept_until < out.accept_from) return InvalidArgument("accept_until_ns is before accept_from_ns");
   }
@@ -103,8 +104,8 @@ class Loader {
     if (version.key != nullptr) {  // files come sorted: a .pub may follow its .seed, nothing else may follow anything
       const bool fits = file.kind == KeyFileKind::kPublic && version.key->public_key() == key->public_key();
       if (fits) return absl::OkStatus();
-      return FailedPrecondition("key file {}: version {} of {} has another key file; one version has one key", file.path,
-                                file.version, file.source);
+      return FailedPrecondition("key file {}: version {} of {} has another key file; one version has one key",
+                                file.path, file.version, file.source);
     }
     version.version = file.version;
     version.key = std::move(key);
@@ -200,9 +201,13 @@ std::vector<KeyVersion> KeyDirectory::Versions(std::string_view source) const {
   return VersionsIn(impl_->Current()->table, source);
 }
 
-std::vector<std::string> KeyDirectory::Sources() const { return SourcesIn(impl_->Current()->table); }
+std::vector<std::string> KeyDirectory::Sources() const {
+  return SourcesIn(impl_->Current()->table);
+}
 
-std::uint64_t KeyDirectory::Generation() const { return impl_->generation; }
+std::uint64_t KeyDirectory::Generation() const {
+  return impl_->generation;
+}
 
 absl::Status CreateKeyFile(const std::string& directory, std::string_view source, std::uint32_t version, Suite suite,
                            UnixNanos accept_from) {
@@ -218,9 +223,9 @@ absl::Status CreateKeyFile(const std::string& directory, std::string_view source
   }
   JsonWriter times;
   times.BeginObject().Field("accept_from_ns", accept_from).Key("accept_until_ns").Null().EndObject();
-  RETURN_IF_ERROR(Annotate(WriteNewFile(folder, fmt::format("{}.json", version), times.Take() + "\n"),
-                           fmt::format("version {} of {} is claimed; if no key follows its .json, remove that", version,
-                                       source)));
+  RETURN_IF_ERROR(
+      Annotate(WriteNewFile(folder, fmt::format("{}.json", version), times.Take() + "\n"),
+               fmt::format("version {} of {} is claimed; if no key follows its .json, remove that", version, source)));
   // Text of 64 characters serves every reader: for HMAC it is the key itself, as `openssl rand -hex 32` makes it.
   const crypto::Secret random = crypto::Secret::Random(32);
   std::string text = HexEncode(random.view());

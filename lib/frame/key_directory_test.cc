@@ -114,19 +114,30 @@ TEST_F(KeyDirectoryTest, Times) {
 
 TEST_F(KeyDirectoryTest, BadTimesAreNamed) {
   Write("a/1.hmac", kText);
-  for (const char* bad : {"", "[]", "{", R"({"accept_from_ns":-1})", R"({"accept_from_ns":"5"})", R"({"accept_until_ns":1.5})",
-                          R"({"accept_from_ns":5,"accept_until_ns":4})", R"({"accept_from_ns":5,"accept_from_ns":6})"}) {
+  for (const char* bad :
+       {"", "[]", "{", R"({"accept_from_ns":-1})", R"({"accept_from_ns":"5"})", R"({"accept_until_ns":1.5})",
+        R"({"accept_from_ns":5,"accept_until_ns":4})", R"({"accept_from_ns":5,"accept_from_ns":6})"}) {
     Write("a/1.json", bad);
     ExpectRefused("a/1.json");
   }
 }
 
 TEST_F(KeyDirectoryTest, BadContentsAreNamed) {
-  const std::pair<const char*, std::string> bad[] = {
-      {"a/1.hmac", ""}, {"a/1.hmac", "short"}, {"a/1.txt", std::string(300, 'x')}, {"a/1.hmac", std::string(5000, 'x')},
-      {"a/1.seed", "short"}, {"a/1.seed", std::string(64, 'g')}, {"a/1.pub", std::string(32, '\0')},
-      {"a/0.hmac", kText}, {"a/01.hmac", kText}, {"a/x.hmac", kText}, {"a/-1.hmac", kText}, {"a/1.2.hmac", kText},
-      {"a/4294967296.hmac", kText}, {"a/1.seed", std::string(33, 'x')}, {"1.hmac", kText}};
+  const std::pair<const char*, std::string> bad[] = {{"a/1.hmac", ""},
+                                                     {"a/1.hmac", "short"},
+                                                     {"a/1.txt", std::string(300, 'x')},
+                                                     {"a/1.hmac", std::string(5000, 'x')},
+                                                     {"a/1.seed", "short"},
+                                                     {"a/1.seed", std::string(64, 'g')},
+                                                     {"a/1.pub", std::string(32, '\0')},
+                                                     {"a/0.hmac", kText},
+                                                     {"a/01.hmac", kText},
+                                                     {"a/x.hmac", kText},
+                                                     {"a/-1.hmac", kText},
+                                                     {"a/1.2.hmac", kText},
+                                                     {"a/4294967296.hmac", kText},
+                                                     {"a/1.seed", std::string(33, 'x')},
+                                                     {"1.hmac", kText}};
   for (const auto& [name, contents] : bad) {
     Write(name, contents);
     ExpectRefused("key file");
@@ -317,7 +328,7 @@ TEST_F(KeyDirectoryTest, CreateMakesWhatOpenReads) {
   ASSERT_TRUE(CreateKeyFile(root, "edge-a.bgpd", 1, Suite::kHmacSha256, 5).ok());
   ASSERT_TRUE(CreateKeyFile(root, "edge-a.bgpd", 2, Suite::kEd25519, 6).ok());
   ASSERT_TRUE(CreateKeyFile(root, "chain.example/prod", 1, Suite::kEd25519, 7).ok());
-  struct stat info {};
+  struct stat info{};
   for (const char* file : {"/edge-a.bgpd/1.hmac", "/edge-a.bgpd/2.seed", "/edge-a.bgpd/2.json"}) {
     ASSERT_EQ(::stat((root + file).c_str(), &info), 0) << file;
     EXPECT_EQ(info.st_mode & 07777, 0600U) << file;
@@ -358,7 +369,8 @@ TEST_F(KeyDirectoryTest, CreateChecksItsArguments) {
   EXPECT_EQ(CreateKeyFile(root_, "", 1, Suite::kHmacSha256, 0).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(CreateKeyFile(root_, "a", 0, Suite::kHmacSha256, 0).code(), absl::StatusCode::kInvalidArgument);
   Write("file", "x");
-  EXPECT_EQ(CreateKeyFile(root_ + "/file", "a", 1, Suite::kHmacSha256, 0).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(CreateKeyFile(root_ + "/file", "a", 1, Suite::kHmacSha256, 0).code(),
+            absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(KeyDirectory::Open(root_).value()->Sources().size(), 0U);
 }
 

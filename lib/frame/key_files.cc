@@ -44,7 +44,9 @@ class Fd {
   int fd_;
 };
 
-std::string ErrnoText(int error) { return std::string(std::strerror(error)); }
+std::string ErrnoText(int error) {
+  return std::string(std::strerror(error));
+}
 
 bool IsOurGroup(gid_t group) {
   if (group == 0 || group == ::getegid()) return true;
@@ -61,7 +63,7 @@ absl::Status CheckOwner(const struct stat& info, std::string_view what, std::str
 
 absl::Status CheckFolder(int fd, const struct stat& info, std::string_view path) {
   RETURN_IF_ERROR(CheckOwner(info, "key folder", path));
-  struct statvfs system {};
+  struct statvfs system{};
   // A Kubernetes secret volume has mode 1777 and is mounted read-only: nobody in here can write to it.
   if (::fstatvfs(fd, &system) == 0 && (system.f_flag & ST_RDONLY) != 0) return absl::OkStatus();
   if ((info.st_mode & S_IWOTH) != 0) {
@@ -69,8 +71,9 @@ absl::Status CheckFolder(int fd, const struct stat& info, std::string_view path)
                               info.st_mode & 07777);
   }
   if ((info.st_mode & S_IWGRP) != 0 && !IsOurGroup(info.st_gid)) {
-    return FailedPrecondition("key folder {}: mode {:04o} lets group {} put keys there, which this process is not in; chmod g-w",
-                              path, info.st_mode & 07777, info.st_gid);
+    return FailedPrecondition(
+        "key folder {}: mode {:04o} lets group {} put keys there, which this process is not in; chmod g-w", path,
+        info.st_mode & 07777, info.st_gid);
   }
   return absl::OkStatus();
 }
@@ -82,13 +85,12 @@ absl::Status CheckFile(const struct stat& info, const KeyFile& file) {
   const mode_t group = IsSecret(file.kind) ? S_IRWXG : S_IWGRP;
   const char* verb = IsSecret(file.kind) ? "read" : "change";
   if ((info.st_mode & others) != 0) {
-    return FailedPrecondition("key file {}: mode {:04o} lets everybody {} it; chmod {}", file.path, info.st_mode & 07777,
-                              verb, IsSecret(file.kind) ? "600" : "644");
+    return FailedPrecondition("key file {}: mode {:04o} lets everybody {} it; chmod {}", file.path,
+                              info.st_mode & 07777, verb, IsSecret(file.kind) ? "600" : "644");
   }
   if ((info.st_mode & group) != 0 && !IsOurGroup(info.st_gid)) {
     return FailedPrecondition("key file {}: mode {:04o} lets group {} {} it, which this process is not in; chmod {}",
-                              file.path, info.st_mode & 07777, info.st_gid, verb,
-                              IsSecret(file.kind) ? "600" : "644");
+                              file.path, info.st_mode & 07777, info.st_gid, verb, IsSecret(file.kind) ? "600" : "644");
   }
   if (info.st_size < 0 || static_cast<std::uint64_t>(info.st_size) > kMaxFileSize) {
     return FailedPrecondition("key file {}: {} bytes, {} are the limit", file.path, info.st_size, kMaxFileSize);
@@ -97,8 +99,8 @@ absl::Status CheckFile(const struct stat& info, const KeyFile& file) {
 }
 
 std::optional<KeyFileKind> KindFromExtension(std::string_view extension) {
-  for (const KeyFileKind kind : {KeyFileKind::kHmac, KeyFileKind::kText, KeyFileKind::kSeed, KeyFileKind::kPublic,
-                                 KeyFileKind::kTimes}) {
+  for (const KeyFileKind kind :
+       {KeyFileKind::kHmac, KeyFileKind::kText, KeyFileKind::kSeed, KeyFileKind::kPublic, KeyFileKind::kTimes}) {
     if (KeyFileExtension(kind) == extension) return kind;
   }
   return std::nullopt;
@@ -112,8 +114,10 @@ absl::StatusOr<std::optional<KeyFile>> ParseFileName(const std::string& source, 
   const std::optional<KeyFileKind> kind = KindFromExtension(name.substr(dot + 1));
   if (!kind.has_value()) return std::nullopt;
   std::uint32_t version = 0;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + dot, version);
-  if (error != std::errc() || end != name.data() + dot || version == 0 || name.front() == '0') {
+  const std::string_view stem = name.substr(0, dot);
+  const char* stem_end = stem.data() + stem.size();
+  const auto [end, error] = std::from_chars(stem.data(), stem_end, version);
+  if (error != std::errc() || end != stem_end || version == 0 || name.front() == '0') {
     return FailedPrecondition("key file {}: a key file is named by its version, a number from 1, such as 1.{}", path,
                               KeyFileExtension(*kind));
   }
@@ -123,7 +127,9 @@ absl::StatusOr<std::optional<KeyFile>> ParseFileName(const std::string& source, 
   return KeyFile{source, version, *kind, path};
 }
 
-std::int64_t Nanos(const struct timespec& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
+std::int64_t Nanos(const struct timespec& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
 
 class Scanner {
  public:
@@ -133,7 +139,7 @@ class Scanner {
     const std::string shown = source.empty() ? name : source;
     Fd fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fd.get() < 0) return FailedPrecondition("key folder {}: {}", shown, ErrnoText(errno));
-    struct stat info {};
+    struct stat info{};
     if (::fstat(fd.get(), &info) != 0) return FailedPrecondition("key folder {}: {}", shown, ErrnoText(errno));
     RETURN_IF_ERROR(CheckFolder(fd.get(), info, shown));
     const auto id = std::pair(info.st_dev, info.st_ino);
@@ -161,7 +167,7 @@ class Scanner {
 
  private:
   absl::Status Take(int folder, const char* name, const std::string& source) {
-    struct stat info {};
+    struct stat info{};
     if (::fstatat(folder, name, &info, 0) != 0) {
       if (errno == ENOENT) return absl::OkStatus();  // went away, or a link into nothing
       return FailedPrecondition("key file {}/{}: {}", source, name, ErrnoText(errno));
@@ -210,7 +216,7 @@ absl::Status WriteAll(int fd, std::string_view contents) {
 }  // namespace
 
 absl::StatusOr<KeyTree> ScanKeyTree(const std::string& root) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(root.c_str(), &info) != 0 && errno == ENOENT) return NotFound("key directory {} does not exist", root);
   KeyTree out;
   Scanner scanner(out);
@@ -226,7 +232,7 @@ absl::StatusOr<crypto::Secret> ReadKeyFile(const std::string& root, const KeyFil
     if (errno == ENOENT) return NotFound("key file {} went away", file.path);
     return FailedPrecondition("key file {}: {}", file.path, ErrnoText(errno));
   }
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return FailedPrecondition("key file {}: {}", file.path, ErrnoText(errno));
   RETURN_IF_ERROR(CheckFile(info, file));
   crypto::Secret contents(kMaxFileSize + 1);
@@ -272,7 +278,7 @@ absl::Status MakeFolders(const std::string& path) {
 bool MayChangeUnseen(std::int64_t newest_change_ns) {
   // File times come from the kernel's coarse clock and step by its tick, at most 10 ms; be generous.
   constexpr std::int64_t kTick = 100'000'000;
-  struct timespec now {};
+  struct timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
   return newest_change_ns + kTick > Nanos(now);
 }

@@ -16,11 +16,16 @@ enum class KeyFileKind : std::uint8_t { kHmac, kText, kSeed, kPublic, kTimes };
 
 constexpr std::string_view KeyFileExtension(KeyFileKind kind) {
   switch (kind) {
-    case KeyFileKind::kHmac: return "hmac";
-    case KeyFileKind::kText: return "txt";
-    case KeyFileKind::kSeed: return "seed";
-    case KeyFileKind::kPublic: return "pub";
-    case KeyFileKind::kTimes: return "json";
+    case KeyFileKind::kHmac:
+      return "hmac";
+    case KeyFileKind::kText:
+      return "txt";
+    case KeyFileKind::kSeed:
+      return "seed";
+    case KeyFileKind::kPublic:
+      return "pub";
+    case KeyFileKind::kTimes:
+      return "json";
   }
   return "";
 }
@@ -36,8 +41,8 @@ struct KeyFile {
 };
 
 struct KeyTree {
-  std::vector<KeyFile> files;      // by source, version and kind
-  std::string fingerprint;         // equal when nothing was touched: names, inodes, sizes, modes, owners, times
+  std::vector<KeyFile> files;  // by source, version and kind
+  std::string fingerprint;     // equal when nothing was touched: names, inodes, sizes, modes, owners, times
   std::int64_t newest_change_ns = 0;
 };
 

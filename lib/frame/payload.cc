@@ -32,11 +32,14 @@ struct Tape {
   std::uint64_t next(std::uint64_t at) const {
     switch (type(at)) {
       case '{':
-      case '[': return behind(at);
+      case '[':
+        return behind(at);
       case 'l':
       case 'u':
-      case 'd': return at + 2;
-      default: return at + 1;
+      case 'd':
+        return at + 2;
+      default:
+        return at + 1;
     }
   }
   std::string_view text(std::uint64_t at) const {
@@ -47,7 +50,9 @@ struct Tape {
   }
 };
 
-const Tape& TapeOf(const void* document) { return *static_cast<const Tape*>(document); }
+const Tape& TapeOf(const void* document) {
+  return *static_cast<const Tape*>(document);
+}
 
 // Whether all strings of a JSON text are ASCII: no byte above 0x7f and no escape that could stand for one.
 bool IsPlainAscii(std::string_view json) {
@@ -73,15 +78,22 @@ class StrictCheck {
     std::size_t depth = 0;
     for (std::uint64_t at = 1; at < end;) {
       switch (tape_.type(at)) {
-        case '{': RETURN_IF_ERROR(CheckNames(at)); [[fallthrough]];
+        case '{':
+          RETURN_IF_ERROR(CheckNames(at));
+          [[fallthrough]];
         case '[':
           if (++depth > kMaxPayloadDepth) return InvalidArgument("payload is nested deeper than {}", kMaxPayloadDepth);
           ++at;
           continue;
         case '}':
-        case ']': --depth; break;
-        case '"': RETURN_IF_ERROR(CheckText(tape_.text(at))); break;
-        default: break;
+        case ']':
+          --depth;
+          break;
+        case '"':
+          RETURN_IF_ERROR(CheckText(tape_.text(at)));
+          break;
+        default:
+          break;
       }
       at = tape_.next(at);
     }
@@ -130,15 +142,23 @@ class StrictCheck {
 Value::Kind Value::kind() const {
   if (document_ == nullptr) return Kind::kAbsent;
   switch (TapeOf(document_).type(at_)) {
-    case '{': return Kind::kObject;
-    case '[': return Kind::kArray;
-    case '"': return Kind::kString;
-    case 'l': return Kind::kInteger;
-    case 'u': return Kind::kUnsigned;
-    case 'd': return Kind::kDouble;
+    case '{':
+      return Kind::kObject;
+    case '[':
+      return Kind::kArray;
+    case '"':
+      return Kind::kString;
+    case 'l':
+      return Kind::kInteger;
+    case 'u':
+      return Kind::kUnsigned;
+    case 'd':
+      return Kind::kDouble;
     case 't':
-    case 'f': return Kind::kBool;
-    default: return Kind::kNull;
+    case 'f':
+      return Kind::kBool;
+    default:
+      return Kind::kNull;
   }
 }
 
@@ -278,7 +298,8 @@ absl::StatusOr<Value> PayloadReader::Read(std::string_view payload) {
   RETURN_IF_ERROR(impl.Reserve(payload.size()));
   std::memcpy(impl.buffer.data(), payload.data(), payload.size());
   const auto parsed = impl.parser.parse(impl.buffer.data(), payload.size(), /*realloc_if_needed=*/false);
-  if (parsed.error() == simdjson::DEPTH_ERROR) return InvalidArgument("payload is nested deeper than {}", kMaxPayloadDepth);
+  if (parsed.error() == simdjson::DEPTH_ERROR)
+    return InvalidArgument("payload is nested deeper than {}", kMaxPayloadDepth);
   if (parsed.error() != simdjson::SUCCESS) {
     return InvalidArgument("payload is not JSON: {}", simdjson::error_message(parsed.error()));
   }
@@ -326,10 +347,18 @@ JsonWriter& JsonWriter::String(std::string_view value) {
   return *this;
 }
 
-JsonWriter& JsonWriter::Unsigned(std::uint64_t value) { return Raw(fmt::format_int(value).c_str()); }
-JsonWriter& JsonWriter::Integer(std::int64_t value) { return Raw(fmt::format_int(value).c_str()); }
-JsonWriter& JsonWriter::Bool(bool value) { return Raw(value ? "true" : "false"); }
-JsonWriter& JsonWriter::Null() { return Raw("null"); }
+JsonWriter& JsonWriter::Unsigned(std::uint64_t value) {
+  return Raw(fmt::format_int(value).c_str());
+}
+JsonWriter& JsonWriter::Integer(std::int64_t value) {
+  return Raw(fmt::format_int(value).c_str());
+}
+JsonWriter& JsonWriter::Bool(bool value) {
+  return Raw(value ? "true" : "false");
+}
+JsonWriter& JsonWriter::Null() {
+  return Raw("null");
+}
 
 JsonWriter& JsonWriter::Raw(std::string_view json) {
   Separate();
@@ -363,14 +392,30 @@ void JsonWriter::Quote(std::string_view text) {
     text_ += text.substr(0, plain);
     if (found == text.end()) break;
     switch (*found) {
-      case '"': text_ += "\\\""; break;
-      case '\\': text_ += "\\\\"; break;
-      case '\b': text_ += "\\b"; break;
-      case '\f': text_ += "\\f"; break;
-      case '\n': text_ += "\\n"; break;
-      case '\r': text_ += "\\r"; break;
-      case '\t': text_ += "\\t"; break;
-      default: fmt::format_to(std::back_inserter(text_), "\\u{:04x}", static_cast<unsigned>(*found)); break;
+      case '"':
+        text_ += "\\\"";
+        break;
+      case '\\':
+        text_ += "\\\\";
+        break;
+      case '\b':
+        text_ += "\\b";
+        break;
+      case '\f':
+        text_ += "\\f";
+        break;
+      case '\n':
+        text_ += "\\n";
+        break;
+      case '\r':
+        text_ += "\\r";
+        break;
+      case '\t':
+        text_ += "\\t";
+        break;
+      default:
+        fmt::format_to(std::back_inserter(text_), "\\u{:04x}", static_cast<unsigned>(*found));
+        break;
     }
     text.remove_prefix(plain + 1);
   }

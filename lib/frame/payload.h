@@ -1,7 +1,8 @@
 // The payload of a frame: one JSON object in UTF-8 that is I-JSON (RFC 7493): no duplicate names at any depth, no lone
 // surrogates or noncharacters, no number without a value. Integers are exact over the whole range of int64 and uint64,
 // beyond the 2^53 that RFC 7493 section 2.2 advises, because routing software writes times in nanoseconds; larger ones
-// are refused. A number with a fraction or an exponent is the nearest finite double. Read only after the tag was checked.
+// are refused. A number with a fraction or an exponent is the nearest finite double. Read only after the tag was
+// checked.
 #pragma once
 
 #include <concepts>
@@ -32,15 +33,15 @@ class Value {
   bool present() const { return document_ != nullptr; }
 
   std::optional<bool> AsBool() const;
-  std::optional<std::uint64_t> AsUnsigned() const;   // a non-negative integer that fits
+  std::optional<std::uint64_t> AsUnsigned() const;  // a non-negative integer that fits
   std::optional<std::int64_t> AsInteger() const;
   std::optional<double> AsDouble() const;            // any number
   std::optional<std::string_view> AsString() const;  // unescaped UTF-8
 
-  Value operator[](std::string_view key) const;      // kAbsent when this is not an object or has no such key
-  std::size_t size() const;                          // elements of an array or members of an object; else 0
-  Value at(std::size_t index) const;                 // element of an array; kAbsent beyond its end. Steps from the front:
-                                                     // to visit all use members()
+  Value operator[](std::string_view key) const;  // kAbsent when this is not an object or has no such key
+  std::size_t size() const;                      // elements of an array or members of an object; else 0
+  Value at(std::size_t index) const;             // element of an array; kAbsent beyond its end. Steps from the front:
+                                                 // to visit all use members()
 
   // The value at a dotted path ("new.as_path", "sources.0.connected"); kAbsent when there is none.
   Value Path(std::string_view path) const;
@@ -115,8 +116,8 @@ class PayloadReader {
   std::unique_ptr<Impl> impl_;
 };
 
-// Writes a JSON object in the order of the calls, compact, with the escaping of RFC 8259. For building payloads. What it
-// writes is I-JSON as long as the caller balances Begin and End and gives each name once.
+// Writes a JSON object in the order of the calls, compact, with the escaping of RFC 8259. For building payloads. What
+// it writes is I-JSON as long as the caller balances Begin and End and gives each name once.
 class JsonWriter {
  public:
   JsonWriter& BeginObject();
@@ -124,12 +125,12 @@ class JsonWriter {
   JsonWriter& BeginArray();
   JsonWriter& EndArray();
   JsonWriter& Key(std::string_view key);
-  JsonWriter& String(std::string_view value);   // what is not UTF-8, and noncharacters, become U+FFFD
+  JsonWriter& String(std::string_view value);  // what is not UTF-8, and noncharacters, become U+FFFD
   JsonWriter& Unsigned(std::uint64_t value);
   JsonWriter& Integer(std::int64_t value);
   JsonWriter& Bool(bool value);
   JsonWriter& Null();
-  JsonWriter& Raw(std::string_view json);       // one value that the caller knows to be I-JSON
+  JsonWriter& Raw(std::string_view json);  // one value that the caller knows to be I-JSON
   // Key and value at once.
   JsonWriter& Field(std::string_view key, std::string_view value) { return Key(key).String(value); }
   JsonWriter& Field(std::string_view key, const char* value) { return Key(key).String(value); }
@@ -143,7 +144,7 @@ class JsonWriter {
       return Key(key).Unsigned(value);
     }
   }
-  std::string Take();                           // the text so far; the writer is empty afterwards
+  std::string Take();  // the text so far; the writer is empty afterwards
 
  private:
   void Separate();

@@ -34,8 +34,10 @@ std::string Refusal(std::string_view json) {
 
 TEST(Payload, ReadsEveryKindOfValue) {
   PayloadReader reader;
-  const Value root = reader.Read(R"({"null":null,"yes":true,"no":false,"int":-7,"big":18446744073709551615,"pi":3.25,
-      "text":"a\"b\u00e9","array":[1,"two",[3]],"object":{"x":1},"":"empty key"})").value();
+  const Value root = reader
+                         .Read(R"({"null":null,"yes":true,"no":false,"int":-7,"big":18446744073709551615,"pi":3.25,
+      "text":"a\"b\u00e9","array":[1,"two",[3]],"object":{"x":1},"":"empty key"})")
+                         .value();
   EXPECT_EQ(root.kind(), Value::Kind::kObject);
   EXPECT_EQ(root.size(), 10U);
   EXPECT_EQ(root["null"].kind(), Value::Kind::kNull);
@@ -87,8 +89,9 @@ TEST(Payload, Paths) {
   EXPECT_EQ(root.Path("sources.0.connected").AsBool(), true);
   EXPECT_EQ(root.Path("sources.1.connected").AsBool(), false);
   EXPECT_EQ(root.Path("new").kind(), Value::Kind::kObject);
-  for (const char* missing : {"", ".", "old", "new.", "new.as_path.2", "new.as_path.x", "new.as_path.-1",
-                              "new.as_path.1x", "new.as_path.", "new.as_path.99999999999999999999", "a.b", "new.as_path.0.0"}) {
+  for (const char* missing :
+       {"", ".", "old", "new.", "new.as_path.2", "new.as_path.x", "new.as_path.-1", "new.as_path.1x", "new.as_path.",
+        "new.as_path.99999999999999999999", "a.b", "new.as_path.0.0"}) {
     EXPECT_FALSE(root.Path(missing).present()) << missing;
   }
 }
@@ -111,11 +114,39 @@ TEST(Payload, MembersComeInOrder) {
 TEST(Payload, OneObjectOnly) {
   EXPECT_TRUE(Accepts("{}"));
   EXPECT_TRUE(Accepts(" \t\r\n{ } \n"));
-  for (const char* bad : {"", " ", "[]", "1", "\"x\"", "null", "true", "{}{}", "{},", "{} x", "{", "}", "{\"a\"}",
-                          "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}", "{\"a\":1 \"b\":2}", "{\"a\":01}", "{\"a\":+1}",
-                          "{\"a\":.5}", "{\"a\":1.}", "{\"a\":0x1}", "{\"a\":NaN}", "{\"a\":Infinity}", "{\"a\":tru}",
-                          "{\"a\":\"\n\"}", "{\"a\":\"\\x\"}", "{\"a\":\"\\u12g4\"}", "{\"a\":\"}", "// c\n{}",
-                          "{\"a\":[1,]}", "{\"a\":[1}"}) {
+  for (const char* bad : {"",
+                          " ",
+                          "[]",
+                          "1",
+                          "\"x\"",
+                          "null",
+                          "true",
+                          "{}{}",
+                          "{},",
+                          "{} x",
+                          "{",
+                          "}",
+                          "{\"a\"}",
+                          "{\"a\":}",
+                          "{\"a\":1,}",
+                          "{a:1}",
+                          "{'a':1}",
+                          "{\"a\":1 \"b\":2}",
+                          "{\"a\":01}",
+                          "{\"a\":+1}",
+                          "{\"a\":.5}",
+                          "{\"a\":1.}",
+                          "{\"a\":0x1}",
+                          "{\"a\":NaN}",
+                          "{\"a\":Infinity}",
+                          "{\"a\":tru}",
+                          "{\"a\":\"\n\"}",
+                          "{\"a\":\"\\x\"}",
+                          "{\"a\":\"\\u12g4\"}",
+                          "{\"a\":\"}",
+                          "// c\n{}",
+                          "{\"a\":[1,]}",
+                          "{\"a\":[1}"}) {
     EXPECT_FALSE(Accepts(bad)) << bad;
   }
   EXPECT_FALSE(Accepts(std::string_view("{}\0", 3)));
@@ -174,8 +205,8 @@ TEST(Payload, IntegersAreExactTo64BitsAndRefusedBeyond) {
   EXPECT_EQ(read("-9223372036854775808").value()["n"].AsInteger(), std::numeric_limits<std::int64_t>::min());
   EXPECT_EQ(read("18446744073709551615").value()["n"].AsUnsigned(), std::numeric_limits<std::uint64_t>::max());
   EXPECT_EQ(read("-0").value()["n"].AsUnsigned(), 0U);
-  for (const char* bad : {"18446744073709551616", "-9223372036854775809", "99999999999999999999", "100000000000000000000000",
-                          "1e400", "-1e400", "1e99999999999"}) {
+  for (const char* bad : {"18446744073709551616", "-9223372036854775809", "99999999999999999999",
+                          "100000000000000000000000", "1e400", "-1e400", "1e99999999999"}) {
     EXPECT_FALSE(read(bad).ok()) << bad;
   }
   EXPECT_EQ(read("1e3").value()["n"].AsDouble(), 1000.0);
@@ -196,7 +227,8 @@ std::string Nested(std::size_t depth, bool arrays) {
 TEST(Payload, DepthIsBounded) {
   for (const bool arrays : {false, true}) {
     EXPECT_TRUE(Accepts(Nested(kMaxPayloadDepth, arrays)));
-    for (const std::size_t depth : {kMaxPayloadDepth + 1, kMaxPayloadDepth + 2, kMaxPayloadDepth + 3, std::size_t{5000}}) {
+    for (const std::size_t depth :
+         {kMaxPayloadDepth + 1, kMaxPayloadDepth + 2, kMaxPayloadDepth + 3, std::size_t{5000}}) {
       EXPECT_NE(Refusal(Nested(depth, arrays)).find("deeper than 32"), std::string::npos) << depth;
     }
   }
@@ -232,12 +264,24 @@ TEST(Payload, AReaderServesManyPayloadsAndSurvivesBadOnes) {
 // Values agree with an independent parser, value by value.
 void ExpectSame(const Value& value, const nlohmann::json& json) {
   switch (json.type()) {
-    case nlohmann::json::value_t::null: EXPECT_EQ(value.kind(), Value::Kind::kNull); break;
-    case nlohmann::json::value_t::boolean: EXPECT_EQ(value.AsBool(), json.get<bool>()); break;
-    case nlohmann::json::value_t::number_integer: EXPECT_EQ(value.AsInteger(), json.get<std::int64_t>()); break;
-    case nlohmann::json::value_t::number_unsigned: EXPECT_EQ(value.AsUnsigned(), json.get<std::uint64_t>()); break;
-    case nlohmann::json::value_t::number_float: EXPECT_EQ(value.AsDouble(), json.get<double>()); break;
-    case nlohmann::json::value_t::string: EXPECT_EQ(value.AsString(), json.get<std::string>()); break;
+    case nlohmann::json::value_t::null:
+      EXPECT_EQ(value.kind(), Value::Kind::kNull);
+      break;
+    case nlohmann::json::value_t::boolean:
+      EXPECT_EQ(value.AsBool(), json.get<bool>());
+      break;
+    case nlohmann::json::value_t::number_integer:
+      EXPECT_EQ(value.AsInteger(), json.get<std::int64_t>());
+      break;
+    case nlohmann::json::value_t::number_unsigned:
+      EXPECT_EQ(value.AsUnsigned(), json.get<std::uint64_t>());
+      break;
+    case nlohmann::json::value_t::number_float:
+      EXPECT_EQ(value.AsDouble(), json.get<double>());
+      break;
+    case nlohmann::json::value_t::string:
+      EXPECT_EQ(value.AsString(), json.get<std::string>());
+      break;
     case nlohmann::json::value_t::array:
       EXPECT_EQ(value.size(), json.size());
       for (std::size_t i = 0; i < json.size(); ++i) ExpectSame(value.at(i), json[i]);
@@ -246,7 +290,8 @@ void ExpectSame(const Value& value, const nlohmann::json& json) {
       EXPECT_EQ(value.size(), json.size());
       for (const auto& [key, member] : json.items()) ExpectSame(value[key], member);
       break;
-    default: FAIL();
+    default:
+      FAIL();
   }
 }
 
@@ -261,11 +306,25 @@ TEST(Payload, AgreesWithAnotherParserOnTheVectors) {
 
 TEST(JsonWriter, WritesCompactJsonInOrder) {
   JsonWriter writer;
-  writer.BeginObject().Field("z", "text").Field("a", std::uint64_t{18446744073709551615U}).Field("i", -5).Field("t", true);
-  writer.Key("n").Null().Key("l").BeginArray().Unsigned(1).String("two").BeginObject().EndObject().BeginArray().EndArray();
+  writer.BeginObject()
+      .Field("z", "text")
+      .Field("a", std::uint64_t{18446744073709551615U})
+      .Field("i", -5)
+      .Field("t", true);
+  writer.Key("n")
+      .Null()
+      .Key("l")
+      .BeginArray()
+      .Unsigned(1)
+      .String("two")
+      .BeginObject()
+      .EndObject()
+      .BeginArray()
+      .EndArray();
   writer.EndArray().Key("o").BeginObject().Field("x", 7U).EndObject().Key("r").Raw("[1,2]").EndObject();
-  EXPECT_EQ(writer.Take(),
-            R"({"z":"text","a":18446744073709551615,"i":-5,"t":true,"n":null,"l":[1,"two",{},[]],"o":{"x":7},"r":[1,2]})");
+  EXPECT_EQ(
+      writer.Take(),
+      R"({"z":"text","a":18446744073709551615,"i":-5,"t":true,"n":null,"l":[1,"two",{},[]],"o":{"x":7},"r":[1,2]})");
   EXPECT_EQ(writer.Take(), "");
   EXPECT_EQ(writer.BeginObject().EndObject().Take(), "{}");
 }

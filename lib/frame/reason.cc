@@ -9,9 +9,9 @@ namespace {
 
 // By number.
 constexpr std::array<std::string_view, 16> kNames{
-    "NONE",          "MALFORMED",   "TOO_LARGE", "SOURCE_UNKNOWN", "NOT_BOUND",   "SOURCE_SUSPENDED",
-    "DOWNGRADE",     "KEY_VERSION_UNKNOWN",      "WRONG_SUITE",    "LATE_KEY",    "KEY_COMPROMISED",
-    "BAD_TAG",       "EPOCH_OLD",   "EPOCH_AHEAD", "REPLAYED",     "EQUIVOCATION"};
+    "NONE",      "MALFORMED",           "TOO_LARGE",   "SOURCE_UNKNOWN", "NOT_BOUND",       "SOURCE_SUSPENDED",
+    "DOWNGRADE", "KEY_VERSION_UNKNOWN", "WRONG_SUITE", "LATE_KEY",       "KEY_COMPROMISED", "BAD_TAG",
+    "EPOCH_OLD", "EPOCH_AHEAD",         "REPLAYED",    "EQUIVOCATION"};
 
 }  // namespace
 

@@ -24,7 +24,8 @@ TEST(Reason, NamesGoThereAndBack) {
 
 TEST(Reason, PassingOnesAreThoseOfTheFormat) {
   int passing = 0;
-  for (int i = 0; i <= static_cast<int>(Reason::kEquivocation); ++i) passing += IsPassing(static_cast<Reason>(i)) ? 1 : 0;
+  for (int i = 0; i <= static_cast<int>(Reason::kEquivocation); ++i)
+    passing += IsPassing(static_cast<Reason>(i)) ? 1 : 0;
   EXPECT_EQ(passing, 6);
   EXPECT_TRUE(IsPassing(Reason::kLateKey));
   EXPECT_FALSE(IsPassing(Reason::kBadTag));

@@ -15,7 +15,9 @@ constexpr std::uint8_t kFormat = 1;
 constexpr std::size_t kFixedSize = 1 + 8 + 4 + 8 + 8 + 2;
 
 // Whether a is more than the skew above b.
-bool ExceedsBySkew(UnixNanos a, UnixNanos b) { return a > b && a - b > kRunSkew; }
+bool ExceedsBySkew(UnixNanos a, UnixNanos b) {
+  return a > b && a - b > kRunSkew;
+}
 
 }  // namespace
 
@@ -25,18 +27,22 @@ RunState::Mark RunState::MarkOf(const Frame& frame) {
   return out;
 }
 
-UnixNanos RunState::latest_time() const { return std::max(latest_in_run_, latest_before_run_); }
+UnixNanos RunState::latest_time() const {
+  return std::max(latest_in_run_, latest_before_run_);
+}
 
 RunDecision RunState::Decide(const Frame& frame, std::optional<UnixNanos> now) const {
   const UnixNanos time = frame.header.timestamp;
   if (epoch_ != 0 && frame.header.sequence > last_sequence_) {
     // Later than all earlier runs: else an old frame with a high number, replayed soon after a restart, would go on.
-    if (time > latest_before_run_ && !ExceedsBySkew(latest_in_run_, time)) return {Step::kGoesOn, epoch_, Reason::kNone};
+    if (time > latest_before_run_ && !ExceedsBySkew(latest_in_run_, time))
+      return {Step::kGoesOn, epoch_, Reason::kNone};
   } else if (time > latest_time()) {
     if (now.has_value() && ExceedsBySkew(time, *now)) return {Step::kRefused, 0, Reason::kEpochAhead};
     return {Step::kNewRun, time, Reason::kNone};
   }
-  if (std::find(marks_.begin(), marks_.end(), MarkOf(frame)) != marks_.end()) return {Step::kDuplicate, 0, Reason::kNone};
+  if (std::find(marks_.begin(), marks_.end(), MarkOf(frame)) != marks_.end())
+    return {Step::kDuplicate, 0, Reason::kNone};
   return {Step::kRefused, 0, Reason::kReplayed};
 }
 
@@ -93,8 +99,10 @@ absl::StatusOr<RunState> RunState::Parse(std::string_view bytes) {
   out.latest_in_run_ = LoadBe<std::uint64_t>(bytes.data() + 13);
   out.latest_before_run_ = LoadBe<std::uint64_t>(bytes.data() + 21);
   out.marks_.resize(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    std::memcpy(out.marks_[i].data(), bytes.data() + kFixedSize + i * sizeof(Mark), sizeof(Mark));
+  bytes.remove_prefix(kFixedSize);
+  for (Mark& mark : out.marks_) {
+    std::copy_n(bytes.begin(), mark.size(), mark.begin());
+    bytes.remove_prefix(mark.size());
   }
   return out;
 }

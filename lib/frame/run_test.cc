@@ -37,7 +37,8 @@ struct Sample {
 
 class RunTest : public ::testing::Test {
  protected:
-  RunDecision Offer(std::uint64_t sequence, UnixNanos time, int variant = 0, std::optional<UnixNanos> now = std::nullopt) {
+  RunDecision Offer(std::uint64_t sequence, UnixNanos time, int variant = 0,
+                    std::optional<UnixNanos> now = std::nullopt) {
     Sample sample(sequence, time, variant);
     const RunDecision decision = state_.Decide(sample.get(), now);
     if (decision.accepted()) state_.Accept(sample.get(), decision);
@@ -135,7 +136,8 @@ TEST_F(RunTest, ARunAheadOfTheClockChangesNothing) {
   EXPECT_EQ(Offer(1, kNoon + kRunSkew + 1, 0, kNoon), (RunDecision{Step::kRefused, 0, Reason::kEpochAhead}));
   EXPECT_EQ(state_, RunState());
   EXPECT_EQ(Offer(1, kNoon + kRunSkew, 0, kNoon), NewRun(kNoon + kRunSkew));
-  EXPECT_EQ(Offer(2, kNoon * 2, 0, kNoon), GoesOn(kNoon + kRunSkew)) << "inside a run no frame is refused for being early";
+  EXPECT_EQ(Offer(2, kNoon * 2, 0, kNoon), GoesOn(kNoon + kRunSkew))
+      << "inside a run no frame is refused for being early";
   EXPECT_EQ(Offer(1, kNoon * 2 + 1, 0, kNoon), (RunDecision{Step::kRefused, 0, Reason::kEpochAhead}));
 }
 
@@ -224,8 +226,8 @@ class Model {
   std::vector<Held> held_;
 };
 
-// Producers that restart, lose frames and have bad clocks, and somebody who replays what was on the wire: state and model
-// agree on every frame, the state survives being written and read, and nothing is accepted twice.
+// Producers that restart, lose frames and have bad clocks, and somebody who replays what was on the wire: state and
+// model agree on every frame, the state survives being written and read, and nothing is accepted twice.
 TEST(RunProperty, AgreesWithTheRulesOverWholeHistories) {
   std::map<Step, int> seen;
   for (unsigned seed = 0; seed < 300; ++seed) {
@@ -245,11 +247,20 @@ TEST(RunProperty, AgreesWithTheRulesOverWholeHistories) {
     for (int step = 0; step < 300; ++step) {
       clock += below(3 * kSecond);
       switch (below(30)) {
-        case 0: sequence = 0; break;                                                   // restart
-        case 1: clock -= std::min<UnixNanos>(clock, below(90 * kSecond)); break;       // clock steps back
-        case 2: clock += below(90 * kSecond); break;
-        case 3: ++sequence; break;                                                     // a frame is lost
-        default: break;
+        case 0:
+          sequence = 0;
+          break;  // restart
+        case 1:
+          clock -= std::min<UnixNanos>(clock, below(90 * kSecond));
+          break;  // clock steps back
+        case 2:
+          clock += below(90 * kSecond);
+          break;
+        case 3:
+          ++sequence;
+          break;  // a frame is lost
+        default:
+          break;
       }
       Sent now{};
       if (!sent.empty() && below(3) == 0) {
@@ -265,7 +276,8 @@ TEST(RunProperty, AgreesWithTheRulesOverWholeHistories) {
       ASSERT_EQ(decision, model.Decide(now.sequence, now.time, now.variant)) << "seed " << seed << " step " << step;
       ++seen[decision.step];
       if (!decision.accepted()) continue;
-      ASSERT_TRUE(accepted.emplace(now.sequence, now.time).second) << "accepted twice: seed " << seed << " step " << step;
+      ASSERT_TRUE(accepted.emplace(now.sequence, now.time).second)
+          << "accepted twice: seed " << seed << " step " << step;
       state.Accept(sample.get(), decision);
       model.Accept(now.sequence, now.time, now.variant, decision.epoch);
       state = RunState::Parse(state.Serialize()).value();

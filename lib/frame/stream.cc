@@ -53,8 +53,8 @@ absl::StatusOr<std::optional<Frame>> FrameSplitter::Next(Time now) {
   if (!frame.ok()) return End(frame.status());
   if (!frame->has_value()) {
     if (now - pending_since_ < kPatience) return std::nullopt;
-    return End(WithReason(DeadlineExceeded("frame {} was begun {} s ago, {} of its bytes are here and its end is not", frames_,
-                                           kPatience.count(), pending.size()),
+    return End(WithReason(DeadlineExceeded("frame {} was begun {} s ago, {} of its bytes are here and its end is not",
+                                           frames_, kPatience.count(), pending.size()),
                           ReasonName(Reason::kMalformed)));
   }
   start_ += (*frame)->bytes.size();
@@ -67,9 +67,9 @@ absl::StatusOr<std::optional<Frame>> FrameSplitter::Next(Time now) {
 absl::Status FrameSplitter::Finish() {
   if (!end_.ok() || Pending().empty()) return end_;
   if (tried_ != 0) return End(BadTag());
-  return End(WithReason(InvalidArgument("the connection was closed inside frame {}, after {} bytes of it", frames_,
-                                        Pending().size()),
-                        ReasonName(Reason::kMalformed)));
+  return End(WithReason(
+      InvalidArgument("the connection was closed inside frame {}, after {} bytes of it", frames_, Pending().size()),
+      ReasonName(Reason::kMalformed)));
 }
 
 std::optional<FrameSplitter::Time> FrameSplitter::Deadline() const {
@@ -93,7 +93,8 @@ absl::StatusOr<std::optional<Frame>> FrameSplitter::CutAuto(std::string_view pen
   return spelling_.has_value() ? CutKnown(pending, *spelling_) : FindSpelling(pending);
 }
 
-// The first version 1 frame: every reading whose length fits is tried as soon as its bytes are there, the shortest first.
+// The first version 1 frame: every reading whose length fits is tried as soon as its bytes are there, the shortest
+// first.
 absl::StatusOr<std::optional<Frame>> FrameSplitter::FindSpelling(std::string_view pending) {
   bool waiting = false;
   absl::Status too_large;

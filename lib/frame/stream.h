@@ -14,8 +14,8 @@
 
 namespace virp::frame {
 
-// Cuts one connection's bytes into frames. Add what arrived, then take frames with Next until there is none. There is no
-// resynchronising: the first error ends the stream for good. Holds at most one frame and the largest piece that was
+// Cuts one connection's bytes into frames. Add what arrived, then take frames with Next until there is none. There is
+// no resynchronising: the first error ends the stream for good. Holds at most one frame and the largest piece that was
 // added at once, so memory is bounded by what the caller reads at once. Not thread-safe; time comes from the caller.
 class FrameSplitter {
  public:
@@ -29,16 +29,16 @@ class FrameSplitter {
   // Every frame has this spelling.
   explicit FrameSplitter(Spelling spelling);
 
-  // Finds out ("auto"): version 2 by its version byte, each time; the spelling of version 1 by the tag of its first frame,
-  // for v1-be and v1-producer have equal headers and only the tag tells where the frame ends.
+  // Finds out ("auto"): version 2 by its version byte, each time; the spelling of version 1 by the tag of its first
+  // frame, for v1-be and v1-producer have equal headers and only the tag tells where the frame ends.
   explicit FrameSplitter(Verifier verify);
 
   // Bytes that arrived now. Ignored after the end.
   void Add(std::string_view bytes, Time now);
 
-  // The next frame, or nothing when its bytes are not at hand. The frame borrows from the splitter and is valid until the
-  // next Add. Tags are not checked here but for the first frame of "auto". Errors end the stream, are returned by every
-  // later call, and have a reason (ReasonOf):
+  // The next frame, or nothing when its bytes are not at hand. The frame borrows from the splitter and is valid until
+  // the next Add. Tags are not checked here but for the first frame of "auto". Errors end the stream, are returned by
+  // every later call, and have a reason (ReasonOf):
   //   InvalidArgument MALFORMED: bytes that are no frame;  ResourceExhausted TOO_LARGE: a length beyond the limit;
   //   Unauthenticated BAD_TAG: no reading of the first frame has a tag by an accepted key;
   //   DeadlineExceeded MALFORMED: a frame was begun kPatience ago and its end is not here or not certain.
@@ -64,12 +64,12 @@ class FrameSplitter {
   absl::Status End(absl::Status why);
 
   std::optional<Spelling> spelling_;
-  Verifier verify_;            // empty: configured
+  Verifier verify_;  // empty: configured
   std::string buffer_;
-  std::size_t start_ = 0;      // of the frame that is pending
+  std::size_t start_ = 0;  // of the frame that is pending
   Time last_add_{};
   Time pending_since_{};
-  std::uint8_t tried_ = 0;     // candidates of the pending frame whose tag failed, a bit per spelling
+  std::uint8_t tried_ = 0;  // candidates of the pending frame whose tag failed, a bit per spelling
   std::uint64_t frames_ = 0;
   absl::Status end_;
 };

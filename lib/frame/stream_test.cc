@@ -68,6 +68,7 @@ Result CutAll(FrameSplitter splitter, const std::vector<std::string_view>& piece
 
 std::vector<std::string_view> ByteByByte(std::string_view bytes) {
   std::vector<std::string_view> out;
+  out.reserve(bytes.size());
   for (std::size_t i = 0; i < bytes.size(); ++i) out.push_back(bytes.substr(i, 1));
   return out;
 }
@@ -91,6 +92,7 @@ void ExpectCutInEveryOrderAndSplit(const std::vector<std::string>& given, MakeSp
 
 std::vector<std::string> BytesOf(const std::vector<FrameVector>& vectors) {
   std::vector<std::string> out;
+  out.reserve(vectors.size());
   for (const FrameVector& vector : vectors) out.push_back(vector.bytes);
   return out;
 }
@@ -137,7 +139,8 @@ TEST(Stream, AutoRemembersTheSpellingOfItsFirstFrame) {
     EXPECT_EQ(splitter.spelling(), spelling);
     EXPECT_EQ(splitter.frames(), result.frames.size());
     EXPECT_LE(asked, spelling == Spelling::kV1Producer ? 2 : 1);
-    // Another spelling later is not looked for: its length does not fit, or its bytes are cut wrongly and then no frame.
+    // Another spelling later is not looked for: its length does not fit, or its bytes are cut wrongly and then no
+    // frame.
     const Spelling other = spelling == Spelling::kV1Le ? Spelling::kV1Be : Spelling::kV1Le;
     splitter.Add(VectorsOf(other)[0].bytes, kStart);
     Drain(splitter, result);
@@ -156,7 +159,7 @@ TEST(Stream, AutoWithAnEmptyPayloadFirst) {
     const std::string empty = EncodeSigned(header, "", *key).value();
     header.sequence = 2;
     const std::string full = EncodeSigned(header, "{}", *key).value();
-    const Result result = CutAll(FrameSplitter(verify), ByteByByte(empty + full + empty));
+    const Result result = CutAll(FrameSplitter(verify), ByteByByte(fmt::format("{}{}{}", empty, full, empty)));
     EXPECT_TRUE(result.end.ok()) << SpellingName(spelling) << result.end;
     EXPECT_EQ(result.frames, (std::vector<std::string>{empty, full, empty}));
     EXPECT_EQ(result.spellings, (std::vector<Spelling>{spelling, spelling, spelling}));

@@ -1,5 +1,6 @@
 // Frames: checking a tag, decoding, reading and writing payloads, cutting streams. One thread; the time is per frame of
-// 300 bytes of payload unless the name says otherwise. `one_shot` is what HMAC costs when the key is set up for each message.
+// 300 bytes of payload unless the name says otherwise. `one_shot` is what HMAC costs when the key is set up for each
+// message.
 #include <benchmark/benchmark.h>
 #include <openssl/evp.h>
 
@@ -23,7 +24,10 @@ std::string Payload() {
   JsonWriter out;
   out.BeginObject().Field("domain", "bgp").Field("peer", "edge-b").Field("peer_addr", "192.0.2.2");
   out.Field("peer_as", 64501).Field("router_id", "192.0.2.1").Field("rib", "adj-in-pre");
-  out.Field("path_id", 0).Field("prefix", "203.0.113.0/24").Field("event", "route_announce").Field("nexthop", "192.0.2.2");
+  out.Field("path_id", 0)
+      .Field("prefix", "203.0.113.0/24")
+      .Field("event", "route_announce")
+      .Field("nexthop", "192.0.2.2");
   out.Field("as_path", "64501 64510").Field("origin", "IGP").Field("med", 0).Key("communities").BeginArray().EndArray();
   std::string text = out.Field("note", "").EndObject().Take();
   return text.insert(text.size() - 2, text.size() < 300 ? 300 - text.size() : 0, 'x');
@@ -69,8 +73,8 @@ void BM_VerifyOneShot(benchmark::State& state) {
     unsigned char tag[32];
     std::size_t size = 0;
     EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA2-256", nullptr, kSecret.data(), kSecret.size(),
-              reinterpret_cast<const unsigned char*>(frame.signed_part.data()), frame.signed_part.size(), tag, sizeof(tag),
-              &size);
+              reinterpret_cast<const unsigned char*>(frame.signed_part.data()), frame.signed_part.size(), tag,
+              sizeof(tag), &size);
     if (frame.tag != std::string_view(reinterpret_cast<const char*>(tag), size)) state.SkipWithError("tag");
   }
 }
@@ -90,7 +94,8 @@ BENCHMARK(BM_EncodeSigned<Suite::kHmacSha256>)->Name("BM_EncodeSigned/hmac");
 BENCHMARK(BM_EncodeSigned<Suite::kEd25519>)->Name("BM_EncodeSigned/ed25519");
 
 void BM_Decode(benchmark::State& state) {
-  const std::string bytes = EncodeSigned(SampleHeader(Suite::kHmacSha256), Payload(), *KeyOf(Suite::kHmacSha256)).value();
+  const std::string bytes =
+      EncodeSigned(SampleHeader(Suite::kHmacSha256), Payload(), *KeyOf(Suite::kHmacSha256)).value();
   for (auto _ : state) benchmark::DoNotOptimize(Decode(bytes, Spelling::kV2));
 }
 BENCHMARK(BM_Decode);

@@ -74,7 +74,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // What was decoded is what was there: nothing overlaps, nothing is left over, and encoding gives the same bytes.
   REQUIRE(expected.ok() && *expected == bytes.size());
   REQUIRE(frame->bytes == bytes && frame->bytes.size() <= kMaxFrame && frame->payload.size() <= kMaxPayload);
-  REQUIRE(frame->signed_part.size() + frame->tag.size() == bytes.size() && frame->tag.size() == TagSize(frame->header.suite));
+  REQUIRE(frame->signed_part.size() + frame->tag.size() == bytes.size() &&
+          frame->tag.size() == TagSize(frame->header.suite));
   Name(frame->header);
   const auto again = EncodeUnsigned(frame->header, frame->payload);
   REQUIRE(again.ok() && *again == frame->signed_part);

@@ -1,5 +1,5 @@
-// A connection's bytes, cut in two ways. Input: a byte that names the spelling or "auto", one that seeds the pieces, then
-// the bytes. A tag is good when it begins with 'K', so that the fuzzer can make good ones.
+// A connection's bytes, cut in two ways. Input: a byte that names the spelling or "auto", one that seeds the pieces,
+// then the bytes. A tag is good when it begins with 'K', so that the fuzzer can make good ones.
 #include <chrono>
 #include <cstdint>
 #include <string>

@@ -1,8 +1,7 @@
 // A payload, read by us and by an independent parser that is asked the questions of RFC 7493 in its own way: both must
 // agree on what is one I-JSON object, and on every value in it. Input: the payload.
-#include <nlohmann/json.hpp>
-
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <string_view>
@@ -74,12 +73,24 @@ bool IsIJsonObject(std::string_view text) {
 
 void RequireSame(const Value& value, const json& expected) {
   switch (expected.type()) {
-    case json::value_t::null: REQUIRE(value.kind() == Value::Kind::kNull); break;
-    case json::value_t::boolean: REQUIRE(value.AsBool() == expected.get<bool>()); break;
-    case json::value_t::number_integer: REQUIRE(value.AsInteger() == expected.get<std::int64_t>()); break;
-    case json::value_t::number_unsigned: REQUIRE(value.AsUnsigned() == expected.get<std::uint64_t>()); break;
-    case json::value_t::number_float: REQUIRE(value.AsDouble() == expected.get<double>()); break;
-    case json::value_t::string: REQUIRE(value.AsString() == expected.get_ref<const std::string&>()); break;
+    case json::value_t::null:
+      REQUIRE(value.kind() == Value::Kind::kNull);
+      break;
+    case json::value_t::boolean:
+      REQUIRE(value.AsBool() == expected.get<bool>());
+      break;
+    case json::value_t::number_integer:
+      REQUIRE(value.AsInteger() == expected.get<std::int64_t>());
+      break;
+    case json::value_t::number_unsigned:
+      REQUIRE(value.AsUnsigned() == expected.get<std::uint64_t>());
+      break;
+    case json::value_t::number_float:
+      REQUIRE(value.AsDouble() == expected.get<double>());
+      break;
+    case json::value_t::string:
+      REQUIRE(value.AsString() == expected.get_ref<const std::string&>());
+      break;
     case json::value_t::array: {
       REQUIRE(value.kind() == Value::Kind::kArray && value.size() == expected.size());
       std::size_t i = 0;
@@ -100,7 +111,8 @@ void RequireSame(const Value& value, const json& expected) {
       REQUIRE(members == expected.size());
       break;
     }
-    default: REQUIRE(false);
+    default:
+      REQUIRE(false);
   }
 }
 
@@ -119,12 +131,24 @@ void Write(const Value& value, JsonWriter& out) {
       for (const auto& [key, element] : value.members()) Write(element, out);
       out.EndArray();
       break;
-    case Value::Kind::kString: out.String(*value.AsString()); break;
-    case Value::Kind::kInteger: out.Integer(*value.AsInteger()); break;
-    case Value::Kind::kUnsigned: out.Unsigned(*value.AsUnsigned()); break;
-    case Value::Kind::kDouble: out.Raw(json(*value.AsDouble()).dump()); break;
-    case Value::Kind::kBool: out.Bool(*value.AsBool()); break;
-    default: out.Null(); break;
+    case Value::Kind::kString:
+      out.String(*value.AsString());
+      break;
+    case Value::Kind::kInteger:
+      out.Integer(*value.AsInteger());
+      break;
+    case Value::Kind::kUnsigned:
+      out.Unsigned(*value.AsUnsigned());
+      break;
+    case Value::Kind::kDouble:
+      out.Raw(json(*value.AsDouble()).dump());
+      break;
+    case Value::Kind::kBool:
+      out.Bool(*value.AsBool());
+      break;
+    default:
+      out.Null();
+      break;
   }
 }
 

@@ -25,8 +25,8 @@ class FrameInteropTest : public ::testing::Test {
   std::pair<int, std::string> Verify(const std::string& frame, const std::string& key_file) const {
     Write("frame", frame);
     Write("key", key_file);
-    const std::string command =
-        "python3 -B '" VIRP_SOURCE_DIR "/tests/interop/verify_frame.py' '" + folder_.File("frame") + "' '" + folder_.File("key") + "' 2>&1";
+    const std::string command = "python3 -B '" VIRP_SOURCE_DIR "/tests/interop/verify_frame.py' '" +
+                                folder_.File("frame") + "' '" + folder_.File("key") + "' 2>&1";
     std::FILE* pipe = ::popen(command.c_str(), "r");
     if (pipe == nullptr) return {-1, "popen failed"};
     std::string out;
@@ -53,7 +53,11 @@ TEST_F(FrameInteropTest, PythonVerifiesWhatWeEmit) {
   const std::string key_file = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
   const auto key = OKey::Hmac(HmacSecretFromFile(key_file).value()).value();
   JsonWriter payload;
-  payload.BeginObject().Field("event", "peer_state_change").Field("peer", "edgé \"b\"").Field("peer_as", 64501).EndObject();
+  payload.BeginObject()
+      .Field("event", "peer_state_change")
+      .Field("peer", "edgé \"b\"")
+      .Field("peer_as", 64501)
+      .EndObject();
   const std::string json = payload.Take();
   const auto [status, out] = Verify(Emit(*key, json), key_file);
   EXPECT_EQ(status, 0) << out;
