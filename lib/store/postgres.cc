@@ -234,6 +234,42 @@ absl::Status PostgresConnection::CheckDurable() {
   return absl::OkStatus();
 }
 
+bool PostgresConnection::prepared() const { return impl_->prepared_statements; }
+
+const std::string& PostgresConnection::Prepared(std::string_view sql) {
+  auto& known = impl_->prepared;
+  if (const auto found = known.find(sql); found != known.end()) return found->second;
+  if (known.size() >= kMaxPrepared) throw StatusException(Internal("more than {} statement texts on one connection", kMaxPrepared));
+  const std::string name = fmt::format("virp_{}", known.size());
+  impl_->connection->prepare(name, std::string(sql));
+  return known.emplace(std::string(sql), name).first->second;
+}
+
+absl::StatusOr<PostgresResult> PostgresConnection::Guarded(std::string_view sql, const Statement& body) {
+  try {
+    pqxx::nontransaction alone(*impl_->connection);
+    return PostgresResult(body(alone));
+  } catch (...) {
+    return Caught(sql);
+  }
+}
+
+absl::Status PostgresConnection::Caught(std::string_view sql) const {
+  absl::Status status;
+  try {
+    throw;
+  } catch (const StatusException& error) {
+    return error.status;
+  } catch (...) {
+    status = StatusFromException(fmt::format("'{}'", OneLine(sql.substr(0, 200))));
+  }
+  if (PQstatus(impl_->raw) != CONNECTION_OK && status.code() != absl::StatusCode::kUnavailable) {
+    status = Unavailable("{}", Message(status));  // e.g. the FATAL message of a backend that was ended
+    Hide(status);
+  }
+  return status;
+}
+
 // A libpqxx transaction with our own BEGIN and COMMIT: both in one round trip, and an outcome that is never guessed.
 class PostgresTransaction::Impl final : public pqxx::dbtransaction {
  public:
@@ -288,31 +324,13 @@ absl::StatusOr<PostgresTransaction> PostgresTransaction::Begin(PostgresConnectio
   }
 }
 
-bool PostgresTransaction::prepared() const { return connection_->impl_->prepared_statements; }
-
-const std::string& PostgresTransaction::Prepared(std::string_view sql) {
-  auto& known = connection_->impl_->prepared;
-  if (const auto found = known.find(sql); found != known.end()) return found->second;
-  if (known.size() >= kMaxPrepared) throw StatusException(Internal("more than {} statement texts on one connection", kMaxPrepared));
-  const std::string name = fmt::format("virp_{}", known.size());
-  connection_->impl_->connection->prepare(name, std::string(sql));
-  return known.emplace(std::string(sql), name).first->second;
-}
-
-absl::StatusOr<PostgresResult> PostgresTransaction::Guarded(
-    std::string_view sql, const std::function<pqxx::result(pqxx::transaction_base&)>& body) {
+absl::StatusOr<PostgresResult> PostgresTransaction::Guarded(std::string_view sql, const PostgresConnection::Statement& body) {
   if (!failed_.ok()) return Annotate(failed_, "an earlier statement of this transaction failed");
   if (impl_ == nullptr) return Internal("this transaction has ended already");
   try {
     return PostgresResult(body(*impl_));
-  } catch (const StatusException& error) {
-    failed_ = error.status;
   } catch (...) {
-    failed_ = StatusFromException(fmt::format("'{}'", OneLine(sql.substr(0, 200))));
-    if (PQstatus(connection_->impl_->raw) != CONNECTION_OK && failed_.code() != absl::StatusCode::kUnavailable) {
-      failed_ = Unavailable("{}", Message(failed_));  // e.g. the FATAL message of a backend that was ended
-      Hide(failed_);
-    }
+    failed_ = connection_->Caught(sql);
   }
   return failed_;
 }

@@ -73,6 +73,14 @@ absl::Status Fits(int index, const std::optional<T>& value) {
   return value ? Fits(index, *value) : absl::OkStatus();
 }
 
+template <typename... Args>
+absl::Status AllFit(const Args&... args) {
+  absl::Status status;
+  int index = 0;
+  ((status = status.ok() ? Fits(++index, args) : status), ...);
+  return status;
+}
+
 inline bool Param(bool value) { return value; }
 template <std::integral T>
 std::int64_t Param(T value) { return static_cast<std::int64_t>(value); }
@@ -131,12 +139,39 @@ class PostgresConnection {
   // this session, or the server is older than 15.
   absl::Status CheckDurable();
 
+  // One statement without a transaction around it, parameters as in PostgresTransaction::Exec: one round trip instead of
+  // three. For reading only: what it changed would be committed, and a line that breaks is Unavailable all the same. Not
+  // while a transaction is open.
+  template <typename... Args>
+  absl::StatusOr<PostgresResult> Query(std::string_view sql, const Args&... args) {
+    RETURN_IF_ERROR(internal::AllFit(args...));
+    return Guarded(sql, [&](pqxx::transaction_base& alone) { return Send(alone, sql, args...); });
+  }
+
   // The libpq connection, for what libpqxx cannot do. Owned by this object.
   pqxx::internal::pq::PGconn* raw() const;
 
  private:
   friend class PostgresTransaction;
   struct Impl;
+  using Statement = std::function<pqxx::result(pqxx::transaction_base&)>;
+
+  template <typename... Args>
+  pqxx::result Send(pqxx::transaction_base& transaction, std::string_view sql, const Args&... args) {
+    if constexpr (sizeof...(args) == 0) {
+      return transaction.exec(std::string(sql));
+    } else if (prepared()) {
+      return transaction.exec_prepared(Prepared(sql), internal::Param(args)...);
+    } else {
+      return transaction.exec_params(std::string(sql), internal::Param(args)...);
+    }
+  }
+  bool prepared() const;
+  const std::string& Prepared(std::string_view sql);
+  absl::StatusOr<PostgresResult> Guarded(std::string_view sql, const Statement& body);
+  // To be called inside a catch block.
+  absl::Status Caught(std::string_view sql) const;
+
   explicit PostgresConnection(std::unique_ptr<Impl> impl);
   absl::Status SetUp(const PostgresOptions& options);
 
@@ -164,19 +199,8 @@ class PostgresTransaction {
   // these. Statements with parameters are prepared on first use, per connection and text: pass texts that do not vary.
   template <typename... Args>
   absl::StatusOr<PostgresResult> Exec(std::string_view sql, const Args&... args) {
-    absl::Status status;
-    int index = 0;
-    ((status = status.ok() ? internal::Fits(++index, args) : status), ...);
-    RETURN_IF_ERROR(status);
-    return Guarded(sql, [&](pqxx::transaction_base& transaction) {
-      if constexpr (sizeof...(args) == 0) {
-        return transaction.exec(std::string(sql));
-      } else if (prepared()) {
-        return transaction.exec_prepared(Prepared(sql), internal::Param(args)...);
-      } else {
-        return transaction.exec_params(std::string(sql), internal::Param(args)...);
-      }
-    });
+    RETURN_IF_ERROR(internal::AllFit(args...));
+    return Guarded(sql, [&](pqxx::transaction_base& transaction) { return connection_->Send(transaction, sql, args...); });
   }
 
   // Exec for statements whose rows do not matter.
@@ -198,9 +222,7 @@ class PostgresTransaction {
   class Impl;
   PostgresTransaction(PostgresConnection& connection, std::unique_ptr<Impl> impl);
 
-  bool prepared() const;
-  const std::string& Prepared(std::string_view sql);
-  absl::StatusOr<PostgresResult> Guarded(std::string_view sql, const std::function<pqxx::result(pqxx::transaction_base&)>& body);
+  absl::StatusOr<PostgresResult> Guarded(std::string_view sql, const PostgresConnection::Statement& body);
 
   PostgresConnection* connection_;
   std::unique_ptr<Impl> impl_;

@@ -135,6 +135,25 @@ TEST_F(PostgresTest, RollsBackUnlessCommitted) {
   EXPECT_EQ(Number(*db_, "SELECT count(*) FROM t"), 1);
 }
 
+TEST_F(PostgresTest, AQueryByItselfReadsInOneRoundTrip) {
+  ASSERT_OK_AND_ASSIGN(const PostgresResult sum, db_->Query("SELECT $1::bigint + 1, $2::bytea", 41, Blob("a\0b"s)));
+  EXPECT_EQ(sum.Int(0, 0), 42);
+  EXPECT_EQ(sum.Bytes(0, 1), "a\0b"s);
+  EXPECT_OK(db_->Query("SELECT 1"));
+  EXPECT_THAT(db_->Query("SELECT 1 / $1::bigint", 0), StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_THAT(db_->Query("SELECT $1", "nul\0"s), StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_OK(db_->Query("SELECT $1::bigint + 1, $2::bytea", 1, Blob(""))) << "an error spoils nothing";
+  {
+    ASSERT_OK_AND_ASSIGN(auto transaction, PostgresTransaction::Begin(*db_));
+    EXPECT_THAT(db_->Query("SELECT 1"), Not(testutil::IsOk())) << "a transaction is open";
+    EXPECT_OK(transaction.Run("SELECT 1"));
+    EXPECT_OK(transaction.Commit());
+  }
+  ASSERT_OK_AND_ASSIGN(const PostgresResult pid, db_->Query("SELECT pg_backend_pid()"));
+  ASSERT_OK(Run(*Open(), "SELECT pg_terminate_backend($1::bigint::int)", pid.Int(0, 0)));
+  EXPECT_THAT(db_->Query("SELECT 1"), StatusIs(StatusCode::kUnavailable));
+}
+
 TEST_F(PostgresTest, AFailedStatementSpoilsItsTransaction) {
   ASSERT_OK(Run(*db_, "CREATE TABLE t (k bigint)"));
   ASSERT_OK_AND_ASSIGN(auto transaction, PostgresTransaction::Begin(*db_));

@@ -21,30 +21,24 @@ inline absl::Status Retryable(const absl::Status& status) {
 }
 
 template <typename... Args>
-absl::StatusOr<store::PostgresResult> PostgresChainStore::One(store::PostgresPool& pool, bool read_only,
-                                                              std::string_view sql, const Args&... args) {
-  const auto run = [&]() -> absl::StatusOr<store::PostgresResult> {
-    ASSIGN_OR_RETURN(store::PostgresPool::Lease connection, pool.Acquire(options_.timeout));
-    ASSIGN_OR_RETURN(store::PostgresTransaction transaction,
-                     store::PostgresTransaction::Begin(*connection, {.read_only = read_only}));
-    ASSIGN_OR_RETURN(store::PostgresResult result, transaction.Exec(sql, args...));
-    RETURN_IF_ERROR(transaction.Commit());
-    return result;
-  };
-  auto result = run();
+absl::StatusOr<store::PostgresResult> PostgresChainStore::Read(std::string_view sql, const Args&... args) {
+  auto connection = reads_->Acquire(options_.timeout);
+  if (!connection.ok()) return Retryable(connection.status());
+  auto result = (*connection)->Query(sql, args...);
   if (!result.ok()) return Retryable(result.status());
   return result;
 }
 
 template <typename... Args>
-absl::StatusOr<store::PostgresResult> PostgresChainStore::Read(std::string_view sql, const Args&... args) {
-  return One(*reads_, true, sql, args...);
-}
-
-template <typename... Args>
 absl::StatusOr<store::PostgresResult> PostgresChainStore::Write(std::string_view sql, const Args&... args) {
   if (writes_ == nullptr) return OpenedReadOnly();
-  return One(*writes_, false, sql, args...);
+  absl::StatusOr<store::PostgresResult> result;
+  const absl::Status written = writes_->Transact(options_.timeout, {}, [&](store::PostgresTransaction& transaction) {
+    result = transaction.Exec(sql, args...);
+    return result.status();
+  });
+  if (!written.ok()) return Retryable(written);
+  return result;
 }
 
 }  // namespace virp::onode

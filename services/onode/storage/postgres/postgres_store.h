@@ -51,14 +51,12 @@ class PostgresChainStore final : public ChainStore {
  private:
   explicit PostgresChainStore(const StoreOptions& options) : options_(options) {}
 
-  // One statement in a transaction of its own, from the pool of reads or (FailedPrecondition when read-only) of writes.
+  // One statement: on a connection for reads and without a transaction; or in a transaction on one for writes, with the
+  // commit (FailedPrecondition when read-only).
   template <typename... Args>
   absl::StatusOr<store::PostgresResult> Read(std::string_view sql, const Args&... args);
   template <typename... Args>
   absl::StatusOr<store::PostgresResult> Write(std::string_view sql, const Args&... args);
-  template <typename... Args>
-  absl::StatusOr<store::PostgresResult> One(store::PostgresPool& pool, bool read_only, std::string_view sql,
-                                            const Args&... args);
 
   absl::Status EnsurePartitions(ChainId chain, std::uint64_t reach);
   absl::Status NotLedBy(ChainId chain, std::uint64_t term);
