@@ -184,14 +184,14 @@ absl::StatusOr<std::string> Outbox::SignNext(Signer& signer, std::string_view so
   return bytes;
 }
 
-absl::StatusOr<std::vector<Receipt>> Outbox::Emit(std::string_view source, const std::vector<Observation>& observations, const Note& note) {
+absl::StatusOr<std::vector<Receipt>> Outbox::Emit(std::string_view source, const std::vector<Observation>& observations) {
   std::vector<Item> items;
   items.reserve(observations.size());
   for (const Observation& observation : observations) items.push_back({source, &observation});
-  return Emit(items, note);
+  return Emit(items);
 }
 
-absl::StatusOr<std::vector<Receipt>> Outbox::Emit(const std::vector<Item>& items, const Note& note) {
+absl::StatusOr<std::vector<Receipt>> Outbox::Emit(const std::vector<Item>& items, const NoteOf& note_of) {
   const MutexLock lock(mutex_);
   const UnixNanos now = clock_.NowNanos();
   // Worked out on copies: all are taken or none, and a number that was not spooled is not used up.
@@ -216,6 +216,7 @@ absl::StatusOr<std::vector<Receipt>> Outbox::Emit(const std::vector<Item>& items
   for (std::size_t i = 0; i < items.size(); ++i) {
     records.push_back(FrameRecord(items[i].source, frames[i], receipts[i].epoch, frame::Spelling::kV2));
   }
+  const Note note = note_of ? note_of(receipts) : Note{};
   AddNote(note, records);
   if (records.empty()) return receipts;
   ASSIGN_OR_RETURN(const std::uint64_t first, spool_->Append(records));

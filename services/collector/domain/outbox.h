@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -71,8 +72,10 @@ class Outbox {
 
   // Signs and spools all items or none, in order. Not durable before Sync. Errors: NotFound (no key that signs for a source),
   // ResourceExhausted SPOOL_FULL, InvalidArgument (payload too long).
-  absl::StatusOr<std::vector<Receipt>> Emit(const std::vector<Item>& items, const Note& note = {});
-  absl::StatusOr<std::vector<Receipt>> Emit(std::string_view source, const std::vector<Observation>& observations, const Note& note = {});
+  // `note`, when given, is asked for the note to go with the frames once their receipts are known (but for the spool number).
+  using NoteOf = std::function<Note(const std::vector<Receipt>&)>;
+  absl::StatusOr<std::vector<Receipt>> Emit(const std::vector<Item>& items, const NoteOf& note = nullptr);
+  absl::StatusOr<std::vector<Receipt>> Emit(std::string_view source, const std::vector<Observation>& observations);
 
   // Spools a signed frame as it is. `epoch`: the frame's own, or the run of a version 1 frame. Its number in the spool.
   absl::StatusOr<std::uint64_t> Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch, const Note& note = {});

@@ -1,0 +1,44 @@
+// Options of virp-collector, and the file that names its sources; docs/operations/collector.md explains each.
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/base/units.h"
+#include "lib/service/common_options.h"
+#include "lib/service/config.h"
+#include "lib/service/credentials.h"
+#include "services/collector/domain/frame_intake.h"
+#include "services/collector/transport/collector_handler.h"
+
+namespace virp::collector {
+
+struct Config {
+  service::CommonConfig common;
+  HostPort listen{"127.0.0.1", 8444};
+  service::TlsFiles tls;
+  std::string trust_domain, identity_map, deny_file;
+  std::string keys;                          // key directory: sources that it signs for or checks
+  std::string name;                          // its own source
+  std::vector<std::string> onodes;
+  std::string origin;
+  std::vector<std::string> checkpoint_keys;  // pinned verifier keys
+  std::string spool;
+  std::uint64_t spool_limit = 1ULL << 30;
+  std::string sources_file;
+  bool reflection = false;
+
+  // From the sources file.
+  std::vector<FrameListenerOptions> frames;
+  std::vector<ProducerBinding> producers;
+};
+
+// InvalidArgument names the option or the place in the sources file.
+absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* argv, std::ostream& out, Config& config);
+
+// The sources file: {"frames": [...], "producers": [...]}.
+absl::Status ParseSources(std::string_view json, Config& config);
+
+}  // namespace virp::collector

@@ -1,0 +1,74 @@
+// Signed frames from producers, on their way to the spool byte for byte: which source a listener speaks for, runs of version
+// 1, tags checked where the key is here. One intake for each configured listener.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "lib/base/mutex.h"
+#include "lib/frame/frame.h"
+#include "lib/frame/key.h"
+#include "lib/frame/run.h"
+#include "services/collector/domain/liveness.h"
+#include "services/collector/domain/outbox.h"
+
+namespace virp::collector {
+
+// The runs of version 1 sources, durable with the spool.
+class RunBook final : public OutboxState {
+ public:
+  std::string_view tag() const override { return "runs"; }
+  std::string Save() const override;
+  absl::Status Load(std::string_view saved) override;
+  absl::Status ReplayNote(std::string_view) override { return absl::OkStatus(); }
+  absl::Status ReplayFrame(std::string_view source, const frame::Frame& frame, std::uint64_t epoch) override;
+
+  frame::RunDecision Decide(std::string_view source, const frame::Frame& frame, UnixNanos now) const;
+  void Accept(std::string_view source, const frame::Frame& frame, const frame::RunDecision& decision);
+
+ private:
+  mutable Mutex mutex_;
+  std::map<std::string, frame::RunState, std::less<>> runs_ ABSL_GUARDED_BY(mutex_);
+};
+
+struct FrameListenerOptions {
+  std::string listen;                      // "unix:/path" or "host:port"
+  std::string source;                      // version 1: the source of what comes in here; version 2: must be it, if set
+  std::optional<frame::Spelling> spelling; // nullopt: auto
+  std::map<std::uint32_t, std::string> producers;  // v1-producer: producer id to source
+  std::vector<std::string> allow;          // addresses that may connect (TCP); loopback only when empty
+  std::optional<std::uint32_t> uid;        // Unix: the only user that may connect, beside root and our own
+};
+
+// Thread-safe.
+class FrameIntake {
+ public:
+  FrameIntake(const FrameListenerOptions& options, Outbox& outbox, RunBook& runs, Liveness& liveness, const frame::KeyProvider& keys,
+              const Clock& clock)
+      : options_(options), outbox_(outbox), runs_(runs), liveness_(liveness), keys_(keys), clock_(clock) {}
+
+  // Takes one frame; its number in the spool, or nullopt for a duplicate. Errors end the producer's connection: Unauthenticated (bad
+  // tag), InvalidArgument (not this listener's source), FailedPrecondition (replayed); ResourceExhausted (spool full) asks to wait.
+  absl::StatusOr<std::optional<std::uint64_t>> Take(const frame::Frame& frame);
+
+  // For FrameSplitter's `auto`: does an accepted key of this listener's source make this tag?
+  bool TagIsGood(const frame::Frame& frame) const;
+
+  // The source that this frame claims, as far as this listener knows; empty for none.
+  std::string SourceOf(const frame::Frame& frame) const;
+  const FrameListenerOptions& options() const { return options_; }
+
+ private:
+  const FrameListenerOptions& options_;
+  Outbox& outbox_;
+  RunBook& runs_;
+  Liveness& liveness_;
+  const frame::KeyProvider& keys_;
+  const Clock& clock_;
+  Mutex mutex_;                            // one frame of a listener at a time: runs and spool must keep one order
+};
+
+}  // namespace virp::collector

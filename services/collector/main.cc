@@ -1,0 +1,137 @@
+// virp-collector: composition root.
+#include <condition_variable>
+#include <iostream>
+#include <mutex>
+
+#include "lib/base/file.h"
+#include "lib/base/status.h"
+#include "lib/deliver/deliverer.h"
+#include "lib/deliver/grpc_connection.h"
+#include "lib/frame/key_directory.h"
+#include "lib/service/admin.h"
+#include "lib/service/logging.h"
+#include "lib/service/metrics.h"
+#include "lib/service/run.h"
+#include "lib/service/server.h"
+#include "services/collector/config.h"
+#include "services/collector/domain/heart.h"
+#include "services/collector/transport/access.h"
+#include "services/collector/transport/collector_handler.h"
+#include "services/collector/transport/frame_listener.h"
+#include "services/collector/transport/house.h"
+
+namespace virp::collector {
+namespace {
+
+absl::StatusOr<service::Security> MakeSecurity(const Config& config, const Clock& clock) {
+  service::Security security;
+  absl::StatusOr<service::IdentityMap> identities = absl::UnknownError("");
+  if (config.identity_map.empty()) {
+    identities = service::IdentityMap::Default(config.trust_domain);
+  } else {
+    ASSIGN_OR_RETURN(const std::string text, ReadFile(config.identity_map, 1 << 20));
+    identities = service::IdentityMap::FromJson(text);
+  }
+  RETURN_IF_ERROR(Annotate(identities.status(), "identity-map"));
+  if (!config.deny_file.empty()) {
+    ASSIGN_OR_RETURN(security.denied, service::DenyList::Open(config.deny_file));
+  }
+  security.callers = std::make_shared<service::CallerResolver>(std::make_shared<const service::IdentityMap>(*std::move(identities)), security.denied, clock);
+  ASSIGN_OR_RETURN(auto table, service::AuthorizationTable::Create(AccessTable(), config.reflection));
+  security.table = std::make_shared<const service::AuthorizationTable>(std::move(table));
+  return security;
+}
+
+absl::StatusOr<deliver::DelivererOptions> DeliveryOf(const Config& config) {
+  ASSIGN_OR_RETURN(const service::TlsFilesState files, service::InspectTlsFiles(config.tls));
+  deliver::DelivererOptions options;
+  options.identity = files.leaf.uri_sans.front();  // InspectTlsFiles: exactly one
+  options.origin = config.origin;
+  options.addresses = config.onodes;
+  options.state_directory = config.spool + "/audit";
+  for (const std::string& text : config.checkpoint_keys) {
+    ASSIGN_OR_RETURN(const chain::VerifierKey key, chain::VerifierKey::Parse(text));
+    options.verifiers.push_back(key);
+  }
+  return options;
+}
+
+absl::StatusOr<int> Run(const Config& config) {
+  const SystemClock clock;
+  service::LogOptions log;
+  log.service = "collector";
+  log.level = config.common.log_level;
+  log.format = config.common.log_format;
+  service::SetUpLogging(std::move(log));
+
+  ASSIGN_OR_RETURN(const auto keys, frame::KeyDirectory::Open(config.keys));
+  RunBook runs;
+  Submissions submissions;
+  deliver::SpoolOptions spool;
+  spool.directory = config.spool + "/frames";
+  spool.max_bytes = config.spool_limit;
+  ASSIGN_OR_RETURN(const auto outbox, Outbox::Open(spool, *keys, clock, {&runs, &submissions}));
+  Liveness liveness(clock);
+  for (const FrameListenerOptions& listener : config.frames) liveness.Add(listener.source, Path::kFrames, false);
+  for (const ProducerBinding& producer : config.producers) {
+    for (const std::string& source : producer.sources) liveness.Add(source, Path::kSubmit, true);
+  }
+
+  ASSIGN_OR_RETURN(const service::Security security, MakeSecurity(config, clock));
+  deliver::GrpcConnector connector(ChannelsTo(config.tls, security, config.trust_domain, config.identity_map));
+  AlarmingObserver observer(config.name, *outbox);
+  ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
+  ASSIGN_OR_RETURN(const auto deliverer, deliver::Deliverer::Make(std::move(delivery), outbox->spool(), connector, observer, clock));
+
+  CollectorHandler handler(config.name, *outbox, submissions, liveness, *deliverer, config.producers, security.callers, clock);
+  service::ServerOptions server_options;
+  server_options.listen = FormatHostPort(config.listen);
+  server_options.tls = config.tls;
+  server_options.reflection = config.reflection;
+  ASSIGN_OR_RETURN(const auto server, service::ServerRunner::Start(server_options, security, clock, {{&handler, "virp.collector.v1.CollectorService"}}));
+
+  std::vector<std::unique_ptr<FrameIntake>> intakes;
+  std::vector<std::unique_ptr<FrameListener>> listeners;
+  for (const FrameListenerOptions& options : config.frames) {
+    intakes.push_back(std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock));
+    ASSIGN_OR_RETURN(auto listener, FrameListener::Start(*intakes.back(), *outbox, liveness, clock));
+    listeners.push_back(std::move(listener));
+  }
+
+  service::Metrics metrics("collector");
+  AddMetrics(metrics, *outbox, *deliverer, liveness);
+  RETURN_IF_ERROR(metrics.status());
+  service::Readiness readiness;
+  readiness.Add("certificates", [&] { return server->Ready(); });
+  service::AdminOptions admin_options;
+  admin_options.listen = config.common.admin_listen;
+  ASSIGN_OR_RETURN(const auto admin, service::AdminServer::Start(admin_options, metrics, readiness));
+
+  Heart heart(config.name, *outbox, liveness, clock);
+  service::Runner runner;
+  runner.OnReload("keys", [&] { return keys->Refresh(); });
+  runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
+  runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
+  runner.OnDrain("listeners", [&] { listeners.clear(); });
+  runner.OnDrain("delivery", [&] { deliverer->Flush(std::chrono::steady_clock::now() + config.common.drain_grace), deliverer->Stop(); });
+  runner.OnDrain("snapshot", [&] { service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot()); });
+  runner.tasks().Start("heart", [&](const std::stop_token& stop) { return KeepHouse(stop, heart, *outbox, *keys, observer); });
+  deliverer->Start();
+  server->SetServing(true);
+  service::LogInfo("serving", {{"address", server->address()}, {"admin_port", admin->port()}});
+  return runner.Run();
+}
+
+}  // namespace
+}  // namespace virp::collector
+
+int main(int argc, char** argv) {
+  virp::service::BlockSignals();
+  virp::collector::Config config;
+  const auto next = virp::collector::ReadConfig(argc, argv, std::cout, config);
+  if (!next.ok()) return std::cerr << "virp-collector: " << virp::Message(next.status()) << "\n", 2;
+  if (*next == virp::service::Options::Next::kExit) return 0;
+  const auto status = virp::collector::Run(config);
+  if (!status.ok()) return std::cerr << "virp-collector: " << virp::Message(status.status()) << "\n", 1;
+  return *status;
+}
