@@ -14,8 +14,8 @@
 namespace virp::chain {
 namespace {
 
-constexpr std::size_t kMaxFile = 64 * 1024;
-constexpr std::size_t kMaxMismatchFile = 256 * 1024;
+constexpr std::size_t kMaxFile = 65'536;
+constexpr std::size_t kMaxMismatchFile = 262'144;
 constexpr std::size_t kMaxMismatches = 16;
 constexpr std::string_view kMismatch = ".mismatch-";
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kCheckpointName = "checkpoint";
 constexpr std::string_view kKeysName = "keys.json";
-constexpr std::size_t kMaxNoteFile = 64 * 1024;
+constexpr std::size_t kMaxNoteFile = 65'536;
 
 unsigned WidthOf(const Tile& tile) {
   return static_cast<unsigned>(tile.hashes.size() / sizeof(Hash));

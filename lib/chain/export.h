@@ -31,7 +31,7 @@ struct ExportKeys {
   std::vector<Source> sources;
   bool operator==(const ExportKeys&) const = default;
 };
-inline constexpr std::size_t kMaxKeysFile = 4 * 1024 * 1024;
+inline constexpr std::size_t kMaxKeysFile = std::size_t{4} << 20;
 std::string EncodeExportKeys(const ExportKeys& keys);
 absl::StatusOr<ExportKeys> DecodeExportKeys(std::string_view json);  // InvalidArgument naming the key that is wrong
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kDash = "\xe2\x80\x94 ";  // U+2014 and a space
 constexpr std::string_view kEd25519Type{"\1", 1};
-constexpr std::size_t kMaxNote = 64 * 1024;
+constexpr std::size_t kMaxNote = 65'536;
 constexpr std::size_t kMaxName = 255;
 constexpr std::size_t kMaxSignatures = 64;
 constexpr std::size_t kKeyIdSize = 4;
@@ -31,7 +31,8 @@ absl::Status CheckKeyName(std::string_view name) {
 }
 
 std::uint32_t KeyIdOf(std::string_view name, std::string_view public32) {
-  return LoadBe<std::uint32_t>(View(crypto::Sha256({name, "\n", kEd25519Type, public32})).data());
+  const Hash hash = crypto::Sha256({name, "\n", kEd25519Type, public32});
+  return LoadBe<std::uint32_t>(reinterpret_cast<const char*>(hash.data()));
 }
 
 struct SignatureLineView {

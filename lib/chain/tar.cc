@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kBlock = 512;
 constexpr std::size_t kMaxTrailer = 128 * kBlock;  // tar programs fill up their last record, of 20 blocks by default
-constexpr std::size_t kChunk = 64 * 1024;
+constexpr std::size_t kChunk = 65'536;
 constexpr std::uint64_t kMaxContent = (std::uint64_t{1} << 33) - 1;  // 11 octal digits
 
 using Block = std::array<char, kBlock>;

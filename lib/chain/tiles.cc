@@ -252,7 +252,7 @@ void TileCache::Put(unsigned level, std::uint64_t index, std::shared_ptr<const T
 
 SubtreeReader TileReader(const TileBuilder& edge, TileSource& source, TileCache* shared) {
   // A proof takes many hashes from few tiles, so without a shared cache each reader has a small one of its own.
-  constexpr std::size_t kOwnTiles = 2 * (kMaxTileLevel + 1);
+  constexpr std::size_t kOwnTiles = 16;
   const auto own = shared == nullptr ? std::make_shared<TileCache>(kOwnTiles) : nullptr;
   return [&edge, &source, shared, own](unsigned level, std::uint64_t index) -> absl::StatusOr<Hash> {
     if (level > 63 || index >= edge.size() >> level) {
