@@ -33,9 +33,12 @@ class Backoff {
 
   // Evenly spread over [0, ceiling]; the ceiling grows from `initial` by `multiplier` to `max`.
   std::chrono::nanoseconds Next() {
-    const auto out = std::chrono::nanoseconds(static_cast<std::int64_t>(static_cast<double>(ceiling_.count()) * random_()));
+    const auto out =
+        std::chrono::nanoseconds(static_cast<std::int64_t>(static_cast<double>(ceiling_.count()) * random_()));
     const double grown = static_cast<double>(ceiling_.count()) * options_.multiplier;
-    ceiling_ = grown < static_cast<double>(options_.max.count()) ? std::chrono::nanoseconds(static_cast<std::int64_t>(grown)) : options_.max;
+    ceiling_ = grown < static_cast<double>(options_.max.count())
+                   ? std::chrono::nanoseconds(static_cast<std::int64_t>(grown))
+                   : options_.max;
     return std::min(out, options_.max);
   }
 

@@ -5,13 +5,17 @@
 namespace virp {
 
 FileWatch::FileWatch(std::vector<std::string> paths, std::chrono::nanoseconds interval, const Clock& clock)
-    : paths_(std::move(paths)), interval_(interval), clock_(clock), seen_(LookAtAll()), next_(clock.Steady() + interval) {}
+    : paths_(std::move(paths)),
+      interval_(interval),
+      clock_(clock),
+      seen_(LookAtAll()),
+      next_(clock.Steady() + interval) {}
 
 std::vector<FileWatch::Look> FileWatch::LookAtAll() const {
   std::vector<Look> out;
   out.reserve(paths_.size());
   for (const std::string& path : paths_) {
-    struct stat info {};
+    struct stat info{};
     if (::stat(path.c_str(), &info) != 0) {
       out.push_back({});
       continue;

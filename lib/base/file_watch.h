@@ -1,5 +1,5 @@
-// Notices that files were changed or replaced, by polling: works for Kubernetes' swapped symbolic links, for editors that
-// rename, and over network file systems, where notification does not.
+// Notices that files were changed or replaced, by polling: works for Kubernetes' swapped symbolic links, for editors
+// that rename, and over network file systems, where notification does not.
 #pragma once
 
 #include <sys/types.h>

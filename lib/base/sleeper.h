@@ -1,5 +1,5 @@
-// Waiting as something that can be injected and ended: a thread that sleeps must still stop at once, and a test must not
-// sleep at all.
+// Waiting as something that can be injected and ended: a thread that sleeps must still stop at once, and a test must
+// not sleep at all.
 #pragma once
 
 #include <chrono>

@@ -22,7 +22,8 @@ class TokenBucket {
     return true;
   }
 
-  // How long until Take(count) succeeds if nobody else takes any: zero when it would now, nanoseconds::max() when never.
+  // How long until Take(count) succeeds if nobody else takes any: zero when it would now, nanoseconds::max() when
+  // never.
   std::chrono::nanoseconds Until(double count = 1.0) {
     Fill();
     if (tokens_ >= count) return std::chrono::nanoseconds(0);

@@ -47,7 +47,8 @@ bool TakeNumber(std::string_view& text, std::uint64_t& value) {
 bool IsHostName(std::string_view host) {
   if (host.empty() || host.size() > 253) return false;
   for (const char c : host) {
-    const bool fits = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+    const bool fits =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
     if (!fits) return false;
   }
   return true;
@@ -73,7 +74,8 @@ absl::StatusOr<std::chrono::nanoseconds> ParseDuration(std::string_view text) {
     if (next == kTimes.size()) return bad();
     std::uint64_t part = 0;
     if (__builtin_mul_overflow(number, static_cast<std::uint64_t>(kTimes[next].factor), &part) ||
-        __builtin_add_overflow(total, part, &total) || total > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+        __builtin_add_overflow(total, part, &total) ||
+        total > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
       return InvalidArgument("the duration is longer than 292 years");
     }
     ++next;
@@ -88,7 +90,9 @@ std::string FormatDuration(std::chrono::nanoseconds duration) {
   if (left < 0) out = "-";
   for (const Unit& unit : kTimes) {
     const std::int64_t number = left / unit.factor;
-    if (number != 0) out += fmt::format("{}{}", number < 0 ? 0 - static_cast<std::uint64_t>(number) : static_cast<std::uint64_t>(number), unit.name);
+    if (number != 0)
+      out += fmt::format(
+          "{}{}", number < 0 ? 0 - static_cast<std::uint64_t>(number) : static_cast<std::uint64_t>(number), unit.name);
     left %= unit.factor;
   }
   return out;
@@ -111,7 +115,8 @@ absl::StatusOr<std::uint64_t> ParseSize(std::string_view text) {
 absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
   HostPort out;
   const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return InvalidArgument("'{}' has no port; write HOST:PORT or [IPV6]:PORT", text.substr(0, 300));
+  if (colon == std::string_view::npos)
+    return InvalidArgument("'{}' has no port; write HOST:PORT or [IPV6]:PORT", text.substr(0, 300));
   std::string_view host = text.substr(0, colon);
   const std::string_view port = text.substr(colon + 1);
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), out.port);

@@ -15,10 +15,12 @@ TEST(UnitsTest, Durations) {
   EXPECT_EQ(*ParseDuration("1s5ns"), 1s + 5ns);
   EXPECT_EQ(*ParseDuration("0"), 0ns);
   EXPECT_EQ(*ParseDuration("0s"), 0ns);
-  for (const char* text : {"", "5", "s", "1.5s", "-1s", "1s1s", "1m1h", "1 s", "10x", "99999999999999999999s", "300000d", "1s ", "00"}) {
+  for (const char* text :
+       {"", "5", "s", "1.5s", "-1s", "1s1s", "1m1h", "1 s", "10x", "99999999999999999999s", "300000d", "1s ", "00"}) {
     EXPECT_FALSE(ParseDuration(text).ok()) << text;
   }
-  for (const std::chrono::nanoseconds value : std::initializer_list<std::chrono::nanoseconds>{0ns, 1ns, 1500ms, 90min + 3ns, 48h}) {
+  for (const std::chrono::nanoseconds value :
+       std::initializer_list<std::chrono::nanoseconds>{0ns, 1ns, 1500ms, 90min + 3ns, 48h}) {
     EXPECT_EQ(*ParseDuration(FormatDuration(value)), value) << FormatDuration(value);
   }
   EXPECT_EQ(FormatDuration(90s), "1m30s");
@@ -42,8 +44,8 @@ TEST(UnitsTest, HostPorts) {
   EXPECT_EQ(*ParseHostPort("[2001:db8::1]:65535"), (HostPort{"2001:db8::1", 65535}));
   EXPECT_EQ(FormatHostPort({"::1", 1}), "[::1]:1");
   EXPECT_EQ(FormatHostPort({"a.b", 1}), "a.b:1");
-  for (const char* text : {"", ":1", "host", "host:", "host:65536", "host:-1", "host:1x", "::1:80", "[::1]", "[127.0.0.1]:1", "[x]:1", "a b:1",
-                           "[::1]x:1", "host:+1"}) {
+  for (const char* text : {"", ":1", "host", "host:", "host:65536", "host:-1", "host:1x", "::1:80", "[::1]",
+                           "[127.0.0.1]:1", "[x]:1", "a b:1", "[::1]x:1", "host:+1"}) {
     EXPECT_FALSE(ParseHostPort(text).ok()) << text;
   }
 }

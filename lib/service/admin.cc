@@ -76,7 +76,10 @@ class Page final : public CivetHandler {
     return true;
   }
   static void Write(mg_connection* connection, int code, const std::string& body, bool with_body, const char* header) {
-    const char* const phrase = code == 200 ? "OK" : code == 404 ? "Not Found" : code == 405 ? "Method Not Allowed" : "Service Unavailable";
+    const char* const phrase = code == 200   ? "OK"
+                               : code == 404 ? "Not Found"
+                               : code == 405 ? "Method Not Allowed"
+                                             : "Service Unavailable";
     const std::string head = fmt::format(
         "HTTP/1.1 {} {}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\n"
         "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n{}Connection: close\r\n\r\n",
@@ -98,20 +101,25 @@ Response ReadyPage(const Readiness& readiness) {
 
 // Connects and hangs up.
 void Connect(const IpAddress& address, std::uint16_t port) {
-  const FileDescriptor fd(::socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const FileDescriptor fd(
+      ::socket(address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  sockaddr_storage to{};
+  socklen_t size = 0;
   if (address.is_v4()) {
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(port);
-    std::memcpy(&to.sin_addr, address.bytes().data(), address.bytes().size());
-    (void)::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+    auto* const v4 = reinterpret_cast<sockaddr_in*>(&to);
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(port);
+    std::memcpy(&v4->sin_addr, address.bytes().data(), address.bytes().size());
+    size = sizeof(*v4);
   } else {
-    sockaddr_in6 to{};
-    to.sin6_family = AF_INET6;
-    to.sin6_port = htons(port);
-    std::memcpy(&to.sin6_addr, address.bytes().data(), address.bytes().size());
-    (void)::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to));
+    auto* const v6 = reinterpret_cast<sockaddr_in6*>(&to);
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(port);
+    std::memcpy(&v6->sin6_addr, address.bytes().data(), address.bytes().size());
+    size = sizeof(*v6);
   }
+  [[maybe_unused]] const int begun =
+      ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&to), size);  // the try is enough
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// The admin port: /metrics, /livez and /readyz over plain HTTP, on loopback unless told otherwise. Nothing can be changed
-// through it, and nothing secret read.
+// The admin port: /metrics, /livez and /readyz over plain HTTP, on loopback unless told otherwise. Nothing can be
+// changed through it, and nothing secret read.
 #pragma once
 
 #include <chrono>
@@ -37,13 +37,13 @@ class Readiness {
 };
 
 struct AdminOptions {
-  HostPort listen{"127.0.0.1", 0};  // port 0 takes a free one; the host must be an address
-  int threads = 4;                  // requests at once
+  HostPort listen{"127.0.0.1", 0};                   // port 0 takes a free one; the host must be an address
+  int threads = 4;                                   // requests at once
   std::chrono::milliseconds request_timeout{2'000};  // a client that is slower is cut off
 };
 
-// Answers GET and HEAD; 404 for other paths, 405 for other methods. /livez is 200 as long as the process answers at all;
-// /readyz is 200 or 503, with one line per failing check; /metrics is Prometheus' text format.
+// Answers GET and HEAD; 404 for other paths, 405 for other methods. /livez is 200 as long as the process answers at
+// all; /readyz is 200 or 503, with one line per failing check; /metrics is Prometheus' text format.
 class AdminServer {
  public:
   // Unavailable when the address cannot be listened on (taken, not ours, not an address). Both references outlive it.

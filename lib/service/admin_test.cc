@@ -23,7 +23,10 @@ using testutil::StatusIs;
 
 class AdminTest : public ::testing::Test {
  protected:
-  void SetUp() override { ASSERT_OK_AND_ASSIGN(server_, AdminServer::Start({.request_timeout = std::chrono::milliseconds(300)}, metrics_, readiness_)); }
+  void SetUp() override {
+    ASSERT_OK_AND_ASSIGN(server_,
+                         AdminServer::Start({.request_timeout = std::chrono::milliseconds(300)}, metrics_, readiness_));
+  }
 
   int Connect() const {
     const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -58,10 +61,12 @@ class AdminTest : public ::testing::Test {
 
 TEST_F(AdminTest, MetricsAndLiveness) {
   metrics_.AddCounter("frames_total", "Frames.").Add(5);
-  EXPECT_THAT(Get("/metrics"), ::testing::AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("\r\nContent-Type: text/plain; version=0.0.4"),
-                                               HasSubstr("\nvirp_onode_frames_total 5\n")));
+  EXPECT_THAT(Get("/metrics"), ::testing::AllOf(StartsWith("HTTP/1.1 200 OK\r\n"),
+                                                HasSubstr("\r\nContent-Type: text/plain; version=0.0.4"),
+                                                HasSubstr("\nvirp_onode_frames_total 5\n")));
   EXPECT_THAT(Get("/livez"), ::testing::AllOf(StartsWith("HTTP/1.1 200"), EndsWith("\r\n\r\nok\n")));
-  EXPECT_THAT(Request("HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n"), ::testing::AllOf(StartsWith("HTTP/1.1 200"), EndsWith("\r\n\r\n")));
+  EXPECT_THAT(Request("HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n"),
+              ::testing::AllOf(StartsWith("HTTP/1.1 200"), EndsWith("\r\n\r\n")));
 }
 
 TEST_F(AdminTest, ReadinessNamesWhatFails) {
@@ -79,11 +84,14 @@ TEST_F(AdminTest, ReadinessNamesWhatFails) {
 }
 
 TEST_F(AdminTest, NothingElseIsServed) {
-  for (const char* path : {"/", "/etc/passwd", "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/metricsx", "/metrics/x", "/livez/../metrics/.", "/x/metrics"}) {
+  for (const char* path : {"/", "/etc/passwd", "/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/metricsx",
+                           "/metrics/x", "/livez/../metrics/.", "/x/metrics"}) {
     EXPECT_THAT(Get(path), ::testing::AllOf(Not(HasSubstr("root:")), Not(StartsWith("HTTP/1.1 200")))) << path;
   }
   for (const char* method : {"POST", "PUT", "DELETE", "PATCH", "OPTIONS"}) {
-    EXPECT_THAT(Request(std::string(method) + " /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"), StartsWith("HTTP/1.1 405")) << method;
+    EXPECT_THAT(Request(std::string(method) + " /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"),
+                StartsWith("HTTP/1.1 405"))
+        << method;
   }
 }
 
@@ -100,8 +108,10 @@ TEST_F(AdminTest, GarbageAndSlownessAreCutOffAndHarmNobody) {
 TEST_F(AdminTest, AnAddressThatIsTakenOrNoneIsAnError) {
   EXPECT_THAT(AdminServer::Start({.listen = {"127.0.0.1", server_->port()}}, metrics_, readiness_),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("cannot listen")));
-  EXPECT_THAT(AdminServer::Start({.listen = {"localhost", 0}}, metrics_, readiness_), StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_THAT(AdminServer::Start({.listen = {"192.0.2.1", 0}}, metrics_, readiness_), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(AdminServer::Start({.listen = {"localhost", 0}}, metrics_, readiness_),
+              StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(AdminServer::Start({.listen = {"192.0.2.1", 0}}, metrics_, readiness_),
+              StatusIs(absl::StatusCode::kUnavailable));
 }
 
 }  // namespace

@@ -72,10 +72,14 @@ std::optional<std::string> ScalarText(const nlohmann::json& value) {
 
 std::string_view OriginName(ValueOrigin origin) {
   switch (origin) {
-    case ValueOrigin::kDefault: return "default";
-    case ValueOrigin::kConfigFile: return "file";
-    case ValueOrigin::kEnvironment: return "environment";
-    case ValueOrigin::kCommandLine: return "command line";
+    case ValueOrigin::kDefault:
+      return "default";
+    case ValueOrigin::kConfigFile:
+      return "file";
+    case ValueOrigin::kEnvironment:
+      return "environment";
+    case ValueOrigin::kCommandLine:
+      return "command line";
   }
   return "default";
 }
@@ -89,7 +93,7 @@ struct Options::Impl {
   CLI::App* app = nullptr;             // this level's
   std::unique_ptr<CLI::App> root_app;  // the whole program's; only at the root
   Impl* root = nullptr;
-  std::deque<Option> options;          // stable addresses: CLI11 writes into them
+  std::deque<Option> options;  // stable addresses: CLI11 writes into them
   std::vector<std::function<absl::Status()>> rules;
   std::vector<std::pair<std::string, std::unique_ptr<Options>>> commands;
   std::string command;
@@ -105,7 +109,8 @@ struct Options::Impl {
   void Forget();
   absl::Status ReadConfigFile(std::vector<std::pair<Option*, std::vector<std::string>>>& given);
   absl::Status Gather();
-  absl::Status Apply(Option& option, const std::vector<std::string>& values, ValueOrigin origin, const std::string& where);
+  absl::Status Apply(Option& option, const std::vector<std::string>& values, ValueOrigin origin,
+                     const std::string& where);
   void Print(std::ostream& out) const;
 };
 
@@ -120,7 +125,8 @@ Options::Options(std::string program, std::string description, std::string versi
   impl_->root_app = std::make_unique<CLI::App>(std::move(description), impl_->program);
   impl_->app = impl_->root_app.get();
   impl_->app->set_help_flag("--help", "Print this and exit.");
-  impl_->app->set_version_flag("--version", fmt::format("{} {}", impl_->program, impl_->version), "Print the version and exit.");
+  impl_->app->set_version_flag("--version", fmt::format("{} {}", impl_->program, impl_->version),
+                               "Print the version and exit.");
   Add(&impl_->config_path, "config", "Read options from this JSON file.", "FILE");
   Add(&impl_->check_only, "check-config", "Check the configuration and exit: 0 when it is valid.");
   Add(&impl_->print_only, "print-config", "Print the configuration in force and where each value is from, and exit.");
@@ -128,7 +134,7 @@ Options::Options(std::string program, std::string description, std::string versi
   impl_->Find("print-config")->from_flags_only = true;
 }
 
-Options& Options::AddCommand(std::string name, std::string help) {
+Options& Options::AddCommand(const std::string& name, std::string help) {
   auto impl = std::make_unique<Impl>();
   impl->program = impl_->program;
   impl->env_prefix = impl_->env_prefix + "-" + name;
@@ -153,21 +159,25 @@ Option& Options::Impl::Declare(Option option) {
   if (out.is_flag) {
     out.cli = app->add_flag("--" + out.name, out.raw, text);
   } else {
-    out.cli = app->add_option("--" + out.name, out.raw, text)->type_name(out.placeholder)->expected(1)->allow_extra_args(false);
+    out.cli = app->add_option("--" + out.name, out.raw, text)
+                  ->type_name(out.placeholder)
+                  ->expected(1)
+                  ->allow_extra_args(false);
   }
   out.cli->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   return out;
 }
 
-void Options::AddCustom(std::string name, std::string placeholder, std::string help, std::string default_text, Parse parse,
-                        bool private_value) {
+void Options::AddCustom(std::string name, std::string placeholder, std::string help, std::string default_text,
+                        Parse parse, bool private_value) {
   Option option;
   option.name = std::move(name);
   option.placeholder = std::move(placeholder);
   option.help = std::move(help);
   option.default_text = std::move(default_text);
   option.is_private = private_value;
-  option.apply = [parse = std::move(parse)](const std::vector<std::string>& values, ValueOrigin origin) -> absl::Status {
+  option.apply = [parse = std::move(parse)](const std::vector<std::string>& values,
+                                            ValueOrigin origin) -> absl::Status {
     if (values.size() != 1) return InvalidArgument("one value is wanted, {} are given", values.size());
     return parse(values[0], origin);
   };
@@ -231,7 +241,8 @@ void Options::AddSize(std::uint64_t* value, std::string name, std::string help, 
             });
 }
 
-void Options::AddNumber(std::string name, std::string help, std::string default_text, std::function<absl::Status(std::int64_t)> set) {
+void Options::AddNumber(std::string name, std::string help, std::string default_text,
+                        std::function<absl::Status(std::int64_t)> set) {
   AddCustom(std::move(name), "NUMBER", std::move(help), std::move(default_text),
             [set = std::move(set)](const std::string& text, ValueOrigin) -> absl::Status {
               std::int64_t number = 0;
@@ -243,8 +254,9 @@ void Options::AddNumber(std::string name, std::string help, std::string default_
             });
 }
 
-void Options::AddDuration(std::string name, std::string help, std::chrono::nanoseconds value, std::chrono::nanoseconds min,
-                          std::chrono::nanoseconds max, std::function<absl::Status(std::chrono::nanoseconds)> set) {
+void Options::AddDuration(std::string name, std::string help, std::chrono::nanoseconds value,
+                          std::chrono::nanoseconds min, std::chrono::nanoseconds max,
+                          std::function<absl::Status(std::chrono::nanoseconds)> set) {
   AddCustom(std::move(name), "DURATION", std::move(help), FormatDuration(value),
             [min, max, set = std::move(set)](const std::string& text, ValueOrigin) -> absl::Status {
               ASSIGN_OR_RETURN(const std::chrono::nanoseconds given, ParseDuration(text));
@@ -256,11 +268,12 @@ void Options::AddDuration(std::string name, std::string help, std::chrono::nanos
 }
 
 void Options::AddSecretFile(std::string* path, std::string name, std::string help) {
-  AddCustom(std::move(name), "FILE", std::move(help), *path, [path](const std::string& text, ValueOrigin) -> absl::Status {
-    RETURN_IF_ERROR(CheckSecretFile(text));
-    *path = text;
-    return absl::OkStatus();
-  });
+  AddCustom(std::move(name), "FILE", std::move(help), *path,
+            [path](const std::string& text, ValueOrigin) -> absl::Status {
+              RETURN_IF_ERROR(CheckSecretFile(text));
+              *path = text;
+              return absl::OkStatus();
+            });
 }
 
 void Options::Require(std::string_view name) {
@@ -269,9 +282,13 @@ void Options::Require(std::string_view name) {
   option->required = true;
 }
 
-void Options::Check(std::function<absl::Status()> rule) { impl_->rules.push_back(std::move(rule)); }
+void Options::Check(std::function<absl::Status()> rule) {
+  impl_->rules.push_back(std::move(rule));
+}
 
-const std::string& Options::command() const { return impl_->command; }
+const std::string& Options::command() const {
+  return impl_->command;
+}
 
 ValueOrigin Options::Origin(std::string_view name) const {
   const Option* const option = impl_->Find(name);
@@ -289,7 +306,8 @@ void Options::Impl::Forget() {
   for (auto& [name, options_of] : commands) options_of->impl_->Forget();
 }
 
-absl::Status Options::Impl::Apply(Option& option, const std::vector<std::string>& values, ValueOrigin origin, const std::string& where) {
+absl::Status Options::Impl::Apply(Option& option, const std::vector<std::string>& values, ValueOrigin origin,
+                                  const std::string& where) {
   const absl::Status status = option.apply(values, origin);
   if (!status.ok()) return InvalidArgument("{}: {} (from {})", option.name, Message(status), where);
   option.origin = origin;
@@ -312,7 +330,9 @@ absl::Status Options::Impl::ReadConfigFile(std::vector<std::pair<Option*, std::v
     const nlohmann::json one = nlohmann::json::array({item.value()});
     for (const nlohmann::json& value : array ? item.value() : one) {
       const auto scalar = ScalarText(value);
-      if (!scalar) return InvalidArgument("{}: must be a string, whole number, true or false{}", option->name, option->is_list ? ", or an array of these" : "");
+      if (!scalar)
+        return InvalidArgument("{}: must be a string, whole number, true or false{}", option->name,
+                               option->is_list ? ", or an array of these" : "");
       values.push_back(*scalar);
     }
     given.emplace_back(option, std::move(values));
@@ -323,15 +343,16 @@ absl::Status Options::Impl::ReadConfigFile(std::vector<std::pair<Option*, std::v
 absl::Status Options::Impl::Gather() {
   for (Option& option : options) {
     if (option.cli->count() > 0) {
-      if (!option.is_list && option.raw.size() > 1) return InvalidArgument("{}: given more than once (from the command line)", option.name);
+      if (!option.is_list && option.raw.size() > 1)
+        return InvalidArgument("{}: given more than once (from the command line)", option.name);
       RETURN_IF_ERROR(Apply(option, option.raw, ValueOrigin::kCommandLine, "the command line"));
       continue;
     }
     const std::string variable = EnvironmentName(env_prefix, option.name);
     const char* const text = option.from_flags_only ? nullptr : std::getenv(variable.c_str());
     if (text == nullptr) continue;
-    RETURN_IF_ERROR(Apply(option, option.is_list ? SplitCommas(text) : std::vector<std::string>{text}, ValueOrigin::kEnvironment,
-                          "environment variable " + variable));
+    RETURN_IF_ERROR(Apply(option, option.is_list ? SplitCommas(text) : std::vector<std::string>{text},
+                          ValueOrigin::kEnvironment, "environment variable " + variable));
   }
   if (!config_path.empty()) {
     std::vector<std::pair<Option*, std::vector<std::string>>> given;
@@ -406,13 +427,13 @@ absl::StatusOr<Options::Next> Options::Read(int argc, const char* const* argv, s
 }
 
 absl::Status CheckSecretFile(const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::stat(path.c_str(), &info) != 0) return ErrnoStatus(errno, "look at", path);
   if (!S_ISREG(info.st_mode)) return FailedPrecondition("{} is not a file", path);
   if (::access(path.c_str(), R_OK) != 0) return ErrnoStatus(errno, "read", path);
   if ((info.st_mode & 0027U) != 0) {
-    return FailedPrecondition("{} has mode {:04o}: a secret is readable by its owner, at most by its group; chmod 0600", path,
-                              info.st_mode & 07777U);
+    return FailedPrecondition("{} has mode {:04o}: a secret is readable by its owner, at most by its group; chmod 0600",
+                              path, info.st_mode & 07777U);
   }
   return absl::OkStatus();
 }

@@ -1,10 +1,11 @@
-// Options of a program. Each is declared once and is then a flag (--listen), an environment variable (VIRP_ONODE_LISTEN)
-// and a key of one configuration file ("listen": ...); the first that is there counts, in this order. Also there:
+// Options of a program. Each is declared once and is then a flag (--listen), an environment variable
+// (VIRP_ONODE_LISTEN) and a key of one configuration file ("listen": ...); the first that is there counts, in this
+// order. Also there:
 // --config, --check-config, --print-config, --help, --version.
 //
 // The file is a JSON object with // and /* */ comments; its keys are the option names; unknown and repeated keys are
-// refused. Values are strings as they would be on the command line; numbers, true and false may be written bare, lists as
-// arrays. In the environment a list is separated by commas.
+// refused. Values are strings as they would be on the command line; numbers, true and false may be written bare, lists
+// as arrays. In the environment a list is separated by commas.
 //
 // Secrets are never values of options, only names of files (AddSecretFile).
 #pragma once
@@ -41,7 +42,8 @@ class Options {
   // `name` is lower case with hyphens; the same name twice is a bug and aborts. `help` is one sentence.
   void Add(std::string* value, std::string name, std::string help, std::string placeholder = "TEXT");
   void Add(bool* value, std::string name, std::string help);
-  void Add(std::vector<std::string>* value, std::string name, std::string help, std::string placeholder = "TEXT");  // may be repeated
+  void Add(std::vector<std::string>* value, std::string name, std::string help,
+           std::string placeholder = "TEXT");  // may be repeated
   void Add(HostPort* value, std::string name, std::string help);
   void AddSize(std::uint64_t* value, std::string name, std::string help, std::uint64_t min = 0,
                std::uint64_t max = std::numeric_limits<std::uint64_t>::max());
@@ -89,15 +91,16 @@ class Options {
   // A rule over several options, checked after all were read; its error should name them.
   void Check(std::function<absl::Status()> rule);
 
-  // A command: `virp-onode init --origin X`. Its own options are flags and environment variables (VIRP_ONODE_INIT_ORIGIN);
-  // those of the program may stand before and after it. Lives as long as this object.
-  Options& AddCommand(std::string name, std::string help);
+  // A command: `virp-onode init --origin X`. Its own options are flags and environment variables
+  // (VIRP_ONODE_INIT_ORIGIN); those of the program may stand before and after it. Lives as long as this object.
+  Options& AddCommand(const std::string& name, std::string help);
 
   enum class Next {
     kRun,
     kExit,  // --help, --version, --check-config, --print-config: done, and written to `out`; exit 0
   };
-  // InvalidArgument begins with the option's name and tells where the value is from; the values are not to be used then.
+  // InvalidArgument begins with the option's name and tells where the value is from; the values are not to be used
+  // then.
   absl::StatusOr<Next> Read(int argc, const char* const* argv, std::ostream& out);
 
   // After Read: the command that was given, or empty.
@@ -109,7 +112,8 @@ class Options {
  private:
   struct Impl;
   explicit Options(std::unique_ptr<Impl> impl);
-  void AddNumber(std::string name, std::string help, std::string default_text, std::function<absl::Status(std::int64_t)> set);
+  void AddNumber(std::string name, std::string help, std::string default_text,
+                 std::function<absl::Status(std::int64_t)> set);
   void AddDuration(std::string name, std::string help, std::chrono::nanoseconds value, std::chrono::nanoseconds min,
                    std::chrono::nanoseconds max, std::function<absl::Status(std::chrono::nanoseconds)> set);
 

@@ -38,7 +38,8 @@ class ConfigTest : public ::testing::Test {
         "store", "URL", "The database.", "sqlite:x.db",
         [this](const std::string& text, ValueOrigin origin) -> absl::Status {
           store_ = text;
-          if (origin == ValueOrigin::kCommandLine && text.find(':') != text.rfind(':')) return InvalidArgument("a password on the command line");
+          if (origin == ValueOrigin::kCommandLine && text.find(':') != text.rfind(':'))
+            return InvalidArgument("a password on the command line");
           return absl::OkStatus();
         },
         true);
@@ -109,8 +110,8 @@ TEST_F(ConfigTest, EveryKindFromEachPlace) {
     EXPECT_EQ(spool_, 2048U);
     EXPECT_THAT(chains_, ElementsAre("a", "b"));
   };
-  ASSERT_OK(Read({"--listen", "[::1]:1", "--name=n n", "--reflection", "--max-connections=5", "--interval", "1s500ms", "--spool-size", "2KiB", "--chain", "a",
-                  "--chain", "b"}));
+  ASSERT_OK(Read({"--listen", "[::1]:1", "--name=n n", "--reflection", "--max-connections=5", "--interval", "1s500ms",
+                  "--spool-size", "2KiB", "--chain", "a", "--chain", "b"}));
   expect();
 }
 
@@ -147,24 +148,32 @@ TEST_F(ConfigTest, AFlagCanBeSwitchedOff) {
 }
 
 TEST_F(ConfigTest, WrongValuesAreNamedWithKeyReasonAndPlace) {
-  EXPECT_THAT(Read({"--listen", "nowhere"}), StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("listen: "), HasSubstr("no port"), HasSubstr("command line"))));
-  EXPECT_THAT(Read({"--max-connections", "0"}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("max-connections: 0 is not within 1 and 100000")));
-  EXPECT_THAT(Read({"--max-connections", "5x"}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("not a whole number")));
+  EXPECT_THAT(Read({"--listen", "nowhere"}),
+              StatusIs(StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr("listen: "), HasSubstr("no port"), HasSubstr("command line"))));
+  EXPECT_THAT(Read({"--max-connections", "0"}),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("max-connections: 0 is not within 1 and 100000")));
+  EXPECT_THAT(Read({"--max-connections", "5x"}),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("not a whole number")));
   EXPECT_THAT(Read({"--interval", "2h"}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("interval: ")));
   EXPECT_THAT(Read({"--interval", "1s1us"}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("finer than 1ms")));
   EXPECT_THAT(Read({"--spool-size", "10"}), StatusIs(StatusCode::kInvalidArgument));
-  EXPECT_THAT(Read({"--name", "a", "--name", "b"}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("more than once")));
+  EXPECT_THAT(Read({"--name", "a", "--name", "b"}),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("more than once")));
   EXPECT_THAT(Read({"--nonsense"}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("nonsense")));
   EXPECT_THAT(Read({"stray"}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("stray")));
   EXPECT_THAT(Read({"--name"}), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_THAT(Read({"--reflection=maybe"}), StatusIs(StatusCode::kInvalidArgument));
   Env("VIRP_ONODE_MAX_CONNECTIONS", "many");
-  EXPECT_THAT(Read({}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("environment variable VIRP_ONODE_MAX_CONNECTIONS")));
+  EXPECT_THAT(Read({}),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("environment variable VIRP_ONODE_MAX_CONNECTIONS")));
 }
 
 TEST_F(ConfigTest, WrongFilesAreRefused) {
   const auto refused = [this](const std::string& text, const std::string& why) {
-    EXPECT_THAT(Read({"--config", File(text)}), StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("config.json"), HasSubstr(why)))) << text;
+    EXPECT_THAT(Read({"--config", File(text)}),
+                StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("config.json"), HasSubstr(why))))
+        << text;
   };
   refused(R"({"lisen": "x:1"})", "unknown key 'lisen'");
   refused(R"({"name": "a", "name": "b"})", "'name' is there twice");
@@ -182,20 +191,26 @@ TEST_F(ConfigTest, WrongFilesAreRefused) {
 
 TEST_F(ConfigTest, RequiredOptionsAndRules) {
   options_.Require("key-file");
-  EXPECT_THAT(Read({}), StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("--key-file"), HasSubstr("VIRP_ONODE_KEY_FILE"))));
+  EXPECT_THAT(Read({}),
+              StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("--key-file"), HasSubstr("VIRP_ONODE_KEY_FILE"))));
 }
 
 TEST_F(ConfigTest, RulesOverSeveralOptions) {
-  options_.Check([this] { return connections_ > 10 && reflection_ ? InvalidArgument("reflection and max-connections: do not go together") : absl::OkStatus(); });
+  options_.Check([this] {
+    return connections_ > 10 && reflection_ ? InvalidArgument("reflection and max-connections: do not go together")
+                                            : absl::OkStatus();
+  });
   EXPECT_OK(Read({"--max-connections=5", "--reflection"}));
-  EXPECT_THAT(Read({"--max-connections=50", "--reflection"}), StatusIs(StatusCode::kInvalidArgument, HasSubstr("do not go together")));
+  EXPECT_THAT(Read({"--max-connections=50", "--reflection"}),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("do not go together")));
 }
 
 TEST_F(ConfigTest, SecretFilesMustBePrivate) {
   const std::string path = dir_.File("key");
   std::ofstream(path) << "secret";
   ::chmod(path.c_str(), 0644);
-  EXPECT_THAT(Read({"--key-file", path}), StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("key-file: "), HasSubstr("0644"))));
+  EXPECT_THAT(Read({"--key-file", path}),
+              StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("key-file: "), HasSubstr("0644"))));
   ::chmod(path.c_str(), 0440);
   EXPECT_OK(Read({"--key-file", path}));
   EXPECT_EQ(key_, path);
@@ -215,9 +230,10 @@ TEST_F(ConfigTest, OriginReachesTheParser) {
 TEST_F(ConfigTest, HelpIsComplete) {
   ASSERT_OK_AND_ASSIGN(const auto next, Read({"--help"}));
   EXPECT_EQ(next, Options::Next::kExit);
-  for (const char* text : {"--listen HOST:PORT", "default 127.0.0.1:7000; VIRP_ONODE_LISTEN", "--max-connections NUMBER", "VIRP_ONODE_MAX_CONNECTIONS",
-                           "--interval DURATION", "default 1s", "--chain TEXT", "May be repeated", "--key-file FILE", "--config FILE", "--check-config",
-                           "--print-config", "--help", "--version", "--reflection"}) {
+  for (const char* text : {"--listen HOST:PORT", "default 127.0.0.1:7000; VIRP_ONODE_LISTEN",
+                           "--max-connections NUMBER", "VIRP_ONODE_MAX_CONNECTIONS", "--interval DURATION",
+                           "default 1s", "--chain TEXT", "May be repeated", "--key-file FILE", "--config FILE",
+                           "--check-config", "--print-config", "--help", "--version", "--reflection"}) {
     EXPECT_THAT(out_.str(), HasSubstr(text));
   }
 }

@@ -18,11 +18,11 @@ namespace {
 
 constexpr std::string_view kDomainSuffix = ".virp";
 
-// A client takes at most 8 KiB of trailing metadata by default, of which the details become 4/3 in base64 and the message
-// up to three times in percent signs; beyond it the whole status is lost.
+// A client takes at most 8 KiB of trailing metadata by default, of which the details become 4/3 in base64 and the
+// message up to three times in percent signs; beyond it the whole status is lost.
 constexpr std::size_t kMaxText = 512;
-constexpr std::size_t kMaxInfo = 2 * 1024;
-constexpr std::size_t kMaxDetails = 4 * 1024;
+constexpr std::size_t kMaxInfo = 2'048;
+constexpr std::size_t kMaxDetails = 4'096;
 constexpr std::chrono::milliseconds kDefaultRetry{1'000};
 
 std::atomic<HiddenErrorSink> hidden_error_sink = nullptr;
@@ -41,13 +41,20 @@ bool StaysInside(const absl::Status& status) {
 // What the peer reads instead of the cause.
 std::string_view PublicMessage(absl::StatusCode code) {
   switch (code) {
-    case absl::StatusCode::kUnavailable: return "the service cannot reach what it depends on; try again";
-    case absl::StatusCode::kDeadlineExceeded: return "what the service depends on did not answer in time; try again";
-    case absl::StatusCode::kResourceExhausted: return "the service is out of space or capacity";
-    case absl::StatusCode::kUnknown: return "the outcome is not known; read back before trying again";
-    case absl::StatusCode::kAborted: return "the request met another one; try again";
-    case absl::StatusCode::kDataLoss: return "stored data is damaged";
-    default: return "internal error; the log of the service has the cause";
+    case absl::StatusCode::kUnavailable:
+      return "the service cannot reach what it depends on; try again";
+    case absl::StatusCode::kDeadlineExceeded:
+      return "what the service depends on did not answer in time; try again";
+    case absl::StatusCode::kResourceExhausted:
+      return "the service is out of space or capacity";
+    case absl::StatusCode::kUnknown:
+      return "the outcome is not known; read back before trying again";
+    case absl::StatusCode::kAborted:
+      return "the request met another one; try again";
+    case absl::StatusCode::kDataLoss:
+      return "stored data is damaged";
+    default:
+      return "internal error; the log of the service has the cause";
   }
 }
 
@@ -70,7 +77,8 @@ std::string Bounded(std::string_view text) {
   return out;
 }
 
-void AddInfo(const absl::Status& status, std::string_view service, const std::string& incident, google::rpc::Status& out) {
+void AddInfo(const absl::Status& status, std::string_view service, const std::string& incident,
+             google::rpc::Status& out) {
   google::rpc::ErrorInfo info;
   const std::string reason = GetReason(status);
   info.set_reason(reason.empty() ? absl::StatusCodeToString(status.code()) : Bounded(reason));
@@ -144,7 +152,9 @@ void Restore(const google::rpc::Status& details, absl::Status& out) {
 
 }  // namespace
 
-void SetHiddenErrorSink(HiddenErrorSink sink) { hidden_error_sink = sink; }
+void SetHiddenErrorSink(HiddenErrorSink sink) {
+  hidden_error_sink = sink;
+}
 
 grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view service) {
   if (status.ok()) return grpc::Status::OK;
@@ -160,7 +170,9 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   return out;
 }
 
-std::string ToStatusProto(const absl::Status& status, std::string_view service) { return DetailsOf(status, service).SerializeAsString(); }
+std::string ToStatusProto(const absl::Status& status, std::string_view service) {
+  return DetailsOf(status, service).SerializeAsString();
+}
 
 absl::Status FromStatusProto(std::string_view serialized) {
   google::rpc::Status details;

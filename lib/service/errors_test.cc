@@ -24,7 +24,8 @@ TEST(ErrorsTest, EverythingComesBack) {
 }
 
 TEST(ErrorsTest, EachErrorHasExactlyOneErrorInfo) {
-  for (const absl::Status& status : {NotFound("no such chain"), WithReason(Aborted("x"), "FENCED"), InvalidField("size", "is zero")}) {
+  for (const absl::Status& status :
+       {NotFound("no such chain"), WithReason(Aborted("x"), "FENCED"), InvalidField("size", "is zero")}) {
     google::rpc::Status details;
     ASSERT_TRUE(details.ParseFromString(ToGrpcStatus(status, "onode").error_details()));
     int infos = 0;

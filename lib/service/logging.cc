@@ -80,22 +80,32 @@ class FunctionSink final : public spdlog::sinks::base_sink<std::mutex> {
 
 spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarning: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
-    case LogLevel::kOff: return spdlog::level::off;
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+    case LogLevel::kOff:
+      return spdlog::level::off;
   }
   return spdlog::level::info;
 }
 
 std::string_view LevelName(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return "debug";
-    case LogLevel::kInfo: return "info";
-    case LogLevel::kWarning: return "warning";
-    case LogLevel::kError: return "error";
-    case LogLevel::kOff: return "off";
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarning:
+      return "warning";
+    case LogLevel::kError:
+      return "error";
+    case LogLevel::kOff:
+      return "off";
   }
   return "info";
 }
@@ -106,11 +116,21 @@ void AppendJsonString(std::string& out, std::string_view text) {
   out.push_back('"');
   for (const char c : repaired.empty() ? text : std::string_view(repaired)) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
           out += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
@@ -125,7 +145,8 @@ void AppendJsonString(std::string& out, std::string_view text) {
 // Text that could be taken for something else, or bring a terminal into disorder, is quoted.
 void AppendText(std::string& out, std::string_view text) {
   bool plain = !text.empty() && IsUtf8(text);
-  for (const char c : text) plain = plain && static_cast<unsigned char>(c) > 0x20 && c != '"' && c != '\\' && c != '=' && c != 0x7f;
+  for (const char c : text)
+    plain = plain && static_cast<unsigned char>(c) > 0x20 && c != '"' && c != '\\' && c != '=' && c != 0x7f;
   if (plain) {
     out += text;
   } else {
@@ -148,8 +169,8 @@ void AppendValue(std::string& out, LogFormat format, const LogField::Value& valu
 }
 
 template <typename Fields>
-std::string Format(LogFormat format, std::string_view time, LogLevel level, std::string_view service, std::string_view message,
-                   const Fields& fields) {
+std::string Format(LogFormat format, std::string_view time, LogLevel level, std::string_view service,
+                   std::string_view message, const Fields& fields) {
   std::string out;
   if (format == LogFormat::kText) {
     out = fmt::format("{} {:<7} {}: ", time, LevelName(level), service);
@@ -179,7 +200,8 @@ void Write(LogLevel level, std::string_view message, const Fields& fields) {
   const spdlog::level::level_enum as = SpdlogLevel(level);
   if (!state->logger->should_log(as)) return;
   // Given to spdlog as an argument, since braces in it are not a format.
-  state->logger->log(as, "{}", Format(state->format, FormatTime(state->clock->NowNanos()), level, state->service, message, fields));
+  state->logger->log(
+      as, "{}", Format(state->format, FormatTime(state->clock->NowNanos()), level, state->service, message, fields));
 }
 
 // gRPC writes at level ERROR for each failed handshake, which any stranger can cause.
@@ -194,13 +216,15 @@ void OnGrpcLog(gpr_log_func_args* args) {
 }
 
 void OnHiddenError(const absl::Status& status, std::string_view service, std::string_view incident) {
-  LogStatus(LogLevel::kError, "a request failed by an internal cause", status, {{"domain", service}, {"incident", incident}});
+  LogStatus(LogLevel::kError, "a request failed by an internal cause", status,
+            {{"domain", service}, {"incident", incident}});
 }
 
 }  // namespace
 
 absl::StatusOr<LogLevel> ParseLogLevel(std::string_view text) {
-  for (const LogLevel level : {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError, LogLevel::kOff}) {
+  for (const LogLevel level :
+       {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError, LogLevel::kOff}) {
     if (LevelName(level) == text) return level;
   }
   return InvalidArgument("'{}' is not a log level; use debug, info, warning, error or off", text.substr(0, 64));
@@ -229,7 +253,9 @@ void SetUpLogging(LogOptions options) {
   gpr_set_log_verbosity(options.level == LogLevel::kDebug ? GPR_LOG_SEVERITY_INFO : GPR_LOG_SEVERITY_ERROR);
 }
 
-void SetLogLevel(LogLevel level) { Get()->logger->set_level(SpdlogLevel(level)); }
+void SetLogLevel(LogLevel level) {
+  Get()->logger->set_level(SpdlogLevel(level));
+}
 
 LogLevel GetLogLevel() {
   const spdlog::level::level_enum now = Get()->logger->level();
@@ -239,10 +265,18 @@ LogLevel GetLogLevel() {
   return LogLevel::kOff;
 }
 
-void LogDebug(std::string_view message, LogFields fields) { Write(LogLevel::kDebug, message, fields); }
-void LogInfo(std::string_view message, LogFields fields) { Write(LogLevel::kInfo, message, fields); }
-void LogWarning(std::string_view message, LogFields fields) { Write(LogLevel::kWarning, message, fields); }
-void LogError(std::string_view message, LogFields fields) { Write(LogLevel::kError, message, fields); }
+void LogDebug(std::string_view message, LogFields fields) {
+  Write(LogLevel::kDebug, message, fields);
+}
+void LogInfo(std::string_view message, LogFields fields) {
+  Write(LogLevel::kInfo, message, fields);
+}
+void LogWarning(std::string_view message, LogFields fields) {
+  Write(LogLevel::kWarning, message, fields);
+}
+void LogError(std::string_view message, LogFields fields) {
+  Write(LogLevel::kError, message, fields);
+}
 
 void LogStatus(LogLevel level, std::string_view message, const absl::Status& status, LogFields fields) {
   const std::string code = absl::StatusCodeToString(status.code());
@@ -263,8 +297,8 @@ std::string FormatTime(UnixNanos time) {
   const auto seconds = static_cast<std::time_t>(time / 1'000'000'000);
   std::tm parts{};
   ::gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                     parts.tm_hour, parts.tm_min, parts.tm_sec, time / 1'000'000 % 1'000);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, time / 1'000'000 % 1'000);
 }
 
 }  // namespace virp::service

@@ -20,9 +20,15 @@ using namespace std::string_literals;
 class LoggingTest : public ::testing::Test {
  protected:
   void SetUpTo(LogFormat format, LogLevel level = LogLevel::kInfo) {
-    SetUpLogging({.service = "onode", .level = level, .format = format, .sink = [this](std::string_view line) { lines_.emplace_back(line); }, .clock = &clock_});
+    SetUpLogging({.service = "onode",
+                  .level = level,
+                  .format = format,
+                  .sink = [this](std::string_view line) { lines_.emplace_back(line); },
+                  .clock = &clock_});
   }
-  void TearDown() override { SetUpLogging({.service = "test", .sink = [](std::string_view) {}}); }
+  void TearDown() override {
+    SetUpLogging({.service = "test", .sink = [](std::string_view) {}});
+  }
 
   FakeClock clock_{1'750'000'000'123'000'000ULL};
   std::vector<std::string> lines_;
@@ -30,16 +36,27 @@ class LoggingTest : public ::testing::Test {
 
 TEST_F(LoggingTest, TextForPeople) {
   SetUpTo(LogFormat::kText);
-  LogInfo("entries appended", {{"chain", "site/a"}, {"size", 42U}, {"delta", -1}, {"share", 0.5}, {"late", true}, {"note", "two words"}, {"none", ""}});
-  EXPECT_THAT(lines_, ElementsAre("2025-06-15T15:06:40.123Z info    onode: entries appended chain=site/a size=42 delta=-1 share=0.5 "
-                                  "late=true note=\"two words\" none=\"\"\n"));
+  LogInfo("entries appended", {{"chain", "site/a"},
+                               {"size", 42U},
+                               {"delta", -1},
+                               {"share", 0.5},
+                               {"late", true},
+                               {"note", "two words"},
+                               {"none", ""}});
+  EXPECT_THAT(
+      lines_,
+      ElementsAre("2025-06-15T15:06:40.123Z info    onode: entries appended chain=site/a size=42 delta=-1 share=0.5 "
+                  "late=true note=\"two words\" none=\"\"\n"));
 }
 
 TEST_F(LoggingTest, JsonForPrograms) {
   SetUpTo(LogFormat::kJson);
   LogWarning("peer refused", {{"address", "192.0.2.1"}, {"count", 3}});
   ASSERT_EQ(lines_.size(), 1U);
-  EXPECT_EQ(lines_[0], R"({"time":"2025-06-15T15:06:40.123Z","level":"warning","service":"onode","message":"peer refused","address":"192.0.2.1","count":3})"s + "\n");
+  EXPECT_EQ(
+      lines_[0],
+      R"({"time":"2025-06-15T15:06:40.123Z","level":"warning","service":"onode","message":"peer refused","address":"192.0.2.1","count":3})"s +
+          "\n");
 }
 
 TEST_F(LoggingTest, NoTextBreaksALine) {
@@ -60,8 +77,9 @@ TEST_F(LoggingTest, NoTextBreaksALine) {
 }
 
 TEST_F(LoggingTest, NumbersThatJsonDoesNotHave) {
-  EXPECT_EQ(FormatLogLine(LogFormat::kJson, "t", LogLevel::kInfo, "s", "m", {{"x", std::numeric_limits<double>::infinity()}}),
-            R"({"time":"t","level":"info","service":"s","message":"m","x":null})");
+  EXPECT_EQ(
+      FormatLogLine(LogFormat::kJson, "t", LogLevel::kInfo, "s", "m", {{"x", std::numeric_limits<double>::infinity()}}),
+      R"({"time":"t","level":"info","service":"s","message":"m","x":null})");
 }
 
 TEST_F(LoggingTest, LevelsFilterAndCanBeChanged) {
@@ -84,7 +102,8 @@ TEST_F(LoggingTest, LevelsFilterAndCanBeChanged) {
 TEST_F(LoggingTest, Statuses) {
   SetUpTo(LogFormat::kText);
   LogStatus(LogLevel::kError, "append failed", WithReason(Aborted("term 3 is over"), "FENCED"), {{"chain", "a"}});
-  EXPECT_THAT(lines_, ElementsAre(HasSubstr("append failed chain=a code=ABORTED reason=FENCED error=\"term 3 is over\"")));
+  EXPECT_THAT(lines_,
+              ElementsAre(HasSubstr("append failed chain=a code=ABORTED reason=FENCED error=\"term 3 is over\"")));
 }
 
 TEST_F(LoggingTest, TheCauseThatAPeerDoesNotSeeIsLoggedUnderItsIncident) {

@@ -19,15 +19,18 @@ enum class Kind { kCounter, kGauge, kHistogram };
 
 bool IsName(std::string_view name) {
   if (name.empty() || name.front() < 'a' || name.front() > 'z' || name.ends_with('_')) return false;
-  return std::all_of(name.begin(), name.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+  return std::all_of(name.begin(), name.end(),
+                     [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
 }
 
 absl::Status CheckMetric(std::string_view name, Kind kind, std::string_view help, const MetricLabels& labels) {
   if (!IsName(name)) return InvalidArgument("metric '{}': not lower case with underscores", name);
-  if (name.ends_with("_total") != (kind == Kind::kCounter)) return InvalidArgument("metric '{}': counters end in _total, others do not", name);
+  if (name.ends_with("_total") != (kind == Kind::kCounter))
+    return InvalidArgument("metric '{}': counters end in _total, others do not", name);
   if (help.empty()) return InvalidArgument("metric '{}': no help text", name);
   for (const auto& [key, value] : labels) {
-    if (!IsName(key) || key == "le" || key == "quantile") return InvalidArgument("metric '{}': label '{}' cannot be used", name, key);
+    if (!IsName(key) || key == "le" || key == "quantile")
+      return InvalidArgument("metric '{}': label '{}' cannot be used", name, key);
   }
   return absl::OkStatus();
 }
@@ -37,7 +40,9 @@ absl::Status CheckMetric(std::string_view name, Kind kind, std::string_view help
 void Counter::Add(double amount) const {
   if (counter_ != nullptr && amount > 0) counter_->Increment(amount);
 }
-double Counter::value() const { return counter_ == nullptr ? 0 : counter_->Value(); }
+double Counter::value() const {
+  return counter_ == nullptr ? 0 : counter_->Value();
+}
 
 void Gauge::Set(double value) const {
   if (gauge_ != nullptr) gauge_->Set(value);
@@ -45,7 +50,9 @@ void Gauge::Set(double value) const {
 void Gauge::Add(double amount) const {
   if (gauge_ != nullptr) gauge_->Increment(amount);
 }
-double Gauge::value() const { return gauge_ == nullptr ? 0 : gauge_->Value(); }
+double Gauge::value() const {
+  return gauge_ == nullptr ? 0 : gauge_->Value();
+}
 
 void Histogram::Observe(double value) const {
   if (histogram_ != nullptr) histogram_->Observe(value);
@@ -57,7 +64,9 @@ std::vector<double> ExponentialBuckets(double first, double factor, int count) {
   return out;
 }
 
-std::vector<double> LatencyBuckets() { return ExponentialBuckets(0.0001, 2, 19); }
+std::vector<double> LatencyBuckets() {
+  return ExponentialBuckets(0.0001, 2, 19);
+}
 
 struct Metrics::Impl {
   struct Known {
@@ -77,7 +86,7 @@ struct Metrics::Impl {
   // The full name when the metric may be made, and fits what is known under its name.
   std::string Admit(std::string_view name, Kind kind, std::string_view help, const MetricLabels& labels,
                     const std::vector<double>& bounds) {
-    const std::string full = prefix + std::string(name);
+    std::string full = prefix + std::string(name);
     Known wanted{kind, std::string(help), {}, bounds};
     for (const auto& [key, value] : labels) wanted.keys.push_back(key);
     absl::Status problem = CheckMetric(name, kind, help, labels);
@@ -85,7 +94,8 @@ struct Metrics::Impl {
     if (problem.ok()) {
       const auto [at, added] = known.emplace(full, wanted);
       const Known& there = at->second;
-      if (added || (there.kind == kind && there.help == help && there.keys == wanted.keys && there.bounds == bounds)) return full;
+      if (added || (there.kind == kind && there.help == help && there.keys == wanted.keys && there.bounds == bounds))
+        return full;
       problem = InvalidArgument("metric '{}': declared before with another kind, help, labels or buckets", full);
     }
     if (status.ok()) status = std::move(problem);
@@ -98,14 +108,17 @@ struct Metrics::Impl {
   }
 };
 
-Metrics::Metrics(std::string_view service) : impl_(std::make_unique<Impl>()) { impl_->prefix = fmt::format("virp_{}_", service); }
+Metrics::Metrics(std::string_view service) : impl_(std::make_unique<Impl>()) {
+  impl_->prefix = fmt::format("virp_{}_", service);
+}
 Metrics::~Metrics() = default;
 
 Counter Metrics::AddCounter(std::string_view name, std::string_view help, const MetricLabels& labels) {
   const std::string full = impl_->Admit(name, Kind::kCounter, help, labels, {});
   if (full.empty()) return {};
   try {
-    return Counter(&prometheus::BuildCounter().Name(full).Help(std::string(help)).Register(impl_->registry).Add(labels));
+    return Counter(
+        &prometheus::BuildCounter().Name(full).Help(std::string(help)).Register(impl_->registry).Add(labels));
   } catch (const std::exception& error) {
     impl_->Fail(full, error);
     return {};
@@ -128,7 +141,8 @@ Histogram Metrics::AddHistogram(std::string_view name, std::string_view help, co
   const std::string full = impl_->Admit(name, Kind::kHistogram, help, labels, bounds);
   if (full.empty()) return {};
   try {
-    return Histogram(&prometheus::BuildHistogram().Name(full).Help(std::string(help)).Register(impl_->registry).Add(labels, bounds));
+    return Histogram(
+        &prometheus::BuildHistogram().Name(full).Help(std::string(help)).Register(impl_->registry).Add(labels, bounds));
   } catch (const std::exception& error) {
     impl_->Fail(full, error);
     return {};

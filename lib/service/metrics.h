@@ -23,8 +23,8 @@ namespace virp::service {
 
 using MetricLabels = std::map<std::string, std::string>;
 
-// Handles: cheap to copy, thread-safe, valid as long as the Metrics. A default-constructed one does nothing, so that code
-// can be tested without a registry.
+// Handles: cheap to copy, thread-safe, valid as long as the Metrics. A default-constructed one does nothing, so that
+// code can be tested without a registry.
 class Counter {
  public:
   Counter() = default;

@@ -33,7 +33,8 @@ TEST(MetricsTest, CountsAndServes) {
   EXPECT_THAT(text, HasSubstr("virp_onode_chain_size 7\n"));
   EXPECT_THAT(text, HasSubstr("virp_onode_commit_seconds_bucket{le=\"0.01\"} 1\n"));
   EXPECT_OK(metrics.status());
-  EXPECT_THAT(metrics.Names(), ElementsAre("virp_onode_chain_size", "virp_onode_commit_seconds", "virp_onode_frames_total"));
+  EXPECT_THAT(metrics.Names(),
+              ElementsAre("virp_onode_chain_size", "virp_onode_commit_seconds", "virp_onode_frames_total"));
 }
 
 TEST(MetricsTest, TheSameNameAndLabelsAreTheSameSeries) {
@@ -58,7 +59,10 @@ TEST(MetricsTest, MistakesAreKeptAndHarmless) {
   mistake([](Metrics& m) { m.AddCounter("x_total", "x", {{"le", "1"}}).Add(); });
   mistake([](Metrics& m) { m.AddCounter("good_total", "Other help.", {{"a", "1"}}).Add(); });
   mistake([](Metrics& m) { m.AddCounter("good_total", "Good.", {{"b", "1"}}).Add(); });
-  mistake([](Metrics& m) { m.AddHistogram("h_seconds", "H.", {1, 2}); m.AddHistogram("h_seconds", "H.", {1, 3}).Observe(1); });
+  mistake([](Metrics& m) {
+    m.AddHistogram("h_seconds", "H.", {1, 2});
+    m.AddHistogram("h_seconds", "H.", {1, 3}).Observe(1);
+  });
 }
 
 TEST(MetricsTest, HandlesWithoutARegistryDoNothing) {
@@ -89,10 +93,12 @@ TEST(MetricsTest, ThePageAndTheRegistryAreCompared) {
   Metrics metrics("onode");
   metrics.AddGauge("chain_size", "Entries.");
   metrics.AddGauge("hidden_size", "Not on the page.");
-  std::ofstream(dir.File("m.md")) << "# Metrics\n\n| name | help |\n| --- | --- |\n| `virp_onode_chain_size` | x |\n| `virp_onode_gone_total` | x |\n"
+  std::ofstream(dir.File("m.md")) << "# Metrics\n\n| name | help |\n| --- | --- |\n| `virp_onode_chain_size` | x |\n| "
+                                     "`virp_onode_gone_total` | x |\n"
                                   << "| `virp_collector_other` | x |\n";
   EXPECT_THAT(testutil::MetricDocDifferences(metrics, "onode", dir.File("m.md")),
-              ElementsAre("virp_onode_hidden_size is registered but not documented", "virp_onode_gone_total is documented but not registered"));
+              ElementsAre("virp_onode_hidden_size is registered but not documented",
+                          "virp_onode_gone_total is documented but not registered"));
   EXPECT_THAT(testutil::MetricDocDifferences(metrics, "onode", dir.File("none.md")), ::testing::SizeIs(3));
 }
 

@@ -26,9 +26,12 @@ sigset_t OurSignals() {
 
 std::string_view SignalName(std::uint32_t signal) {
   switch (signal) {
-    case SIGTERM: return "SIGTERM";
-    case SIGINT: return "SIGINT";
-    default: return "SIGHUP";
+    case SIGTERM:
+      return "SIGTERM";
+    case SIGINT:
+      return "SIGINT";
+    default:
+      return "SIGHUP";
   }
 }
 
@@ -69,9 +72,15 @@ Runner::~Runner() {
   ::close(wake_);
 }
 
-void Runner::OnReload(std::string name, std::function<absl::Status()> reload) { reloads_.emplace_back(std::move(name), std::move(reload)); }
-void Runner::OnDrain(std::string name, std::function<void()> drain) { drains_.emplace_back(std::move(name), std::move(drain)); }
-void Runner::OnWatchdog(std::function<absl::Status()> alive) { alive_ = std::move(alive); }
+void Runner::OnReload(std::string name, std::function<absl::Status()> reload) {
+  reloads_.emplace_back(std::move(name), std::move(reload));
+}
+void Runner::OnDrain(std::string name, std::function<void()> drain) {
+  drains_.emplace_back(std::move(name), std::move(drain));
+}
+void Runner::OnWatchdog(std::function<absl::Status()> alive) {
+  alive_ = std::move(alive);
+}
 
 void Runner::RequestStop(const std::string& why, int exit_status) {
   {
@@ -86,7 +95,9 @@ void Runner::RequestStop(const std::string& why, int exit_status) {
   [[maybe_unused]] const ssize_t written = ::write(wake_, &one, sizeof(one));
 }
 
-void Runner::Notify(const std::string& state) { ::sd_notify(0, state.c_str()); }
+void Runner::Notify(const std::string& state) {
+  ::sd_notify(0, state.c_str());
+}
 
 void Runner::Beat() {
   const absl::Status status = alive_ ? alive_() : absl::OkStatus();

@@ -40,8 +40,8 @@ struct SchemaChange {
 absl::StatusOr<std::span<const Migration>> PendingMigrations(std::span<const Migration> known,
                                                              std::span<const AppliedMigration> applied);
 
-// OK when nothing is pending; FailedPrecondition SCHEMA_TOO_OLD when something is (for services started without the right
-// to migrate), else as PendingMigrations.
+// OK when nothing is pending; FailedPrecondition SCHEMA_TOO_OLD when something is (for services started without the
+// right to migrate), else as PendingMigrations.
 absl::Status CheckComplete(std::span<const Migration> known, std::span<const AppliedMigration> applied);
 
 }  // namespace virp::store

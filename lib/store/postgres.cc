@@ -61,8 +61,8 @@ absl::StatusOr<std::string> ReadPassword(const std::string& path) {
 // The URL's settings as keyword = 'value' pairs, with ours added where the URL says nothing.
 absl::StatusOr<std::string> ConnectString(const PostgresOptions& options) {
   char* message = nullptr;
-  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(PQconninfoParse(options.url.c_str(), &message),
-                                                                            &PQconninfoFree);
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(
+      PQconninfoParse(options.url.c_str(), &message), &PQconninfoFree);
   const std::unique_ptr<char, decltype(&PQfreemem)> owned(message, &PQfreemem);
   // libpq's message repeats parts of the URL, a password perhaps among them.
   if (parsed == nullptr) return InvalidArgument("the storage URL is not one that libpq understands");
@@ -71,7 +71,8 @@ absl::StatusOr<std::string> ConnectString(const PostgresOptions& options) {
     if (option->val != nullptr) settings[option->keyword] = option->val;
   }
   settings.emplace("application_name", options.application_name);
-  settings.emplace("connect_timeout", std::to_string(std::max<std::int64_t>(2, options.connect_timeout.count() / 1000)));
+  settings.emplace("connect_timeout",
+                   std::to_string(std::max<std::int64_t>(2, options.connect_timeout.count() / 1000)));
   settings.emplace("tcp_user_timeout", std::to_string(options.tcp_user_timeout.count()));
   settings.emplace("keepalives_idle", "10");
   settings.emplace("keepalives_interval", "5");
@@ -87,9 +88,12 @@ absl::StatusOr<std::string> ConnectString(const PostgresOptions& options) {
 
 std::string_view IsolationName(Isolation isolation) {
   switch (isolation) {
-    case Isolation::kReadCommitted: return "READ COMMITTED";
-    case Isolation::kRepeatableRead: return "REPEATABLE READ";
-    case Isolation::kSerializable: return "SERIALIZABLE";
+    case Isolation::kReadCommitted:
+      return "READ COMMITTED";
+    case Isolation::kRepeatableRead:
+      return "REPEATABLE READ";
+    case Isolation::kSerializable:
+      return "SERIALIZABLE";
   }
   return "SERIALIZABLE";
 }
@@ -115,7 +119,9 @@ absl::Status CheckText(int index, std::string_view text) {
   return InvalidArgument("parameter {}: text with a zero byte at {}; bytes are bound as Blob", index, at);
 }
 
-std::string ByteaText(std::string_view bytes) { return "\\x" + HexEncode(bytes); }
+std::string ByteaText(std::string_view bytes) {
+  return "\\x" + HexEncode(bytes);
+}
 
 }  // namespace internal
 
@@ -124,7 +130,8 @@ bool PostgresResult::IsNull(int row, int column) const {
 }
 
 std::string_view PostgresResult::Text(int row, int column) const {
-  const pqxx::field field = result_.at(static_cast<pqxx::result::size_type>(row))[static_cast<pqxx::row::size_type>(column)];
+  const pqxx::field field =
+      result_.at(static_cast<pqxx::result::size_type>(row))[static_cast<pqxx::row::size_type>(column)];
   return {field.c_str(), field.size()};
 }
 
@@ -198,13 +205,16 @@ absl::Status PostgresConnection::SetUp(const PostgresOptions& options) {
       impl_->raw,
       fmt::format("SET statement_timeout={}; SET lock_timeout={}; SET idle_in_transaction_session_timeout={};"
                   "SET bytea_output=hex; SET TimeZone='UTC'; SET DateStyle='ISO'; SET standard_conforming_strings=on",
-                  options.statement_timeout.count(), options.lock_timeout.count(), options.idle_in_transaction_timeout.count())
+                  options.statement_timeout.count(), options.lock_timeout.count(),
+                  options.idle_in_transaction_timeout.count())
           .c_str()));
   RETURN_IF_ERROR(StatusFromResult(impl_->raw, result.get(), "session settings"));
   return options.require_durable ? CheckDurable() : absl::OkStatus();
 }
 
-pqxx::internal::pq::PGconn* PostgresConnection::raw() const { return impl_->raw; }
+pqxx::internal::pq::PGconn* PostgresConnection::raw() const {
+  return impl_->raw;
+}
 
 bool PostgresConnection::Usable() {
   if (impl_->ended || !impl_->connection->is_open() || PQtransactionStatus(impl_->raw) == PQTRANS_UNKNOWN) return false;
@@ -229,17 +239,21 @@ absl::Status PostgresConnection::CheckDurable() {
   }
   if (PQntuples(result.get()) != 3) return Internal("PostgreSQL does not tell its durability settings");
   if (const int version = PQserverVersion(impl_->raw); version < 150'000) {
-    return WithReason(FailedPrecondition("PostgreSQL {} is too old; 15 or newer is needed", version / 10'000), "STORE_TOO_OLD");
+    return WithReason(FailedPrecondition("PostgreSQL {} is too old; 15 or newer is needed", version / 10'000),
+                      "STORE_TOO_OLD");
   }
   return absl::OkStatus();
 }
 
-bool PostgresConnection::prepared() const { return impl_->prepared_statements; }
+bool PostgresConnection::prepared() const {
+  return impl_->prepared_statements;
+}
 
 const std::string& PostgresConnection::Prepared(std::string_view sql) {
   auto& known = impl_->prepared;
   if (const auto found = known.find(sql); found != known.end()) return found->second;
-  if (known.size() >= kMaxPrepared) throw StatusException(Internal("more than {} statement texts on one connection", kMaxPrepared));
+  if (known.size() >= kMaxPrepared)
+    throw StatusException(Internal("more than {} statement texts on one connection", kMaxPrepared));
   const std::string name = fmt::format("virp_{}", known.size());
   impl_->connection->prepare(name, std::string(sql));
   return known.emplace(std::string(sql), name).first->second;
@@ -275,7 +289,8 @@ class PostgresTransaction::Impl final : public pqxx::dbtransaction {
  public:
   Impl(PostgresConnection::Impl& connection, const TransactionOptions& options)
       : namedclass("virp_transaction"), dbtransaction(*connection.connection), connection_(connection) {
-    begin_ = fmt::format("BEGIN ISOLATION LEVEL {}{}", IsolationName(options.isolation), options.read_only ? " READ ONLY" : "");
+    begin_ = fmt::format("BEGIN ISOLATION LEVEL {}{}", IsolationName(options.isolation),
+                         options.read_only ? " READ ONLY" : "");
     timed_ = connection.has_statement_timeout;
     if (options.statement_timeout) {
       begin_ += fmt::format("; SET LOCAL statement_timeout={}", options.statement_timeout->count());
@@ -316,7 +331,8 @@ PostgresTransaction::PostgresTransaction(PostgresConnection& connection, std::un
 PostgresTransaction::PostgresTransaction(PostgresTransaction&&) noexcept = default;
 PostgresTransaction::~PostgresTransaction() = default;
 
-absl::StatusOr<PostgresTransaction> PostgresTransaction::Begin(PostgresConnection& connection, const TransactionOptions& options) {
+absl::StatusOr<PostgresTransaction> PostgresTransaction::Begin(PostgresConnection& connection,
+                                                               const TransactionOptions& options) {
   try {
     return PostgresTransaction(connection, std::make_unique<Impl>(*connection.impl_, options));
   } catch (...) {
@@ -324,7 +340,8 @@ absl::StatusOr<PostgresTransaction> PostgresTransaction::Begin(PostgresConnectio
   }
 }
 
-absl::StatusOr<PostgresResult> PostgresTransaction::Guarded(std::string_view sql, const PostgresConnection::Statement& body) {
+absl::StatusOr<PostgresResult> PostgresTransaction::Guarded(std::string_view sql,
+                                                            const PostgresConnection::Statement& body) {
   if (!failed_.ok()) return Annotate(failed_, "an earlier statement of this transaction failed");
   if (impl_ == nullptr) return Internal("this transaction has ended already");
   try {

@@ -4,9 +4,11 @@
 // Errors, everywhere below (`reason` is GetReason()):
 //   Unknown             COMMIT_IN_DOUBT: the connection broke during COMMIT, or the wait for a synchronous standby was
 //                       cancelled. Settle it by reading back; a blind retry may write twice
-//   Aborted             serialization failure or deadlock: read again and retry. Also committing a transaction in which a
+//   Aborted             serialization failure or deadlock: read again and retry. Also committing a transaction in which
+//   a
 //                       statement had failed
-//   Unavailable         the server is gone, shutting down, starting, a standby (STORE_READ_ONLY), or out of connections; a
+//   Unavailable         the server is gone, shutting down, starting, a standby (STORE_READ_ONLY), or out of
+//   connections; a
 //                       lock was not free within lock_timeout
 //   DeadlineExceeded    statement_timeout
 //   AlreadyExists       a unique key is taken
@@ -56,18 +58,32 @@ namespace internal {
 absl::Status CheckText(int index, std::string_view text);
 std::string ByteaText(std::string_view bytes);  // "\x..." for optional bytes
 
-inline absl::Status Fits(int, bool) { return absl::OkStatus(); }
+inline absl::Status Fits(int, bool) {
+  return absl::OkStatus();
+}
 template <std::integral T>
 absl::Status Fits(int index, T value) {
   if (std::in_range<std::int64_t>(value)) return absl::OkStatus();
   return InvalidArgument("parameter {}: {} is beyond 63 bits", index, value);
 }
-inline absl::Status Fits(int, double) { return absl::OkStatus(); }
-inline absl::Status Fits(int, std::nullptr_t) { return absl::OkStatus(); }
-inline absl::Status Fits(int, Blob) { return absl::OkStatus(); }
-inline absl::Status Fits(int index, std::string_view text) { return CheckText(index, text); }
-inline absl::Status Fits(int index, const std::string& text) { return CheckText(index, text); }
-inline absl::Status Fits(int index, const char* text) { return CheckText(index, text); }
+inline absl::Status Fits(int, double) {
+  return absl::OkStatus();
+}
+inline absl::Status Fits(int, std::nullptr_t) {
+  return absl::OkStatus();
+}
+inline absl::Status Fits(int, Blob) {
+  return absl::OkStatus();
+}
+inline absl::Status Fits(int index, std::string_view text) {
+  return CheckText(index, text);
+}
+inline absl::Status Fits(int index, const std::string& text) {
+  return CheckText(index, text);
+}
+inline absl::Status Fits(int index, const char* text) {
+  return CheckText(index, text);
+}
 template <typename T>
 absl::Status Fits(int index, const std::optional<T>& value) {
   return value ? Fits(index, *value) : absl::OkStatus();
@@ -81,15 +97,31 @@ absl::Status AllFit(const Args&... args) {
   return status;
 }
 
-inline bool Param(bool value) { return value; }
+inline bool Param(bool value) {
+  return value;
+}
 template <std::integral T>
-std::int64_t Param(T value) { return static_cast<std::int64_t>(value); }
-inline double Param(double value) { return value; }
-inline std::nullptr_t Param(std::nullptr_t) { return nullptr; }
-inline pqxx::binarystring Param(Blob blob) { return {blob.bytes.data(), blob.bytes.size()}; }
-inline std::string Param(std::string_view text) { return std::string(text); }
-inline const std::string& Param(const std::string& text) { return text; }
-inline std::string Param(const char* text) { return text; }
+std::int64_t Param(T value) {
+  return static_cast<std::int64_t>(value);
+}
+inline double Param(double value) {
+  return value;
+}
+inline std::nullptr_t Param(std::nullptr_t) {
+  return nullptr;
+}
+inline pqxx::binarystring Param(Blob blob) {
+  return {blob.bytes.data(), blob.bytes.size()};
+}
+inline std::string Param(std::string_view text) {
+  return std::string(text);
+}
+inline std::string Param(const std::string& text) {
+  return text;
+}
+inline std::string Param(const char* text) {
+  return text;
+}
 template <typename T>
 auto Param(const std::optional<T>& value) {
   if constexpr (std::is_same_v<T, Blob>) {
@@ -102,10 +134,11 @@ auto Param(const std::optional<T>& value) {
 
 }  // namespace internal
 
-// Rows of a finished statement; columns count from 0, as rows do. NULL reads as 0, false or empty. Copies share the rows.
+// Rows of a finished statement; columns count from 0, as rows do. NULL reads as 0, false or empty. Copies share the
+// rows.
 class PostgresResult {
  public:
-  explicit PostgresResult(pqxx::result result) : result_(std::move(result)) {}
+  explicit PostgresResult(const pqxx::result& result) : result_(result) {}
 
   int rows() const { return static_cast<int>(result_.size()); }
   std::int64_t affected() const { return static_cast<std::int64_t>(result_.affected_rows()); }
@@ -126,7 +159,8 @@ class PostgresTransaction;
 // One connection, used by one thread at a time. Once broken it stays broken: drop it.
 class PostgresConnection {
  public:
-  // Connects, sets the session up and, unless told otherwise, checks durability. Messages name the server, never a password.
+  // Connects, sets the session up and, unless told otherwise, checks durability. Messages name the server, never a
+  // password.
   static absl::StatusOr<std::unique_ptr<PostgresConnection>> Open(const PostgresOptions& options);
   ~PostgresConnection();
   PostgresConnection(const PostgresConnection&) = delete;
@@ -139,9 +173,9 @@ class PostgresConnection {
   // this session, or the server is older than 15.
   absl::Status CheckDurable();
 
-  // One statement without a transaction around it, parameters as in PostgresTransaction::Exec: one round trip instead of
-  // three. For reading only: what it changed would be committed, and a line that breaks is Unavailable all the same. Not
-  // while a transaction is open.
+  // One statement without a transaction around it, parameters as in PostgresTransaction::Exec: one round trip instead
+  // of three. For reading only: what it changed would be committed, and a line that breaks is Unavailable all the same.
+  // Not while a transaction is open.
   template <typename... Args>
   absl::StatusOr<PostgresResult> Query(std::string_view sql, const Args&... args) {
     RETURN_IF_ERROR(internal::AllFit(args...));
@@ -186,11 +220,12 @@ struct TransactionOptions {
   std::optional<std::chrono::milliseconds> statement_timeout{};  // instead of the session's; zero means none
 };
 
-// A transaction that is rolled back unless Commit() was called. At most one per connection at a time; the connection must
-// outlive it.
+// A transaction that is rolled back unless Commit() was called. At most one per connection at a time; the connection
+// must outlive it.
 class PostgresTransaction {
  public:
-  static absl::StatusOr<PostgresTransaction> Begin(PostgresConnection& connection, const TransactionOptions& options = {});
+  static absl::StatusOr<PostgresTransaction> Begin(PostgresConnection& connection,
+                                                   const TransactionOptions& options = {});
   PostgresTransaction(PostgresTransaction&&) noexcept;
   PostgresTransaction& operator=(PostgresTransaction&&) = delete;
   ~PostgresTransaction();
@@ -200,7 +235,8 @@ class PostgresTransaction {
   template <typename... Args>
   absl::StatusOr<PostgresResult> Exec(std::string_view sql, const Args&... args) {
     RETURN_IF_ERROR(internal::AllFit(args...));
-    return Guarded(sql, [&](pqxx::transaction_base& transaction) { return connection_->Send(transaction, sql, args...); });
+    return Guarded(sql,
+                   [&](pqxx::transaction_base& transaction) { return connection_->Send(transaction, sql, args...); });
   }
 
   // Exec for statements whose rows do not matter.
@@ -209,8 +245,8 @@ class PostgresTransaction {
     return Exec(sql, args...).status();
   }
 
-  // The outcome: OK is committed and on disk (as the server's settings say), Unknown is unknown, any other error is rolled
-  // back. The COMMIT itself runs without statement_timeout.
+  // The outcome: OK is committed and on disk (as the server's settings say), Unknown is unknown, any other error is
+  // rolled back. The COMMIT itself runs without statement_timeout.
   absl::Status Commit();
 
   // Marks it failed, so that Commit() refuses: after an error on raw(). Keeps the first.

@@ -42,21 +42,25 @@ absl::Status Start(PostgresTransaction& transaction, std::string_view sql, ExecS
   PGconn* const connection = transaction.connection().raw();
   const ResultPtr result(PQexec(connection, std::string(sql).c_str()));
   absl::Status status = StatusFromResult(connection, result.get(), "COPY");
-  if (status.ok() && PQresultStatus(result.get()) != wanted) status = Internal("'{}' is not a COPY in that direction", sql);
+  if (status.ok() && PQresultStatus(result.get()) != wanted)
+    status = Internal("'{}' is not a COPY in that direction", sql);
   if (!status.ok()) transaction.Fail(status);
   return status;
 }
 
 }  // namespace
 
-PostgresCopyIn::PostgresCopyIn(PostgresTransaction* transaction, int columns) : transaction_(transaction), columns_(columns) {
+PostgresCopyIn::PostgresCopyIn(PostgresTransaction* transaction, int columns)
+    : transaction_(transaction), columns_(columns) {
   buffer_.reserve(kSendAt + 16 * 1024);
   buffer_.append(kSignature);
   buffer_.append(8, '\0');
 }
 
 PostgresCopyIn::PostgresCopyIn(PostgresCopyIn&& other) noexcept
-    : transaction_(std::exchange(other.transaction_, nullptr)), columns_(other.columns_), buffer_(std::move(other.buffer_)) {}
+    : transaction_(std::exchange(other.transaction_, nullptr)),
+      columns_(other.columns_),
+      buffer_(std::move(other.buffer_)) {}
 
 PostgresCopyIn::~PostgresCopyIn() {
   if (transaction_ == nullptr) return;
@@ -65,12 +69,15 @@ PostgresCopyIn::~PostgresCopyIn() {
   transaction->Fail(Aborted("a COPY was abandoned"));
 }
 
-absl::StatusOr<PostgresCopyIn> PostgresCopyIn::Begin(PostgresTransaction& transaction, std::string_view copy_sql, int columns) {
+absl::StatusOr<PostgresCopyIn> PostgresCopyIn::Begin(PostgresTransaction& transaction, std::string_view copy_sql,
+                                                     int columns) {
   RETURN_IF_ERROR(Start(transaction, copy_sql, PGRES_COPY_IN));
   return PostgresCopyIn(&transaction, columns);
 }
 
-void PostgresCopyIn::Row() { AppendBe(buffer_, static_cast<std::uint16_t>(columns_)); }
+void PostgresCopyIn::Row() {
+  AppendBe(buffer_, static_cast<std::uint16_t>(columns_));
+}
 void PostgresCopyIn::Int16(std::int16_t value) {
   AppendBe(buffer_, std::uint32_t{2});
   AppendBe(buffer_, static_cast<std::uint16_t>(value));
@@ -91,9 +98,13 @@ void PostgresCopyIn::Bytes(std::string_view bytes) {
   AppendBe(buffer_, static_cast<std::uint32_t>(bytes.size()));
   buffer_.append(bytes);
 }
-void PostgresCopyIn::Null() { AppendBe(buffer_, ~std::uint32_t{0}); }
+void PostgresCopyIn::Null() {
+  AppendBe(buffer_, ~std::uint32_t{0});
+}
 
-absl::Status PostgresCopyIn::Flush() { return buffer_.size() < kSendAt ? absl::OkStatus() : Send(); }
+absl::Status PostgresCopyIn::Flush() {
+  return buffer_.size() < kSendAt ? absl::OkStatus() : Send();
+}
 
 absl::Status PostgresCopyIn::Send() {
   if (transaction_ == nullptr) return Internal("this COPY has ended already");
@@ -162,8 +173,7 @@ absl::StatusOr<bool> PostgresCopyOut::Next() {
     PGconn* const connection = transaction_->connection().raw();
     const int size = PQgetCopyData(connection, &message_, 0);
     if (size < 0) {
-      absl::Status status = size == -1 ? Drain(connection, "COPY", nullptr)
-                                       : Lost(connection);
+      absl::Status status = size == -1 ? Drain(connection, "COPY", nullptr) : Lost(connection);
       PostgresTransaction* const transaction = std::exchange(transaction_, nullptr);
       if (status.ok()) return false;
       transaction->Fail(status);
@@ -208,11 +218,16 @@ absl::StatusOr<bool> PostgresCopyOut::Parse(std::string_view message) {
 std::int64_t PostgresCopyOut::Int(int column) const {
   const std::string_view field = fields_[static_cast<std::size_t>(column)];
   switch (field.size()) {
-    case 1: return field[0] != 0;
-    case 2: return static_cast<std::int16_t>(LoadBe<std::uint16_t>(field.data()));
-    case 4: return static_cast<std::int32_t>(LoadBe<std::uint32_t>(field.data()));
-    case 8: return static_cast<std::int64_t>(LoadBe<std::uint64_t>(field.data()));
-    default: return 0;
+    case 1:
+      return field[0] != 0;
+    case 2:
+      return static_cast<std::int16_t>(LoadBe<std::uint16_t>(field.data()));
+    case 4:
+      return static_cast<std::int32_t>(LoadBe<std::uint32_t>(field.data()));
+    case 8:
+      return static_cast<std::int64_t>(LoadBe<std::uint64_t>(field.data()));
+    default:
+      return 0;
   }
 }
 

@@ -20,10 +20,10 @@ class PostgresCopyIn {
   PostgresCopyIn& operator=(PostgresCopyIn&&) = delete;
   ~PostgresCopyIn();
 
-  void Row();                       // begins a row
-  void Int16(std::int16_t value);   // smallint
-  void Int32(std::int32_t value);   // integer
-  void Int64(std::int64_t value);   // bigint
+  void Row();                      // begins a row
+  void Int16(std::int16_t value);  // smallint
+  void Int32(std::int32_t value);  // integer
+  void Int64(std::int64_t value);  // bigint
   void Bool(bool value);
   void Bytes(std::string_view bytes);  // bytea; text too, which must be UTF-8 without zero bytes
   void Null();

@@ -22,7 +22,8 @@ class CopyTest : public ::testing::Test {
     ASSERT_OK_AND_ASSIGN(const std::string url, PostgresCluster::Shared().CreateDatabase());
     ASSERT_OK_AND_ASSIGN(db_, PostgresConnection::Open({.url = url}));
     ASSERT_OK_AND_ASSIGN(auto transaction, PostgresTransaction::Begin(*db_));
-    ASSERT_OK(transaction.Run("CREATE TABLE t (n bigint PRIMARY KEY, i integer, s smallint, b boolean, x bytea, o text)"));
+    ASSERT_OK(
+        transaction.Run("CREATE TABLE t (n bigint PRIMARY KEY, i integer, s smallint, b boolean, x bytea, o text)"));
     ASSERT_OK(transaction.Commit());
   }
   absl::StatusOr<std::int64_t> Fill(PostgresTransaction& transaction, int rows, std::size_t bytes) {
@@ -130,8 +131,9 @@ TEST_F(CopyTest, AnAbandonedCopyInLeavesNothing) {
 TEST_F(CopyTest, AnAbandonedCopyOutFreesTheConnection) {
   {
     ASSERT_OK_AND_ASSIGN(auto transaction, PostgresTransaction::Begin(*db_));
-    ASSERT_OK_AND_ASSIGN(auto copy,
-                         PostgresCopyOut::Begin(transaction, "COPY (SELECT generate_series(1, 100000000)) TO STDOUT (FORMAT binary)"));
+    ASSERT_OK_AND_ASSIGN(
+        auto copy,
+        PostgresCopyOut::Begin(transaction, "COPY (SELECT generate_series(1, 100000000)) TO STDOUT (FORMAT binary)"));
     ASSERT_OK_AND_ASSIGN(const bool row, copy.Next());
     EXPECT_TRUE(row);
     EXPECT_EQ(copy.Int(0), 1);

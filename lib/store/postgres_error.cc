@@ -19,15 +19,15 @@ struct Row {
 
 // PostgreSQL 15, appendix A.
 constexpr Row kStates[] = {
-    {"23505", absl::StatusCode::kAlreadyExists, nullptr},          // unique_violation
-    {"23", absl::StatusCode::kFailedPrecondition, nullptr},        // other constraints
-    {"40003", absl::StatusCode::kUnknown, "COMMIT_IN_DOUBT"},      // statement_completion_unknown
-    {"40", absl::StatusCode::kAborted, nullptr},                   // serialization failure, deadlock
-    {"25006", absl::StatusCode::kUnavailable, "STORE_READ_ONLY"},  // read_only_sql_transaction: a standby
-    {"25P03", absl::StatusCode::kUnavailable, nullptr},            // idle_in_transaction_session_timeout
-    {"25", absl::StatusCode::kAborted, nullptr},                   // in_failed_sql_transaction
-    {"53100", absl::StatusCode::kResourceExhausted, "STORE_FULL"}, // disk_full
-    {"53300", absl::StatusCode::kUnavailable, nullptr},            // too_many_connections
+    {"23505", absl::StatusCode::kAlreadyExists, nullptr},           // unique_violation
+    {"23", absl::StatusCode::kFailedPrecondition, nullptr},         // other constraints
+    {"40003", absl::StatusCode::kUnknown, "COMMIT_IN_DOUBT"},       // statement_completion_unknown
+    {"40", absl::StatusCode::kAborted, nullptr},                    // serialization failure, deadlock
+    {"25006", absl::StatusCode::kUnavailable, "STORE_READ_ONLY"},   // read_only_sql_transaction: a standby
+    {"25P03", absl::StatusCode::kUnavailable, nullptr},             // idle_in_transaction_session_timeout
+    {"25", absl::StatusCode::kAborted, nullptr},                    // in_failed_sql_transaction
+    {"53100", absl::StatusCode::kResourceExhausted, "STORE_FULL"},  // disk_full
+    {"53300", absl::StatusCode::kUnavailable, nullptr},             // too_many_connections
     {"53", absl::StatusCode::kResourceExhausted, nullptr},
     {"54", absl::StatusCode::kInvalidArgument, nullptr},  // program limits
     {"55P03", absl::StatusCode::kUnavailable, nullptr},   // lock_not_available
@@ -65,7 +65,8 @@ std::string OneLine(std::string_view text) {
 }
 
 absl::Status StatusFromSqlState(std::string_view sqlstate, std::string_view message) {
-  const std::string text = sqlstate.empty() ? OneLine(message) : fmt::format("{} (SQLSTATE {})", OneLine(message), sqlstate);
+  const std::string text =
+      sqlstate.empty() ? OneLine(message) : fmt::format("{} (SQLSTATE {})", OneLine(message), sqlstate);
   for (const Row& row : kStates) {
     if (!sqlstate.starts_with(row.prefix)) continue;
     absl::Status status = MakeStatus(row.code, "{}", text);

@@ -10,7 +10,8 @@ PostgresPool::Lease::~Lease() {
   if (connection_ != nullptr) pool_->Return(std::move(connection_), opened_);
 }
 
-absl::StatusOr<std::unique_ptr<PostgresPool>> PostgresPool::Open(PostgresOptions options, PoolOptions pool, const Clock& clock) {
+absl::StatusOr<std::unique_ptr<PostgresPool>> PostgresPool::Open(PostgresOptions options, PoolOptions pool,
+                                                                 const Clock& clock) {
   if (pool.size < 1) return InvalidArgument("a connection pool of size {}", pool.size);
   auto out = std::unique_ptr<PostgresPool>(new PostgresPool(std::move(options), pool, clock));
   RETURN_IF_ERROR(out->Acquire(std::chrono::milliseconds(0)).status());
@@ -64,7 +65,8 @@ absl::StatusOr<PostgresPool::Lease> PostgresPool::Acquire(std::chrono::milliseco
   return Lease(this, *std::move(connection), clock_.Steady());
 }
 
-void PostgresPool::Return(std::unique_ptr<PostgresConnection> connection, std::chrono::steady_clock::time_point opened) {
+void PostgresPool::Return(std::unique_ptr<PostgresConnection> connection,
+                          std::chrono::steady_clock::time_point opened) {
   const bool keep = connection->Usable() && PQtransactionStatus(connection->raw()) == PQTRANS_IDLE;
   {
     const MutexLock lock(mutex_);

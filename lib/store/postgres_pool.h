@@ -16,8 +16,9 @@
 namespace virp::store {
 
 struct PoolOptions {
-  int size = 8;                                         // connections at most, on loan and idle together
-  std::chrono::milliseconds max_age = std::chrono::minutes(30);  // older ones are renewed when idle: rotated certificates, failover
+  int size = 8;  // connections at most, on loan and idle together
+  std::chrono::milliseconds max_age =
+      std::chrono::minutes(30);  // older ones are renewed when idle: rotated certificates, failover
 };
 
 struct PoolStats {
@@ -43,19 +44,22 @@ class PostgresPool {
 
    private:
     friend class PostgresPool;
-    Lease(PostgresPool* pool, std::unique_ptr<PostgresConnection> connection, std::chrono::steady_clock::time_point opened)
+    Lease(PostgresPool* pool, std::unique_ptr<PostgresConnection> connection,
+          std::chrono::steady_clock::time_point opened)
         : pool_(pool), connection_(std::move(connection)), opened_(opened) {}
     PostgresPool* pool_;
     std::unique_ptr<PostgresConnection> connection_;
     std::chrono::steady_clock::time_point opened_;
   };
 
-  // Opens one connection, so that a wrong URL, a refused login or an unsafe server is noticed at once. `clock` ages them.
-  static absl::StatusOr<std::unique_ptr<PostgresPool>> Open(PostgresOptions options, PoolOptions pool, const Clock& clock);
+  // Opens one connection, so that a wrong URL, a refused login or an unsafe server is noticed at once. `clock` ages
+  // them.
+  static absl::StatusOr<std::unique_ptr<PostgresPool>> Open(PostgresOptions options, PoolOptions pool,
+                                                            const Clock& clock);
 
-  // Waits at most `timeout` for a connection: DeadlineExceeded (all are on loan; reason POOL_EXHAUSTED), Unavailable (the
-  // server cannot be reached, or Close() was called). Broken idle connections are skipped. Connecting itself is bounded by
-  // PostgresOptions::connect_timeout.
+  // Waits at most `timeout` for a connection: DeadlineExceeded (all are on loan; reason POOL_EXHAUSTED), Unavailable
+  // (the server cannot be reached, or Close() was called). Broken idle connections are skipped. Connecting itself is
+  // bounded by PostgresOptions::connect_timeout.
   absl::StatusOr<Lease> Acquire(std::chrono::milliseconds timeout);
 
   // Acquire, begin, `body`, commit when it returned OK.

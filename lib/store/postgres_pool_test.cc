@@ -1,7 +1,6 @@
 #include "lib/store/postgres_pool.h"
 
 #include <gtest/gtest.h>
-
 #include <libpq-fe.h>
 
 #include <atomic>
@@ -150,7 +149,8 @@ TEST_F(PoolTest, CloseWakesWaiters) {
 
 TEST_F(PoolTest, AWrongServerIsNoticedAtOnce) {
   testutil::TempDir empty;
-  EXPECT_THAT(PostgresPool::Open({.url = "postgresql:///x?host=" + empty.path()}, {}, clock_), StatusIs(StatusCode::kUnavailable));
+  EXPECT_THAT(PostgresPool::Open({.url = "postgresql:///x?host=" + empty.path()}, {}, clock_),
+              StatusIs(StatusCode::kUnavailable));
   EXPECT_THAT(PostgresPool::Open({.url = url_}, {.size = 0}, clock_), StatusIs(StatusCode::kInvalidArgument));
 }
 
@@ -159,7 +159,8 @@ TEST(PoolCrashTest, RecoversWhenTheServerComesBackAndNothingAcknowledgedIsLost) 
   const FakeClock clock;
   ASSERT_OK_AND_ASSIGN(const std::string url, cluster->CreateDatabase());
   ASSERT_OK_AND_ASSIGN(auto pool, PostgresPool::Open({.url = url}, {.size = 4}, clock));
-  ASSERT_OK(pool->Transact(1s, {}, [](PostgresTransaction& t) { return t.Run("CREATE TABLE t (k bigint PRIMARY KEY)"); }));
+  ASSERT_OK(
+      pool->Transact(1s, {}, [](PostgresTransaction& t) { return t.Run("CREATE TABLE t (k bigint PRIMARY KEY)"); }));
   std::atomic<std::int64_t> acknowledged = 0;
   std::atomic<bool> stop = false;
   std::thread writer([&] {

@@ -11,7 +11,8 @@ absl::StatusOr<std::vector<AppliedMigration>> ReadApplied(PostgresTransaction& t
   std::vector<AppliedMigration> out;
   ASSIGN_OR_RETURN(const PostgresResult exists, transaction.Exec("SELECT to_regclass('virp_schema') IS NOT NULL"));
   if (!exists.Bool(0, 0)) return out;
-  ASSIGN_OR_RETURN(const PostgresResult rows, transaction.Exec("SELECT number, name, sha256 FROM virp_schema ORDER BY number"));
+  ASSIGN_OR_RETURN(const PostgresResult rows,
+                   transaction.Exec("SELECT number, name, sha256 FROM virp_schema ORDER BY number"));
   for (int i = 0; i < rows.rows(); ++i) {
     out.push_back({static_cast<int>(rows.Int(i, 0)), std::string(rows.Text(i, 1)), std::string(rows.Text(i, 2))});
   }
@@ -23,8 +24,8 @@ absl::StatusOr<std::vector<AppliedMigration>> ReadApplied(PostgresTransaction& t
 absl::StatusOr<SchemaChange> Migrate(PostgresConnection& connection, std::span<const Migration> known) {
   ASSIGN_OR_RETURN(PostgresTransaction transaction,
                    PostgresTransaction::Begin(connection, {.statement_timeout = std::chrono::milliseconds(0)}));
-  RETURN_IF_ERROR(
-      transaction.Run("SELECT pg_advisory_xact_lock(hashtextextended('virp_schema/' || coalesce(current_schema(), ''), 0))"));
+  RETURN_IF_ERROR(transaction.Run(
+      "SELECT pg_advisory_xact_lock(hashtextextended('virp_schema/' || coalesce(current_schema(), ''), 0))"));
   ASSIGN_OR_RETURN(const auto applied, ReadApplied(transaction));
   ASSIGN_OR_RETURN(const auto pending, PendingMigrations(known, applied));
   const SchemaChange change{static_cast<int>(applied.size()), static_cast<int>(known.size())};

@@ -10,8 +10,8 @@
 
 namespace virp::store {
 
-// Applies what is missing, all of it in one transaction under an advisory lock and without a statement timeout: a second
-// process waits (lock_timeout at most, then Unavailable) and finds it done.
+// Applies what is missing, all of it in one transaction under an advisory lock and without a statement timeout: a
+// second process waits (lock_timeout at most, then Unavailable) and finds it done.
 absl::StatusOr<SchemaChange> Migrate(PostgresConnection& connection, std::span<const Migration> known);
 
 // For roles that may not migrate: OK when the schema is exactly `known`.

@@ -59,16 +59,18 @@ class PostgresTest : public ::testing::Test {
 };
 
 TEST_F(PostgresTest, ValuesRoundTrip) {
-  ASSERT_OK(Run(*db_, "CREATE TABLE t (n bigint, i integer, d double precision, b boolean, s text, x bytea, o text, ox bytea)"));
+  ASSERT_OK(Run(
+      *db_, "CREATE TABLE t (n bigint, i integer, d double precision, b boolean, s text, x bytea, o text, ox bytea)"));
   const std::string bytes = "\0\xff'\\\0x"s;
   const std::optional<std::string> none;
   const std::optional<Blob> blob{Blob(bytes)};
   for (const bool prepared : {true, false}) {
     auto db = Open({.prepared_statements = prepared});
     ASSERT_OK_AND_ASSIGN(auto transaction, PostgresTransaction::Begin(*db));
-    ASSERT_OK(transaction.Run("INSERT INTO t VALUES ($1,$2,$3,$4,$5,$6,$7,$8)", std::uint64_t{1} << 62, -7, 1.5, true, "it's", Blob(bytes), none, blob));
-    ASSERT_OK(transaction.Run("INSERT INTO t VALUES ($1,$2,$3,$4,$5,$6,$7,$8)", nullptr, 0, 0.0, false, std::string_view(), Blob(""),
-                              std::optional<std::string>("x"), std::optional<Blob>()));
+    ASSERT_OK(transaction.Run("INSERT INTO t VALUES ($1,$2,$3,$4,$5,$6,$7,$8)", std::uint64_t{1} << 62, -7, 1.5, true,
+                              "it's", Blob(bytes), none, blob));
+    ASSERT_OK(transaction.Run("INSERT INTO t VALUES ($1,$2,$3,$4,$5,$6,$7,$8)", nullptr, 0, 0.0, false,
+                              std::string_view(), Blob(""), std::optional<std::string>("x"), std::optional<Blob>()));
     ASSERT_OK_AND_ASSIGN(const auto rows, transaction.Exec("SELECT * FROM t ORDER BY i"));
     ASSERT_EQ(rows.rows(), 2);
     EXPECT_EQ(rows.Uint(0, 0), std::uint64_t{1} << 62);
@@ -91,7 +93,8 @@ TEST_F(PostgresTest, ValuesRoundTrip) {
 
 TEST_F(PostgresTest, WhatDoesNotFitIsRefusedBeforeItIsSent) {
   ASSERT_OK_AND_ASSIGN(auto transaction, PostgresTransaction::Begin(*db_));
-  EXPECT_THAT(transaction.Run("SELECT $1::text", "a\0b"s), StatusIs(StatusCode::kInvalidArgument, HasSubstr("zero byte at 1")));
+  EXPECT_THAT(transaction.Run("SELECT $1::text", "a\0b"s),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("zero byte at 1")));
   EXPECT_THAT(transaction.Run("SELECT $1::bigint", std::uint64_t{1} << 63), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_OK(transaction.Run("SELECT 1"));  // the transaction has not suffered
   EXPECT_OK(transaction.Commit());
@@ -111,7 +114,8 @@ TEST_F(PostgresTest, ErrorsAreTold) {
 }
 
 TEST_F(PostgresTest, SqlStatesWithoutAnEasyCause) {
-  EXPECT_THAT(StatusFromSqlState("53100", "could not extend file: No space left on device"), StatusIs(StatusCode::kResourceExhausted));
+  EXPECT_THAT(StatusFromSqlState("53100", "could not extend file: No space left on device"),
+              StatusIs(StatusCode::kResourceExhausted));
   EXPECT_THAT(StatusFromSqlState("53100", "x"), ReasonIs("STORE_FULL"));
   EXPECT_THAT(StatusFromSqlState("XX001", "invalid page in block 3"), StatusIs(StatusCode::kDataLoss));
   EXPECT_THAT(StatusFromSqlState("25006", "x"), ReasonIs("STORE_READ_ONLY"));
@@ -159,7 +163,8 @@ TEST_F(PostgresTest, AFailedStatementSpoilsItsTransaction) {
   ASSERT_OK_AND_ASSIGN(auto transaction, PostgresTransaction::Begin(*db_));
   ASSERT_OK(transaction.Run("INSERT INTO t VALUES (1)"));
   EXPECT_FALSE(transaction.Run("SELECT 1/0").ok());
-  EXPECT_THAT(transaction.Run("INSERT INTO t VALUES (2)"), StatusIs(StatusCode::kInvalidArgument, HasSubstr("an earlier statement")));
+  EXPECT_THAT(transaction.Run("INSERT INTO t VALUES (2)"),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("an earlier statement")));
   EXPECT_THAT(transaction.Commit(), StatusIs(StatusCode::kAborted));
   EXPECT_EQ(Number(*db_, "SELECT count(*) FROM t"), 0);
 }
@@ -221,7 +226,8 @@ TEST_F(PostgresTest, AnEndedBackendBreaksTheConnectionForGood) {
   ASSERT_OK_AND_ASSIGN(auto transaction, PostgresTransaction::Begin(*db_));
   ASSERT_OK(transaction.Run("SELECT 1"));
   ASSERT_OK(Run(*other, "SELECT pg_terminate_backend($1::int)", backend));
-  while (Number(*other, fmt::format("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", backend)) > 0) std::this_thread::yield();
+  while (Number(*other, fmt::format("SELECT count(*) FROM pg_stat_activity WHERE pid = {}", backend)) > 0)
+    std::this_thread::yield();
   EXPECT_THAT(transaction.Run("SELECT $1::int", 1), StatusIs(StatusCode::kUnavailable));
   EXPECT_THAT(transaction.Commit(), StatusIs(StatusCode::kAborted));
   EXPECT_FALSE(db_->Usable());
@@ -276,7 +282,8 @@ TEST_F(PostgresTest, ALineCutBeforeCommitIsNotInDoubt) {
 }
 
 TEST(PostgresServerTest, ACancelledWaitForTheStandbyIsUnknown) {
-  ASSERT_OK_AND_ASSIGN(auto cluster, PostgresCluster::Start({.fsync = false, .settings = {"synchronous_standby_names = 'nobody'"}}));
+  ASSERT_OK_AND_ASSIGN(auto cluster,
+                       PostgresCluster::Start({.fsync = false, .settings = {"synchronous_standby_names = 'nobody'"}}));
   PostgresOptions options{.url = cluster->Url("postgres"), .statement_timeout = 200ms, .require_durable = false};
   ASSERT_OK_AND_ASSIGN(auto db, PostgresConnection::Open(options));
   ASSERT_OK_AND_ASSIGN(auto other, PostgresConnection::Open(options));
@@ -293,7 +300,8 @@ TEST(PostgresServerTest, ACancelledWaitForTheStandbyIsUnknown) {
     std::thread thread([&] { committed = transaction.Commit(); });
     const auto waits = [&] {
       auto look = PostgresTransaction::Begin(*other, {.read_only = true});
-      const auto found = look->Exec("SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep'", pid);
+      const auto found =
+          look->Exec("SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'SyncRep'", pid);
       return found.ok() && found->Int(0, 0) == 1;
     };
     while (!waits()) std::this_thread::yield();
@@ -319,7 +327,8 @@ TEST(PostgresServerTest, AServerThatMayForgetIsRefused) {
 }
 
 TEST_F(PostgresTest, SessionSettingsOfTheRoleCount) {
-  ASSERT_OK(Run(*db_, "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET synchronous_commit = off'; END $$"));
+  ASSERT_OK(Run(
+      *db_, "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET synchronous_commit = off'; END $$"));
   EXPECT_THAT(PostgresConnection::Open({.url = url_}), ReasonIs("STORE_NOT_DURABLE"));
 }
 
@@ -330,7 +339,8 @@ TEST_F(PostgresTest, ConnectingSaysWhatIsWrongButNeverThePassword) {
   EXPECT_THAT(PostgresConnection::Open({.url = "postgresql://u:s3cret@/x?nonsense=s3cret"}),
               StatusIs(StatusCode::kInvalidArgument, Not(HasSubstr("s3cret"))));
   EXPECT_THAT(PostgresConnection::Open({.url = "sqlite:x"}), StatusIs(StatusCode::kInvalidArgument));
-  EXPECT_THAT(PostgresConnection::Open({.url = url_, .password_file = dir.File("missing")}), StatusIs(StatusCode::kFailedPrecondition));
+  EXPECT_THAT(PostgresConnection::Open({.url = url_, .password_file = dir.File("missing")}),
+              StatusIs(StatusCode::kFailedPrecondition));
   std::ofstream(dir.File("password")) << "it's \\ quoted\n";
   EXPECT_OK(PostgresConnection::Open({.url = url_, .password_file = dir.File("password")}));
 }
@@ -351,7 +361,8 @@ TEST_F(PostgresTest, MigratesOnceAndRefusesTheFuture) {
 }
 
 TEST_F(PostgresTest, AFailingMigrationLeavesNothing) {
-  const Migration broken[] = {{1, "one", "aa", "CREATE TABLE t (v bigint)"}, {2, "two", "bb", "CREATE TABLE u (v bigint); CREATE TABL x"}};
+  const Migration broken[] = {{1, "one", "aa", "CREATE TABLE t (v bigint)"},
+                              {2, "two", "bb", "CREATE TABLE u (v bigint); CREATE TABL x"}};
   EXPECT_THAT(Migrate(*db_, broken), StatusIs(StatusCode::kInternal, HasSubstr("002_two")));
   EXPECT_EQ(Number(*db_, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"), 0);
   const Migration cheating[] = {{1, "one", "aa", "CREATE TABLE t (v bigint); COMMIT"}};

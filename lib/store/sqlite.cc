@@ -71,7 +71,9 @@ absl::Status CreateFile(const std::string& path) {
   return absl::OkStatus();
 }
 
-bool IsMemory(std::string_view path) { return path == ":memory:"; }
+bool IsMemory(std::string_view path) {
+  return path == ":memory:";
+}
 
 }  // namespace
 
@@ -91,8 +93,8 @@ absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::Open(const SqliteOptions& op
     RETURN_IF_ERROR(CreateFile(options.path));
   }
   auto db = std::unique_ptr<SqliteDb>(new SqliteDb(options));
-  const int flags = (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX |
-                    SQLITE_OPEN_EXRESCODE;
+  const int flags =
+      (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   const int code = sqlite3_open_v2(options.path.c_str(), &db->db_, flags, nullptr);
   if (code != SQLITE_OK) return db->Error(code, "open");
   RETURN_IF_ERROR(db->Configure(options));
@@ -113,9 +115,10 @@ absl::Status SqliteDb::Configure(const SqliteOptions& options) {
                                 row ? mode.Text(0) : "nothing");
     }
   }
-  RETURN_IF_ERROR(Exec(fmt::format("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
-                                   "PRAGMA cell_size_check=ON; PRAGMA cache_size=-{}",
-                                   options.page_cache_kib)));
+  RETURN_IF_ERROR(
+      Exec(fmt::format("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
+                       "PRAGMA cell_size_check=ON; PRAGMA cache_size=-{}",
+                       options.page_cache_kib)));
   return Exec("SELECT count(*) FROM sqlite_schema");  // the first real read: notices what is not a database
 }
 
@@ -147,9 +150,10 @@ absl::Status SqliteDb::Exec(std::string_view sql) {
     if (stmt != nullptr) {  // null for white space and comments
       int code = SQLITE_ROW;
       while (code == SQLITE_ROW) code = sqlite3_step(stmt);
-      const absl::Status status = code == SQLITE_DONE
-                                      ? absl::OkStatus()
-                                      : Error(code, fmt::format("run '{}'", sql.substr(0, sql.size() - rest.size()).substr(0, 200)));
+      const absl::Status status =
+          code == SQLITE_DONE
+              ? absl::OkStatus()
+              : Error(code, fmt::format("run '{}'", sql.substr(0, sql.size() - rest.size()).substr(0, 200)));
       sqlite3_finalize(stmt);
       RETURN_IF_ERROR(status);
     }
@@ -205,10 +209,18 @@ void SqliteDb::Return(SqliteStatement::Cached* entry) {
   delete entry;
 }
 
-std::int64_t SqliteDb::Changes() const { return sqlite3_changes64(db_); }
-std::int64_t SqliteDb::LastInsertId() const { return sqlite3_last_insert_rowid(db_); }
-bool SqliteDb::InTransaction() const { return sqlite3_get_autocommit(db_) == 0; }
-void SqliteDb::Interrupt() { sqlite3_interrupt(db_); }
+std::int64_t SqliteDb::Changes() const {
+  return sqlite3_changes64(db_);
+}
+std::int64_t SqliteDb::LastInsertId() const {
+  return sqlite3_last_insert_rowid(db_);
+}
+bool SqliteDb::InTransaction() const {
+  return sqlite3_get_autocommit(db_) == 0;
+}
+void SqliteDb::Interrupt() {
+  sqlite3_interrupt(db_);
+}
 
 absl::Status SqliteDb::CheckIntegrity(bool thorough) {
   ASSIGN_OR_RETURN(SqliteStatement check, Prepare(thorough ? "PRAGMA integrity_check(5)" : "PRAGMA quick_check(5)"));
@@ -258,13 +270,15 @@ absl::Status SqliteStatement::Start(std::size_t arguments) {
   sqlite3_reset(entry_->stmt);  // repeats the error of the last step, which was reported then
   const auto expected = static_cast<std::size_t>(sqlite3_bind_parameter_count(entry_->stmt));
   if (expected == arguments) return absl::OkStatus();
-  return InvalidArgument("{} parameters for a statement with {}: '{}'", arguments, expected, entry_->sql.substr(0, 200));
+  return InvalidArgument("{} parameters for a statement with {}: '{}'", arguments, expected,
+                         entry_->sql.substr(0, 200));
 }
 
 absl::StatusOr<bool> SqliteStatement::Step() {
   const int code = sqlite3_step(entry_->stmt);
   if (code == SQLITE_ROW) return true;
-  absl::Status status = code == SQLITE_DONE ? absl::OkStatus() : db_->Error(code, fmt::format("run '{}'", entry_->sql.substr(0, 200)));
+  absl::Status status =
+      code == SQLITE_DONE ? absl::OkStatus() : db_->Error(code, fmt::format("run '{}'", entry_->sql.substr(0, 200)));
   sqlite3_reset(entry_->stmt);
   if (!status.ok()) return status;
   return false;
@@ -278,32 +292,46 @@ absl::Status SqliteStatement::Finish() {
   return absl::OkStatus();
 }
 
-#define VIRP_BIND(CALL)                             \
-  const int code = (CALL);                          \
-  if (code == SQLITE_OK) return absl::OkStatus();   \
+#define VIRP_BIND(CALL)                           \
+  const int code = (CALL);                        \
+  if (code == SQLITE_OK) return absl::OkStatus(); \
   return db_->Error(code, fmt::format("bind parameter {} of '{}'", index, entry_->sql.substr(0, 200)))
 
-absl::Status SqliteStatement::BindInt(int index, std::int64_t value) { VIRP_BIND(sqlite3_bind_int64(entry_->stmt, index, value)); }
-absl::Status SqliteStatement::BindReal(int index, double value) { VIRP_BIND(sqlite3_bind_double(entry_->stmt, index, value)); }
-absl::Status SqliteStatement::BindNull(int index) { VIRP_BIND(sqlite3_bind_null(entry_->stmt, index)); }
+absl::Status SqliteStatement::BindInt(int index, std::int64_t value) {
+  VIRP_BIND(sqlite3_bind_int64(entry_->stmt, index, value));
+}
+absl::Status SqliteStatement::BindReal(int index, double value) {
+  VIRP_BIND(sqlite3_bind_double(entry_->stmt, index, value));
+}
+absl::Status SqliteStatement::BindNull(int index) {
+  VIRP_BIND(sqlite3_bind_null(entry_->stmt, index));
+}
 
 absl::Status SqliteStatement::BindText(int index, std::string_view text) {
   if (text.find('\0') != std::string_view::npos) {
-    return InvalidArgument("parameter {}: text with a zero byte at {}; bytes are bound as Blob", index, text.find('\0'));
+    return InvalidArgument("parameter {}: text with a zero byte at {}; bytes are bound as Blob", index,
+                           text.find('\0'));
   }
-  VIRP_BIND(sqlite3_bind_text64(entry_->stmt, index, text.data() == nullptr ? "" : text.data(), text.size(), SQLITE_TRANSIENT,
-                                SQLITE_UTF8));
+  VIRP_BIND(sqlite3_bind_text64(entry_->stmt, index, text.data() == nullptr ? "" : text.data(), text.size(),
+                                SQLITE_TRANSIENT, SQLITE_UTF8));
 }
 
 absl::Status SqliteStatement::BindBlob(int index, std::string_view bytes) {
   // An empty blob is not NULL, but SQLite makes NULL of a null pointer.
-  VIRP_BIND(sqlite3_bind_blob64(entry_->stmt, index, bytes.data() == nullptr ? "" : bytes.data(), bytes.size(), SQLITE_TRANSIENT));
+  VIRP_BIND(sqlite3_bind_blob64(entry_->stmt, index, bytes.data() == nullptr ? "" : bytes.data(), bytes.size(),
+                                SQLITE_TRANSIENT));
 }
 #undef VIRP_BIND
 
-bool SqliteStatement::IsNull(int column) const { return sqlite3_column_type(entry_->stmt, column) == SQLITE_NULL; }
-std::int64_t SqliteStatement::Int(int column) const { return sqlite3_column_int64(entry_->stmt, column); }
-double SqliteStatement::Real(int column) const { return sqlite3_column_double(entry_->stmt, column); }
+bool SqliteStatement::IsNull(int column) const {
+  return sqlite3_column_type(entry_->stmt, column) == SQLITE_NULL;
+}
+std::int64_t SqliteStatement::Int(int column) const {
+  return sqlite3_column_int64(entry_->stmt, column);
+}
+double SqliteStatement::Real(int column) const {
+  return sqlite3_column_double(entry_->stmt, column);
+}
 std::string_view SqliteStatement::Bytes(int column) const {
   const void* at = sqlite3_column_blob(entry_->stmt, column);  // before the size: it may convert
   if (at == nullptr) return {};

@@ -34,8 +34,8 @@ namespace virp::store {
 
 class SqliteDb;
 
-// A prepared statement on loan from its connection's cache; returned, reset, when this object goes. Bound text and blobs
-// are copied by SQLite. Columns count from 0. Not thread-safe, and must not outlive its connection.
+// A prepared statement on loan from its connection's cache; returned, reset, when this object goes. Bound text and
+// blobs are copied by SQLite. Columns count from 0. Not thread-safe, and must not outlive its connection.
 class SqliteStatement {
  public:
   SqliteStatement(SqliteStatement&& other) noexcept;
@@ -117,13 +117,13 @@ class SqliteStatement {
 };
 
 struct SqliteOptions {
-  std::string path{};                              // a file, or ":memory:"
-  bool create = true;                              // NotFound for a missing file otherwise; new files get mode 0600
-  bool read_only = false;                          // nothing can be changed through this connection
-  std::chrono::milliseconds busy_timeout{5'000};   // how long a lock of another connection is waited for
-  int page_cache_kib = 16 * 1024;                  // bound of the page cache's memory
-  int page_size = 0;                               // of a file that is new: a power of two from 512; 0: SQLite's default
-  std::size_t statement_cache = 128;               // prepared statements kept
+  std::string path{};                             // a file, or ":memory:"
+  bool create = true;                             // NotFound for a missing file otherwise; new files get mode 0600
+  bool read_only = false;                         // nothing can be changed through this connection
+  std::chrono::milliseconds busy_timeout{5'000};  // how long a lock of another connection is waited for
+  int page_cache_kib = 16 * 1024;                 // bound of the page cache's memory
+  int page_size = 0;                              // of a file that is new: a power of two from 512; 0: SQLite's default
+  std::size_t statement_cache = 128;              // prepared statements kept
 };
 
 // One connection. Used by one thread at a time, except Interrupt(). The path's folder must exist.
@@ -147,7 +147,7 @@ class SqliteDb {
     return statement.Run(args...);
   }
 
-  std::int64_t Changes() const;       // rows changed by the last INSERT, UPDATE or DELETE
+  std::int64_t Changes() const;  // rows changed by the last INSERT, UPDATE or DELETE
   std::int64_t LastInsertId() const;
   bool InTransaction() const;
 
@@ -158,17 +158,17 @@ class SqliteDb {
   // when a reader holds the log.
   absl::Status Checkpoint();
 
-  // Takes checkpoints out of this connection's commits: none happens in them any more, the log grows until somebody calls
-  // CopyLog or Checkpoint, and `committed` hears after each commit how many pages the log holds. It runs on the committing
-  // thread and must not use this connection.
+  // Takes checkpoints out of this connection's commits: none happens in them any more, the log grows until somebody
+  // calls CopyLog or Checkpoint, and `committed` hears after each commit how many pages the log holds. It runs on the
+  // committing thread and must not use this connection.
   void OnCommit(std::function<void(int log_pages)> committed);
 
   struct LogProgress {
     int pages = 0;   // that the write-ahead log holds
     int copied = 0;  // of them, those that are in the database file too
   };
-  // Copies what it can of the write-ahead log into the database file without waiting for anybody. When all is copied and
-  // no reader needs the log, the next transaction starts it over.
+  // Copies what it can of the write-ahead log into the database file without waiting for anybody. When all is copied
+  // and no reader needs the log, the next transaction starts it over.
   absl::StatusOr<LogProgress> CopyLog();
 
   // Makes the running statement end with Cancelled. Callable from any thread.

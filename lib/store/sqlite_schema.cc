@@ -8,7 +8,8 @@ namespace {
 absl::StatusOr<std::vector<AppliedMigration>> ReadApplied(SqliteDb& db) {
   std::vector<AppliedMigration> out;
   {
-    ASSIGN_OR_RETURN(SqliteStatement exists, db.Prepare("SELECT 1 FROM sqlite_schema WHERE type='table' AND name='virp_schema'"));
+    ASSIGN_OR_RETURN(SqliteStatement exists,
+                     db.Prepare("SELECT 1 FROM sqlite_schema WHERE type='table' AND name='virp_schema'"));
     ASSIGN_OR_RETURN(const bool row, exists.One());
     if (!row) return out;
   }
@@ -35,7 +36,8 @@ absl::StatusOr<SchemaChange> Migrate(SqliteDb& db, std::span<const Migration> kn
   for (const Migration& step : pending) {
     RETURN_IF_ERROR(Annotate(db.Exec(step.sql), fmt::format("schema file {:03}_{}", step.number, step.name)));
     if (!db.InTransaction()) return Internal("schema file {:03}_{} ended the transaction", step.number, step.name);
-    RETURN_IF_ERROR(db.Run("INSERT INTO virp_schema (number, name, sha256) VALUES (?,?,?)", step.number, step.name, step.sha256));
+    RETURN_IF_ERROR(
+        db.Run("INSERT INTO virp_schema (number, name, sha256) VALUES (?,?,?)", step.number, step.name, step.sha256));
   }
   RETURN_IF_ERROR(transaction.Commit());
   return change;

@@ -53,7 +53,7 @@ TEST_F(SqliteTest, OpensDurablyAndPrivately) {
   EXPECT_EQ(Pragma(*db, "synchronous"), "2");
   EXPECT_EQ(Pragma(*db, "foreign_keys"), "1");
   ASSERT_OK(db->Exec("CREATE TABLE t (x INTEGER)"));
-  struct stat info {};
+  struct stat info{};
   for (const std::string& file : {path_, path_ + "-wal"}) {
     ASSERT_EQ(::stat(file.c_str(), &info), 0) << file;
     EXPECT_EQ(info.st_mode & 0777U, 0600U) << file;
@@ -66,7 +66,8 @@ TEST_F(SqliteTest, ValuesRoundTrip) {
   const std::string bytes = "\0\xff\0x"s;
   const std::optional<std::string> none;
   ASSERT_OK(db->Run("INSERT INTO t VALUES (?,?,?,?,?)", -7, 1.5, "text", Blob(bytes), none));
-  ASSERT_OK(db->Run("INSERT INTO t VALUES (?,?,?,?,?)", std::uint64_t{1} << 62, 0.0, std::string_view(), Blob(""), nullptr));
+  ASSERT_OK(
+      db->Run("INSERT INTO t VALUES (?,?,?,?,?)", std::uint64_t{1} << 62, 0.0, std::string_view(), Blob(""), nullptr));
   ASSERT_OK_AND_ASSIGN(auto read, db->Prepare("SELECT i, r, s, b, n, typeof(b), typeof(s) FROM t ORDER BY rowid"));
   ASSERT_OK(read.Bind());
   ASSERT_OK_AND_ASSIGN(bool row, read.Step());
@@ -91,11 +92,13 @@ TEST_F(SqliteTest, ValuesRoundTrip) {
 TEST_F(SqliteTest, WhatDoesNotFitIsRefusedNotChanged) {
   auto db = Open();
   ASSERT_OK(db->Exec("CREATE TABLE t (v)"));
-  EXPECT_THAT(db->Run("INSERT INTO t VALUES (?)", "a\0b"s), StatusIs(StatusCode::kInvalidArgument, HasSubstr("zero byte at 1")));
+  EXPECT_THAT(db->Run("INSERT INTO t VALUES (?)", "a\0b"s),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("zero byte at 1")));
   EXPECT_THAT(db->Run("INSERT INTO t VALUES (?)", std::uint64_t{1} << 63), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_THAT(db->Run("INSERT INTO t VALUES (?)"), StatusIs(StatusCode::kInvalidArgument, HasSubstr("0 parameters")));
   EXPECT_THAT(db->Run("INSERT INTO t VALUES (?)", 1, 2), StatusIs(StatusCode::kInvalidArgument));
-  EXPECT_THAT(db->Run("INSERT INTO t VALUES (1); DELETE FROM t"), StatusIs(StatusCode::kInvalidArgument, HasSubstr("more than one")));
+  EXPECT_THAT(db->Run("INSERT INTO t VALUES (1); DELETE FROM t"),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("more than one")));
   EXPECT_THAT(db->Run("INSERT INTO nowhere VALUES (1)"), StatusIs(StatusCode::kInvalidArgument, HasSubstr("nowhere")));
   EXPECT_THAT(db->Run(""), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_EQ(Count(*db, "t"), 0);
@@ -103,8 +106,9 @@ TEST_F(SqliteTest, WhatDoesNotFitIsRefusedNotChanged) {
 
 TEST_F(SqliteTest, ConstraintsAreTold) {
   auto db = Open();
-  ASSERT_OK(db->Exec("CREATE TABLE p (k TEXT PRIMARY KEY, v INTEGER CHECK (v > 0)) STRICT;"
-                     "CREATE TABLE c (k TEXT REFERENCES p (k)) STRICT; CREATE TABLE u (x INTEGER UNIQUE) STRICT;"));
+  ASSERT_OK(
+      db->Exec("CREATE TABLE p (k TEXT PRIMARY KEY, v INTEGER CHECK (v > 0)) STRICT;"
+               "CREATE TABLE c (k TEXT REFERENCES p (k)) STRICT; CREATE TABLE u (x INTEGER UNIQUE) STRICT;"));
   ASSERT_OK(db->Run("INSERT INTO p VALUES ('a', 1)"));
   EXPECT_THAT(db->Run("INSERT INTO p VALUES ('a', 2)"), StatusIs(StatusCode::kAlreadyExists));
   EXPECT_THAT(db->Run("INSERT INTO p VALUES ('b', 0)"), StatusIs(StatusCode::kFailedPrecondition));
@@ -178,7 +182,8 @@ TEST_F(SqliteTest, DamageIsDataLoss) {
   {
     auto db = Open();
     ASSERT_OK(db->Exec("CREATE TABLE t (v BLOB); CREATE INDEX i ON t (v)"));
-    for (int i = 0; i < 200; ++i) ASSERT_OK(db->Run("INSERT INTO t VALUES (?)", Blob(std::string(500, static_cast<char>(i)))));
+    for (int i = 0; i < 200; ++i)
+      ASSERT_OK(db->Run("INSERT INTO t VALUES (?)", Blob(std::string(500, static_cast<char>(i)))));
     EXPECT_OK(db->CheckIntegrity(true));
     ASSERT_OK(db->Checkpoint());
   }
@@ -201,7 +206,8 @@ TEST_F(SqliteTest, WhatIsNotADatabaseIsDataLoss) {
 
 TEST_F(SqliteTest, MissingFilesAndFolders) {
   EXPECT_THAT(SqliteDb::Open({.path = path_, .create = false}), StatusIs(StatusCode::kNotFound));
-  EXPECT_THAT(SqliteDb::Open({.path = dir_.File("no/such.db")}), StatusIs(StatusCode::kUnavailable, HasSubstr("no/such.db")));
+  EXPECT_THAT(SqliteDb::Open({.path = dir_.File("no/such.db")}),
+              StatusIs(StatusCode::kUnavailable, HasSubstr("no/such.db")));
   EXPECT_THAT(SqliteDb::Open({.path = ""}), StatusIs(StatusCode::kInvalidArgument));
 }
 
@@ -299,7 +305,8 @@ TEST_F(SqliteTest, MigratesOnceAndRefusesTheFuture) {
 
 TEST_F(SqliteTest, AFailingMigrationLeavesNothing) {
   auto db = Open();
-  const Migration broken[] = {{1, "one", "aa", "CREATE TABLE t (v)"}, {2, "two", "bb", "CREATE TABLE u (v); CREATE TABL x"}};
+  const Migration broken[] = {{1, "one", "aa", "CREATE TABLE t (v)"},
+                              {2, "two", "bb", "CREATE TABLE u (v); CREATE TABL x"}};
   EXPECT_THAT(Migrate(*db, broken), StatusIs(StatusCode::kInvalidArgument, HasSubstr("002_two")));
   EXPECT_THAT(db->Run("SELECT * FROM t"), StatusIs(StatusCode::kInvalidArgument));
   const Migration cheating[] = {{1, "one", "aa", "CREATE TABLE t (v); COMMIT"}};

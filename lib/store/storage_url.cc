@@ -66,7 +66,8 @@ absl::StatusOr<StorageUrl> ParseStorageUrl(std::string_view url, UrlOrigin origi
   if (url.starts_with("sqlite:")) {
     out.location = url.substr(7);
     if (out.location.empty()) return InvalidArgument("the storage URL names no file; use sqlite:PATH");
-    if (out.location.starts_with("//")) return InvalidArgument("write sqlite:PATH, without slashes after the colon that are not the path's");
+    if (out.location.starts_with("//"))
+      return InvalidArgument("write sqlite:PATH, without slashes after the colon that are not the path's");
     return out;
   }
   if (!url.starts_with("postgresql://") && !url.starts_with("postgres://")) {
@@ -76,7 +77,8 @@ absl::StatusOr<StorageUrl> ParseStorageUrl(std::string_view url, UrlOrigin origi
   out.location = url;
   if (origin == UrlOrigin::kCommandLine && (UserPassword(url) || QueryPassword(url, 0))) {
     return InvalidArgument(
-        "a password in a storage URL on the command line can be read by every user of the machine; put the URL into the "
+        "a password in a storage URL on the command line can be read by every user of the machine; put the URL into "
+        "the "
         "configuration file or the environment, or use passfile=PATH or a client certificate");
   }
   return out;

@@ -13,8 +13,9 @@ TEST(StorageUrlTest, BothBackEnds) {
   EXPECT_EQ(file->backend, Backend::kSqlite);
   EXPECT_EQ(file->location, "/var/lib/virp/onode.db");
   EXPECT_EQ(Redacted(*file), "sqlite:/var/lib/virp/onode.db");
-  for (const char* url : {"postgresql:///virp?host=/run/postgresql", "postgres://onode@db:5432/virp?sslmode=verify-full",
-                          "postgresql://onode@db/virp?passfile=/etc/virp/pgpass", "postgresql://onode:@db/virp"}) {
+  for (const char* url :
+       {"postgresql:///virp?host=/run/postgresql", "postgres://onode@db:5432/virp?sslmode=verify-full",
+        "postgresql://onode@db/virp?passfile=/etc/virp/pgpass", "postgresql://onode:@db/virp"}) {
     const auto parsed = ParseStorageUrl(url, UrlOrigin::kCommandLine);
     ASSERT_TRUE(parsed.ok()) << url;
     EXPECT_EQ(parsed->backend, Backend::kPostgres);
@@ -31,10 +32,11 @@ TEST(StorageUrlTest, AnythingElseIsRefused) {
 }
 
 TEST(StorageUrlTest, APasswordOnTheCommandLineIsRefusedAndNeverShown) {
-  for (const char* url :
-       {"postgresql://onode:s3cret@db/virp", "postgresql://db/virp?password=s3cret", "postgresql://db/virp?a=b&password=s3cret",
-        "postgresql://db/virp?sslpassword=s3cret&x=y", "postgresql://db/virp?p%61ssword=s3cret",
-        "postgresql://onode:s3cret@db/virp?password=s3cret&sslpassword=s3cret", "postgresql://onode:s3cret@h1,h2/virp"}) {
+  for (const char* url : {"postgresql://onode:s3cret@db/virp", "postgresql://db/virp?password=s3cret",
+                          "postgresql://db/virp?a=b&password=s3cret", "postgresql://db/virp?sslpassword=s3cret&x=y",
+                          "postgresql://db/virp?p%61ssword=s3cret",
+                          "postgresql://onode:s3cret@db/virp?password=s3cret&sslpassword=s3cret",
+                          "postgresql://onode:s3cret@h1,h2/virp"}) {
     const auto refused = ParseStorageUrl(url, UrlOrigin::kCommandLine);
     EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument) << url;
     EXPECT_EQ(Message(refused.status()).find("s3cret"), std::string_view::npos) << url;

@@ -12,9 +12,11 @@
 
 namespace virp::testutil {
 
-// Differences, one per line, as an assertion shows them; empty when there are none. A metric is documented by a table row
-// whose first cell is its full name in back quotes. Documented names of the same service that nobody registers count too.
-inline std::vector<std::string> MetricDocDifferences(const service::Metrics& metrics, std::string_view service, const std::string& page) {
+// Differences, one per line, as an assertion shows them; empty when there are none. A metric is documented by a table
+// row whose first cell is its full name in back quotes. Documented names of the same service that nobody registers
+// count too.
+inline std::vector<std::string> MetricDocDifferences(const service::Metrics& metrics, std::string_view service,
+                                                     const std::string& page) {
   std::ifstream file(page);
   const std::string text((std::istreambuf_iterator<char>(file)), {});
   std::set<std::string> documented;

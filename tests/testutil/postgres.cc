@@ -27,7 +27,9 @@ namespace {
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-bool HasServer(const fs::path& folder) { return ::access((folder / "initdb").c_str(), X_OK) == 0 && fs::exists(folder / "postgres"); }
+bool HasServer(const fs::path& folder) {
+  return ::access((folder / "initdb").c_str(), X_OK) == 0 && fs::exists(folder / "postgres");
+}
 
 std::string CommandOutput(const char* command) {
   std::string out;
@@ -42,7 +44,8 @@ std::string CommandOutput(const char* command) {
 
 // Debian keeps the server's programs out of PATH; what PATH has under these names may be a wrapper.
 absl::StatusOr<std::string> FindServer() {
-  if (const std::string folder = CommandOutput("pg_config --bindir 2>/dev/null"); !folder.empty() && HasServer(folder)) return folder;
+  if (const std::string folder = CommandOutput("pg_config --bindir 2>/dev/null"); !folder.empty() && HasServer(folder))
+    return folder;
   std::string best;
   int best_version = 0;
   std::error_code ignored;
@@ -61,13 +64,15 @@ absl::StatusOr<std::string> FindServer() {
 void BecomePostgres() {
   if (::getuid() != 0) return;
   const passwd* const user = ::getpwnam("postgres");
-  if (user == nullptr || ::initgroups("postgres", user->pw_gid) != 0 || ::setgid(user->pw_gid) != 0 || ::setuid(user->pw_uid) != 0) {
+  if (user == nullptr || ::initgroups("postgres", user->pw_gid) != 0 || ::setgid(user->pw_gid) != 0 ||
+      ::setuid(user->pw_uid) != 0) {
     ::_exit(126);
   }
 }
 
 // Starts a program with its output in `log`; it is told to quit when this process dies.
-absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& command, const std::string& log, const std::string& folder) {
+absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& command, const std::string& log,
+                            const std::string& folder) {
   std::vector<char*> argv;
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -101,7 +106,8 @@ std::vector<pid_t> ChildrenOf(pid_t parent) {
     const std::size_t end = stat.rfind(')');  // the name before it may hold anything
     int ppid = 0;
     char state = 0;
-    if (end != std::string::npos && std::sscanf(stat.c_str() + end + 1, " %c %d", &state, &ppid) == 2 && ppid == parent) {
+    if (end != std::string::npos && std::sscanf(stat.c_str() + end + 1, " %c %d", &state, &ppid) == 2 &&
+        ppid == parent) {
       out.push_back(pid);
     }
   }
@@ -124,11 +130,13 @@ absl::Status PostgresCluster::InitDb(const PostgresClusterOptions& options) {
   if (::getuid() == 0) {
     const passwd* const user = ::getpwnam("postgres");
     if (user == nullptr) return NotFound("there is no user postgres to run the server as");
-    if (::chown(dir_->path().c_str(), user->pw_uid, user->pw_gid) != 0) return Unavailable("cannot hand {} to postgres", dir_->path());
+    if (::chown(dir_->path().c_str(), user->pw_uid, user->pw_gid) != 0)
+      return Unavailable("cannot hand {} to postgres", dir_->path());
   }
-  ASSIGN_OR_RETURN(const pid_t init, Spawn({bin_ + "/initdb", "--pgdata=" + dir_->File("data"), "--username=postgres", "--auth=trust",
-                                            "--encoding=UTF8", "--no-locale", "--no-sync", "--data-checksums"},
-                                           dir_->File("log"), dir_->path()));
+  ASSIGN_OR_RETURN(const pid_t init,
+                   Spawn({bin_ + "/initdb", "--pgdata=" + dir_->File("data"), "--username=postgres", "--auth=trust",
+                          "--encoding=UTF8", "--no-locale", "--no-sync", "--data-checksums"},
+                         dir_->File("log"), dir_->path()));
   int status = 0;
   if (::waitpid(init, &status, 0) != init || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     return Unavailable("initdb failed: {}", log());
@@ -151,7 +159,8 @@ absl::Status PostgresCluster::Launch() {
       pid_ = 0;
       return Unavailable("the PostgreSQL server ended at once: {}", log());
     }
-    if (std::chrono::steady_clock::now() > deadline) return DeadlineExceeded("the PostgreSQL server does not answer: {}", log());
+    if (std::chrono::steady_clock::now() > deadline)
+      return DeadlineExceeded("the PostgreSQL server does not answer: {}", log());
     std::this_thread::sleep_for(20ms);
   }
   return absl::OkStatus();
@@ -171,8 +180,10 @@ absl::StatusOr<std::string> PostgresCluster::CreateDatabase() {
   static std::atomic<int> number = 0;
   const std::string name = fmt::format("virp_{}_{}", ::getpid(), ++number);
   const std::unique_ptr<PGconn, decltype(&PQfinish)> connection(PQconnectdb(Url("postgres").c_str()), &PQfinish);
-  const std::unique_ptr<PGresult, decltype(&PQclear)> result(PQexec(connection.get(), ("CREATE DATABASE " + name).c_str()), &PQclear);
-  if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) return Unavailable("CREATE DATABASE: {}", PQerrorMessage(connection.get()));
+  const std::unique_ptr<PGresult, decltype(&PQclear)> result(
+      PQexec(connection.get(), ("CREATE DATABASE " + name).c_str()), &PQclear);
+  if (PQresultStatus(result.get()) != PGRES_COMMAND_OK)
+    return Unavailable("CREATE DATABASE: {}", PQerrorMessage(connection.get()));
   return Url(name);
 }
 
@@ -208,7 +219,8 @@ absl::Status PostgresCluster::Kill() {
       const std::string stat((std::istreambuf_iterator<char>(file)), {});
       const std::size_t end = stat.rfind(')');
       if (end != std::string::npos && stat.compare(end + 2, 1, "Z") == 0) break;  // dead, and nobody asked yet
-      if (std::chrono::steady_clock::now() > deadline) return DeadlineExceeded("process {} of the cluster does not end", child);
+      if (std::chrono::steady_clock::now() > deadline)
+        return DeadlineExceeded("process {} of the cluster does not end", child);
       std::this_thread::sleep_for(2ms);
     }
   }
@@ -229,7 +241,8 @@ PostgresCluster::~PostgresCluster() {
 PostgresCluster& PostgresCluster::Shared() {
   static const std::unique_ptr<PostgresCluster> cluster = [] {
     auto out = std::unique_ptr<PostgresCluster>(new PostgresCluster());
-    if (const char* const socket_dir = std::getenv("VIRP_TEST_POSTGRES"); socket_dir != nullptr && *socket_dir != '\0') {
+    if (const char* const socket_dir = std::getenv("VIRP_TEST_POSTGRES");
+        socket_dir != nullptr && *socket_dir != '\0') {
       out->socket_dir_ = socket_dir;
       return out;
     }

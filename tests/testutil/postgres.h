@@ -13,8 +13,8 @@
 namespace virp::testutil {
 
 struct PostgresClusterOptions {
-  bool fsync = true;                   // off for tests that neither crash the server nor check durability settings
-  std::vector<std::string> settings{};   // more lines for postgresql.conf: "log_min_messages = debug1"
+  bool fsync = true;                    // off for tests that neither crash the server nor check durability settings
+  std::vector<std::string> settings{};  // more lines for postgresql.conf: "log_min_messages = debug1"
 };
 
 // Used by one thread at a time. Started by root it runs as user postgres, since PostgreSQL refuses root.
@@ -25,8 +25,8 @@ class PostgresCluster {
   PostgresCluster(const PostgresCluster&) = delete;
   PostgresCluster& operator=(const PostgresCluster&) = delete;
 
-  // The one cluster of this test program, started at first use, fsync on; or the cluster that VIRP_TEST_POSTGRES names by
-  // its socket folder, which can only be asked for databases. Aborts the program when there is none to be had.
+  // The one cluster of this test program, started at first use, fsync on; or the cluster that VIRP_TEST_POSTGRES names
+  // by its socket folder, which can only be asked for databases. Aborts the program when there is none to be had.
   static PostgresCluster& Shared();
 
   // The URL of a new, empty database.
@@ -36,9 +36,9 @@ class PostgresCluster {
   const std::string& socket_dir() const { return socket_dir_; }
   std::string log() const;  // what the server has written so far
 
-  absl::Status Stop();      // fast shutdown: sessions are ended, everything is written
-  absl::Status Kill();      // SIGKILL to every process of the cluster, as a crash does
-  absl::Status Restart();   // after Stop or Kill: starts, recovers, returns when it answers
+  absl::Status Stop();                // fast shutdown: sessions are ended, everything is written
+  absl::Status Kill();                // SIGKILL to every process of the cluster, as a crash does
+  absl::Status Restart();             // after Stop or Kill: starts, recovers, returns when it answers
   pid_t pid() const { return pid_; }  // the postmaster, 0 when stopped
 
  private:

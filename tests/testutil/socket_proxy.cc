@@ -27,7 +27,8 @@ sockaddr_un Address(const std::string& path) {
 SocketProxy::SocketProxy(const std::string& name, std::string target) : target_(std::move(target)) {
   listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const sockaddr_un at = Address(dir_.File(name));
-  if (::bind(listener_, reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0 || ::listen(listener_, 16) != 0) {
+  if (listener_ < 0 || ::bind(listener_, reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0 ||
+      ::listen(listener_, 16) != 0) {
     throw std::runtime_error("cannot listen at " + dir_.File(name));
   }
   acceptor_ = std::thread([this] { Accept(); });
@@ -51,7 +52,9 @@ void SocketProxy::CutOn(std::string word, Cut how) {
   how_ = how;
 }
 
-void SocketProxy::CutAll() { ++cut_all_; }
+void SocketProxy::CutAll() {
+  ++cut_all_;
+}
 
 void SocketProxy::Accept() {
   while (!stop_) {
@@ -61,9 +64,9 @@ void SocketProxy::Accept() {
     if (client < 0) continue;
     const int server = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const sockaddr_un at = Address(target_);
-    if (::connect(server, reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0) {
+    if (server < 0 || ::connect(server, reinterpret_cast<const sockaddr*>(&at), sizeof(at)) != 0) {
       ::close(client);
-      ::close(server);
+      if (server >= 0) ::close(server);
       continue;
     }
     const MutexLock lock(mutex_);
@@ -95,7 +98,8 @@ bool SocketProxy::Forward(int from, int to, bool from_client, bool* drop_answers
   }
   if (from_client) {
     const MutexLock lock(mutex_);
-    if (!word_.empty() && std::string_view(buffer, static_cast<std::size_t>(size)).find(word_) != std::string_view::npos) {
+    if (!word_.empty() &&
+        std::string_view(buffer, static_cast<std::size_t>(size)).find(word_) != std::string_view::npos) {
       word_.clear();
       if (how_ == Cut::kBefore) {
         ++cuts_;

@@ -1,5 +1,5 @@
-// Stands between a client and a server on Unix sockets and cuts the line when told to: at once, or when the client says a
-// certain word, before or after the server has heard it. For commits whose outcome the client cannot know.
+// Stands between a client and a server on Unix sockets and cuts the line when told to: at once, or when the client says
+// a certain word, before or after the server has heard it. For commits whose outcome the client cannot know.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,5 @@
-// gMock matchers for Status and StatusOr: EXPECT_THAT(F(), IsOk()); EXPECT_THAT(F(), StatusIs(kNotFound, HasSubstr("x"))).
+// gMock matchers for Status and StatusOr: EXPECT_THAT(F(), IsOk()); EXPECT_THAT(F(), StatusIs(kNotFound,
+// HasSubstr("x"))).
 #pragma once
 
 #include <gmock/gmock.h>
@@ -14,7 +15,9 @@
 
 namespace virp::testutil {
 
-inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
+inline const absl::Status& StatusOf(const absl::Status& status) {
+  return status;
+}
 template <typename T>
 const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
   return result.status();
@@ -57,7 +60,7 @@ MATCHER_P(ReasonIs, reason, "") {
 
 // ASSERT_OK_AND_ASSIGN(auto x, F());
 #define ASSERT_OK_AND_ASSIGN(lhs, expr) ASSERT_OK_AND_ASSIGN_(VIRP_CONCAT(virp_test_, __LINE__), lhs, expr)
-#define ASSERT_OK_AND_ASSIGN_(var, lhs, expr)           \
-  auto var = (expr);                                    \
-  ASSERT_TRUE(var.ok()) << var.status().ToString();     \
+#define ASSERT_OK_AND_ASSIGN_(var, lhs, expr)       \
+  auto var = (expr);                                \
+  ASSERT_TRUE(var.ok()) << var.status().ToString(); \
   lhs = *std::move(var)
