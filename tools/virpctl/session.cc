@@ -1,0 +1,29 @@
+#include "tools/virpctl/session.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/status.h"
+#include "lib/service/credentials.h"
+
+namespace virp::virpctl {
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connection) {
+  const auto need = [](const std::string& value, std::string_view option, std::string_view variable) {
+    return value.empty() ? InvalidArgument("--{} (or {}) is needed to reach an O-Node", option, variable)
+                         : absl::OkStatus();
+  };
+  RETURN_IF_ERROR(need(connection.certificate, "tls-certificate", "VIRPCTL_TLS_CERTIFICATE"));
+  RETURN_IF_ERROR(need(connection.key, "tls-key", "VIRPCTL_TLS_KEY"));
+  RETURN_IF_ERROR(need(connection.roots, "tls-roots", "VIRPCTL_TLS_ROOTS"));
+  RETURN_IF_ERROR(need(connection.trust_domain, "trust-domain", "VIRPCTL_TRUST_DOMAIN"));
+  service::ChannelOptions options;
+  options.target = connection.onode;
+  options.tls = {connection.certificate, connection.key, connection.roots};
+  // gRPC says nothing about files that it cannot use: it fails the handshake without a cause.
+  RETURN_IF_ERROR(service::CheckTlsFiles(options.tls, SystemClock().NowNanos()));
+  options.server.role = service::Role::kOnode;
+  ASSIGN_OR_RETURN(auto identities, service::IdentityMap::Default(connection.trust_domain));
+  options.identities = std::make_shared<const service::IdentityMap>(std::move(identities));
+  return service::MakeChannel(options);
+}
+
+}  // namespace virp::virpctl
