@@ -196,6 +196,12 @@ absl::Status AddExtension(X509* cert, X509* issuer, int nid, const char* value) 
   return absl::OkStatus();
 }
 
+absl::Status Push(GENERAL_NAMES* names, Name name) {
+  if (sk_GENERAL_NAME_push(names, name.get()) <= 0) return Failed("subject alternative name");
+  [[maybe_unused]] const GENERAL_NAME* owned_by_names = name.release();
+  return absl::OkStatus();
+}
+
 absl::Status AddText(GENERAL_NAMES* names, int type, const std::string& text) {
   Name name(GENERAL_NAME_new());
   ASN1_IA5STRING* value = ASN1_IA5STRING_new();
@@ -204,9 +210,7 @@ absl::Status AddText(GENERAL_NAMES* names, int type, const std::string& text) {
     return Failed("subject alternative name");
   }
   GENERAL_NAME_set0_value(name.get(), type, value);
-  if (sk_GENERAL_NAME_push(names, name.get()) <= 0) return Failed("subject alternative name");
-  static_cast<void>(name.release());  // the stack owns it now
-  return absl::OkStatus();
+  return Push(names, std::move(name));
 }
 
 absl::Status AddAddress(GENERAL_NAMES* names, const std::string& text) {
@@ -218,9 +222,7 @@ absl::Status AddAddress(GENERAL_NAMES* names, const std::string& text) {
   Name name(GENERAL_NAME_new());
   if (name == nullptr) return Failed("subject alternative name");
   GENERAL_NAME_set0_value(name.get(), GEN_IPADD, value.release());
-  if (sk_GENERAL_NAME_push(names, name.get()) <= 0) return Failed("subject alternative name");
-  static_cast<void>(name.release());
-  return absl::OkStatus();
+  return Push(names, std::move(name));
 }
 
 // Built as objects, never as OpenSSL's configuration text: there a comma in a name would start the next name.

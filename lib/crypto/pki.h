@@ -3,6 +3,7 @@
 // All functions are thread-safe. PEM is borrowed and returned as text; times are UnixNanos (UTC).
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,9 +15,10 @@
 
 namespace virp::crypto {
 
-inline constexpr std::size_t kMaxCertificatePem = 64 * 1024;  // one certificate; larger input is refused unread
-inline constexpr std::size_t kMaxBundlePem = 1024 * 1024;     // a chain or a bundle of roots
-inline constexpr std::size_t kMaxSubjectNames = 64;           // subject alternative names per certificate
+inline constexpr std::size_t kMaxCertificatePem = std::size_t{64}
+                                                  << 10;            // one certificate; larger input is refused unread
+inline constexpr std::size_t kMaxBundlePem = std::size_t{1} << 20;  // a chain or a bundle of roots
+inline constexpr std::size_t kMaxSubjectNames = 64;                 // subject alternative names per certificate
 
 // A certificate (leaf first, its chain may follow) with its private key (PKCS#8, unencrypted).
 struct CertifiedKey {

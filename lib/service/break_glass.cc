@@ -20,6 +20,7 @@
 #include "lib/base/file.h"
 #include "lib/base/hash_map.h"
 #include "lib/base/status.h"
+#include "lib/service/hand_over.h"
 
 namespace virp::service {
 namespace {
@@ -104,11 +105,15 @@ struct Policy {
 class SlotAuthorizer final : public grpc::AuthMetadataProcessor {
  public:
   SlotAuthorizer(std::shared_ptr<SlotPeer> peer, std::shared_ptr<const Policy> policy)
-      : peer_(std::move(peer)), policy_(std::move(policy)) {}
+      : peer_(std::move(peer)), policy_(std::move(policy)) {
+    hand_over_.Made();
+  }
+  ~SlotAuthorizer() override { hand_over_.Gone(); }
 
   bool IsBlocking() const override { return true; }  // the hook writes an entry
 
   grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext*, OutputMetadata*, OutputMetadata*) override {
+    const HandOver::Call call(hand_over_);
     BreakGlassUse use;
     use.method = MethodOf(metadata);
     {
@@ -128,6 +133,7 @@ class SlotAuthorizer final : public grpc::AuthMetadataProcessor {
  private:
   const std::shared_ptr<SlotPeer> peer_;
   const std::shared_ptr<const Policy> policy_;
+  HandOver hand_over_;
 };
 
 }  // namespace

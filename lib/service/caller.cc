@@ -164,6 +164,7 @@ absl::Status StreamGuard::Check() {
 
 grpc::Status CallAuthorizer::Process(const InputMetadata& metadata, grpc::AuthContext* auth, OutputMetadata*,
                                      OutputMetadata*) {
+  const HandOver::Call call(hand_over_);
   const std::string_view method = MethodOf(metadata);
   const absl::StatusOr<Identity> caller = security_.callers->Resolve(*auth);
   absl::Status status =

@@ -19,6 +19,7 @@
 #include "lib/base/mutex.h"
 #include "lib/service/authorization.h"
 #include "lib/service/deny_list.h"
+#include "lib/service/hand_over.h"
 #include "lib/service/identity.h"
 
 namespace virp::service {
@@ -115,11 +116,12 @@ struct Security {
 };
 
 // Runs before every handler, those of unknown methods included. A refused call gets the status of CallerResolver or
-// PermissionDenied with METHOD_DENIED or SCOPE_DENIED. gRPC carries no details from here, so unlike a handler's error it
-// has no ErrorInfo: the message begins with the reason and a colon.
+// PermissionDenied with METHOD_DENIED or SCOPE_DENIED. gRPC carries no details from here, so unlike a handler's error
+// it has no ErrorInfo: the message begins with the reason and a colon.
 class CallAuthorizer final : public grpc::AuthMetadataProcessor {
  public:
-  explicit CallAuthorizer(Security security) : security_(std::move(security)) {}
+  explicit CallAuthorizer(Security security) : security_(std::move(security)) { hand_over_.Made(); }
+  ~CallAuthorizer() override { hand_over_.Gone(); }
 
   bool IsBlocking() const override { return false; }  // a map look-up; a certificate is parsed once per connection
   grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* auth, OutputMetadata* consumed,
@@ -127,6 +129,7 @@ class CallAuthorizer final : public grpc::AuthMetadataProcessor {
 
  private:
   const Security security_;
+  HandOver hand_over_;
 };
 
 // The method of a call ("/package.Service/Method") from the metadata that AuthMetadataProcessor::Process gets.

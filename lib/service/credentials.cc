@@ -11,6 +11,7 @@
 
 #include "lib/base/file.h"
 #include "lib/base/status.h"
+#include "lib/service/hand_over.h"
 
 namespace virp::service {
 namespace {
@@ -26,10 +27,12 @@ std::string_view View(grpc::string_ref text) {
 class LeafVerifier final : public ExternalCertificateVerifier {
  public:
   using Check = std::function<absl::Status(std::string_view leaf_pem, std::string_view target)>;
-  explicit LeafVerifier(Check check) : check_(std::move(check)) {}
+  explicit LeafVerifier(Check check) : check_(std::move(check)) { hand_over_.Made(); }
+  ~LeafVerifier() override { hand_over_.Gone(); }
 
   bool Verify(TlsCustomVerificationCheckRequest* request, std::function<void(grpc::Status)>,
               grpc::Status* sync_status) override {
+    const HandOver::Call call(hand_over_);
     const absl::Status status = check_(View(request->peer_cert()), View(request->target_name()));
     if (!status.ok()) *sync_status = grpc::Status(grpc::StatusCode::UNAUTHENTICATED, std::string(Message(status)));
     return true;  // answered at once
@@ -38,6 +41,7 @@ class LeafVerifier final : public ExternalCertificateVerifier {
 
  private:
   const Check check_;
+  HandOver hand_over_;
 };
 
 std::shared_ptr<grpc::experimental::CertificateProviderInterface> Watch(const TlsFiles& files,
