@@ -92,9 +92,16 @@ absl::StatusOr<ChainHead> PostgresChainStore::ReadHead(ChainId chain) {
 absl::StatusOr<ChainHead> PostgresChainStore::TakeLease(ChainId chain, std::string_view instance,
                                                         std::string_view address, std::chrono::milliseconds duration) {
   RETURN_IF_ERROR(CheckLease(instance, address, duration));
-  ASSIGN_OR_RETURN(const PostgresResult taken,
-                   Write("SELECT term, size, head, frontier FROM onode.take_lease($1, $2, $3, $4)", chain, instance,
-                         address, duration.count()));
+  const auto take = [&] {
+    return Write("SELECT term, size, head, frontier FROM onode.take_lease($1, $2, $3, $4)", chain, instance, address,
+                 duration.count());
+  };
+  auto tried = take();
+  if (!tried.ok()) {
+    RETURN_IF_ERROR(EndStuckAppends(chain));
+    tried = take();
+  }
+  ASSIGN_OR_RETURN(const PostgresResult taken, std::move(tried));
   if (taken.rows() == 0) {
     ASSIGN_OR_RETURN(const ChainHead head, ReadHead(chain));
     return LeaseHeld(chain, head.holder);
@@ -108,6 +115,19 @@ absl::StatusOr<ChainHead> PostgresChainStore::TakeLease(ChainId chain, std::stri
   ASSIGN_OR_RETURN(out.head, HashFromBytes(taken.Bytes(0, 2)));
   out.frontier = taken.Bytes(0, 3);
   return out;
+}
+
+// A leader that was stopped inside an append, between COPY and COMMIT, holds the head's lock for as long as it sleeps: the server
+// cancels nothing while it waits for a client's COPY data. When the lease has run out its backend is ended, which rolls
+// back what nobody was told of.
+absl::Status PostgresChainStore::EndStuckAppends(ChainId chain) {
+  return Write("SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+               " WHERE l.relation = 'onode.chain_head'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted"
+               " AND a.pid <> pg_backend_pid() AND a.usename = current_user"
+               " AND a.xact_start < clock_timestamp() - interval '1 second'"
+               " AND EXISTS (SELECT FROM onode.chain_head h WHERE h.chain_id = $1 AND h.lease_until <= clock_timestamp())",
+               chain)
+      .status();
 }
 
 // After a function said that a term is not the caller's: fenced, unless there is no such chain.
