@@ -150,6 +150,12 @@ void Restore(const google::rpc::Status& details, absl::Status& out) {
   }
 }
 
+bool IsReason(std::string_view text) {
+  return text.size() >= 3 && std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+         });
+}
+
 }  // namespace
 
 void SetHiddenErrorSink(HiddenErrorSink sink) {
@@ -166,7 +172,17 @@ absl::Status FromGrpcStatus(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
   absl::Status out(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   google::rpc::Status details;
-  if (details.ParseFromString(status.error_details())) Restore(details, out);
+  if (!status.error_details().empty()) {
+    if (details.ParseFromString(status.error_details())) Restore(details, out);
+    return out;
+  }
+  // Refusals before the handler (lib/service/caller.cc) can carry no details; their reason leads the message.
+  const std::string& message = status.error_message();
+  const std::size_t colon = message.find(": ");
+  if (colon != std::string::npos && IsReason(std::string_view(message).substr(0, colon))) {
+    out = absl::Status(out.code(), message.substr(colon + 2));
+    SetReason(out, message.substr(0, colon));
+  }
   return out;
 }
 

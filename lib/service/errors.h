@@ -32,7 +32,8 @@ absl::Status FromStatusProto(std::string_view serialized);
 using HiddenErrorSink = void (*)(const absl::Status& status, std::string_view service, std::string_view incident);
 void SetHiddenErrorSink(HiddenErrorSink sink);
 
-// The status that a peer sent, with reason, metadata, fields and delay restored. Codes are equal.
+// The status that a peer sent, with reason, metadata, fields and delay restored. Codes are equal. A message that begins
+// with a reason ("METHOD_DENIED: ...") gives it too, when there are no details.
 absl::Status FromGrpcStatus(const grpc::Status& status);
 
 }  // namespace virp::service

@@ -81,6 +81,16 @@ TEST(ErrorsTest, WhatIsSentIsBoundedAndText) {
   EXPECT_EQ(GetMetadata(seen).at("!huge").size(), 512U);
 }
 
+TEST(ErrorsTest, AReasonMayLeadTheMessage) {
+  const absl::Status refused =
+      FromGrpcStatus(grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "METHOD_DENIED: reader may not: Append"));
+  EXPECT_EQ(GetReason(refused), "METHOD_DENIED");
+  EXPECT_EQ(Message(refused), "reader may not: Append");
+  const absl::Status plain = FromGrpcStatus(grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed: fd 7"));
+  EXPECT_EQ(GetReason(plain), "");
+  EXPECT_EQ(Message(plain), "Socket closed: fd 7");
+}
+
 TEST(ErrorsTest, OkStaysOkAndGarbageIsNoCrash) {
   EXPECT_TRUE(ToGrpcStatus(absl::OkStatus(), "onode").ok());
   EXPECT_TRUE(FromGrpcStatus(grpc::Status::OK).ok());

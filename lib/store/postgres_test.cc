@@ -345,6 +345,15 @@ TEST_F(PostgresTest, ConnectingSaysWhatIsWrongButNeverThePassword) {
   EXPECT_OK(PostgresConnection::Open({.url = url_, .password_file = dir.File("password")}));
 }
 
+TEST_F(PostgresTest, AClusterOfSomebodyElseGivesDatabasesAndIsLeftAlone) {
+  const auto foreign = PostgresCluster::Attach(PostgresCluster::Shared().socket_dir());
+  ASSERT_OK_AND_ASSIGN(const std::string url, foreign->CreateDatabase());
+  EXPECT_OK(PostgresConnection::Open({.url = url}));
+  EXPECT_THAT(foreign->Stop(), StatusIs(StatusCode::kFailedPrecondition));
+  EXPECT_THAT(foreign->Kill(), StatusIs(StatusCode::kFailedPrecondition));
+  EXPECT_THAT(foreign->Restart(), StatusIs(StatusCode::kFailedPrecondition));
+}
+
 TEST_F(PostgresTest, MigratesOnceAndRefusesTheFuture) {
   const auto files = schema::StoreTestSchema();
   EXPECT_THAT(CheckSchema(*db_, files), ReasonIs("SCHEMA_TOO_OLD"));

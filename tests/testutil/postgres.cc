@@ -238,14 +238,16 @@ PostgresCluster::~PostgresCluster() {
   if (!AwaitExit(20).ok()) (void)Kill();
 }
 
+std::unique_ptr<PostgresCluster> PostgresCluster::Attach(const std::string& socket_dir) {
+  auto out = std::unique_ptr<PostgresCluster>(new PostgresCluster());
+  out->socket_dir_ = socket_dir;
+  return out;
+}
+
 PostgresCluster& PostgresCluster::Shared() {
   static const std::unique_ptr<PostgresCluster> cluster = [] {
-    auto out = std::unique_ptr<PostgresCluster>(new PostgresCluster());
-    if (const char* const socket_dir = std::getenv("VIRP_TEST_POSTGRES");
-        socket_dir != nullptr && *socket_dir != '\0') {
-      out->socket_dir_ = socket_dir;
-      return out;
-    }
+    const char* const socket_dir = std::getenv("VIRP_TEST_POSTGRES");
+    if (socket_dir != nullptr && *socket_dir != '\0') return Attach(socket_dir);
     auto started = Start();
     if (!started.ok()) {
       std::fprintf(stderr, "no PostgreSQL for the tests: %s\n", started.status().ToString().c_str());

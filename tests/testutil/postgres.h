@@ -25,8 +25,11 @@ class PostgresCluster {
   PostgresCluster(const PostgresCluster&) = delete;
   PostgresCluster& operator=(const PostgresCluster&) = delete;
 
+  // A cluster that somebody else runs, by the folder of its socket: it can be asked for databases and nothing else.
+  static std::unique_ptr<PostgresCluster> Attach(const std::string& socket_dir);
+
   // The one cluster of this test program, started at first use, fsync on; or the cluster that VIRP_TEST_POSTGRES names
-  // by its socket folder, which can only be asked for databases. Aborts the program when there is none to be had.
+  // by its socket folder, as Attach does. Aborts the program when there is none to be had.
   static PostgresCluster& Shared();
 
   // The URL of a new, empty database.
