@@ -271,12 +271,14 @@ absl::Status Outbox::SnapshotIfDue(std::uint64_t bytes) {
 absl::Status Outbox::Snapshot() {
   std::string saved;
   std::uint64_t number = 0;
+  for (OutboxState* state : states_) state->BeforeSave();
   {
     const MutexLock lock(mutex_);
     number = spool_->stats().last;
     saved = Save();
     bytes_since_snapshot_ = 0;
   }
+  for (OutboxState* state : states_) state->AfterSave();
   return spool_->WriteSnapshot(number, saved);
 }
 

@@ -47,6 +47,10 @@ class OutboxState {
  public:
   virtual ~OutboxState() = default;
   virtual std::string_view tag() const = 0;                           // names its part of the snapshot, and its notes
+  // Around Save, on the thread that takes the snapshot and before it takes the outbox's lock: for a state whose owner
+  // changes it first and emits afterwards, under a lock of its own.
+  virtual void BeforeSave() {}
+  virtual void AfterSave() {}
   virtual std::string Save() const = 0;
   virtual absl::Status Load(std::string_view saved) = 0;              // empty: start from nothing
   virtual absl::Status ReplayNote(std::string_view note) = 0;

@@ -1,0 +1,370 @@
+#include "services/collector/domain/bmp_router.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "services/collector/domain/bmp_test_util.h"
+
+namespace virp::collector {
+namespace {
+
+using bmp::testing::AttributeBytes;
+using bmp::testing::BasicAttributes;
+using bmp::testing::Bmp;
+using bmp::testing::BgpBytes;
+using bmp::testing::CapabilityBytes;
+using bmp::testing::Cat;
+using bmp::testing::Nlri;
+using bmp::testing::OpenBody;
+using bmp::testing::PeerBytes;
+using bmp::testing::PeerUpBytes;
+using bmp::testing::RouteMonitoringBytes;
+using bmp::testing::U16;
+using bmp::testing::U32;
+using bmp::testing::U8;
+using bmp::testing::UpdateBody;
+using std::chrono::seconds;
+using testing::Contents;
+using testing::RouterBench;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+std::string Up(const PeerBytes& peer = {}) {
+  return PeerUpBytes(peer, OpenBody(64500, "192.0.2.1"), OpenBody(peer.as, peer.bgp_id));
+}
+std::string Announce(std::string_view prefix, const PeerBytes& peer = {}, std::string_view attributes = BasicAttributes()) {
+  return RouteMonitoringBytes(peer, UpdateBody("", attributes, Nlri(prefix)));
+}
+std::string Withdraw(std::string_view prefix, const PeerBytes& peer = {}) {
+  return RouteMonitoringBytes(peer, UpdateBody(Nlri(prefix), "", ""));
+}
+std::string EndOfRib(const PeerBytes& peer = {}) { return RouteMonitoringBytes(peer, UpdateBody("", "", "")); }
+std::string Down(unsigned reason, std::string_view detail = {}, const PeerBytes& peer = {}) {
+  return Bmp(2, Cat(std::string(peer), U8(reason), detail));
+}
+std::string Cease(unsigned subcode) { return BgpBytes(3, Cat(U8(6), U8(subcode))); }
+
+BmpRouterOptions Routes() {
+  BmpRouterOptions router;
+  router.mode = BmpMode::kRoutes;
+  return router;
+}
+
+// Connected, with one peer up, two routes and End-of-RIB; what was said is taken.
+std::unique_ptr<RouterBench> WithTwoRoutes(BmpRouterOptions options = Routes()) {
+  auto bench = std::make_unique<RouterBench>(std::move(options));
+  bench->Connect();
+  bench->Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24"), EndOfRib()));
+  bench->Pass(seconds(1));
+  bench->output.Take();
+  return bench;
+}
+
+TEST(BmpRouter, SaysWhatHappens) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("203.0.113.0/24"),
+                 Withdraw("198.51.100.0/24"), EndOfRib(), Withdraw("203.0.113.0/24"), Down(4)));
+  EXPECT_THAT(bench.output.Take(),
+              ElementsAre("1 GREEN 192.0.2.2 Unknown>Established", "3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
+                          "3 GREEN table_complete 192.0.2.2 adj-in-pre",
+                          "3 GREEN route_withdraw 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
+                          "1 YELLOW 192.0.2.2 Established>Idle", "2 YELLOW 192.0.2.2 down after Established"));
+  const auto counters = bench.router->Status().counters;
+  EXPECT_EQ(counters.unchanged, 1u);
+  EXPECT_EQ(counters.unheld_withdrawals, 1u);
+}
+
+TEST(BmpRouter, WritesThePublishedKeysAndOurs) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  const std::string attributes =
+      Cat(BasicAttributes("192.0.2.2", {64501, 64510}), AttributeBytes(0x80, 4, U32(7)), AttributeBytes(0xc0, 8, U32(0xfbf50064)));
+  bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24", {}, attributes), Withdraw("203.0.113.0/24"),
+                 Down(3, Cease(2))));
+  ASSERT_EQ(bench.output.items.size(), 5u);
+  const auto payload = [&](std::size_t i) { return bench.output.items[i].observation.payload; };
+  EXPECT_EQ(payload(0),
+            R"({"domain":"bgp","event":"peer_state_change","peer":"192.0.2.2","peer_addr":"192.0.2.2","peer_as":64501,)"
+            R"("local_as":64500,"router_id":"192.0.2.1","vrf":"default","old_state":"Unknown","new_state":"Established",)"
+            R"("peer_bgp_id":"192.0.2.2","bmp_session":"plain","router_time":1700000000250000000})");
+  EXPECT_EQ(payload(1),
+            R"({"domain":"bgp","event":"route_announce","prefix":"203.0.113.0/24","peer":"192.0.2.2","peer_addr":"192.0.2.2",)"
+            R"("peer_as":64501,"local_as":64500,"router_id":"192.0.2.1","vrf":"default","afi":1,"safi":1,"rib":"adj-in-pre",)"
+            R"("path_id":0,"nexthop":"192.0.2.2","as_path":"64501 64510","origin":"IGP","med":7,"local_pref":null,)"
+            R"("communities":["64501:100"],"bmp_session":"plain","router_time":1700000000250000000})");
+  EXPECT_EQ(payload(2),
+            R"({"domain":"bgp","event":"route_withdraw","prefix":"203.0.113.0/24","peer":"192.0.2.2","peer_addr":"192.0.2.2",)"
+            R"("peer_as":64501,"local_as":64500,"router_id":"192.0.2.1","vrf":"default","afi":1,"safi":1,"rib":"adj-in-pre",)"
+            R"("path_id":0,"bmp_session":"plain","router_time":1700000000250000000})");
+  EXPECT_EQ(payload(4),
+            R"({"domain":"bgp","event":"peer_down","peer":"192.0.2.2","peer_addr":"192.0.2.2","peer_as":64501,"local_as":64500,)"
+            R"("router_id":"192.0.2.1","vrf":"default","last_state":"Established","last_event":0,"uptime":0,)"
+            R"("bmp_session":"plain","router_time":1700000000250000000,)"
+            R"("reason":"remote notification: Cease/Administrative Shutdown"})");
+}
+
+TEST(BmpRouter, PeerDownOfAPeerThatWasNotUpIsOnlyCounted) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(), Down(2, U16(0)), Down(2, U16(0))));
+  EXPECT_THAT(bench.output.Take(), IsEmpty());
+  EXPECT_EQ(bench.router->Status().counters.unheld_peer_downs, 2u);
+  EXPECT_THAT(bench.router->Status().peers, IsEmpty());
+}
+
+TEST(BmpRouter, APeerNoLongerMonitoredIsUnknownNotDown) {
+  auto bench = WithTwoRoutes();
+  bench->Feed(Down(5));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("1 YELLOW 192.0.2.2 Established>Unknown"));
+}
+
+TEST(BmpRouter, AReconnectRepeatsNothing) {
+  auto bench = WithTwoRoutes();
+  EXPECT_TRUE(bench->router->connected());
+  bench->session.reset();
+  EXPECT_FALSE(bench->router->connected());
+  EXPECT_THAT(bench->output.Take(), IsEmpty());
+  bench->Connect();
+  bench->Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24")));
+  bench->Pass(seconds(1));
+  EXPECT_FALSE(bench->router->connected());  // the dump is not over
+  bench->Feed(EndOfRib());
+  bench->Pass(seconds(1));
+  EXPECT_TRUE(bench->router->connected());
+  EXPECT_THAT(bench->output.Take(), IsEmpty());
+}
+
+TEST(BmpRouter, WhatADumpDoesNotRestateIsWithdrawn) {
+  auto bench = WithTwoRoutes();
+  bench->Connect();
+  bench->Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24", {}, BasicAttributes("192.0.2.3"))));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0"));
+  bench->Feed(EndOfRib());
+  EXPECT_THAT(bench->output.Take(), ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 198.51.100.0/24#0 inferred"));
+}
+
+TEST(BmpRouter, QuietEndsADumpWithoutEndOfRib) {
+  auto bench = WithTwoRoutes();
+  bench->Connect();
+  bench->Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24")));
+  bench->Pass(seconds(29));
+  bench->Feed(Announce("203.0.113.0/24", {}, BasicAttributes("192.0.2.3")));  // churn is not the dump going on
+  EXPECT_EQ(bench->output.Take().size(), 1u);
+  bench->Pass(seconds(1));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 198.51.100.0/24#0 inferred"));
+  EXPECT_TRUE(bench->router->connected());
+}
+
+TEST(BmpRouter, QuietDoesNotCountWhileNothingIsRead) {
+  auto bench = WithTwoRoutes();
+  bench->Connect();
+  bench->Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24")));
+  bench->clock.Advance(seconds(60));
+  bench->router->Tick(/*paused=*/true);
+  EXPECT_THAT(bench->output.Take(), IsEmpty());
+  bench->Pass(seconds(30));
+  EXPECT_EQ(bench->output.Take().size(), 1u);
+}
+
+TEST(BmpRouter, EndOfRibInFrontOfTheRoutesIsNotBelieved) {
+  auto bench = WithTwoRoutes();
+  bench->Connect();
+  bench->Feed(Cat(RouterBench::Initiation(), Up(), EndOfRib(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24")));
+  bench->Pass(seconds(31));
+  EXPECT_THAT(bench->output.Take(), IsEmpty());
+  EXPECT_TRUE(bench->router->connected());
+}
+
+TEST(BmpRouter, APeerThatIsGoneAfterAReconnectIsLost) {
+  auto bench = WithTwoRoutes();
+  bench->Connect();
+  bench->Feed(RouterBench::Initiation());
+  bench->Pass(seconds(29));
+  EXPECT_THAT(bench->output.Take(), IsEmpty());
+  bench->Pass(seconds(2));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("1 YELLOW 192.0.2.2 Established>Idle inferred",
+                                                "2 YELLOW 192.0.2.2 down after Established inferred"));
+  EXPECT_TRUE(bench->router->connected());
+  EXPECT_EQ(bench->router->Status().paths, 0u);
+}
+
+TEST(BmpRouter, AnotherPeerUnderTheSameAddressIsALossAndAnUp) {
+  auto bench = WithTwoRoutes();
+  bench->Connect();
+  bench->Feed(Cat(RouterBench::Initiation(), Up({.as = 64777})));
+  EXPECT_THAT(bench->output.Take(),
+              ElementsAre("1 YELLOW 192.0.2.2 Established>Idle inferred", "2 YELLOW 192.0.2.2 down after Established inferred",
+                          "1 GREEN 192.0.2.2 Idle>Established"));
+}
+
+TEST(BmpRouter, RestatesPeersEveryQuarterOfAnHour) {
+  auto bench = WithTwoRoutes();
+  bench->Pass(seconds(850));
+  EXPECT_THAT(bench->output.Take(), IsEmpty());
+  bench->Pass(seconds(50));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established restated"));
+}
+
+TEST(BmpRouter, RestatesTablesInSmallStepsOnRequest) {
+  auto bench = WithTwoRoutes();
+  bench->router->Restate(true);
+  bench->router->Tick();
+  ASSERT_TRUE(bench->router->RestateSome(2));
+  bench->Feed(Withdraw("203.0.113.0/24"));
+  while (bench->router->RestateSome(1)) {
+  }
+  EXPECT_THAT(bench->output.Take(),
+              ElementsAre("1 GREEN 192.0.2.2 Unknown>Established restated",
+                          "3 GREEN route_announce 192.0.2.2 adj-in-pre 198.51.100.0/24#0 restated",
+                          "3 GREEN route_withdraw 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
+                          "3 GREEN table_complete 192.0.2.2 adj-in-pre restated"));
+}
+
+TEST(BmpRouter, ARestartRestatesPeersOnceTheDumpIsCompared) {
+  auto bench = WithTwoRoutes();
+  const auto before = Contents(*bench->tables->Find(testing::kSource));
+  ASSERT_EQ(before.size(), 2u);
+  bench->Restart();
+  EXPECT_EQ(Contents(*bench->tables->Find(testing::kSource)), before);
+  bench->Pass(seconds(1000));
+  EXPECT_THAT(bench->output.Take(), IsEmpty());  // nothing is known while the router is not connected
+  bench->Connect();
+  bench->Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24"), EndOfRib()));
+  bench->Pass(seconds(1));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established restated"));
+}
+
+TEST(BmpRouter, ModeEventsSaysNothingOfRoutes) {
+  BmpRouterOptions options;
+  auto bench = WithTwoRoutes(options);
+  EXPECT_TRUE(bench->router->connected());
+  bench->Feed(Cat(Announce("203.0.113.0/24"), Down(4)));
+  EXPECT_EQ(bench->output.Take().size(), 2u);
+}
+
+TEST(BmpRouter, ModePrefixesKeepsTheListAndWhatIsInIt) {
+  BmpRouterOptions options;
+  options.mode = BmpMode::kPrefixes;
+  options.prefixes = {Prefix::Parse("203.0.112.0/23").value()};
+  RouterBench bench(options);
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24"), EndOfRib()));
+  EXPECT_THAT(bench.output.Take(),
+              ElementsAre("1 GREEN 192.0.2.2 Unknown>Established", "3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
+                          "3 GREEN table_complete 192.0.2.2 adj-in-pre of 1"));
+}
+
+TEST(BmpRouter, BeyondTheBoundThePeerFallsBackToEvents) {
+  auto options = Routes();
+  options.max_paths = 2;
+  auto bench = WithTwoRoutes(options);
+  bench->Feed(Cat(Announce("192.0.2.0/24"), Announce("192.0.2.128/25"), Withdraw("203.0.113.0/24")));
+  EXPECT_THAT(bench->output.Take(),
+              ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 198.51.100.0/24#0 inferred",
+                          "3 GREEN route_withdraw 192.0.2.2 adj-in-pre 203.0.113.0/24#0 inferred",
+                          "3 YELLOW table_complete 192.0.2.2 adj-in-pre of 0", "23 YELLOW alarm edge-a.bmp BMP_PATH_LIMIT x1"));
+  bench->Feed(Down(4));
+  EXPECT_EQ(bench->output.Take().size(), 2u);
+}
+
+TEST(BmpRouter, AnUnreadableUpdateTakesTheTablesCompletenessBack) {
+  auto bench = WithTwoRoutes();
+  const std::string bad = UpdateBody("", "", "\x21");  // a prefix of 33 bits
+  bench->Feed(RouteMonitoringBytes({}, bad));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("3 YELLOW table_complete 192.0.2.2 adj-in-pre of 0",
+                                                "23 YELLOW alarm edge-a.bmp BMP_MALFORMED_UPDATE x1"));
+  bench->Feed(RouteMonitoringBytes({}, bad));
+  EXPECT_THAT(bench->output.Take(), IsEmpty());
+  bench->Pass(seconds(60));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("23 YELLOW alarm edge-a.bmp BMP_MALFORMED_UPDATE x1"));
+}
+
+TEST(BmpRouter, RoutesOfAPeerThatIsNotUpAreCounted) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(), Announce("203.0.113.0/24")));
+  EXPECT_THAT(bench.output.Take(), IsEmpty());
+  EXPECT_EQ(bench.router->Status().counters.routes_without_peer, 1u);
+}
+
+TEST(BmpRouter, HugeAttributesAreNamedByTheirDigest) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  std::string communities;
+  for (std::uint32_t i = 0; i < 10'000; ++i) communities += U32(i);
+  const std::string attributes = Cat(BasicAttributes(), AttributeBytes(0xd0, 8, communities));
+  bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24", {}, attributes)));
+  const std::string& payload = bench.output.items.back().observation.payload;
+  EXPECT_LT(payload.size(), 1'000u);
+  EXPECT_NE(payload.find(R"("communities":null,"attributes_sha256":")"), std::string::npos);
+  EXPECT_EQ(bench.output.Take().back().substr(0, 1), "3");
+}
+
+// ---- RED ----
+
+TEST(BmpRed, AProtectedPrefixChangesOriginOrDisappears) {
+  auto options = Routes();
+  options.red.protected_prefixes = {{Prefix::Parse("203.0.113.0/24").value(), {64501}}};
+  auto bench = WithTwoRoutes(options);
+  const PeerBytes other = {.address = "192.0.2.9", .as = 64509, .bgp_id = "192.0.2.9"};
+  bench->Feed(Cat(Up(other), Announce("203.0.113.0/25", other, BasicAttributes("192.0.2.9", {64509})),
+                  Announce("203.0.113.0/24", other, BasicAttributes("192.0.2.9", {64509, 64501}))));
+  EXPECT_THAT(bench->output.Take(),
+              ElementsAre("1 GREEN 192.0.2.9 Unknown>Established",
+                          "3 RED route_announce 192.0.2.9 adj-in-pre 203.0.113.0/25#0 protected_prefix_origin",
+                          "3 GREEN route_announce 192.0.2.9 adj-in-pre 203.0.113.0/24#0"));
+  bench->Feed(Withdraw("203.0.113.0/24"));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 203.0.113.0/24#0"));
+  bench->Feed(Down(4, "", other));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("1 RED 192.0.2.9 Established>Idle protected_prefix_gone",
+                                                "2 RED 192.0.2.9 down after Established protected_prefix_gone"));
+}
+
+TEST(BmpRed, ManySessionsLostAndMaximumPrefix) {
+  auto options = Routes();
+  options.red.sessions_lost = 1;
+  options.red.within = seconds(10);
+  options.red.maximum_prefix = true;
+  RouterBench bench(options);
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(), Up(), Down(4), Up(), Down(4)));
+  EXPECT_THAT(bench.output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established", "1 YELLOW 192.0.2.2 Established>Idle",
+                                               "2 YELLOW 192.0.2.2 down after Established", "1 GREEN 192.0.2.2 Idle>Established",
+                                               "1 RED 192.0.2.2 Established>Idle sessions_lost",
+                                               "2 RED 192.0.2.2 down after Established sessions_lost"));
+  bench.Pass(seconds(11));
+  bench.Feed(Cat(Up(), Down(1, Cease(1))));
+  EXPECT_EQ(bench.output.Take().back(), "2 RED 192.0.2.2 down after Established maximum_prefix");
+}
+
+// ---- sessions ----
+
+TEST(BmpSession, NothingIsBelievedBeforeTheInitiation) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  EXPECT_FALSE(bench.session->Feed(Up()).ok());
+  bench.Connect();
+  EXPECT_FALSE(bench.session->Feed("GET / HTTP/1.1\r\n").ok());
+  bench.Connect();
+  EXPECT_FALSE(bench.session->Feed(Cat(U8(3), U32(1'000'000), U8(4))).ok());
+  EXPECT_EQ(bench.router->Status().counters.sessions, 0u);
+}
+
+TEST(BmpSession, IsBoundHoweverItsBytesAreCut) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  for (const char byte : Cat(RouterBench::Initiation(), Up())) bench.Feed({&byte, 1});
+  EXPECT_EQ(bench.output.Take().size(), 1u);
+}
+
+TEST(BmpSession, CannotChangeItsName) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(RouterBench::Initiation());
+  EXPECT_FALSE(bench.session->Feed(RouterBench::Initiation("edge-b")).ok());
+}
+
+}  // namespace
+}  // namespace virp::collector
