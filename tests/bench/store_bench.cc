@@ -1,10 +1,12 @@
 // Append rate of both stores beside the least that could append the same rows to the same database, in turns, in one
 // run.
 //
-//   store_bench [--seconds 3] [--rounds 5] [--batch 256] [--frame 344] [--store sqlite|postgres] [--dir DIR]
+//   store_bench [--seconds 3] [--rounds 5] [--batch 256] [--frame 344] [--rate N] [--store sqlite|postgres] [--dir DIR]
 //
-// Prints CPU time per row (ours and the server's) first, then rows/s and commit latency, and the ratios of our medians
-// to the peer's. PostgreSQL is a private cluster, as in the tests, with a 1 GB buffer. --dir: where SQLite's files go.
+// --rate N: rows arrive N a second whatever the store does, and each commit takes those that have come, as the
+// sequencer's group commit does, at most 1,024; latency is then from a row's arrival to the end of its commit. Prints
+// CPU time per row (ours and the server's) first, then rows/s and commit latency, and the ratios of our medians to the
+// peer's. PostgreSQL is a private cluster, as in the tests, with a 1 GB buffer. --dir: where SQLite's files go.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -30,10 +32,13 @@ struct Settings {
   double seconds = 3;
   int rounds = 5;
   std::size_t batch = 256;
+  double rate = 0;          // rows a second; 0: as fast as it goes, `batch` at a time
   std::size_t frame = 344;  // with the entry's header 472 bytes, and a 32-byte hash beside them
   std::string store;
   std::string dir;
 };
+
+using Append = std::function<void(const AppendBatch&)>;
 
 // Rows with real hashes, links, frontier and tiles: 64 sources in turn, 200,000 subjects at random.
 class Rows {
@@ -99,28 +104,59 @@ struct Result {
   double TotalCpu() const { return Median(cpu_us) + Median(server_us); }
 };
 
-void Measure(const Settings& settings, pid_t server, const std::function<void(const AppendBatch&)>& append,
-             Result& result) {
-  Rows rows(settings.frame);
+constexpr std::size_t kGroup = 1'024;  // rows that one commit takes at most when they come by themselves
+
+// Appends for the time given and notes latencies in ms. Returns the number of rows.
+double AsFastAsItGoes(const Settings& settings, Rows& rows, const Append& append, std::vector<double>& latency) {
   AppendBatch batch;
   batch.term = 1;
-  std::vector<double> latency;
-  const double wall = WallSeconds();
-  const double cpu = OwnCpuSeconds();
-  const double server_cpu = TreeCpuSeconds(server);
-  double now = wall;
   double count = 0;
-  while (now - wall < settings.seconds) {
+  const double end = WallSeconds() + settings.seconds;
+  for (double now = 0; now < end; count += static_cast<double>(settings.batch)) {
     rows.Next(settings.batch, batch);
     const double before = WallSeconds();
     append(batch);
     now = WallSeconds();
     latency.push_back((now - before) * 1e3);
-    count += static_cast<double>(settings.batch);
   }
+  return count;
+}
+
+double AsTheyCome(const Settings& settings, Rows& rows, const Append& append, std::vector<double>& latency) {
+  AppendBatch batch;
+  batch.term = 1;
+  const double start = WallSeconds();
+  std::size_t taken = 0;
+  for (double now = start; now < start + settings.seconds;) {
+    now = WallSeconds();
+    const auto come = static_cast<std::size_t>((now - start) * settings.rate);
+    if (come == taken) {
+      ::usleep(50);
+      continue;
+    }
+    const std::size_t count = std::min(come - taken, kGroup);
+    rows.Next(count, batch);
+    append(batch);
+    now = WallSeconds();
+    for (std::size_t i = taken + 1; i <= taken + count; ++i) {
+      latency.push_back((now - start - static_cast<double>(i) / settings.rate) * 1e3);
+    }
+    taken += count;
+  }
+  return static_cast<double>(taken);
+}
+
+void Measure(const Settings& settings, pid_t server, const Append& append, Result& result) {
+  Rows rows(settings.frame);
+  std::vector<double> latency;
+  const double wall = WallSeconds();
+  const double cpu = OwnCpuSeconds();
+  const double server_cpu = TreeCpuSeconds(server);
+  const double count =
+      settings.rate > 0 ? AsTheyCome(settings, rows, append, latency) : AsFastAsItGoes(settings, rows, append, latency);
+  result.rate.push_back(count / (WallSeconds() - wall));
   result.cpu_us.push_back((OwnCpuSeconds() - cpu) / count * 1e6);
   result.server_us.push_back((TreeCpuSeconds(server) - server_cpu) / count * 1e6);
-  result.rate.push_back(count / (now - wall));
   result.p50.push_back(Percentile(latency, 0.5));
   result.p99.push_back(Percentile(latency, 0.99));
 }
@@ -201,12 +237,15 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", settings.seconds, "of each measurement");
   app.add_option("--rounds", settings.rounds, "measurements of each, in turns; medians are printed");
   app.add_option("--batch", settings.batch, "rows a commit")->check(CLI::Range(1, 4'096));
+  app.add_option("--rate", settings.rate, "rows that arrive a second; 0: as fast as it goes");
   app.add_option("--frame", settings.frame, "bytes of a frame")->check(CLI::Range(1, 65'000));
   app.add_option("--store", settings.store, "one of the two only")->check(CLI::IsMember({"sqlite", "postgres"}));
   app.add_option("--dir", settings.dir, "folder of SQLite's files")->check(CLI::ExistingDirectory);
   CLI11_PARSE(app, argc, argv);
-  fmt::print("{} rows of {} bytes a commit, {} rounds of {} s\n", settings.batch,
-             settings.frame + virp::chain::kEntryHeaderSize, settings.rounds, settings.seconds);
+  fmt::print("rows of {} bytes, {}, {} rounds of {} s\n", settings.frame + virp::chain::kEntryHeaderSize,
+             settings.rate > 0 ? fmt::format("{} arriving a second", settings.rate)
+                               : fmt::format("{} a commit", settings.batch),
+             settings.rounds, settings.seconds);
   fmt::print("{:<16} {:>8} {:>10} {:>10} {:>11} {:>9} {:>9}\n", "", "us/row", "of client", "of server", "rows/s",
              "p50 ms", "p99 ms");
   if (settings.store != "postgres") virp::bench::RunSqlite(settings);
