@@ -18,7 +18,7 @@ class PostgresBackend final : public StoreBackend {
   absl::Status Sql(std::string_view sql) override;
   void ExpireLeases() override;
   absl::Status DropGuards() override;
-  std::string name() const override { return "postgres"; }
+  std::string url() const override { return serving_url(); }
 
   // One value, as text, by a superuser.
   absl::StatusOr<std::string> Ask(std::string_view sql);

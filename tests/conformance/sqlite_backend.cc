@@ -29,7 +29,7 @@ class SqliteBackend final : public StoreBackend {
         "DROP TRIGGER tile_no_delete; DROP TRIGGER chain_head_forward; DROP TRIGGER chain_head_links");
   }
 
-  std::string name() const override { return "sqlite"; }
+  std::string url() const override { return "sqlite:" + path_; }
 
  private:
   static constexpr std::chrono::hours kLongest{48};

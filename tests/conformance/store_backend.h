@@ -23,7 +23,8 @@ class StoreBackend {
   virtual void ExpireLeases() = 0;
   // Removes what keeps the owner from changing history.
   virtual absl::Status DropGuards() = 0;
-  virtual std::string name() const = 0;
+  // For OpenStore, with the rights of the service.
+  virtual std::string url() const = 0;
 };
 
 using StoreBackendFactory = std::unique_ptr<StoreBackend> (*)();

@@ -1,21 +1,17 @@
 // What a leader on PostgreSQL may meet: taken over while it sleeps, killed between COPY and COMMIT, cut off during
 // COMMIT, a standby that does not confirm, a server that crashes. Whatever happens: one chain, and nothing acknowledged
 // is lost.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <csignal>
-#include <cstdio>
-#include <fstream>
 #include <thread>
 
 #include "absl/strings/str_replace.h"
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
+#include "lib/store/postgres_copy.h"
+#include "tests/conformance/leader.h"
 #include "tests/conformance/postgres_backend.h"
 #include "tests/conformance/test_chain.h"
 #include "tests/testutil/socket_proxy.h"
@@ -37,35 +33,6 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view kOrigin = "virp.example.net/site1";
 constexpr auto kLease = 600s;
-constexpr auto kPatience = 30s;  // for what must happen soon, on a busy machine
-
-bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(5ms);
-  }
-  return true;
-}
-
-// Every entry names the one before, sequences have no hole, the head is the last: there was never a fork.
-void ExpectOneChain(ChainStore& store, ChainId id) {
-  ASSERT_OK_AND_ASSIGN(const ChainHead head, store.ReadHead(id));
-  Hash previous = chain::GenesisOf(kOrigin);
-  for (std::uint64_t next = 0; next < head.size;) {
-    ASSERT_OK_AND_ASSIGN(const auto rows, store.ReadEntries(id, next, 4'096));
-    ASSERT_FALSE(rows.empty());
-    for (const EntryRow& row : rows) {
-      ASSERT_EQ(row.sequence, next++);
-      ASSERT_EQ(row.bytes.substr(32, 32), View(previous)) << "entry " << row.sequence;
-      ASSERT_EQ(row.leaf, chain::LeafHash(row.bytes));
-      previous = row.leaf;
-    }
-  }
-  EXPECT_EQ(previous, head.head);
-  ASSERT_OK_AND_ASSIGN(const auto beyond, store.ReadEntries(id, head.size, 10));
-  EXPECT_TRUE(beyond.empty());
-}
 
 class FencingTest : public ::testing::Test {
  protected:
@@ -148,7 +115,48 @@ TEST_F(FencingTest, ALeaderThatSleepsBeforeItsCommitIsEndedAndTakenOver) {
   EXPECT_EQ(taken->size, 10U) << "nothing of the sleeper's batch is there";
   EXPECT_THAT(asleep.Commit(), ::testing::Not(testutil::IsOk()));
   Append(*other, id, chain, 3, 2);
-  ExpectOneChain(*other, id);
+  ExpectOneChain(*other, id, kOrigin);
+}
+
+// In COPY the server waits for the client without any timeout. Whoever takes over ends that session.
+TEST_F(FencingTest, ALeaderThatSleepsInItsCopyIsEndedByWhoTakesOver) {
+  StoreOptions quick;
+  quick.timeout = 600ms;
+  auto other = Open(quick);
+  TestChain chain{std::string(kOrigin)};
+  const ChainId id = NewChain(*other, chain);
+  const auto in_copy = [&] {
+    return backend_.Ask(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname=current_database() AND query LIKE 'COPY%'");
+  };
+  for (const bool expired : {false, true}) {
+    SCOPED_TRACE(expired);
+    const auto lease = expired ? std::chrono::milliseconds(300) : std::chrono::milliseconds(kLease);
+    ASSERT_OK_AND_ASSIGN(const ChainHead held, other->TakeLease(id, "a", "", lease));
+    ASSERT_OK_AND_ASSIGN(const auto sleeper, PostgresConnection::Open({.url = backend_.serving_url()}));
+    ASSERT_OK_AND_ASSIGN(PostgresTransaction asleep, StageByHand(*sleeper, id, chain.Next(held.term, 5)));
+    {
+      ASSERT_OK_AND_ASSIGN(auto copy,
+                           store::PostgresCopyIn::Begin(asleep, "COPY onode.entry FROM STDIN (FORMAT binary)", 11));
+      if (!expired) {
+        EXPECT_THAT(other->TakeLease(id, "b", "", kLease), StatusIs(StatusCode::kAborted, HasSubstr("led by a")));
+        EXPECT_THAT(in_copy(), testutil::IsOkAndHolds("1")) << "who leads is left alone";
+      } else {
+        absl::StatusOr<ChainHead> taken = Unavailable("not tried");
+        EXPECT_TRUE(Eventually([&] {
+          taken = other->TakeLease(id, "b", "", kLease);
+          return taken.ok();
+        }));
+        ASSERT_OK(taken);
+        EXPECT_EQ(taken->term, held.term + 1);
+        EXPECT_EQ(taken->size, 10U);
+        EXPECT_THAT(in_copy(), testutil::IsOkAndHolds("0"));
+        Append(*other, id, chain, 3, taken->term);
+      }
+    }
+    EXPECT_THAT(asleep.Commit(), ::testing::Not(testutil::IsOk()));
+  }
+  ExpectOneChain(*other, id, kOrigin);
 }
 
 TEST_F(FencingTest, KilledBetweenCopyAndCommitLeavesNothing) {
@@ -162,7 +170,7 @@ TEST_F(FencingTest, KilledBetweenCopyAndCommitLeavesNothing) {
                    " WHERE datname=current_database() AND state='idle in transaction'"));
   Append(*store, id, chain, 7);  // waits for the lock that the killed session still has for a moment
   EXPECT_THAT(staged.Commit(), ::testing::Not(testutil::IsOk()));
-  ExpectOneChain(*store, id);
+  ExpectOneChain(*store, id, kOrigin);
   EXPECT_EQ(SizeOf(*store, id), 17U);
 }
 
@@ -180,7 +188,7 @@ TEST_F(FencingTest, CutBeforeTheServerHeardOfTheCommit) {
   ASSERT_OK(store->Append(id, batch)) << "the identical batch again";
   chain.Committed(batch);
   Append(*store, id, chain, 5);
-  ExpectOneChain(*direct, id);
+  ExpectOneChain(*direct, id, kOrigin);
 }
 
 TEST_F(FencingTest, CutAfterTheServerHeardOfTheCommit) {
@@ -196,7 +204,7 @@ TEST_F(FencingTest, CutAfterTheServerHeardOfTheCommit) {
   EXPECT_THAT(store->Append(id, batch), StatusIs(StatusCode::kAborted)) << "again would be twice, and is fenced";
   chain.Committed(batch);
   Append(*store, id, chain, 5);
-  ExpectOneChain(*direct, id);
+  ExpectOneChain(*direct, id, kOrigin);
 }
 
 TEST_F(FencingTest, CutBeforeTheCommitIsSaidToHaveWrittenNothing) {
@@ -238,7 +246,7 @@ TEST_F(FencingTest, TerminatedDuringCommitIsUnknownAndSettledAsNotThere) {
   EXPECT_EQ(SizeOf(*store, id), 10U);
   ASSERT_OK(backend_.Sql("DROP TRIGGER slow ON {}batch"));
   ASSERT_OK(store->Append(id, batch));
-  ExpectOneChain(*store, id);
+  ExpectOneChain(*store, id, kOrigin);
 }
 
 // A synchronous standby that is not there: COMMIT waits for it with everything written. Whoever ends that wait leaves a
@@ -274,57 +282,8 @@ TEST(StandbyTest, AnUnconfirmedCommitIsUnknown) {
     ASSERT_OK_AND_ASSIGN(const ChainHead head, local->ReadHead(id));
     EXPECT_EQ(head.size, chain.size()) << "settled: it is there";
   }
-  ExpectOneChain(*local, id);
+  ExpectOneChain(*local, id, kOrigin);
 }
-
-// Leads a chain as the domain does: an append whose outcome is not known is settled by reading the head.
-class Leader {
- public:
-  Leader(ChainStore& store, ChainId id, std::uint64_t term) : store_(store), id_(id), term_(term) {
-    const ChainHead head = ReadHead();
-    while (chain_.size() < head.size) {
-      const auto rows = store_.ReadEntries(id_, chain_.size(), 4'096);
-      if (!rows.ok() || rows->empty()) std::_Exit(4);
-      AppendBatch held;
-      held.rows = *rows;
-      held.new_head = rows->back().leaf;
-      chain_.Committed(held);
-    }
-  }
-
-  // OK once the batch is in the chain, however often that had to be asked; Aborted when fenced.
-  absl::Status AppendSettled(std::size_t rows) {
-    const AppendBatch batch = chain_.Next(term_, rows);
-    while (true) {
-      const absl::Status status = store_.Append(id_, batch);
-      if (!status.ok() && !absl::IsUnknown(status) && !absl::IsUnavailable(status)) return status;
-      if (!status.ok()) {
-        const ChainHead head = ReadHead();
-        if (head.term != term_) return Aborted("another leads");
-        if (head.size == batch.old_size) continue;
-        if (head.head != batch.new_head) return DataLoss("the chain went elsewhere");
-      }
-      chain_.Committed(batch);
-      return absl::OkStatus();
-    }
-  }
-  std::uint64_t size() const { return chain_.size(); }
-  const Hash& head() const { return chain_.head(); }
-
- private:
-  ChainHead ReadHead() {
-    while (true) {
-      auto head = store_.ReadHead(id_);
-      if (head.ok()) return *std::move(head);
-      std::this_thread::sleep_for(10ms);
-    }
-  }
-
-  ChainStore& store_;
-  const ChainId id_;
-  const std::uint64_t term_;
-  TestChain chain_{std::string(kOrigin)};
-};
 
 TEST(CrashTest, WhatWasAcknowledgedSurvivesTheServer) {
   ASSERT_OK_AND_ASSIGN(const auto cluster,
@@ -336,7 +295,7 @@ TEST(CrashTest, WhatWasAcknowledgedSurvivesTheServer) {
   std::atomic<bool> stop = false;
   std::atomic<std::uint64_t> acknowledged = 0;
   std::thread appending([&] {
-    Leader leader(*store, id, 1);
+    Leader leader(*store, id, kOrigin, 1);
     for (std::size_t i = 0; !stop; ++i) {
       ASSERT_OK(leader.AppendSettled(1 + i * 37 % 300));
       acknowledged = leader.size();
@@ -353,120 +312,7 @@ TEST(CrashTest, WhatWasAcknowledgedSurvivesTheServer) {
   }
   stop = true;
   appending.join();
-  ExpectOneChain(*store, id);
-}
-
-// The other process of the tests below: leads until it is fenced, and writes what was acknowledged to a file.
-constexpr int kFenced = 3;
-TEST(LeaderProcess, DISABLED_LeadsUntilFenced) {
-  StoreOptions options;
-  options.migrate = false;
-  options.timeout = 2s;
-  auto store = PostgresChainStore::Open(std::getenv("VIRP_LEADER_URL"), options);
-  ASSERT_OK(store);
-  const int acks = ::open(std::getenv("VIRP_LEADER_ACKS"), O_WRONLY | O_APPEND | O_CREAT, 0600);
-  const ChainId id = 1;
-  absl::StatusOr<ChainHead> lease = Unavailable("not tried");
-  while (!lease.ok()) lease = (*store)->TakeLease(id, fmt::format("process {}", ::getpid()), "", 500ms);
-  Leader leader(**store, id, lease->term);
-  auto renewed = std::chrono::steady_clock::now();
-  for (std::size_t i = 0;; ++i) {
-    if (std::chrono::steady_clock::now() - renewed > 100ms) {
-      if (absl::IsAborted((*store)->RenewLease(id, lease->term, 500ms))) std::_Exit(kFenced);
-      renewed = std::chrono::steady_clock::now();
-    }
-    const absl::Status status = leader.AppendSettled(1 + i * 7 % 50);
-    if (absl::IsAborted(status)) std::_Exit(kFenced);
-    if (!status.ok()) std::_Exit(1);
-    const std::string line = fmt::format("{} {}\n", leader.size(), HexEncode(View(leader.head())));
-    if (::write(acks, line.data(), line.size()) != static_cast<ssize_t>(line.size())) std::_Exit(1);
-  }
-}
-
-class LeaderProcessTest : public FencingTest {
- protected:
-  void SetUp() override {
-    store_ = Open();
-    ASSERT_OK_AND_ASSIGN(id_, store_->CreateChain(kOrigin, ""));
-    ASSERT_EQ(id_, 1);
-  }
-  void TearDown() override {
-    if (child_ > 0) End(SIGKILL);
-  }
-
-  void Start() {
-    ::setenv("VIRP_LEADER_URL", backend_.serving_url().c_str(), 1);
-    ::setenv("VIRP_LEADER_ACKS", acks_.c_str(), 1);
-    child_ = ::fork();
-    if (child_ != 0) return;
-    ::execl("/proc/self/exe", "leader", "--gtest_brief=1", "--gtest_also_run_disabled_tests",
-            "--gtest_filter=LeaderProcess.DISABLED_LeadsUntilFenced", nullptr);
-    std::_Exit(127);
-  }
-  int End(int signal) {
-    if (signal != 0) ::kill(child_, signal);
-    int status = 0;
-    ::waitpid(child_, &status, 0);
-    child_ = 0;
-    return status;
-  }
-  // What the processes were told is in the chain, in the order in which they were told it.
-  std::vector<std::pair<std::uint64_t, std::string>> Acks() const {
-    std::vector<std::pair<std::uint64_t, std::string>> out;
-    std::ifstream file(acks_);
-    std::uint64_t size = 0;
-    std::string head;
-    while (file >> size >> head) out.emplace_back(size, head);
-    return out;
-  }
-  void ExpectAcknowledged() {
-    for (const auto& [size, head] : Acks()) {
-      ASSERT_OK_AND_ASSIGN(const EntryRow row, store_->ReadEntry(id_, size - 1));
-      ASSERT_EQ(HexEncode(View(row.leaf)), head) << "at size " << size;
-    }
-  }
-
-  testutil::TempDir dir_;
-  const std::string acks_ = dir_.File("acks");
-  std::unique_ptr<ChainStore> store_;
-  ChainId id_ = 0;
-  pid_t child_ = 0;
-};
-
-TEST_F(LeaderProcessTest, KilledAtAnyMomentAnotherGoesOn) {
-  for (int round = 0; round < 4; ++round) {
-    const std::size_t before = Acks().size();
-    Start();
-    ASSERT_TRUE(Eventually([&] { return Acks().size() > before + 20; }));
-    End(SIGKILL);
-  }
-  ExpectAcknowledged();
-  ExpectOneChain(*store_, id_);
-  ASSERT_OK_AND_ASSIGN(const ChainHead head, store_->ReadHead(id_));
-  EXPECT_GE(head.term, 4U);
-}
-
-TEST_F(LeaderProcessTest, StoppedBeyondItsLeaseItIsFencedWhenItWakes) {
-  for (int round = 0; round < 3; ++round) {
-    const std::size_t before = Acks().size();
-    Start();
-    ASSERT_TRUE(Eventually([&] { return Acks().size() > before + 20; }));
-    ::kill(child_, SIGSTOP);
-    absl::StatusOr<ChainHead> taken = Unavailable("not tried");
-    ASSERT_TRUE(Eventually([&] {
-      taken = store_->TakeLease(id_, "other", "", kLease);
-      return taken.ok();
-    }));
-    Leader leader(*store_, id_, taken->term);
-    for (std::size_t i = 1; i < 5; ++i) ASSERT_OK(leader.AppendSettled(i));
-    ::kill(child_, SIGCONT);
-    const int status = End(0);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == kFenced) << status;
-    ASSERT_OK(leader.AppendSettled(5));
-    ASSERT_OK(store_->ReleaseLease(id_, taken->term));
-  }
-  ExpectAcknowledged();
-  ExpectOneChain(*store_, id_);
+  ExpectOneChain(*store, id, kOrigin);
 }
 
 }  // namespace

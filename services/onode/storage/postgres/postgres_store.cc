@@ -96,12 +96,12 @@ absl::StatusOr<ChainHead> PostgresChainStore::TakeLease(ChainId chain, std::stri
     return Write("SELECT term, size, head, frontier FROM onode.take_lease($1, $2, $3, $4)", chain, instance, address,
                  duration.count());
   };
-  auto tried = take();
-  if (!tried.ok()) {
-    RETURN_IF_ERROR(EndStuckAppends(chain));
-    tried = take();
+  auto result = take();
+  if (absl::IsUnavailable(result.status())) {
+    RETURN_IF_ERROR(EndStalledLeader(chain));
+    result = take();
   }
-  ASSIGN_OR_RETURN(const PostgresResult taken, std::move(tried));
+  ASSIGN_OR_RETURN(const PostgresResult taken, std::move(result));
   if (taken.rows() == 0) {
     ASSIGN_OR_RETURN(const ChainHead head, ReadHead(chain));
     return LeaseHeld(chain, head.holder);
@@ -117,15 +117,15 @@ absl::StatusOr<ChainHead> PostgresChainStore::TakeLease(ChainId chain, std::stri
   return out;
 }
 
-// A leader that was stopped inside an append, between COPY and COMMIT, holds the head's lock for as long as it sleeps: the server
-// cancels nothing while it waits for a client's COPY data. When the lease has run out its backend is ended, which rolls
-// back what nobody was told of.
-absl::Status PostgresChainStore::EndStuckAppends(ChainId chain) {
-  return Write("SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-               " WHERE l.relation = 'onode.chain_head'::regclass AND l.mode = 'RowExclusiveLock' AND l.granted"
-               " AND a.pid <> pg_backend_pid() AND a.usename = current_user"
-               " AND a.xact_start < clock_timestamp() - interval '1 second'"
-               " AND EXISTS (SELECT FROM onode.chain_head h WHERE h.chain_id = $1 AND h.lease_until <= clock_timestamp())",
+// Ends the session that holds the row of this chain's head although its lease has run out: a leader that was stopped in
+// the middle of COPY. No timeout of the server's ends that (it does not look up from waiting for the client's data), and a
+// stopped process keeps its connection. Whoever it was finds its append in doubt when it wakes.
+absl::Status PostgresChainStore::EndStalledLeader(ChainId chain) {
+  return Write("SELECT pg_terminate_backend(a.pid) FROM onode.chain_head h"
+               " JOIN pg_catalog.pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = h.xmax AND l.granted"
+               " JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
+               " WHERE h.chain_id=$1 AND h.lease_until <= clock_timestamp() AND a.pid <> pg_backend_pid()"
+               " AND a.usename = current_user",
                chain)
       .status();
 }

@@ -59,7 +59,7 @@ class PostgresChainStore final : public ChainStore {
   absl::StatusOr<store::PostgresResult> Write(std::string_view sql, const Args&... args);
 
   absl::Status EnsurePartitions(ChainId chain, std::uint64_t reach);
-  absl::Status EndStuckAppends(ChainId chain);
+  absl::Status EndStalledLeader(ChainId chain);
   absl::Status NotLedBy(ChainId chain, std::uint64_t term);
 
   const StoreOptions options_;
