@@ -51,7 +51,7 @@ absl::StatusOr<std::optional<FrameOutcome>> BatchBuilder::AnswerHeld(const Candi
   if (channel == nullptr) return std::nullopt;
   const std::uint64_t number = candidate.frame.header.sequence;
   const auto epoch = channel->epochs.find(candidate.epoch);
-  if (epoch == channel->epochs.end() && candidate.epoch > channel->newest_epoch) return std::nullopt;
+  if (epoch == channel->epochs.end() && !channel->WasOpened(candidate.epoch)) return std::nullopt;
   if (epoch != channel->epochs.end() && number >= epoch->second.next) return std::nullopt;
   ASSIGN_OR_RETURN(const auto held, FindHeld(candidate.source->short_id, candidate.epoch, number));
   if (!held || held->frame != candidate.delivery.frame) return std::nullopt;
@@ -175,7 +175,10 @@ absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, st
   row.index = {header.source, epoch, header.source_sequence, subject, header.received_us,
                static_cast<std::uint8_t>(header.kind), header.result};
   ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
-  RETURN_IF_ERROR(Annotate(tip_.book.Apply(entry, frame, statement, payload), "an entry that was accepted does not apply"));
+  // Not DataLoss, which freezes the chain: what is stored is whole, only this entry is not to be.
+  if (const absl::Status applied = tip_.book.Apply(entry, frame, statement, payload); !applied.ok()) {
+    return Internal("an entry that was accepted does not apply: {}", Message(applied));
+  }
   for (chain::Tile& tile : tip_.tree.Append(row.leaf)) batch_.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
   tip_.head = row.leaf;
   bytes_ += row.bytes.size();

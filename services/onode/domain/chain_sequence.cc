@@ -253,6 +253,7 @@ absl::Status Chain::EnterOwnKeyVersion() {
   chain::KeyEvent event;
   event.source = info_.origin;
   event.key = {newest.version, newest.key->suite(), newest.key->public_key(), "", clock_.NowNanos(), std::nullopt};
+  if (!builder_->tip().book.CheckKeyEvent(event).ok()) return absl::OkStatus();  // an older version's file came back
   RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kKeyEvent, frame::Tier::kGreen, chain::BuildKeyEvent(event), clock_.NowNanos()).status());
   builder_->SetOwnKey(newest);
   return absl::OkStatus();
@@ -275,6 +276,8 @@ absl::Status Chain::EnterKeyVersions() {
         event.key = {version.version,     version.key->suite(),  version.key->public_key(), version.key->Commitment(name, version.version),
                      version.accept_from, version.accept_until};
         event.previous_accept_until = previous_until;
+        // A key file with impossible times is no reason to stop: its frames are KEY_VERSION_UNKNOWN.
+        if (!builder_->tip().book.CheckKeyEvent(event).ok()) continue;
         RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kKeyEvent, frame::Tier::kGreen, chain::BuildKeyEvent(event), clock_.NowNanos()).status());
         asymmetric = version.key->suite() == frame::Suite::kEd25519;
       }
