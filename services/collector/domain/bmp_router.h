@@ -80,6 +80,7 @@ class BmpRouter {
   const BmpRouterOptions& options() const { return router_; }
   bool session_up() const { return session_up_; }
   bool connected() const { return compared_; }
+  UnixNanos last_bytes() const { return last_bytes_; }
 
   // A session of this router was accepted: its dump will be compared with what is held.
   void Connected(std::string_view address, std::string_view protection, std::string_view sys_name);

@@ -124,6 +124,7 @@ class BmpTables final : public OutboxState {
   OwedBatch& owed() { return owed_; }
   // The object that OwedObservation::source points to; null for a source that is not configured.
   const std::string* NameOf(std::string_view source) const;
+  const std::set<std::string, std::less<>>& names() const { return names_; }
 
   std::string_view tag() const override { return "bmp"; }
   void BeforeSave() override ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex_.lock(); }
