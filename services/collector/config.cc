@@ -6,6 +6,7 @@
 #include "lib/base/names.h"
 #include "lib/base/status.h"
 #include "lib/service/strict_json.h"
+#include "services/collector/bmp_config.h"
 
 #ifndef VIRP_VERSION
 #define VIRP_VERSION "unknown"
@@ -75,7 +76,7 @@ absl::Status ParseProducer(const json& item, const std::string& where, Config& c
 
 absl::Status ParseSources(std::string_view text, Config& config) {
   ASSIGN_OR_RETURN(const json file, service::ParseStrictJson(text, service::JsonComments::kAllowed));
-  RETURN_IF_ERROR(service::CheckObject(file, {"frames", "producers"}, "sources file"));
+  RETURN_IF_ERROR(service::CheckObject(file, {"frames", "producers", "bmp"}, "sources file"));
   for (const char* list : {"frames", "producers"}) {
     if (!file.contains(list)) continue;
     if (!file[list].is_array() || file[list].size() > kMaxList) return InvalidArgument("sources file: {} is not a list of at most {}", list, kMaxList);
@@ -84,7 +85,10 @@ absl::Status ParseSources(std::string_view text, Config& config) {
       RETURN_IF_ERROR(std::string_view(list) == "frames" ? ParseListener(file[list][i], where, config) : ParseProducer(file[list][i], where, config));
     }
   }
-  return absl::OkStatus();
+  if (!file.contains("bmp")) return absl::OkStatus();
+  RETURN_IF_ERROR(ParseBmp(file["bmp"], "sources file: bmp", config.bmp));
+  config.bmp.bmp.collector_source = config.name;
+  return Annotate(CheckBmpOptions(config.bmp.bmp), "sources file: bmp");
 }
 
 absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* argv, std::ostream& out, Config& config) {
@@ -105,7 +109,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Add(&config.checkpoint_keys, "checkpoint-key", "Verifier key (C2SP) of the chain's checkpoints, pinned; several during a roll.", "KEY");
   options.Add(&config.spool, "spool", "Directory of the spool and the audit's state.", "DIR");
   options.AddSize(&config.spool_limit, "spool-limit", "Bytes that the spool may use; beyond it producers are made to wait.", 1 << 20);
-  options.Add(&config.sources_file, "sources", "JSON file: listeners for frames, and producers.", "FILE");
+  options.Add(&config.sources_file, "sources", "JSON file: listeners for frames, producers, and routers that speak BMP.", "FILE");
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
   for (const char* name : {"tls-certificate", "tls-key", "tls-roots", "keys", "name", "onode", "origin", "checkpoint-key", "spool"}) options.Require(name);
   options.Check([&config]() -> absl::Status {

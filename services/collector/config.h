@@ -11,6 +11,7 @@
 #include "lib/service/config.h"
 #include "lib/service/credentials.h"
 #include "services/collector/domain/frame_intake.h"
+#include "services/collector/transport/bmp_ingest.h"
 #include "services/collector/transport/collector_handler.h"
 
 namespace virp::collector {
@@ -33,12 +34,13 @@ struct Config {
   // From the sources file.
   std::vector<FrameListenerOptions> frames;
   std::vector<ProducerBinding> producers;
+  BmpIngestOptions bmp;
 };
 
 // InvalidArgument names the option or the place in the sources file.
 absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* argv, std::ostream& out, Config& config);
 
-// The sources file: {"frames": [...], "producers": [...]}.
+// The sources file: {"frames": [...], "producers": [...], "bmp": {...}}. `config.name` is known.
 absl::Status ParseSources(std::string_view json, Config& config);
 
 }  // namespace virp::collector

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <mutex>
 
+#include "absl/cleanup/cleanup.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/deliver/deliverer.h"
@@ -16,6 +17,7 @@
 #include "services/collector/config.h"
 #include "services/collector/domain/heart.h"
 #include "services/collector/transport/access.h"
+#include "services/collector/transport/bmp_report.h"
 #include "services/collector/transport/collector_handler.h"
 #include "services/collector/transport/frame_listener.h"
 #include "services/collector/transport/house.h"
@@ -70,7 +72,8 @@ absl::StatusOr<int> Run(const Config& config) {
   deliver::SpoolOptions spool;
   spool.directory = config.spool + "/frames";
   spool.max_bytes = config.spool_limit;
-  ASSIGN_OR_RETURN(const auto outbox, Outbox::Open(spool, *keys, clock, {&runs, &submissions}));
+  BmpIngest bmp(config.bmp, clock);
+  ASSIGN_OR_RETURN(const auto outbox, Outbox::Open(spool, *keys, clock, {&runs, &submissions, &bmp.state()}));
   Liveness liveness(clock);
   for (const FrameListenerOptions& listener : config.frames) liveness.Add(listener.source, Path::kFrames, false);
   for (const ProducerBinding& producer : config.producers) {
@@ -83,7 +86,7 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
   ASSIGN_OR_RETURN(const auto deliverer, deliver::Deliverer::Make(std::move(delivery), outbox->spool(), connector, observer, clock));
 
-  CollectorHandler handler(config.name, *outbox, submissions, liveness, *deliverer, config.producers, security.callers, clock);
+  CollectorHandler handler(config.name, *outbox, submissions, liveness, bmp, *deliverer, config.producers, security.callers, clock);
   service::ServerOptions server_options;
   server_options.listen = FormatHostPort(config.listen);
   server_options.tls = config.tls;
@@ -97,9 +100,12 @@ absl::StatusOr<int> Run(const Config& config) {
     ASSIGN_OR_RETURN(auto listener, FrameListener::Start(*intakes.back(), *outbox, liveness, clock));
     listeners.push_back(std::move(listener));
   }
+  const absl::Cleanup stop_bmp = [&bmp] { bmp.Stop(); };  // it uses what is declared above
+  if (!config.bmp.bmp.routers.empty()) RETURN_IF_ERROR(bmp.Start(*outbox, liveness));
 
   service::Metrics metrics("collector");
   AddMetrics(metrics, *outbox, *deliverer, liveness);
+  AddBmpMetrics(metrics, bmp);
   RETURN_IF_ERROR(metrics.status());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
@@ -112,13 +118,13 @@ absl::StatusOr<int> Run(const Config& config) {
   runner.OnReload("keys", [&] { return keys->Refresh(); });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
-  runner.OnDrain("listeners", [&] { listeners.clear(); });
+  runner.OnDrain("listeners", [&] { listeners.clear(), bmp.Stop(); });
   runner.OnDrain("delivery", [&] { deliverer->Flush(std::chrono::steady_clock::now() + config.common.drain_grace), deliverer->Stop(); });
   runner.OnDrain("snapshot", [&] { service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot()); });
   runner.tasks().Start("heart", [&](const std::stop_token& stop) { return KeepHouse(stop, heart, *outbox, *keys, observer); });
   deliverer->Start();
   server->SetServing(true);
-  service::LogInfo("serving", {{"address", server->address()}, {"admin_port", admin->port()}});
+  service::LogInfo("serving", {{"address", server->address()}, {"admin_port", admin->port()}, {"bmp_ports", fmt::format("{}", fmt::join(bmp.ports(), " "))}});
   return runner.Run();
 }
 

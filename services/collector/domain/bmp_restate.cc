@@ -139,10 +139,23 @@ void BmpRouter::SayAlarm(const std::string& cause, AlarmState& state, std::uint6
   ++counters_.alarms;
 }
 
+BmpCounters& BmpCounters::operator+=(const BmpCounters& more) {
+  for (const auto field : {&BmpCounters::sessions, &BmpCounters::refused_sessions, &BmpCounters::announced, &BmpCounters::withdrawn,
+                           &BmpCounters::inferred, &BmpCounters::unchanged, &BmpCounters::unheld_withdrawals,
+                           &BmpCounters::unheld_peer_downs, &BmpCounters::routes_without_peer, &BmpCounters::peers_refused,
+                           &BmpCounters::update_errors, &BmpCounters::path_ids_changed, &BmpCounters::statistics,
+                           &BmpCounters::mirrored, &BmpCounters::alarms}) {
+    this->*field += more.*field;
+  }
+  for (std::size_t i = 0; i < skipped.size(); ++i) skipped[i] += more.skipped[i];
+  return *this;
+}
+
 BmpRouterStatus BmpRouter::Status() const {
   BmpRouterStatus out;
   out.source = router_.source;
   out.address = address_;
+  if (session_up_) out.protection = protection_;
   out.sys_name = sys_name_;
   out.session_up = session_up_;
   out.connected = compared_;
@@ -163,7 +176,10 @@ BmpRouterStatus BmpRouter::Status() const {
       peer.mode = live->second->mode;
       peer.over_limit = live->second->over_limit;
     }
-    for (std::size_t rib = 0; rib < kRibs; ++rib) peer.paths[rib] = held->tables[rib] == nullptr ? 0 : held->tables[rib]->size();
+    for (std::size_t rib = 0; rib < kRibs; ++rib) {
+      const PathTable* table = held->tables[rib].get();
+      if (table != nullptr) peer.views[rib] = {.reported = true, .complete = table->complete, .paths = table->size()};
+    }
     out.peers.push_back(std::move(peer));
   }
   return out;

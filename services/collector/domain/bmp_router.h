@@ -43,6 +43,8 @@ struct BmpCounters {
   std::uint64_t statistics = 0, mirrored = 0;
   std::uint64_t alarms = 0;
   std::array<std::uint64_t, 7> skipped{};  // by bmp::Skipped::Reason
+
+  BmpCounters& operator+=(const BmpCounters& more);
 };
 
 struct BmpPeerStatus {
@@ -52,14 +54,20 @@ struct BmpPeerStatus {
   std::string state;
   UnixNanos since = 0;
   BmpMode mode = BmpMode::kEvents;
-  bool over_limit = false;                   // fell back to `events`
-  std::array<std::uint64_t, kRibs> paths{};  // by bmp::Rib
+  bool over_limit = false;  // fell back to `events`
+  struct View {
+    bool reported = false;  // something was said of it
+    bool complete = false;
+    std::uint64_t paths = 0;
+  };
+  std::array<View, kRibs> views{};  // by bmp::Rib
 };
 
 struct BmpRouterStatus {
   std::string source;
-  std::string address;   // as connected; empty while it is not
-  std::string sys_name;  // of the session, else as last seen
+  std::string address;     // as connected; empty while it is not
+  std::string protection;  // "plain", "tcp-md5"; empty while it is not connected
+  std::string sys_name;    // of the session, else as last seen
   bool session_up = false;
   bool connected = false;  // and the dump that followed the connect was compared: for heartbeats
   UnixNanos since = 0;     // of `connected`
@@ -108,6 +116,8 @@ class BmpRouter {
   void EpochOpened() { Restate(true); }
 
   BmpRouterStatus Status() const;
+  const BmpCounters& counters() const { return counters_; }
+  const RouterTable& table() const { return table_; }
 
  private:
   using Time = std::chrono::steady_clock::time_point;

@@ -7,7 +7,8 @@ std::vector<service::MethodRule> AccessTable() {
   // What a producer may hand in is bound in the sources file, by identity.
   return {{"/virp.collector.v1.CollectorService/Submit", {Role::kProducer}},
           {"/virp.collector.v1.CollectorService/GetStatus", {Role::kOperator}},
-          {"/virp.collector.v1.CollectorService/ListProducers", {Role::kOperator}}};
+          {"/virp.collector.v1.CollectorService/ListProducers", {Role::kOperator}},
+          {"/virp.collector.v1.CollectorService/ListBmpPeers", {Role::kOperator}}};
 }
 
 }  // namespace virp::collector

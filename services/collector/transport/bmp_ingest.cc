@@ -119,10 +119,14 @@ void BmpIngest::Stop() {
   syncer_.join();
 }
 
-std::vector<BmpRouterStatus> BmpIngest::Status() const {
+void BmpIngest::ForEachRouter(const std::function<void(const BmpRouter&)>& visit) const {
   const MutexLock lock(tables_.mutex());
+  for (const auto& router : routers_) visit(*router->router);
+}
+
+std::vector<BmpRouterStatus> BmpIngest::Status() const {
   std::vector<BmpRouterStatus> out;
-  for (const auto& router : routers_) out.push_back(router->router->Status());
+  ForEachRouter([&](const BmpRouter& router) { out.push_back(router.Status()); });
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -60,6 +61,8 @@ class BmpIngest {
 
   std::vector<int> ports() const { return ports_; }  // of the listeners, in order
   std::vector<BmpRouterStatus> Status() const;
+  // Under the tables' lock, in the order of the configuration: must not call back.
+  void ForEachRouter(const std::function<void(const BmpRouter&)>& visit) const;
   const BmpIngestCounters& counters() const { return counters_; }
   std::size_t connections() const { return connection_count_; }
   // Peers, and with `tables` all paths, are said again. NotFound for a source without router.

@@ -7,22 +7,16 @@
 #include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
 #include "lib/service/errors.h"
+#include "services/collector/transport/bmp_report.h"
+#include "services/collector/transport/wire_time.h"
 
 namespace virp::collector {
 namespace {
 
 constexpr int kMaxObservations = 256;
-constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
 constexpr std::size_t kMaxRequestId = 64;
 
 grpc::Status Reply(const absl::Status& status) { return service::ToGrpcStatus(status, "collector"); }
-
-google::protobuf::Timestamp TimeOf(UnixNanos nanos) {
-  google::protobuf::Timestamp time;
-  time.set_seconds(static_cast<std::int64_t>(nanos / kNanosPerSecond));
-  time.set_nanos(static_cast<std::int32_t>(nanos % kNanosPerSecond));
-  return time;
-}
 
 void AddReceipts(const v1::SubmitRequest& request, const std::vector<Receipt>& receipts, v1::SubmitResponse& response) {
   for (std::size_t i = 0; i < receipts.size(); ++i) {
@@ -37,12 +31,13 @@ void AddReceipts(const v1::SubmitRequest& request, const std::vector<Receipt>& r
 }  // namespace
 
 CollectorHandler::CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness,
-                                   const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers,
+                                   const BmpIngest& bmp, const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers,
                                    std::shared_ptr<const service::CallerResolver> callers, const Clock& clock)
     : name_(std::move(name)),
       outbox_(outbox),
       submissions_(submissions),
       liveness_(liveness),
+      bmp_(bmp),
       deliverer_(deliverer),
       callers_(std::move(callers)),
       started_(clock.NowNanos()) {
@@ -130,15 +125,15 @@ grpc::Status CollectorHandler::GetStatus(grpc::ServerContext*, const v1::GetStat
   response->set_delivery_problem(delivery.problem);
   response->set_audit_problem(delivery.audit_problem);
   response->set_audited_size(delivery.audited_size);
-  *response->mutable_started_at() = TimeOf(started_);
+  *response->mutable_started_at() = WireTime(started_);
   for (const SourceLiveness& from : liveness_.Sources()) {
     auto& to = *response->add_sources();
     const Position position = outbox_.position(from.source);
     to.set_source(from.source);
     to.set_path(std::string(PathName(from.path)));
     to.set_connected(from.connected);
-    *to.mutable_since() = TimeOf(from.since);
-    if (from.last_bytes != 0) *to.mutable_last_bytes_at() = TimeOf(from.last_bytes);
+    *to.mutable_since() = WireTime(from.since);
+    if (from.last_bytes != 0) *to.mutable_last_bytes_at() = WireTime(from.last_bytes);
     to.set_epoch(position.epoch);
     to.set_last_sequence(position.last_sequence);
     to.set_frames(position.frames);
@@ -165,6 +160,10 @@ grpc::Status CollectorHandler::ListProducers(grpc::ServerContext*, const v1::Lis
     if (const auto count = submitted_.find(at->first); count != submitted_.end()) to.set_submitted(count->second);
   }
   return grpc::Status::OK;
+}
+
+grpc::Status CollectorHandler::ListBmpPeers(grpc::ServerContext*, const v1::ListBmpPeersRequest* request, v1::ListBmpPeersResponse* response) {
+  return Reply(collector::ListBmpPeers(bmp_, *request, *response));
 }
 
 }  // namespace virp::collector

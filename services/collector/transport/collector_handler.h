@@ -12,6 +12,7 @@
 #include "services/collector/domain/liveness.h"
 #include "services/collector/domain/outbox.h"
 #include "services/collector/domain/submissions.h"
+#include "services/collector/transport/bmp_ingest.h"
 #include "virp/collector/v1/collector_service.grpc.pb.h"
 
 namespace virp::collector {
@@ -26,12 +27,13 @@ struct ProducerBinding {
 // Thread-safe; what it is given outlives it.
 class CollectorHandler final : public v1::CollectorService::Service {
  public:
-  CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness, const deliver::Deliverer& deliverer,
-                   std::vector<ProducerBinding> producers, std::shared_ptr<const service::CallerResolver> callers, const Clock& clock);
+  CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness, const BmpIngest& bmp,
+                   const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers, std::shared_ptr<const service::CallerResolver> callers, const Clock& clock);
 
   grpc::Status Submit(grpc::ServerContext*, const v1::SubmitRequest*, v1::SubmitResponse*) override;
   grpc::Status GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*, v1::GetStatusResponse*) override;
   grpc::Status ListProducers(grpc::ServerContext*, const v1::ListProducersRequest*, v1::ListProducersResponse*) override;
+  grpc::Status ListBmpPeers(grpc::ServerContext*, const v1::ListBmpPeersRequest*, v1::ListBmpPeersResponse*) override;
 
  private:
   absl::Status Take(const service::Identity& caller, const v1::SubmitRequest& request, v1::SubmitResponse& response);
@@ -41,6 +43,7 @@ class CollectorHandler final : public v1::CollectorService::Service {
   Outbox& outbox_;
   Submissions& submissions_;
   const Liveness& liveness_;
+  const BmpIngest& bmp_;
   const deliver::Deliverer& deliverer_;
   std::map<std::string, ProducerBinding, std::less<>> producers_;
   const std::shared_ptr<const service::CallerResolver> callers_;
