@@ -165,7 +165,8 @@ std::uint64_t ChainBuilder::last_number(const std::string& source) const {
   return (found == epochs.end() ? 0 : found->second.next - 1) + (skipped == skip_.end() ? 0 : skipped->second);
 }
 
-ChainBuilder::Frame ChainBuilder::Numbered(const std::string& source, std::uint64_t number, Type type, std::string payload) const {
+ChainBuilder::Frame ChainBuilder::Numbered(const std::string& source, std::uint64_t number, Type type,
+                                           std::string payload) const {
   const auto version = key_versions_.find(source);
   Frame out;
   out.type = type;

@@ -1,5 +1,5 @@
-// Chains with histories, for tests and benchmarks: sources, and what they say about BGP, signed with real keys and entered
-// as a leader would (lib/chain/test_chain.h).
+// Chains with histories, for tests and benchmarks: sources, and what they say about BGP, signed with real keys and
+// entered as a leader would (lib/chain/test_chain.h).
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,10 @@ struct BgpPeer {
   std::string address = "192.0.2.2";
   std::optional<std::uint32_t> as = 64501;
   std::string router_id = "192.0.2.1";
-  std::string vrf{};                   // empty: not in the payload
+  std::string vrf{};  // empty: not in the payload
 };
-std::string PeerStateJson(const BgpPeer& peer, std::string_view old_state, std::string_view new_state, bool restated = false);
+std::string PeerStateJson(const BgpPeer& peer, std::string_view old_state, std::string_view new_state,
+                          bool restated = false);
 std::string PeerDownJson(const BgpPeer& peer, std::string_view last_state = "Established");
 
 struct BgpPath {
@@ -32,7 +33,8 @@ struct BgpPath {
 };
 std::string AnnounceJson(const BgpPeer& peer, const BgpPath& path);
 std::string WithdrawJson(const BgpPeer& peer, const BgpPath& path);
-std::string TableCompleteJson(const BgpPeer& peer, std::string_view rib = "adj-in-pre", std::uint64_t first_sequence = 0);
+std::string TableCompleteJson(const BgpPeer& peer, std::string_view rib = "adj-in-pre",
+                              std::uint64_t first_sequence = 0);
 // Type 4; `best` empty: there is no best path any more.
 std::string BestJson(const BgpPeer& peer, std::string_view prefix, const std::optional<BgpPath>& best);
 
@@ -44,7 +46,8 @@ class ChainBuilder : public chain::TestChain {
   explicit ChainBuilder(std::string origin = "virp.example.net/test") : TestChain(std::move(origin)) {}
 
   // Registers a source of router edge-a. A daemon signs with HMAC unless told otherwise, a BMP source with Ed25519.
-  void AddDaemon(const std::string& name, frame::Suite suite = frame::Suite::kHmacSha256, std::string carrier = kCollector1);
+  void AddDaemon(const std::string& name, frame::Suite suite = frame::Suite::kHmacSha256,
+                 std::string carrier = kCollector1);
   void AddBmp(const std::string& name, std::string carrier = kCollector1);
   // A collector as a source of its own: beats and alarms.
   void AddCollector(const std::string& name, std::string carrier = kCollector1);
@@ -57,13 +60,15 @@ class ChainBuilder : public chain::TestChain {
   void ClearAlarm(const std::string& source, std::string_view cause);
 
   // A source says something now, under its next number; the entry's chain sequence.
-  std::uint64_t Say(const std::string& source, frame::Type type, std::string payload, frame::Tier tier = frame::Tier::kGreen);
+  std::uint64_t Say(const std::string& source, frame::Type type, std::string payload,
+                    frame::Tier tier = frame::Tier::kGreen);
   std::uint64_t PeerUp(const std::string& source, const BgpPeer& peer = {});
-  std::uint64_t PeerLost(const std::string& source, const BgpPeer& peer = {});  // types 1 and 2, as published; the second's entry
+  std::uint64_t PeerLost(const std::string& source,
+                         const BgpPeer& peer = {});  // types 1 and 2, as published; the second's entry
   std::uint64_t Announce(const std::string& source, const BgpPath& path = {}, const BgpPeer& peer = {});
   std::uint64_t Withdraw(const std::string& source, const BgpPath& path = {}, const BgpPeer& peer = {});
-  std::uint64_t TableComplete(const std::string& source, std::string_view rib = "adj-in-pre", std::uint64_t first_sequence = 0,
-                              const BgpPeer& peer = {});
+  std::uint64_t TableComplete(const std::string& source, std::string_view rib = "adj-in-pre",
+                              std::uint64_t first_sequence = 0, const BgpPeer& peer = {});
   // A frame that never arrives: the next one of this source leaves a gap.
   void Lose(const std::string& source, std::uint64_t frames = 1) { skip_[source] += frames; }
 
@@ -73,8 +78,8 @@ class ChainBuilder : public chain::TestChain {
   struct Line {
     std::string source;
     bool connected = true;
-    std::optional<std::uint64_t> last{};     // else the last one sent, lost ones included
-    std::optional<std::uint64_t> epoch{};    // else the newest
+    std::optional<std::uint64_t> last{};   // else the last one sent, lost ones included
+    std::optional<std::uint64_t> epoch{};  // else the newest
   };
   std::uint64_t Beat(const std::string& collector, const std::vector<Line>& lines);
 

@@ -22,8 +22,9 @@ constexpr std::uint32_t kMaxMinSources = 1000;
 constexpr std::chrono::nanoseconds kMaxDuration = std::chrono::hours(24 * 365 * 10);
 
 bool IsPlain(std::string_view text, std::size_t limit) {
-  return !text.empty() && text.size() <= limit &&
-         std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+  return !text.empty() && text.size() <= limit && std::none_of(text.begin(), text.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  });
 }
 
 absl::Status CheckRouterAndVrf(std::string_view router, std::string_view vrf) {
@@ -48,7 +49,8 @@ absl::Status Check(const PeerClaim& claim) {
 absl::Status Check(const RouteClaim& claim) {
   RETURN_IF_ERROR(CheckRouterAndVrf(claim.router, claim.vrf));
   if (claim.rib != "best" && !chain::IsRibName(claim.rib)) {
-    return InvalidArgument("rib: \"{}\" is not adj-in-pre, adj-in-post, loc, adj-out-pre, adj-out-post or best", claim.rib);
+    return InvalidArgument("rib: \"{}\" is not adj-in-pre, adj-in-post, loc, adj-out-pre, adj-out-post or best",
+                           claim.rib);
   }
   RETURN_IF_ERROR(Annotate(Prefix::ParseCanonical(claim.prefix).status(), "prefix"));
   if (claim.next_hop) RETURN_IF_ERROR(CheckAddress("next hop", *claim.next_hop));
@@ -129,25 +131,38 @@ absl::Status CheckAcceptance(const Acceptance& accept) {
 
 std::string_view VerdictName(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kChainFrozen: return "CHAIN_FROZEN";
-    case Verdict::kNoEvidence: return "NO_EVIDENCE";
-    case Verdict::kChannelCompromised: return "CHANNEL_COMPROMISED";
-    case Verdict::kSourceSilent: return "SOURCE_SILENT";
-    case Verdict::kStale: return "STALE";
-    case Verdict::kConflict: return "CONFLICT";
-    case Verdict::kIncomplete: return "INCOMPLETE";
-    case Verdict::kInsufficient: return "INSUFFICIENT";
-    case Verdict::kRefuted: return "REFUTED";
-    case Verdict::kConfirmed: return "CONFIRMED";
+    case Verdict::kChainFrozen:
+      return "CHAIN_FROZEN";
+    case Verdict::kNoEvidence:
+      return "NO_EVIDENCE";
+    case Verdict::kChannelCompromised:
+      return "CHANNEL_COMPROMISED";
+    case Verdict::kSourceSilent:
+      return "SOURCE_SILENT";
+    case Verdict::kStale:
+      return "STALE";
+    case Verdict::kConflict:
+      return "CONFLICT";
+    case Verdict::kIncomplete:
+      return "INCOMPLETE";
+    case Verdict::kInsufficient:
+      return "INSUFFICIENT";
+    case Verdict::kRefuted:
+      return "REFUTED";
+    case Verdict::kConfirmed:
+      return "CONFIRMED";
   }
   return "?";
 }
 
 std::string_view OriginStrengthName(OriginStrength strength) {
   switch (strength) {
-    case OriginStrength::kCollectorAsserted: return "COLLECTOR_ASSERTED";
-    case OriginStrength::kSharedKey: return "SHARED_KEY";
-    case OriginStrength::kSourceSigned: return "SOURCE_SIGNED";
+    case OriginStrength::kCollectorAsserted:
+      return "COLLECTOR_ASSERTED";
+    case OriginStrength::kSharedKey:
+      return "SHARED_KEY";
+    case OriginStrength::kSourceSigned:
+      return "SOURCE_SIGNED";
   }
   return "?";
 }

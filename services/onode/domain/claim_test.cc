@@ -54,8 +54,10 @@ TEST(CheckClaim, RoutesAndFields) {
   ExpectClaimRefused(good, [](auto& c) { c.conditions.resize(17, c.conditions[0]); }, "conditions");
   ExpectClaimRefused(good, [](auto& c) { c.conditions[0].path = ""; }, "conditions[0]: path");
   ExpectClaimRefused(good, [](auto& c) { c.conditions[0] = {"n", Op::kLt, std::string("x")}; }, "conditions[0]: value");
-  ExpectClaimRefused(good, [](auto& c) { c.conditions[0] = {"n", Op::kExists, std::string("x")}; }, "conditions[0]: value");
-  ExpectClaimRefused(good, [](auto& c) { c.conditions[0] = {"n", Op::kEq, std::numeric_limits<double>::quiet_NaN()}; }, "value");
+  ExpectClaimRefused(
+      good, [](auto& c) { c.conditions[0] = {"n", Op::kExists, std::string("x")}; }, "conditions[0]: value");
+  ExpectClaimRefused(
+      good, [](auto& c) { c.conditions[0] = {"n", Op::kEq, std::numeric_limits<double>::quiet_NaN()}; }, "value");
 }
 
 TEST(CheckClaim, Acceptances) {

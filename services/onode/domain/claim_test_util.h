@@ -81,6 +81,8 @@ inline SourceOpinion OpinionOf(const Answer& answer, std::string_view source) {
   return {};
 }
 
-inline std::ostream& operator<<(std::ostream& out, Verdict verdict) { return out << VerdictName(verdict); }
+inline std::ostream& operator<<(std::ostream& out, Verdict verdict) {
+  return out << VerdictName(verdict);
+}
 
 }  // namespace virp::onode

@@ -23,7 +23,8 @@ bool Covers(const chain::Registration& registration, std::string_view router, st
     return std::find(registration.types.begin(), registration.types.end(), static_cast<std::uint8_t>(type)) !=
            registration.types.end();
   });
-  return speaks && std::any_of(registration.routers.begin(), registration.routers.end(), [&](const chain::RouterScope& scope) {
+  return speaks &&
+         std::any_of(registration.routers.begin(), registration.routers.end(), [&](const chain::RouterScope& scope) {
            if (scope.name != router) return false;
            return scope.vrfs.empty() ? vrf == "default"
                                      : std::find(scope.vrfs.begin(), scope.vrfs.end(), vrf) != scope.vrfs.end();
@@ -32,7 +33,8 @@ bool Covers(const chain::Registration& registration, std::string_view router, st
 
 using Type = frame::Type;
 bool CoversClaim(const chain::Source& source, const PeerClaim& claim, const FactState&, const chain::SourceBook&) {
-  return Covers(source.registration, claim.router, claim.vrf, {Type::kPeerStatusChanged, Type::kPeerBackwardTransition});
+  return Covers(source.registration, claim.router, claim.vrf,
+                {Type::kPeerStatusChanged, Type::kPeerBackwardTransition});
 }
 bool CoversClaim(const chain::Source& source, const RouteClaim& claim, const FactState&, const chain::SourceBook&) {
   if (claim.rib == "best") {
@@ -40,21 +42,26 @@ bool CoversClaim(const chain::Source& source, const RouteClaim& claim, const Fac
   }
   return Covers(source.registration, claim.router, claim.vrf, {Type::kBgpProcess});
 }
-bool CoversClaim(const chain::Source& source, const FieldClaim& claim, const FactState&, const chain::SourceBook& book) {
+bool CoversClaim(const chain::Source& source, const FieldClaim& claim, const FactState&,
+                 const chain::SourceBook& book) {
   using Form = facts::SubjectParts::Form;
   const auto parts = facts::ParseSubject(claim.subject);
   if (!parts) return false;
   switch (parts->form) {
     case Form::kPeer:
-      return Covers(source.registration, parts->router, parts->vrf, {Type::kPeerStatusChanged, Type::kPeerBackwardTransition});
+      return Covers(source.registration, parts->router, parts->vrf,
+                    {Type::kPeerStatusChanged, Type::kPeerBackwardTransition});
     case Form::kPath:
-    case Form::kTable: return Covers(source.registration, parts->router, parts->vrf, {Type::kBgpProcess});
-    case Form::kBest: return Covers(source.registration, parts->router, parts->vrf, {Type::kBgpRouteUpdate});
+    case Form::kTable:
+      return Covers(source.registration, parts->router, parts->vrf, {Type::kBgpProcess});
+    case Form::kBest:
+      return Covers(source.registration, parts->router, parts->vrf, {Type::kBgpRouteUpdate});
     case Form::kSource: {
       const auto about = book.FindByName(parts->source);
       return about != nullptr && chain::SourceBook::MaySpeakFor(source, *about, book.origin());
     }
-    case Form::kOther: break;
+    case Form::kOther:
+      break;
   }
   const auto& prefixes = source.registration.subject_prefixes;
   return std::any_of(prefixes.begin(), prefixes.end(),
@@ -142,7 +149,8 @@ void Support(const SourceView& view, const Opinion& opinion, Finding& finding) {
 }
 
 template <typename C>
-absl::StatusOr<Finding> Find(const SourceView& view, const C& claim, const Acceptance& acceptance, const FactBook::EntryReader& read) {
+absl::StatusOr<Finding> Find(const SourceView& view, const C& claim, const Acceptance& acceptance,
+                             const FactBook::EntryReader& read) {
   Finding out;
   out.source = view.shared_source();
   out.opinion.source = out.source->registration.source;
@@ -182,32 +190,44 @@ absl::StatusOr<Finding> Find(const SourceView& view, const C& claim, const Accep
   return out;
 }
 
-std::string_view Plural(std::size_t count) { return count == 1 ? "" : "s"; }
+std::string_view Plural(std::size_t count) {
+  return count == 1 ? "" : "s";
+}
 
-std::string Explain(const facts::Decision& decision, const std::vector<Finding>& findings, const Acceptance& acceptance) {
+std::string Explain(const facts::Decision& decision, const std::vector<Finding>& findings,
+                    const Acceptance& acceptance) {
   const std::size_t count = decision.rests_on.size();
   const auto first_doubt = [&]() -> std::string {
     for (const std::size_t i : decision.rests_on) {
       const SourceOpinion& opinion = findings[i].opinion;
-      if (!opinion.doubt.empty()) return fmt::format("{} may have said otherwise since ({})", opinion.source, opinion.doubt);
+      if (!opinion.doubt.empty())
+        return fmt::format("{} may have said otherwise since ({})", opinion.source, opinion.doubt);
     }
     return {};
   };
   switch (decision.verdict) {
-    case Verdict::kChainFrozen: return "The chain is frozen: what the store holds does not extend a checkpoint that was signed.";
-    case Verdict::kNoEvidence: return "No source that may speak about this has said anything that counts.";
+    case Verdict::kChainFrozen:
+      return "The chain is frozen: what the store holds does not extend a checkpoint that was signed.";
+    case Verdict::kNoEvidence:
+      return "No source that may speak about this has said anything that counts.";
     case Verdict::kChannelCompromised:
       return "Too few sources are left because a channel is BLACK or its key was compromised.";
     case Verdict::kSourceSilent:
-      return "Too few sources are alive: no beat covers what the others said within three intervals, or their connection is lost.";
-    case Verdict::kStale: return "Too few sources confirm what they said recently enough.";
+      return "Too few sources are alive: no beat covers what the others said within three intervals, or their "
+             "connection is lost.";
+    case Verdict::kStale:
+      return "Too few sources confirm what they said recently enough.";
     case Verdict::kConflict:
       return decision.reason == kReasonSettling ? "The sources disagree, and the newer fact is under two seconds old."
                                                 : "The sources disagree.";
-    case Verdict::kIncomplete: return first_doubt() + ".";
-    case Verdict::kInsufficient: break;
-    case Verdict::kRefuted: return fmt::format("{} source{} say{} otherwise.", count, Plural(count), count == 1 ? "s" : "");
-    case Verdict::kConfirmed: return fmt::format("{} source{} say{} so.", count, Plural(count), count == 1 ? "s" : "");
+    case Verdict::kIncomplete:
+      return first_doubt() + ".";
+    case Verdict::kInsufficient:
+      break;
+    case Verdict::kRefuted:
+      return fmt::format("{} source{} say{} otherwise.", count, Plural(count), count == 1 ? "s" : "");
+    case Verdict::kConfirmed:
+      return fmt::format("{} source{} say{} so.", count, Plural(count), count == 1 ? "s" : "");
   }
   if (decision.reason == kReasonMinSources) {
     return fmt::format("Fewer than {} independent source{} say so, or a required one does not.", acceptance.min_sources,
@@ -221,9 +241,9 @@ std::string Explain(const facts::Decision& decision, const std::vector<Finding>&
 
 }  // namespace
 
-absl::StatusOr<Answer> FactBook::Evaluate(const Claim& claim, const Acceptance& acceptance, const chain::SourceBook& book,
-                                          UnixNanos now, bool frozen, std::uint64_t checkpointed_size,
-                                          const EntryReader& read) const {
+absl::StatusOr<Answer> FactBook::Evaluate(const Claim& claim, const Acceptance& acceptance,
+                                          const chain::SourceBook& book, UnixNanos now, bool frozen,
+                                          std::uint64_t checkpointed_size, const EntryReader& read) const {
   RETURN_IF_ERROR(CheckClaim(claim, acceptance));
   const FactState& state = impl_->state;
   if (book.size() != state.size) {
@@ -236,7 +256,8 @@ absl::StatusOr<Answer> FactBook::Evaluate(const Claim& claim, const Acceptance& 
     const bool covered = std::visit([&](const auto& c) { return CoversClaim(*source, c, state, book); }, claim);
     if (!covered) continue;
     const SourceView view(state, book, acceptance, index);
-    ASSIGN_OR_RETURN(Finding finding, std::visit([&](const auto& c) { return Find(view, c, acceptance, read); }, claim));
+    ASSIGN_OR_RETURN(Finding finding,
+                     std::visit([&](const auto& c) { return Find(view, c, acceptance, read); }, claim));
     findings.push_back(std::move(finding));
   }
   std::sort(findings.begin(), findings.end(),
@@ -244,10 +265,12 @@ absl::StatusOr<Answer> FactBook::Evaluate(const Claim& claim, const Acceptance& 
 
   Answer out;
   out.chain_size = state.size;
-  // What is asked as of a time before the newest entry is answered as of that entry: nothing is fresher than its receipt.
+  // What is asked as of a time before the newest entry is answered as of that entry: nothing is fresher than its
+  // receipt.
   out.evaluated_at = std::max(now, state.last_received);
   const facts::Judge judge(findings, acceptance,
-                           {.frozen = frozen, .checkpointed_size = checkpointed_size,
+                           {.frozen = frozen,
+                            .checkpointed_size = checkpointed_size,
                             .one_router = !std::holds_alternative<FieldClaim>(claim)});
   const facts::Decision decision = judge.At(out.evaluated_at);
   out.verdict = decision.verdict;

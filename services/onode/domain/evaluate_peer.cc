@@ -19,7 +19,9 @@ std::optional<bool> Matches(std::string_view state, std::string_view asked) {
   return std::nullopt;
 }
 
-std::string PlaceText(std::string_view router, std::string_view vrf) { return std::string(router).append("/").append(vrf); }
+std::string PlaceText(std::string_view router, std::string_view vrf) {
+  return std::string(router).append("/").append(vrf);
+}
 
 template <typename T>
 std::optional<std::partial_ordering> CompareTo(const Value& value, const T& wanted);
@@ -49,7 +51,9 @@ std::partial_ordering CompareMixed(double left, Integer right) {
   return left <=> whole;
 }
 
-std::partial_ordering Reverse(std::partial_ordering order) { return 0 <=> order; }
+std::partial_ordering Reverse(std::partial_ordering order) {
+  return 0 <=> order;
+}
 
 std::optional<std::partial_ordering> CompareUnsigned(const Value& value, std::uint64_t wanted) {
   if (const auto number = value.AsUnsigned()) return *number <=> wanted;
@@ -88,13 +92,20 @@ bool Fulfils(const Value& payload, const FieldCondition& condition) {
   const auto order = std::visit([&](const auto& wanted) { return CompareTo(value, wanted); }, condition.value);
   if (!order) return false;
   switch (condition.op) {
-    case Op::kEq: return *order == 0;
-    case Op::kNeq: return *order != 0;
-    case Op::kLt: return *order < 0;
-    case Op::kLe: return *order <= 0;
-    case Op::kGt: return *order > 0;
-    case Op::kGe: return *order >= 0;
-    case Op::kExists: break;
+    case Op::kEq:
+      return *order == 0;
+    case Op::kNeq:
+      return *order != 0;
+    case Op::kLt:
+      return *order < 0;
+    case Op::kLe:
+      return *order <= 0;
+    case Op::kGt:
+      return *order > 0;
+    case Op::kGe:
+      return *order >= 0;
+    case Op::kExists:
+      break;
   }
   return false;
 }
@@ -107,9 +118,11 @@ Opinion PeerOpinion(const SourceView& view, const PeerClaim& claim) {
   out.left_out = kLeftOutNothing;
   const std::string place = PlaceText(claim.router, claim.vrf);
   const auto address = IpAddress::Parse(claim.peer);
-  const PeerRow* row = !address.ok() ? nullptr : state.FindPeer(view.index(), state.places.Find(place), state.addresses.Find(*address));
+  const PeerRow* row =
+      !address.ok() ? nullptr : state.FindPeer(view.index(), state.places.Find(place), state.addresses.Find(*address));
   if (row == nullptr || !row->said.held()) {
-    if (view.self().compromised.contains(CompromisedScope("peer", place, claim.peer))) out.left_out = kLeftOutKeyCompromised;
+    if (view.self().compromised.contains(CompromisedScope("peer", place, claim.peer)))
+      out.left_out = kLeftOutKeyCompromised;
     return out;
   }
   const auto matches = Matches(state.states.At(row->state), claim.state);
@@ -147,7 +160,8 @@ Mark NewestEvent(const SourceView& view, const FieldClaim& claim) {
   const std::uint32_t place = state.places.Find(PlaceText(parts->router, parts->vrf));
   if (parts->form == SubjectParts::Form::kTable) {
     const auto peer = IpAddress::ParseCanonical(parts->peer);
-    const auto* row = peer.ok() ? state.FindTable(view.index(), place, state.addresses.Find(*peer), parts->rib) : nullptr;
+    const auto* row =
+        peer.ok() ? state.FindTable(view.index(), place, state.addresses.Find(*peer), parts->rib) : nullptr;
     if (row != nullptr && asked("table_complete")) take(row->stated);
     return newest;
   }
@@ -171,19 +185,22 @@ Mark NewestEvent(const SourceView& view, const FieldClaim& claim) {
 
 }  // namespace
 
-absl::StatusOr<Opinion> FieldOpinion(const SourceView& view, const FieldClaim& claim, const FactBook::EntryReader& read) {
+absl::StatusOr<Opinion> FieldOpinion(const SourceView& view, const FieldClaim& claim,
+                                     const FactBook::EntryReader& read) {
   Opinion out;
   out.left_out = kLeftOutNothing;
   const Mark newest = NewestEvent(view, claim);
   if (!newest.held()) {
-    if (view.self().compromised.contains(CompromisedScope("subject", {}, claim.subject))) out.left_out = kLeftOutKeyCompromised;
+    if (view.self().compromised.contains(CompromisedScope("subject", {}, claim.subject)))
+      out.left_out = kLeftOutKeyCompromised;
     return out;
   }
   ASSIGN_OR_RETURN(const std::string bytes, read(newest.entry));
   const auto entry = chain::DecodeEntry(bytes);
   if (!entry.ok()) return DataLoss("entry {}: {}", newest.entry, Message(entry.status()));
   const chain::EntryHeader& header = entry->header;
-  if (header.sequence != newest.entry || header.source != view.self().short_id || header.source_sequence != newest.sequence) {
+  if (header.sequence != newest.entry || header.source != view.self().short_id ||
+      header.source_sequence != newest.sequence) {
     return DataLoss("entry {} is not the one that was folded: it is number {} of source {:016x}", newest.entry,
                     header.source_sequence, header.source);
   }

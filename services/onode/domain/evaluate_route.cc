@@ -22,7 +22,7 @@ struct PathStatus {
   const PathRow* row = nullptr;  // newest announcement or withdrawal
   Mark basis;
   bool present = false;
-  bool overtaken = false;        // best path learnt from a peer that has left Established since: must have changed
+  bool overtaken = false;  // best path learnt from a peer that has left Established since: must have changed
 };
 
 class RouteQuestion {
@@ -87,9 +87,9 @@ class RouteQuestion {
 
   struct Table {
     std::uint32_t peer = kNoIndex;
-    const TableRow* row = nullptr;      // null: it never spoke of this table
-    const PeerRow* state = nullptr;     // null: it never stated this peer's state
-    bool usable = false;                // a complete statement is held, whole where it says where it began, of this prefix
+    const TableRow* row = nullptr;   // null: it never spoke of this table
+    const PeerRow* state = nullptr;  // null: it never stated this peer's state
+    bool usable = false;             // a complete statement is held, whole where it says where it began, of this prefix
     bool Stated() const { return row != nullptr && row->stated.held(); }
     bool Down() const { return state != nullptr && state->said.held() && state->state != kEstablished; }
   };
@@ -168,7 +168,8 @@ class RouteQuestion {
 
   // Types 4 and Loc-RIB paths both set the best path: the newest of either kind counts.
   void TakeBest(const PathRow& best) {
-    const bool loc_is_newer = std::any_of(paths_.begin(), paths_.end(), [&](const PathStatus& p) { return p.row->at() > best.at(); });
+    const bool loc_is_newer =
+        std::any_of(paths_.begin(), paths_.end(), [&](const PathStatus& p) { return p.row->at() > best.at(); });
     if (loc_is_newer) return;
     PathStatus status{.row = &best, .basis = best, .present = best.present};
     if (best.present && best.learnt_from != kNoIndex) {
@@ -193,13 +194,19 @@ class RouteQuestion {
   Match Matches(const PathRow& row) const {
     Match out = Match::kYes;
     if (claim_.origin_as) {
-      out = Both(out, !row.has_origin ? Match::kUnknown : row.origin_as == *claim_.origin_as ? Match::kYes : Match::kNo);
+      out = Both(out, !row.has_origin                      ? Match::kUnknown
+                      : row.origin_as == *claim_.origin_as ? Match::kYes
+                                                           : Match::kNo);
     }
     if (claim_.next_hop) {
-      out = Both(out, row.next_hop == kNoIndex ? Match::kUnknown : row.next_hop == next_hop_ ? Match::kYes : Match::kNo);
+      out = Both(out, row.next_hop == kNoIndex    ? Match::kUnknown
+                      : row.next_hop == next_hop_ ? Match::kYes
+                                                  : Match::kNo);
     }
     if (claim_.peer && !PeerSelects()) {
-      out = Both(out, row.learnt_from == kNoIndex ? Match::kUnknown : row.learnt_from == peer_ ? Match::kYes : Match::kNo);
+      out = Both(out, row.learnt_from == kNoIndex ? Match::kUnknown
+                      : row.learnt_from == peer_  ? Match::kYes
+                                                  : Match::kNo);
     }
     return out;
   }
@@ -246,8 +253,8 @@ class RouteQuestion {
   }
 
   void RestOnTable(const Table& table, Opinion& out) {
-    // Who asks about all peers relies on knowing all of them, so their states must be beyond doubt as well: the frame that
-    // got lost may have been a new peer's.
+    // Who asks about all peers relies on knowing all of them, so their states must be beyond doubt as well: the frame
+    // that got lost may have been a new peer's.
     if (!claim_.peer && table.state != nullptr) Rest(table.state->said, out, true);
     const bool stated = table.usable && !view_.InDoubt(table.row->stated, groups_);
     if (!stated && table.Down() && !view_.InDoubt(table.state->said, groups_)) {
@@ -280,6 +287,8 @@ class RouteQuestion {
 
 }  // namespace
 
-Opinion RouteOpinion(const SourceView& view, const RouteClaim& claim) { return RouteQuestion(view, claim).Ask(); }
+Opinion RouteOpinion(const SourceView& view, const RouteClaim& claim) {
+  return RouteQuestion(view, claim).Ask();
+}
 
 }  // namespace virp::onode::facts

@@ -9,8 +9,8 @@ constexpr std::size_t kMaxMissingListed = 16;
 
 }  // namespace
 
-bool BeatCounts(const FactState& state, const chain::SourceBook& book, const Acceptance& acceptance, std::uint32_t signer,
-                const chain::Source& about) {
+bool BeatCounts(const FactState& state, const chain::SourceBook& book, const Acceptance& acceptance,
+                std::uint32_t signer, const chain::Source& about) {
   const SourceState& by = state.sources[signer];
   if (by.awaits_refold) return false;
   const auto source = book.FindByShortId(by.short_id);
@@ -27,7 +27,8 @@ bool BeatCounts(const FactState& state, const chain::SourceBook& book, const Acc
   return health == chain::ChannelState::kOk || acceptance.accept_alarmed;
 }
 
-SourceView::SourceView(const FactState& state, const chain::SourceBook& book, const Acceptance& acceptance, std::uint32_t index)
+SourceView::SourceView(const FactState& state, const chain::SourceBook& book, const Acceptance& acceptance,
+                       std::uint32_t index)
     : state_(state), index_(index), source_(book.FindByShortId(state.sources[index].short_id)) {
   channel_ = book.FindChannel(self().short_id);
   for (const BeatRow& row : self().beats) {
@@ -90,7 +91,9 @@ std::string_view SourceView::Doubt(const Mark& mark, Groups groups, std::vector<
   return doubt;
 }
 
-bool SourceView::InDoubt(const Mark& mark, Groups groups) const { return !Doubt(mark, groups, nullptr).empty(); }
+bool SourceView::InDoubt(const Mark& mark, Groups groups) const {
+  return !Doubt(mark, groups, nullptr).empty();
+}
 
 bool SourceView::AddDoubt(const Mark& mark, Groups groups, Opinion& opinion) const {
   const std::string_view doubt = Doubt(mark, groups, &opinion.missing);
@@ -116,14 +119,15 @@ const Report* SourceView::Covering(const Position& at) const {
   for (const BeatRow* row : beats_) {
     const Report& report = row->newest_connected;
     if (!report.held() || !Covers(report, at)) continue;
-    if (newest == nullptr || std::pair(report.time, report.entry) > std::pair(newest->time, newest->entry)) newest = &report;
+    if (newest == nullptr || std::pair(report.time, report.entry) > std::pair(newest->time, newest->entry))
+      newest = &report;
   }
   return newest;
 }
 
 bool SourceView::ConnectionLost() const {
-  // "Since" means later by the beats' own times and later in the chain: neither a slow clock nor a slow way turns an old
-  // word into a newer one.
+  // "Since" means later by the beats' own times and later in the chain: neither a slow clock nor a slow way turns an
+  // old word into a newer one.
   const auto since = [&](const BeatRow* lost) {
     return std::any_of(beats_.begin(), beats_.end(), [&](const BeatRow* row) {
       const Report& report = row->newest_connected;

@@ -1,5 +1,5 @@
-// One source as a claim sees it: which beats count for it, what is missing after a statement, and what it says. Internal
-// to the evaluation of claims.
+// One source as a claim sees it: which beats count for it, what is missing after a statement, and what it says.
+// Internal to the evaluation of claims.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,9 @@ namespace virp::onode::facts {
 
 // Which groups of unreadable frames put a statement in doubt.
 using Groups = std::uint8_t;
-constexpr Groups GroupBit(Group group) { return static_cast<Groups>(1U << static_cast<unsigned>(group)); }
+constexpr Groups GroupBit(Group group) {
+  return static_cast<Groups>(1U << static_cast<unsigned>(group));
+}
 inline constexpr Groups kPeerDoubts = GroupBit(Group::kPeer);
 inline constexpr Groups kPathDoubts = kPeerDoubts | GroupBit(Group::kPath);
 inline constexpr Groups kBestDoubts = kPathDoubts | GroupBit(Group::kBest);
@@ -26,9 +28,9 @@ inline constexpr Groups kBestDoubts = kPathDoubts | GroupBit(Group::kBest);
 // What a source says to a claim, before time and the other sources are looked at.
 struct Opinion {
   SourceOpinion::Says says = SourceOpinion::Says::kNothing;
-  std::string_view left_out;                 // why it says nothing
-  std::vector<Mark> bases;                   // statements that it rests on; the newest first
-  bool is_event = true;                      // the newest base is an event of the subject, not a table's statement
+  std::string_view left_out;  // why it says nothing
+  std::vector<Mark> bases;    // statements that it rests on; the newest first
+  bool is_event = true;       // the newest base is an event of the subject, not a table's statement
   std::string_view doubt;
   std::vector<chain::MissingRange> missing;
 };
@@ -72,12 +74,13 @@ class SourceView {
 };
 
 // Whether signer's beats about `about` count for this asker now.
-bool BeatCounts(const FactState& state, const chain::SourceBook& book, const Acceptance& acceptance, std::uint32_t signer,
-                const chain::Source& about);
+bool BeatCounts(const FactState& state, const chain::SourceBook& book, const Acceptance& acceptance,
+                std::uint32_t signer, const chain::Source& about);
 
 Opinion PeerOpinion(const SourceView& view, const PeerClaim& claim);
 Opinion RouteOpinion(const SourceView& view, const RouteClaim& claim);
 // Errors: the reader's, DataLoss when an entry is not the one that was folded.
-absl::StatusOr<Opinion> FieldOpinion(const SourceView& view, const FieldClaim& claim, const FactBook::EntryReader& read);
+absl::StatusOr<Opinion> FieldOpinion(const SourceView& view, const FieldClaim& claim,
+                                     const FactBook::EntryReader& read);
 
 }  // namespace virp::onode::facts

@@ -15,10 +15,13 @@ constexpr UnixNanos kSettling = 2 * kSecond;
 // Beyond this many instants at which something changes, an answer says that it holds until the last one looked at.
 constexpr std::size_t kMaxInstants = 64;
 
-UnixNanos Age(UnixNanos since, UnixNanos now) { return now > since ? now - since : 0; }
+UnixNanos Age(UnixNanos since, UnixNanos now) {
+  return now > since ? now - since : 0;
+}
 
 bool Intersect(const std::vector<std::string>& a, const std::vector<std::string>& b) {
-  return std::any_of(a.begin(), a.end(), [&](const std::string& x) { return std::find(b.begin(), b.end(), x) != b.end(); });
+  return std::any_of(a.begin(), a.end(),
+                     [&](const std::string& x) { return std::find(b.begin(), b.end(), x) != b.end(); });
 }
 
 // The collector holds the key of what it hears itself; a daemon or a service holds its own.
@@ -44,7 +47,8 @@ bool SameSigner(const chain::Source& a, const chain::Source& b) {
 bool SameRouter(const chain::Registration& a, const chain::Registration& b) {
   if (a.routers.empty() || b.routers.empty()) return a.routers.empty() && b.routers.empty();
   return std::any_of(a.routers.begin(), a.routers.end(), [&](const chain::RouterScope& x) {
-    return std::any_of(b.routers.begin(), b.routers.end(), [&](const chain::RouterScope& y) { return x.name == y.name; });
+    return std::any_of(b.routers.begin(), b.routers.end(),
+                       [&](const chain::RouterScope& y) { return x.name == y.name; });
   });
 }
 
@@ -61,9 +65,12 @@ bool Judge::Related(std::size_t a, std::size_t b) const {
   const chain::Source& x = *findings_[a].source;
   const chain::Source& y = *findings_[b].source;
   switch (acceptance_.independence) {
-    case Independence::kSigner: return SameSigner(x, y);
-    case Independence::kCollector: return Intersect(x.registration.carried_by, y.registration.carried_by);
-    case Independence::kRouter: return limits_.one_router || SameRouter(x.registration, y.registration);
+    case Independence::kSigner:
+      return SameSigner(x, y);
+    case Independence::kCollector:
+      return Intersect(x.registration.carried_by, y.registration.carried_by);
+    case Independence::kRouter:
+      return limits_.one_router || SameRouter(x.registration, y.registration);
   }
   return true;
 }
@@ -90,7 +97,8 @@ std::size_t Judge::Groups(const Set& set) const {
 
 bool Judge::Enough(const Set& set) const {
   for (const std::string& name : acceptance_.require_sources) {
-    const bool there = std::any_of(set.begin(), set.end(), [&](std::size_t i) { return findings_[i].opinion.source == name; });
+    const bool there =
+        std::any_of(set.begin(), set.end(), [&](std::size_t i) { return findings_[i].opinion.source == name; });
     if (!there) return false;
   }
   return set.size() >= acceptance_.min_sources && Groups(set) >= acceptance_.min_sources;
@@ -103,11 +111,13 @@ bool Judge::Silent(const Finding& finding, UnixNanos now) const {
 bool Judge::Stale(const Finding& finding, UnixNanos now) const {
   if (Age(finding.opinion.confirmed_at, now) > static_cast<UnixNanos>(acceptance_.max_age.count())) return true;
   if (!acceptance_.max_event_age) return false;
-  return !finding.event_known || Age(finding.fact_time, now) > static_cast<UnixNanos>(acceptance_.max_event_age->count());
+  return !finding.event_known ||
+         Age(finding.fact_time, now) > static_cast<UnixNanos>(acceptance_.max_event_age->count());
 }
 
 bool Judge::Settling(const Set& set, UnixNanos now) const {
-  return std::any_of(set.begin(), set.end(), [&](std::size_t i) { return Age(findings_[i].fact_time, now) < kSettling; });
+  return std::any_of(set.begin(), set.end(),
+                     [&](std::size_t i) { return Age(findings_[i].fact_time, now) < kSettling; });
 }
 
 Decision Judge::At(UnixNanos now) const {

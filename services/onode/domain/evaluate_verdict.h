@@ -22,9 +22,9 @@ struct Finding {
   SourceOpinion opinion;
   std::shared_ptr<const chain::Source> source;
   Standing standing = Standing::kNothing;
-  UnixNanos fact_time = 0;    // of the newest fact: the earlier of frame time and receipt
-  bool event_known = false;   // the newest fact is an event of its own, so it has an age
-  bool lost = false;          // connection last reported lost
+  UnixNanos fact_time = 0;   // of the newest fact: the earlier of frame time and receipt
+  bool event_known = false;  // the newest fact is an event of its own, so it has an age
+  bool lost = false;         // connection last reported lost
   bool tier_ok = true;
   std::uint64_t newest_entry = 0;  // highest chain sequence that the opinion rests on
 };
@@ -32,8 +32,8 @@ struct Finding {
 struct Decision {
   Verdict verdict = Verdict::kNoEvidence;
   std::string_view reason;
-  std::vector<std::size_t> rests_on;              // findings
-  std::vector<std::string_view> left_out;         // per finding; empty for those that count
+  std::vector<std::size_t> rests_on;       // findings
+  std::vector<std::string_view> left_out;  // per finding; empty for those that count
   bool operator==(const Decision&) const = default;
 };
 
@@ -42,13 +42,14 @@ class Judge {
   struct Limits {
     bool frozen = false;
     std::uint64_t checkpointed_size = 0;
-    bool one_router = false;                      // the claim names one router, so all sources speak about the same
+    bool one_router = false;  // the claim names one router, so all sources speak about the same
   };
   // `findings` and `acceptance` must outlive the judge.
   Judge(const std::vector<Finding>& findings, const Acceptance& acceptance, const Limits& limits);
 
   Decision At(UnixNanos now) const;
-  // The last instant from `now` on at which verdict and reason are those of `decision`; 0 when time alone changes nothing.
+  // The last instant from `now` on at which verdict and reason are those of `decision`; 0 when time alone changes
+  // nothing.
   UnixNanos ValidUntil(UnixNanos now, const Decision& decision) const;
 
  private:
@@ -64,7 +65,7 @@ class Judge {
   const std::vector<Finding>& findings_;
   const Acceptance& acceptance_;
   Limits limits_;
-  std::vector<bool> related_;                     // a matrix
+  std::vector<bool> related_;  // a matrix
 };
 
 }  // namespace virp::onode::facts

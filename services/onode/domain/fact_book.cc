@@ -21,7 +21,8 @@ const chain::Registration& RegistrationAt(const SourceState& source, std::uint64
                                                : std::prev(after)->second->registration;
 }
 
-absl::Status RefoldSource(FactState& state, std::uint32_t index, const chain::SourceBook& book, const FactBook::EntryReader& read) {
+absl::Status RefoldSource(FactState& state, std::uint32_t index, const chain::SourceBook& book,
+                          const FactBook::EntryReader& read) {
   state.Forget(index);
   frame::PayloadReader payloads;
   // From the newest back: what counts is newest by the source's own numbers, so the order of folding does not matter.
@@ -58,7 +59,8 @@ class Newest {
   void AddTo(FactBook::SubjectState& out, const FactState& state) const {
     for (const auto& [source, said] : by_source_) {
       if (!said.mark.held()) continue;
-      out.sources.push_back({.source = state.sources[source].short_id, .entry = said.mark.entry, .state = std::string(said.state)});
+      out.sources.push_back(
+          {.source = state.sources[source].short_id, .entry = said.mark.entry, .state = std::string(said.state)});
       out.newest_entry = std::max(out.newest_entry, said.mark.entry);
     }
   }
@@ -71,7 +73,8 @@ class Newest {
   std::map<std::uint32_t, Said> by_source_;
 };
 
-void AddPaths(const FactState& state, const facts::SubjectParts& parts, std::uint32_t place, std::uint32_t peer, Newest& to) {
+void AddPaths(const FactState& state, const facts::SubjectParts& parts, std::uint32_t place, std::uint32_t peer,
+              Newest& to) {
   const auto prefix = Prefix::ParseCanonical(parts.prefix);
   const auto* rows = prefix.ok() ? state.FindPaths(place, *prefix) : nullptr;
   if (rows == nullptr) return;
@@ -123,7 +126,8 @@ std::optional<FactBook::SubjectState> FactBook::FindSubject(std::string_view sub
   const auto address = IpAddress::ParseCanonical(parts->peer);
   const std::uint32_t peer = address.ok() ? state.addresses.Find(*address) : facts::kNoIndex;
   if (parts->form == Form::kPath || parts->form == Form::kBest) AddPaths(state, *parts, place, peer, newest);
-  if (const auto covering = state.by_router.find(parts->router); parts->form == Form::kTable && covering != state.by_router.end()) {
+  if (const auto covering = state.by_router.find(parts->router);
+      parts->form == Form::kTable && covering != state.by_router.end()) {
     for (const std::uint32_t source : covering->second) {
       const auto* row = state.FindTable(source, place, peer, parts->rib);
       if (row != nullptr) newest.Add(source, row->stated, "table_complete");
@@ -134,13 +138,15 @@ std::optional<FactBook::SubjectState> FactBook::FindSubject(std::string_view sub
   newest.AddTo(out, state);
   if (out.sources.empty()) return std::nullopt;
   for (PerSource& source : out.sources) {
-    const auto* row = parts->form == Form::kPeer ? state.FindPeer(state.SourceIndex(source.source), place, peer) : nullptr;
+    const auto* row =
+        parts->form == Form::kPeer ? state.FindPeer(state.SourceIndex(source.source), place, peer) : nullptr;
     if (row != nullptr && row->said.held()) source.state = state.states.At(row->state);
   }
   return out;
 }
 
-std::vector<FactBook::SubjectState> FactBook::ListSubjects(std::string_view prefix, std::string_view after, std::size_t limit) const {
+std::vector<FactBook::SubjectState> FactBook::ListSubjects(std::string_view prefix, std::string_view after,
+                                                           std::size_t limit) const {
   std::vector<SubjectState> out;
   for (const std::string& subject : impl_->state.subjects.List(prefix, after, limit)) {
     auto found = FindSubject(subject);
@@ -155,8 +161,14 @@ std::vector<FactBook::SubjectState> FactBook::ListSubjects(std::string_view pref
   return out;
 }
 
-std::uint64_t FactBook::size() const { return impl_->state.size; }
-std::size_t FactBook::subjects() const { return impl_->state.subjects.size(); }
-std::size_t FactBook::MemoryBytes() const { return impl_->state.MemoryBytes(); }
+std::uint64_t FactBook::size() const {
+  return impl_->state.size;
+}
+std::size_t FactBook::subjects() const {
+  return impl_->state.subjects.size();
+}
+std::size_t FactBook::MemoryBytes() const {
+  return impl_->state.MemoryBytes();
+}
 
 }  // namespace virp::onode

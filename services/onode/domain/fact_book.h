@@ -1,7 +1,7 @@
-// What the sources of one chain say about peers, paths, tables and other subjects: the newest facts, per source, by (epoch,
-// sequence). A fold over the chain's entries like chain::SourceBook; verdicts are computed from the two books alone
-// (plus, for field claims, the payloads of the entries that an opinion rests on). Memory per subject and per fact is in
-// docs/claims.md. Const calls may run in parallel; Apply and Refold need the book alone.
+// What the sources of one chain say about peers, paths, tables and other subjects: the newest facts, per source, by
+// (epoch, sequence). A fold over the chain's entries like chain::SourceBook; verdicts are computed from the two books
+// alone (plus, for field claims, the payloads of the entries that an opinion rests on). Memory per subject and per fact
+// is in docs/claims.md. Const calls may run in parallel; Apply and Refold need the book alone.
 #pragma once
 
 #include <cstdint>
@@ -39,25 +39,28 @@ class FactBook {
   // When a key version is marked compromised since a time that has passed, what its entries said since then must go and
   // what they had replaced counts again. The sources concerned are folded anew from their entries, which are found
   // backwards through the entries' own links, so no index is believed. Until then such a source counts nowhere
-  // (KEY_COMPROMISED), so call Refold after the entry was applied and before anything is answered; a replay may wait until
-  // its end. Errors: the reader's; DataLoss when an entry is not what its successor links to. Repeat it then.
+  // (KEY_COMPROMISED), so call Refold after the entry was applied and before anything is answered; a replay may wait
+  // until its end. Errors: the reader's; DataLoss when an entry is not what its successor links to. Repeat it then.
   bool NeedsRefold() const;
   absl::Status Refold(const chain::SourceBook& book, const EntryReader& read);
 
-  // The verdict: a pure function of the books and `now`; `read` is called for field claims only, once per source. `book` must
-  // have applied the same entries. Looks at the sources that cover the claim and at what they said of it, whatever the length
-  // of the chain. Errors: InvalidArgument (CheckClaim), Internal (the books differ), or the reader's.
-  absl::StatusOr<Answer> Evaluate(const Claim& claim, const Acceptance& acceptance, const chain::SourceBook& book, UnixNanos now,
-                                  bool frozen, std::uint64_t checkpointed_size, const EntryReader& read) const;
+  // The verdict: a pure function of the books and `now`; `read` is called for field claims only, once per source.
+  // `book` must have applied the same entries. Looks at the sources that cover the claim and at what they said of it,
+  // whatever the length of the chain. Errors: InvalidArgument (CheckClaim), Internal (the books differ), or the
+  // reader's.
+  absl::StatusOr<Answer> Evaluate(const Claim& claim, const Acceptance& acceptance, const chain::SourceBook& book,
+                                  UnixNanos now, bool frozen, std::uint64_t checkpointed_size,
+                                  const EntryReader& read) const;
 
-  // Subjects with their newest entry, for GetSubject and ListSubjects: by text, from `after` (exclusive), at most `limit`.
+  // Subjects with their newest entry, for GetSubject and ListSubjects: by text, from `after` (exclusive), at most
+  // `limit`.
   struct SubjectState {
     std::string subject;
     std::uint64_t newest_entry = 0;
     struct PerSource {
       std::uint64_t source = 0;
       std::uint64_t entry = 0;
-      std::string state;       // of a peer, "present" or "absent" of a path, else the event's name
+      std::string state;  // of a peer, "present" or "absent" of a path, else the event's name
     };
     std::vector<PerSource> sources;
   };

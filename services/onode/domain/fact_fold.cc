@@ -55,7 +55,9 @@ std::shared_ptr<const std::vector<Prefix>> OnlyPrefixes(const frame::Value& list
   return out;
 }
 
-void Raise(Position& newest, const Position& at) { newest = std::max(newest, at); }
+void Raise(Position& newest, const Position& at) {
+  newest = std::max(newest, at);
+}
 
 bool NewlyCompromised(const chain::Source* before, const chain::Source& after) {
   for (const auto& [version, key] : after.keys) {
@@ -139,15 +141,22 @@ void FactState::Fold(std::uint32_t source, const chain::Entry& entry, const fram
   if (statement.what == What::kHeartbeat) FoldBeats(source, mark, header.source_epoch, *payload, book);
   switch (statement.what) {
     case What::kPeerState:
-    case What::kPeerDown: FoldPeer(source, mark, statement, *payload); break;
+    case What::kPeerDown:
+      FoldPeer(source, mark, statement, *payload);
+      break;
     case What::kPathPresent:
-    case What::kPathAbsent: FoldPath(source, mark, statement, *payload); return;
-    case What::kTableComplete: FoldTable(source, mark, statement, *payload); return;
+    case What::kPathAbsent:
+      FoldPath(source, mark, statement, *payload);
+      return;
+    case What::kTableComplete:
+      FoldTable(source, mark, statement, *payload);
+      return;
     case What::kBestPath:
       FoldBest(source, mark, statement, *payload);
       if (EventOf(*payload) == kBestEvent) return;
       break;
-    default: break;
+    default:
+      break;
   }
   FoldEvent(source, mark, statement, *payload);
 }
@@ -187,7 +196,8 @@ std::uint32_t FactState::PlaceOf(const chain::Statement& statement) {
   return places.Intern(scratch_);
 }
 
-void FactState::FoldPeer(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload) {
+void FactState::FoldPeer(std::uint32_t source, const Mark& mark, const chain::Statement& statement,
+                         const frame::Value& payload) {
   const auto address = IpAddress::Parse(statement.peer);
   if (!address.ok()) return;
   const std::uint32_t place = PlaceOf(statement);
@@ -215,7 +225,8 @@ TableRow& FactState::Table(std::uint32_t source, std::uint32_t place, std::uint3
   return it->second;
 }
 
-void FactState::FoldTable(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload) {
+void FactState::FoldTable(std::uint32_t source, const Mark& mark, const chain::Statement& statement,
+                          const frame::Value& payload) {
   const auto address = IpAddress::Parse(statement.peer);
   const auto rib = RibFromName(statement.rib);
   if (!address.ok() || !rib) return;
@@ -244,7 +255,8 @@ bool FactState::PutRow(std::uint32_t place, const Prefix& prefix, const PathRow&
   return !known;
 }
 
-void FactState::FoldPath(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload) {
+void FactState::FoldPath(std::uint32_t source, const Mark& mark, const chain::Statement& statement,
+                         const frame::Value& payload) {
   const auto address = IpAddress::Parse(statement.peer);
   const auto prefix = Prefix::Parse(statement.prefix);
   const auto rib = RibFromName(statement.rib);
@@ -271,7 +283,8 @@ void FactState::FoldPath(std::uint32_t source, const Mark& mark, const chain::St
   if (PutRow(place, *prefix, row)) subjects.Insert(statement.subject);
 }
 
-void FactState::FoldBest(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload) {
+void FactState::FoldBest(std::uint32_t source, const Mark& mark, const chain::Statement& statement,
+                         const frame::Value& payload) {
   const auto prefix = Prefix::Parse(statement.prefix);
   if (!prefix.ok()) return;
   const std::uint32_t place = PlaceOf(statement);
@@ -294,7 +307,8 @@ void FactState::FoldBest(std::uint32_t source, const Mark& mark, const chain::St
   if (PutRow(place, *prefix, row)) subjects.Insert(statement.subject);
 }
 
-void FactState::FoldEvent(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload) {
+void FactState::FoldEvent(std::uint32_t source, const Mark& mark, const chain::Statement& statement,
+                          const frame::Value& payload) {
   if (statement.subject.empty()) return;
   const std::string_view event = EventOf(payload);
   const std::uint32_t name = event.empty() ? kNoIndex : events.Intern(event);
@@ -304,8 +318,8 @@ void FactState::FoldEvent(std::uint32_t source, const Mark& mark, const chain::S
     subjects.Insert(statement.subject);
   }
   auto& rows = it->second;
-  const auto row = std::find_if(rows.begin(), rows.end(),
-                                [&](const EventRow& r) { return r.source == source && r.event == name; });
+  const auto row =
+      std::find_if(rows.begin(), rows.end(), [&](const EventRow& r) { return r.source == source && r.event == name; });
   if (row == rows.end()) {
     rows.push_back({.source = source, .event = name, .said = mark});
     ++event_rows_;
@@ -320,12 +334,21 @@ void FactState::FoldCompromised(std::uint32_t source, const chain::Statement& st
   const std::string place = statement.router + "/" + statement.vrf;
   switch (statement.what) {
     case What::kPeerState:
-    case What::kPeerDown: scopes.insert(CompromisedScope("peer", place, statement.peer)); break;
+    case What::kPeerDown:
+      scopes.insert(CompromisedScope("peer", place, statement.peer));
+      break;
     case What::kPathPresent:
-    case What::kPathAbsent: scopes.insert(CompromisedScope(statement.rib, place, statement.prefix)); break;
-    case What::kBestPath: scopes.insert(CompromisedScope("best", place, statement.prefix)); break;
-    case What::kTableComplete: scopes.insert(CompromisedScope("table", place, statement.rib)); break;
-    default: break;
+    case What::kPathAbsent:
+      scopes.insert(CompromisedScope(statement.rib, place, statement.prefix));
+      break;
+    case What::kBestPath:
+      scopes.insert(CompromisedScope("best", place, statement.prefix));
+      break;
+    case What::kTableComplete:
+      scopes.insert(CompromisedScope("table", place, statement.rib));
+      break;
+    default:
+      break;
   }
   if (!statement.subject.empty()) scopes.insert(CompromisedScope("subject", {}, statement.subject));
 }

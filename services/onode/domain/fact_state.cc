@@ -23,20 +23,27 @@ std::string_view TakePrefix(std::string_view& rest) {
   const std::string_view whole = rest;
   TakePart(rest);
   const std::string_view length = TakePart(rest);
-  return length.empty() ? std::string_view() : whole.substr(0, static_cast<std::size_t>(length.data() + length.size() - whole.data()));
+  return length.empty() ? std::string_view()
+                        : whole.substr(0, static_cast<std::size_t>(length.data() + length.size() - whole.data()));
 }
 
-void Erase(std::vector<std::uint32_t>& from, std::uint32_t value) { std::erase(from, value); }
+void Erase(std::vector<std::uint32_t>& from, std::uint32_t value) {
+  std::erase(from, value);
+}
 
 }  // namespace
 
 Group GroupOf(frame::Type type) {
   switch (type) {
     case frame::Type::kPeerStatusChanged:
-    case frame::Type::kPeerBackwardTransition: return Group::kPeer;
-    case frame::Type::kBgpProcess: return Group::kPath;
-    case frame::Type::kBgpRouteUpdate: return Group::kBest;
-    default: return Group::kOther;
+    case frame::Type::kPeerBackwardTransition:
+      return Group::kPeer;
+    case frame::Type::kBgpProcess:
+      return Group::kPath;
+    case frame::Type::kBgpRouteUpdate:
+      return Group::kBest;
+    default:
+      return Group::kOther;
   }
 }
 
@@ -47,7 +54,9 @@ std::optional<Rib> RibFromName(std::string_view name) {
   return name == "best" ? std::optional(Rib::kBest) : std::nullopt;
 }
 
-std::string_view RibName(Rib rib) { return rib == Rib::kBest ? "best" : kRibNames[static_cast<std::size_t>(rib)]; }
+std::string_view RibName(Rib rib) {
+  return rib == Rib::kBest ? "best" : kRibNames[static_cast<std::size_t>(rib)];
+}
 
 std::uint32_t Names::Intern(std::string_view text) {
   if (const auto it = index_.find(text); it != index_.end()) return it->second;
@@ -108,7 +117,8 @@ std::uint32_t FactState::SourceIndex(std::uint64_t short_id) const {
 const PeerRow* FactState::FindPeer(std::uint32_t source, std::uint32_t place, std::uint32_t peer) const {
   const auto it = peers.find(PeerKey{place, peer});
   if (it == peers.end()) return nullptr;
-  const auto row = std::find_if(it->second.begin(), it->second.end(), [&](const PeerRow& r) { return r.source == source; });
+  const auto row =
+      std::find_if(it->second.begin(), it->second.end(), [&](const PeerRow& r) { return r.source == source; });
   return row == it->second.end() ? nullptr : &*row;
 }
 
@@ -125,7 +135,8 @@ const std::vector<PathRow>* FactState::FindPaths(std::uint32_t place, const Pref
 std::span<const PathRow> FactState::FindPaths(std::uint32_t source, std::uint32_t place, const Prefix& prefix) const {
   const std::vector<PathRow>* rows = FindPaths(place, prefix);
   if (rows == nullptr) return {};
-  const auto first = std::partition_point(rows->begin(), rows->end(), [&](const PathRow& r) { return r.source < source; });
+  const auto first =
+      std::partition_point(rows->begin(), rows->end(), [&](const PathRow& r) { return r.source < source; });
   const auto last = std::partition_point(first, rows->end(), [&](const PathRow& r) { return r.source == source; });
   return {first, last};
 }

@@ -1,5 +1,5 @@
-// What a FactBook holds: plain structures, the fold over entries that fills them, and look-ups. Internal to the fact book
-// and to the evaluation of claims.
+// What a FactBook holds: plain structures, the fold over entries that fills them, and look-ups. Internal to the fact
+// book and to the evaluation of claims.
 //
 // Facts are found by their whole key, never by the 8-byte subject id: who may announce prefixes can search for one
 // whose id collides with that of somebody else's subject.
@@ -71,23 +71,23 @@ struct Mark {
 // The state of one peer as one source says it.
 struct PeerRow {
   std::uint32_t source = 0;
-  std::uint32_t state = kNoIndex;      // into FactState::states
+  std::uint32_t state = kNoIndex;  // into FactState::states
   std::optional<std::uint32_t> peer_as{};
-  Mark said{};                         // newest statement of the state
-  Mark down{};                          // newest statement that it is not Established: paths before it are gone
+  Mark said{};  // newest statement of the state
+  Mark down{};  // newest statement that it is not Established: paths before it are gone
 };
 
 // One path, or one best path (rib kBest, peer kNoIndex), as one source says it. Rows of a prefix are sorted by key.
 struct PathRow : Mark {
   std::uint32_t source = 0;
-  std::uint32_t peer = kNoIndex;       // into FactState::addresses
+  std::uint32_t peer = kNoIndex;  // into FactState::addresses
   std::uint32_t path_id = 0;
   std::uint32_t origin_as = 0;
-  std::uint32_t next_hop = kNoIndex;   // kNoIndex: not said
+  std::uint32_t next_hop = kNoIndex;  // kNoIndex: not said
   std::uint32_t learnt_from = kNoIndex;
   Rib rib = Rib::kAdjInPre;
-  // Paths: 1 for the newest announcement, 0 for the newest withdrawal; the newer of both is the fact. Best paths: 1 when
-  // the event is not the usual one (it is then held by text as well).
+  // Paths: 1 for the newest announcement, 0 for the newest withdrawal; the newer of both is the fact. Best paths: 1
+  // when the event is not the usual one (it is then held by text as well).
   std::uint8_t slot = 0;
   bool present = false;
   bool has_origin = false;
@@ -96,24 +96,24 @@ struct PathRow : Mark {
 
 // A table (source, router and VRF, peer, rib) that the source has spoken of.
 struct TableRow {
-  Mark spoken;                         // newest statement of any path in it
-  Mark stated;                         // newest table_complete
-  std::uint64_t first = 0;             // source's number of the first frame of that statement; 0: not said
+  Mark spoken;                                      // newest statement of any path in it
+  Mark stated;                                      // newest table_complete
+  std::uint64_t first = 0;                          // source's number of the first frame of that statement; 0: not said
   std::shared_ptr<const std::vector<Prefix>> only;  // sorted: it is about these prefixes and no others; null: all
 };
 
 // The newest statement of one source about a subject under one event name, for field claims.
 struct EventRow {
   std::uint32_t source = 0;
-  std::uint32_t event = kNoIndex;      // into FactState::events; kNoIndex: the payload names none
+  std::uint32_t event = kNoIndex;  // into FactState::events; kNoIndex: the payload names none
   Mark said;
 };
 
 // What one signer last said of a source's liveness.
 struct Report {
-  Position signer;                     // of the beat among its signer's frames
-  std::uint64_t epoch = 0, last = 0;   // the source's epoch and last sequence that it states
-  UnixNanos time = 0;                  // the earlier of frame time and receipt
+  Position signer;                    // of the beat among its signer's frames
+  std::uint64_t epoch = 0, last = 0;  // the source's epoch and last sequence that it states
+  UnixNanos time = 0;                 // the earlier of frame time and receipt
   std::uint64_t entry = chain::kNone;
   bool connected = false;
   bool held() const { return entry != chain::kNone; }
@@ -127,28 +127,34 @@ struct PeerKey {
   std::uint32_t place = 0, peer = 0;
   friend bool operator==(const PeerKey&, const PeerKey&) = default;
   template <typename H>
-  friend H AbslHashValue(H state, const PeerKey& k) { return H::combine(std::move(state), k.place, k.peer); }
+  friend H AbslHashValue(H state, const PeerKey& k) {
+    return H::combine(std::move(state), k.place, k.peer);
+  }
 };
 struct TableKey {
   std::uint32_t source = 0, place = 0, peer = 0;
   Rib rib = Rib::kAdjInPre;
   friend bool operator==(const TableKey&, const TableKey&) = default;
   template <typename H>
-  friend H AbslHashValue(H state, const TableKey& k) { return H::combine(std::move(state), k.source, k.place, k.peer, k.rib); }
+  friend H AbslHashValue(H state, const TableKey& k) {
+    return H::combine(std::move(state), k.source, k.place, k.peer, k.rib);
+  }
 };
 struct PrefixKey {
   std::uint32_t place = 0;
   Prefix prefix;
   friend bool operator==(const PrefixKey&, const PrefixKey&) = default;
   template <typename H>
-  friend H AbslHashValue(H state, const PrefixKey& k) { return H::combine(std::move(state), k.place, k.prefix); }
+  friend H AbslHashValue(H state, const PrefixKey& k) {
+    return H::combine(std::move(state), k.place, k.prefix);
+  }
 };
 
 // What one source says about one router and VRF, as far as a claim over all peers needs it.
 struct SourcePlace {
-  std::vector<std::uint32_t> peers;                           // whose state it has stated
-  std::array<std::vector<std::uint32_t>, kRibs> tables;       // peers whose table it has spoken of, per rib
-  bool best = false;                                          // it has stated best paths (type 4)
+  std::vector<std::uint32_t> peers;                      // whose state it has stated
+  std::array<std::vector<std::uint32_t>, kRibs> tables;  // peers whose table it has spoken of, per rib
+  bool best = false;                                     // it has stated best paths (type 4)
 };
 
 struct SourceState {
@@ -157,11 +163,12 @@ struct SourceState {
   std::shared_ptr<const chain::Source> current;
   std::uint64_t last_entry = chain::kNone;
   bool awaits_refold = false;
-  std::vector<BeatRow> beats;                                 // about this source
-  std::array<Position, kGroups> unreadable;                   // newest frame of each group that nobody can rely on
+  std::vector<BeatRow> beats;                // about this source
+  std::array<Position, kGroups> unreadable;  // newest frame of each group that nobody can rely on
   absl::flat_hash_map<std::uint32_t, SourcePlace> places;
-  absl::flat_hash_set<std::uint64_t> compromised;             // scopes (CompromisedScope) that only a compromised key spoke of
-  // Registrations, each with the chain sequence from which on it was valid: a refold reads old entries as they were read.
+  absl::flat_hash_set<std::uint64_t> compromised;  // scopes (CompromisedScope) that only a compromised key spoke of
+  // Registrations, each with the chain sequence from which on it was valid: a refold reads old entries as they were
+  // read.
   std::vector<std::pair<std::uint64_t, std::shared_ptr<const chain::Source>>> registrations;
 };
 
@@ -169,7 +176,7 @@ struct SourceState {
 class Names {
  public:
   std::uint32_t Intern(std::string_view text);
-  std::uint32_t Find(std::string_view text) const;            // kNoIndex when it is not there
+  std::uint32_t Find(std::string_view text) const;  // kNoIndex when it is not there
   std::string_view At(std::uint32_t index) const { return texts_[index]; }
   std::size_t size() const { return texts_.size(); }
 
@@ -190,7 +197,7 @@ class Addresses {
   absl::flat_hash_map<IpAddress, std::uint32_t> index_;
 };
 
-inline constexpr std::uint32_t kEstablished = 0, kDown = 1;   // in FactState::states
+inline constexpr std::uint32_t kEstablished = 0, kDown = 1;  // in FactState::states
 
 // Names of what a compromised key spoke about, as coarse as claims ask: a peer, a prefix in a rib, a rib, a subject.
 std::uint64_t CompromisedScope(std::string_view kind, std::string_view place, std::string_view what);
@@ -202,12 +209,13 @@ struct FactState {
   void Apply(const chain::Entry& entry, const frame::Frame& frame, const chain::Statement& statement,
              const std::optional<frame::Value>& payload, const chain::SourceBook& book);
   // Folds one entry of `source` as it would count now; used by Apply and by a refold.
-  void Fold(std::uint32_t source, const chain::Entry& entry, const frame::Frame& frame, const chain::Statement& statement,
-            const std::optional<frame::Value>& payload, const chain::SourceBook& book);
+  void Fold(std::uint32_t source, const chain::Entry& entry, const frame::Frame& frame,
+            const chain::Statement& statement, const std::optional<frame::Value>& payload,
+            const chain::SourceBook& book);
   // Takes out all that `source` has said.
   void Forget(std::uint32_t source);
 
-  std::uint32_t SourceIndex(std::uint64_t short_id) const;    // kNoIndex when nothing of or about it was seen
+  std::uint32_t SourceIndex(std::uint64_t short_id) const;  // kNoIndex when nothing of or about it was seen
   const PeerRow* FindPeer(std::uint32_t source, std::uint32_t place, std::uint32_t peer) const;
   const TableRow* FindTable(std::uint32_t source, std::uint32_t place, std::uint32_t peer, Rib rib) const;
   // All rows of one source for a prefix, sorted; empty when there are none.
@@ -219,13 +227,13 @@ struct FactState {
   std::size_t MemoryBytes() const;
 
   std::string origin;
-  std::uint64_t size = 0;                                     // entries applied
+  std::uint64_t size = 0;  // entries applied
   UnixNanos last_received = 0;
-  Names places, states, events;                               // places: "<router>/<vrf>"
+  Names places, states, events;  // places: "<router>/<vrf>"
   Addresses addresses;
   std::vector<SourceState> sources;
   absl::flat_hash_map<std::uint64_t, std::uint32_t> by_short_id;
-  StringMap<std::vector<std::uint32_t>> by_router, by_domain; // sources whose registration covers something there
+  StringMap<std::vector<std::uint32_t>> by_router, by_domain;  // sources whose registration covers something there
   absl::flat_hash_map<PeerKey, std::vector<PeerRow>> peers;
   absl::flat_hash_map<TableKey, TableRow> tables;
   absl::flat_hash_map<PrefixKey, std::vector<PathRow>> paths;
@@ -240,8 +248,10 @@ struct FactState {
   void FoldPeer(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
   void FoldPath(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
   void FoldBest(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
-  void FoldTable(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
-  void FoldEvent(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
+  void FoldTable(std::uint32_t source, const Mark& mark, const chain::Statement& statement,
+                 const frame::Value& payload);
+  void FoldEvent(std::uint32_t source, const Mark& mark, const chain::Statement& statement,
+                 const frame::Value& payload);
   void FoldCompromised(std::uint32_t source, const chain::Statement& statement);
   bool PutRow(std::uint32_t place, const Prefix& prefix, const PathRow& row);
   TableRow& Table(std::uint32_t source, std::uint32_t place, std::uint32_t peer, Rib rib);

@@ -94,8 +94,10 @@ TEST_F(Fields, TheNewestOfTheEventCounts) {
   EXPECT_EQ(On({"n", Op::kEq, std::uint64_t{1}}, ""), Verdict::kRefuted);
   EXPECT_EQ(On({"n", Op::kEq, std::uint64_t{1}}, "third"), Verdict::kNoEvidence);
   Say(R"("event":"serial","n":3)");
-  EXPECT_EQ(scene.VerdictOn(Claim({{"n", Op::kGt, std::uint64_t{2}}, {"n", Op::kLt, std::uint64_t{4}}})), Verdict::kConfirmed);
-  EXPECT_EQ(scene.VerdictOn(Claim({{"n", Op::kGt, std::uint64_t{2}}, {"n", Op::kLt, std::uint64_t{3}}})), Verdict::kRefuted);
+  EXPECT_EQ(scene.VerdictOn(Claim({{"n", Op::kGt, std::uint64_t{2}}, {"n", Op::kLt, std::uint64_t{4}}})),
+            Verdict::kConfirmed);
+  EXPECT_EQ(scene.VerdictOn(Claim({{"n", Op::kGt, std::uint64_t{2}}, {"n", Op::kLt, std::uint64_t{3}}})),
+            Verdict::kRefuted);
   EXPECT_EQ(scene.VerdictOn(Claim({})), Verdict::kConfirmed);  // it was said, and recently
 }
 
@@ -114,16 +116,21 @@ TEST_F(Fields, SubjectsOfTheBgpDomainAndOfSources) {
   scene.Say("d", frame::Type::kBgpRouteUpdate, testutil::BestJson({}, "203.0.113.0/24", testutil::BgpPath{}));
   scene.Beat("d");
   const auto asks = [&](std::string subject, std::string event, FieldCondition condition) {
-    return scene.VerdictOn(FieldClaim{.subject = std::move(subject), .event = std::move(event), .conditions = {std::move(condition)}});
+    return scene.VerdictOn(
+        FieldClaim{.subject = std::move(subject), .event = std::move(event), .conditions = {std::move(condition)}});
   };
-  EXPECT_EQ(asks("bgp/edge-a/default/peer/192.0.2.2", "peer_state_change", {"peer_as", Op::kEq, std::uint64_t{64501}}), Verdict::kConfirmed);
+  EXPECT_EQ(asks("bgp/edge-a/default/peer/192.0.2.2", "peer_state_change", {"peer_as", Op::kEq, std::uint64_t{64501}}),
+            Verdict::kConfirmed);
   const std::string path = "bgp/edge-a/default/adj-in-pre/192.0.2.2/203.0.113.0/24/0";
   EXPECT_EQ(asks(path, "route_announce", {"as_path", Op::kEq, std::string("64501 64510")}), Verdict::kConfirmed);
   EXPECT_EQ(asks(path, "route_withdraw", {"prefix", Op::kExists, true}), Verdict::kNoEvidence);
-  EXPECT_EQ(asks("bgp/edge-a/default/best/203.0.113.0/24", "bestpath_change", {"new.peer_addr", Op::kExists, true}), Verdict::kConfirmed);
-  EXPECT_EQ(asks("bgp/edge-a/default/adj-in-pre/192.0.2.2", "table_complete", {"rib", Op::kExists, true}), Verdict::kConfirmed);
+  EXPECT_EQ(asks("bgp/edge-a/default/best/203.0.113.0/24", "bestpath_change", {"new.peer_addr", Op::kExists, true}),
+            Verdict::kConfirmed);
+  EXPECT_EQ(asks("bgp/edge-a/default/adj-in-pre/192.0.2.2", "table_complete", {"rib", Op::kExists, true}),
+            Verdict::kConfirmed);
   EXPECT_EQ(asks("source/d", "heartbeat", {"sources", Op::kExists, false}), Verdict::kConfirmed);
-  EXPECT_EQ(asks("source/d", "source_registered", {"min_frame_version", Op::kEq, std::uint64_t{2}}), Verdict::kConfirmed);
+  EXPECT_EQ(asks("source/d", "source_registered", {"min_frame_version", Op::kEq, std::uint64_t{2}}),
+            Verdict::kConfirmed);
   EXPECT_EQ(asks("bgp/edge-a/default/nonsense/192.0.2.2", "", {"rib", Op::kExists, true}), Verdict::kNoEvidence);
 
   // Both events of a path are kept.
@@ -136,12 +143,18 @@ TEST_F(Fields, AnEntryThatIsNotTheOneThatWasFolded) {
   Say(R"("event":"serial","n":1)");
   const PastState& state = scene.Now();
   const auto evaluate = [&](const FactBook::EntryReader& read) {
-    return state.facts().Evaluate(Claim({{"n", Op::kEq, std::uint64_t{1}}}), {}, state.sources(), scene.now, false, 0, read).status().code();
+    return state.facts()
+        .Evaluate(Claim({{"n", Op::kEq, std::uint64_t{1}}}), {}, state.sources(), scene.now, false, 0, read)
+        .status()
+        .code();
   };
   EXPECT_EQ(evaluate(scene.Reader()), absl::StatusCode::kOk);
-  EXPECT_EQ(evaluate([&](std::uint64_t) -> absl::StatusOr<std::string> { return scene.entries[0]; }), absl::StatusCode::kDataLoss);
-  EXPECT_EQ(evaluate([&](std::uint64_t) -> absl::StatusOr<std::string> { return "short"; }), absl::StatusCode::kDataLoss);
-  EXPECT_EQ(evaluate([&](std::uint64_t) -> absl::StatusOr<std::string> { return Unavailable("store"); }), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(evaluate([&](std::uint64_t) -> absl::StatusOr<std::string> { return scene.entries[0]; }),
+            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(evaluate([&](std::uint64_t) -> absl::StatusOr<std::string> { return "short"; }),
+            absl::StatusCode::kDataLoss);
+  EXPECT_EQ(evaluate([&](std::uint64_t) -> absl::StatusOr<std::string> { return Unavailable("store"); }),
+            absl::StatusCode::kUnavailable);
 }
 
 TEST_F(Fields, SubjectsAreListedInOrder) {

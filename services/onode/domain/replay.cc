@@ -24,7 +24,8 @@ absl::Status PastState::Add(std::string_view entry_bytes) {
   // Entry 0 registers the O-Node itself, so nothing is registered before it; its statement needs no registration.
   static const chain::Registration kNobody;
   const auto source = sources_.FindByShortId(entry->header.source);
-  const auto statement = chain::ReadStatement(source != nullptr ? source->registration : kNobody, frame->header.type, payload);
+  const auto statement =
+      chain::ReadStatement(source != nullptr ? source->registration : kNobody, frame->header.type, payload);
   RETURN_IF_ERROR(sources_.Apply(*entry, *frame, statement, payload));
   facts_.Apply(*entry, *frame, statement, payload, sources_);
   head_ = chain::LeafHash(entry_bytes);
@@ -66,7 +67,8 @@ void ReplayCache::Keep(std::shared_ptr<PastState> state) {
   }
 }
 
-absl::StatusOr<std::shared_ptr<const PastState>> ReplayCache::At(std::uint64_t size, const Hash& head, const EntrySource& read) {
+absl::StatusOr<std::shared_ptr<const PastState>> ReplayCache::At(std::uint64_t size, const Hash& head,
+                                                                 const EntrySource& read) {
   if (auto kept = Find(size, head)) return kept;
   const MutexLock replaying(replaying_);
   if (auto kept = Find(size, head)) return kept;

@@ -24,8 +24,8 @@ class PastState {
  public:
   explicit PastState(const std::string& origin);
 
-  // Folds the next entry. DataLoss when its bytes are no entry, do not link to the one before, or break a rule of the chain;
-  // the state is not to be used any more then.
+  // Folds the next entry. DataLoss when its bytes are no entry, do not link to the one before, or break a rule of the
+  // chain; the state is not to be used any more then.
   absl::Status Add(std::string_view entry_bytes);
   // Call when all entries are in and before the books are asked (FactBook::Refold).
   absl::Status Settle(const FactBook::EntryReader& read) { return facts_.Refold(sources_, read); }
@@ -51,12 +51,12 @@ class ReplayCache {
   };
   ReplayCache(std::string origin, Options options) : origin_(std::move(origin)), options_(options) {}
 
-  // Entries [first, first + some), at least one; first is below the size that was asked for. An error (the caller's deadline)
-  // ends the replay; what was done is kept, and the next call goes on from there.
+  // Entries [first, first + some), at least one; first is below the size that was asked for. An error (the caller's
+  // deadline) ends the replay; what was done is kept, and the next call goes on from there.
   using EntrySource = std::function<absl::StatusOr<std::vector<std::string>>(std::uint64_t first)>;
 
-  // The state after `size` entries of a chain in which `head` is the leaf hash of entry size - 1: so the caller, who knows
-  // that hash from its own checked tree, need not trust the entries' source. Errors: the source's; DataLoss.
+  // The state after `size` entries of a chain in which `head` is the leaf hash of entry size - 1: so the caller, who
+  // knows that hash from its own checked tree, need not trust the entries' source. Errors: the source's; DataLoss.
   absl::StatusOr<std::shared_ptr<const PastState>> At(std::uint64_t size, const Hash& head, const EntrySource& read);
 
  private:
@@ -66,7 +66,7 @@ class ReplayCache {
 
   const std::string origin_;
   const Options options_;
-  Mutex replaying_;                                              // held for a whole replay; taken before mutex_
+  Mutex replaying_;  // held for a whole replay; taken before mutex_
   Mutex mutex_;
   std::list<std::shared_ptr<PastState>> kept_ ABSL_GUARDED_BY(mutex_);  // most recently used first
 };

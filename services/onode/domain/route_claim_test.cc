@@ -153,28 +153,28 @@ TEST_F(Routes, AbsenceNeedsTheTableInThisEpochWithNothingMissingAfterIt) {
 // A relay that swallows the one path out of a restatement is found out when the statement says where it began.
 TEST_F(Routes, ATableStatementWithAHoleInsideIsNone) {
   const RouteClaim absent = FromPeer(Route(false));
-  scene.PeerUp("d");                                     // 1
-  scene.TableComplete("d", "adj-in-pre", 1);             // 2
+  scene.PeerUp("d");                          // 1
+  scene.TableComplete("d", "adj-in-pre", 1);  // 2
   EXPECT_EQ(On(absent), Verdict::kConfirmed);
-  scene.Announce("d", {.prefix = "198.51.100.0/24"});    // 3
-  scene.Lose("d");                                       // 4: 203.0.113.0/24
-  scene.TableComplete("d", "adj-in-pre", 3);             // 5
+  scene.Announce("d", {.prefix = "198.51.100.0/24"});  // 3
+  scene.Lose("d");                                     // 4: 203.0.113.0/24
+  scene.TableComplete("d", "adj-in-pre", 3);           // 5
   EXPECT_EQ(On(absent), Verdict::kIncomplete);
   EXPECT_EQ(Opinion(absent).doubt, kDoubtTableNotStated);
-  scene.Announce("d", {.prefix = "198.51.100.0/24"});    // 6
-  scene.TableComplete("d", "adj-in-pre", 6);             // 7
+  scene.Announce("d", {.prefix = "198.51.100.0/24"});  // 6
+  scene.TableComplete("d", "adj-in-pre", 6);           // 7
   EXPECT_EQ(On(absent), Verdict::kConfirmed);
 }
 
 TEST_F(Routes, APathThatACompleteStatementLeavesOutIsGone) {
-  scene.PeerUp("d");                                     // 1
-  scene.Announce("d");                                   // 2
-  scene.Lose("d");                                       // 3: its withdrawal
-  scene.Announce("d", {.prefix = "198.51.100.0/24"});    // 4
-  scene.TableComplete("d");                              // 5: does not say where it began, so 2 may belong to it
+  scene.PeerUp("d");                                   // 1
+  scene.Announce("d");                                 // 2
+  scene.Lose("d");                                     // 3: its withdrawal
+  scene.Announce("d", {.prefix = "198.51.100.0/24"});  // 4
+  scene.TableComplete("d");                            // 5: does not say where it began, so 2 may belong to it
   EXPECT_EQ(On(FromPeer(Route())), Verdict::kIncomplete);
   EXPECT_EQ(On(FromPeer(Route(false))), Verdict::kIncomplete);
-  scene.TableComplete("d", "adj-in-pre", 4);             // 6
+  scene.TableComplete("d", "adj-in-pre", 4);  // 6
   EXPECT_EQ(On(FromPeer(Route())), Verdict::kRefuted);
   EXPECT_EQ(On(FromPeer(Route(false))), Verdict::kConfirmed);
 }
@@ -193,9 +193,10 @@ TEST_F(Routes, AnOldEpochsPathIsGoneOnceTheNewEpochStatesTheTable) {
 
 TEST_F(Routes, AListOfPrefixesStatesNoOthers) {
   scene.PeerUp("d");
-  scene.Say("d", frame::Type::kBgpProcess,
-            R"({"domain":"bgp","event":"table_complete","rib":"adj-in-pre","peer_addr":"192.0.2.2","router_id":"192.0.2.1",)"
-            R"("prefixes":["198.51.100.0/24","203.0.113.0/25"]})");
+  scene.Say(
+      "d", frame::Type::kBgpProcess,
+      R"({"domain":"bgp","event":"table_complete","rib":"adj-in-pre","peer_addr":"192.0.2.2","router_id":"192.0.2.1",)"
+      R"("prefixes":["198.51.100.0/24","203.0.113.0/25"]})");
   EXPECT_EQ(On(Route(false)), Verdict::kIncomplete);
   EXPECT_EQ(On(Route(false, "adj-in-pre", "198.51.100.0/24")), Verdict::kConfirmed);
 }

@@ -11,8 +11,9 @@ constexpr std::size_t kMaxText = 65'535;
 constexpr std::size_t kNodeBytes = 128;  // a node of the map with its two strings
 
 std::size_t SharedPrefix(std::string_view a, std::string_view b) {
-  return static_cast<std::size_t>(std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size())),
-                                                b.begin()).first - a.begin());
+  return static_cast<std::size_t>(
+      std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(std::min(a.size(), b.size())), b.begin()).first -
+      a.begin());
 }
 
 void AppendNumber(std::string& out, std::size_t value) {
@@ -52,8 +53,8 @@ class SubjectIndex::Cursor {
     return true;
   }
   const std::string& text() const { return text_; }
-  std::size_t begin() const { return begin_; }                        // offset of this string's code
-  std::size_t end() const { return whole_.size() - rest_.size(); }    // and where it ends
+  std::size_t begin() const { return begin_; }                      // offset of this string's code
+  std::size_t end() const { return whole_.size() - rest_.size(); }  // and where it ends
 
  private:
   std::string_view whole_, rest_;

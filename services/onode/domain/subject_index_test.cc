@@ -19,10 +19,15 @@ TEST(SubjectIndex, AgreesWithASet) {
   for (int i = 0; i < 20'000; ++i) {
     std::string text;
     switch (random() % 4) {
-      case 0: text = fmt::format("bgp/r{}/default/peer/192.0.2.{}", random() % 5, random() % 250); break;
-      case 1: text = std::string(random() % 300, static_cast<char>('a' + random() % 3)); break;
+      case 0:
+        text = fmt::format("bgp/r{}/default/peer/192.0.2.{}", random() % 5, random() % 250);
+        break;
+      case 1:
+        text = std::string(random() % 300, static_cast<char>('a' + random() % 3));
+        break;
       default:
-        text = fmt::format("bgp/r{}/default/adj-in-pre/192.0.2.1/10.{}.{}.0/24/0", random() % 3, random() % 256, random() % 16);
+        text = fmt::format("bgp/r{}/default/adj-in-pre/192.0.2.1/10.{}.{}.0/24/0", random() % 3, random() % 256,
+                           random() % 16);
     }
     ASSERT_EQ(index.Insert(text), truth.insert(text).second) << text;
   }
@@ -41,7 +46,8 @@ TEST(SubjectIndex, AgreesWithASet) {
   expect("zzz", "", 10);
   expect("bgp/", "bgp/r1/default/adj-in-pre/192.0.2.1/10.77", 100);
   expect("bgp/r0/", "bgp/r1/", 100);  // already beyond the prefix
-  for (auto it = truth.begin(); it != truth.end(); std::advance(it, std::min<std::ptrdiff_t>(97, std::distance(it, truth.end())))) {
+  for (auto it = truth.begin(); it != truth.end();
+       std::advance(it, std::min<std::ptrdiff_t>(97, std::distance(it, truth.end())))) {
     expect("bgp/r2/", *it, 70);
   }
 }

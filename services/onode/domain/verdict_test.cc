@@ -269,7 +269,8 @@ TEST_F(OneDaemon, ARestatedFactHasNoEventAge) {
 
 // A clock ahead by 50 s is within the skew; ages count from the receipt then.
 TEST_F(OneDaemon, AgesCountFromTheEarlierOfFrameTimeAndReceipt) {
-  auto frame = scene.Numbered("edge-a.bgpd", 1, frame::Type::kPeerStatusChanged, PeerStateJson({}, "Idle", "Established"));
+  auto frame =
+      scene.Numbered("edge-a.bgpd", 1, frame::Type::kPeerStatusChanged, PeerStateJson({}, "Idle", "Established"));
   frame.time = scene.now + 50 * kSecond;
   scene.Send("edge-a.bgpd", frame);
   scene.Advance(31 * kSecond);
@@ -346,7 +347,8 @@ TEST_F(OneDaemon, TheSourcesOwnLossRecord) {
   scene.PeerUp("edge-a.bgpd");
   scene.Lose("edge-a.bgpd", 2);
   scene.Say("edge-a.bgpd", frame::Type::kGap,
-            chain::BuildGap({"edge-a.bgpd", scene.epoch("edge-a.bgpd"), 2, 3, chain::Gap::Why::kOverflow}), frame::Tier::kYellow);
+            chain::BuildGap({"edge-a.bgpd", scene.epoch("edge-a.bgpd"), 2, 3, chain::Gap::Why::kOverflow}),
+            frame::Tier::kYellow);
   const Answer answer = scene.Ask(PeerIs());
   EXPECT_EQ(answer.verdict, Verdict::kIncomplete);
   EXPECT_EQ(Daemon(answer).doubt, kDoubtLossRecord);
@@ -462,7 +464,8 @@ TEST_F(OneDaemon, UntilTheRefoldACompromisedSourceCountsNowhere) {
 // ---- tier and level ----
 
 TEST_F(OneDaemon, TiersWorseThanTolerated) {
-  scene.Say("edge-a.bgpd", frame::Type::kPeerStatusChanged, PeerStateJson({}, "Established", "Idle"), frame::Tier::kRed);
+  scene.Say("edge-a.bgpd", frame::Type::kPeerStatusChanged, PeerStateJson({}, "Established", "Idle"),
+            frame::Tier::kRed);
   const Answer answer = scene.Ask(PeerIs("Idle"));
   EXPECT_EQ(answer.verdict, Verdict::kInsufficient);
   EXPECT_EQ(answer.reason, kReasonTier);
@@ -513,7 +516,8 @@ TEST_F(TwoSources, TwoIndependentSourcesAgree) {
   const Answer two = scene.Ask(PeerIs(), {.min_sources = 2});
   EXPECT_EQ(two.verdict, Verdict::kConfirmed);
   EXPECT_EQ(two.origin_strength, OriginStrength::kCollectorAsserted);  // the weaker of both
-  EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 2, .independence = Independence::kCollector}).verdict, Verdict::kConfirmed);
+  EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 2, .independence = Independence::kCollector}).verdict,
+            Verdict::kConfirmed);
   EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 2, .independence = Independence::kRouter}).reason, kReasonMinSources);
   EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 3}).reason, kReasonMinSources);
 }
@@ -523,7 +527,8 @@ TEST_F(TwoSources, SourcesBehindOneCollectorAreOne) {
   scene.PeerUp("edge-a.bmp");
   scene.PeerUp("edge-a.bmp-2");
   EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 2}).reason, kReasonMinSources);  // the collector signs for both
-  EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 2, .independence = Independence::kCollector}).reason, kReasonMinSources);
+  EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 2, .independence = Independence::kCollector}).reason,
+            kReasonMinSources);
   EXPECT_EQ(scene.VerdictOn(PeerIs()), Verdict::kConfirmed);
 }
 
