@@ -22,7 +22,7 @@ struct PathStatus {
   const PathRow* row = nullptr;  // newest announcement or withdrawal
   Mark basis;
   bool present = false;
-  bool overtaken = false;  // best path learnt from a peer that has left Established since: must have changed
+  std::string_view doubt{};  // why it may have changed since, beyond what the numbers say
 };
 
 class RouteQuestion {
@@ -113,8 +113,13 @@ class RouteQuestion {
     if (!table.Stated()) return table;
     const TableRow& row = *table.row;
     table.usable = (row.first == 0 || view_.Whole(row.stated.run, row.first, row.stated.sequence, groups_)) &&
-                   (row.only == nullptr || std::binary_search(row.only->begin(), row.only->end(), prefix_));
+                   (row.only == nullptr || IsListed(*row.only));
     return table;
+  }
+
+  // A list stands for its prefixes and all their more specifics.
+  bool IsListed(const std::vector<Prefix>& list) const {
+    return std::any_of(list.begin(), list.end(), [&](const Prefix& listed) { return listed.Contains(prefix_); });
   }
 
   const Table* FindTable(std::uint32_t peer) const {
@@ -142,6 +147,10 @@ class RouteQuestion {
         (!out.present || Voids(*table, out.basis.at()))) {
       out.present = false;
       out.basis = table->row->stated;
+    }
+    // An earlier complete statement left it out, and the newest one does not say where it began.
+    if (out.present && table != nullptr && table->row != nullptr && out.basis.at() < table->row->begin) {
+      out.doubt = kDoubtTableNotStated;
     }
     return out;
   }
@@ -174,7 +183,8 @@ class RouteQuestion {
     PathStatus status{.row = &best, .basis = best, .present = best.present};
     if (best.present && best.learnt_from != kNoIndex) {
       const PeerRow* peer = view_.state().FindPeer(view_.index(), place_, best.learnt_from);
-      status.overtaken = peer != nullptr && peer->down.held() && peer->down.at() > best.at();
+      // It must have changed, and we have not heard to what.
+      if (peer != nullptr && peer->down.held() && peer->down.at() > best.at()) status.doubt = kDoubtPeerLeft;
     }
     paths_ = {status};
   }
@@ -225,7 +235,7 @@ class RouteQuestion {
   }
   void Rest(const PathStatus& path, Opinion& out) {
     Rest(path.basis, out, path.basis.entry == path.row->entry || path.basis.group == Group::kPeer);
-    if (path.overtaken && out.doubt.empty()) out.doubt = kDoubtPeerLeft;
+    if (out.doubt.empty()) out.doubt = path.doubt;
   }
 
   // No path fits a claim that one exists: every path spoken of counts, or, if none was, every table.
@@ -267,7 +277,7 @@ class RouteQuestion {
     } else if (table.row != nullptr && table.row->spoken.held()) {
       Rest(table.row->spoken, out, false);
     } else if (table.state != nullptr) {
-      Rest(table.state->said, out, false);
+      Rest(table.state->said, out, true);
     }
   }
 

@@ -51,7 +51,6 @@ std::shared_ptr<const std::vector<Prefix>> OnlyPrefixes(const frame::Value& list
     const auto prefix = text ? Prefix::Parse(*text) : absl::InvalidArgumentError("");
     if (prefix.ok()) out->push_back(*prefix);
   }
-  std::sort(out->begin(), out->end());
   return out;
 }
 
@@ -232,9 +231,12 @@ void FactState::FoldTable(std::uint32_t source, const Mark& mark, const chain::S
   if (!address.ok() || !rib) return;
   subjects.Insert(statement.subject);
   TableRow& row = Table(source, PlaceOf(statement), addresses.Intern(*address), *rib);
+  // A statement cannot begin after its end.
+  const std::uint64_t first = std::min(payload["first_sequence"].AsUnsigned().value_or(0), mark.sequence);
+  Raise(row.begin, {mark.run, first});
   if (!mark.Supersedes(row.stated)) return;
   row.stated = mark;
-  row.first = payload["first_sequence"].AsUnsigned().value_or(0);
+  row.first = first;
   row.only = OnlyPrefixes(payload["prefixes"]);
 }
 

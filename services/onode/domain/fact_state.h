@@ -99,7 +99,8 @@ struct TableRow {
   Mark spoken;                                      // newest statement of any path in it
   Mark stated;                                      // newest table_complete
   std::uint64_t first = 0;                          // source's number of the first frame of that statement; 0: not said
-  std::shared_ptr<const std::vector<Prefix>> only;  // sorted: it is about these prefixes and no others; null: all
+  Position begin;                                   // furthest beginning of any complete statement so far
+  std::shared_ptr<const std::vector<Prefix>> only;  // it is about these, their more specifics and no others; null: all
 };
 
 // The newest statement of one source about a subject under one event name, for field claims.

@@ -199,6 +199,7 @@ TEST_F(Routes, AListOfPrefixesStatesNoOthers) {
       R"("prefixes":["198.51.100.0/24","203.0.113.0/25"]})");
   EXPECT_EQ(On(Route(false)), Verdict::kIncomplete);
   EXPECT_EQ(On(Route(false, "adj-in-pre", "198.51.100.0/24")), Verdict::kConfirmed);
+  EXPECT_EQ(On(Route(false, "adj-in-pre", "198.51.100.128/25")), Verdict::kConfirmed);  // a more specific one
 }
 
 TEST_F(Routes, AbsenceOverAllPeersNeedsEveryTable) {
