@@ -128,9 +128,11 @@ absl::StatusOr<Exit> ChainProve(const Options& options, const ChainOptions& chai
   RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::GetEvidence, request, response));
   if (!chain.save.empty()) {
     RETURN_IF_ERROR(ReplaceFile(chain.save, response.proof(), 0644));
-    Print(fmt::format("saved in {}\n", chain.save));
-  } else if (options.json) {
+  }
+  if (options.json) {
     RETURN_IF_ERROR(PrintJson(response));
+  } else if (!chain.save.empty()) {
+    Print(fmt::format("saved in {}\n", chain.save));
   } else {
     Print(response.proof());
   }

@@ -40,8 +40,8 @@ struct PkiOptions {
   std::vector<std::string> dns, ips;
   std::uint32_t days = 0;
 };
-absl::StatusOr<Exit> PkiInit(const PkiOptions& pki);
-absl::StatusOr<Exit> PkiIssue(const PkiOptions& pki, const std::string& trust_domain);
+absl::StatusOr<Exit> PkiInit(const Options& options, const PkiOptions& pki);
+absl::StatusOr<Exit> PkiIssue(const Options& options, const PkiOptions& pki);
 
 struct KeyOptions {
   std::string directory;
@@ -49,9 +49,9 @@ struct KeyOptions {
   std::uint32_t version = 1;
   std::string suite = "ed25519";
 };
-absl::StatusOr<Exit> KeysCreate(const KeyOptions& keys);
-absl::StatusOr<Exit> KeysList(const KeyOptions& keys);
-absl::StatusOr<Exit> KeysVerifier(const KeyOptions& keys);
+absl::StatusOr<Exit> KeysCreate(const Options& options, const KeyOptions& keys);
+absl::StatusOr<Exit> KeysList(const Options& options, const KeyOptions& keys);
+absl::StatusOr<Exit> KeysVerifier(const Options& options, const KeyOptions& keys);
 
 struct FrameOptions {
   std::string file;      // "-": standard input
@@ -59,7 +59,7 @@ struct FrameOptions {
   bool hex = false;
   std::string keys, source;  // check the tag with a key of this directory
 };
-absl::StatusOr<Exit> FrameDecode(const FrameOptions& frame);
+absl::StatusOr<Exit> FrameDecode(const Options& options, const FrameOptions& frame);
 
 struct ClaimOptions {
   std::string router, vrf, peer, state, rib, prefix, next_hop;

@@ -71,11 +71,11 @@ void AddLocal(CLI::App& app, State& s) {
   CLI::App* const init = Command(*pki, s, "init", "Makes a certificate authority", [&s] {
     if (s.pki.days == 0) s.pki.days = 3650;
     if (s.pki.name.empty()) s.pki.name = "VIRP development CA";
-    return PkiInit(s.pki);
+    return PkiInit(s.options, s.pki);
   });
   CLI::App* const issue = Command(*pki, s, "issue", "Issues a certificate: spiffe://TRUST-DOMAIN/ROLE/NAME", [&s] {
     if (s.pki.days == 0) s.pki.days = 90;
-    return PkiIssue(s.pki, s.options.connection.trust_domain);
+    return PkiIssue(s.options, s.pki);
   });
   for (CLI::App* const command : {init, issue}) {
     command->add_option("--dir", s.pki.directory, "Folder of the authority")->required();
@@ -89,11 +89,11 @@ void AddLocal(CLI::App& app, State& s) {
   issue->add_option("--out", s.pki.out, "Folder for the certificate; the authority's when left out");
 
   CLI::App* const keys = Group(app, "keys", "Key directories of sources and chains");
-  CLI::App* const create = Command(*keys, s, "create", "Makes a key", [&s] { return KeysCreate(s.keys); });
+  CLI::App* const create = Command(*keys, s, "create", "Makes a key", [&s] { return KeysCreate(s.options, s.keys); });
   CLI::App* const list =
-      Command(*keys, s, "list", "Lists public halves and commitments", [&s] { return KeysList(s.keys); });
-  CLI::App* const verifier =
-      Command(*keys, s, "verifier", "Shows the verifier key of a chain", [&s] { return KeysVerifier(s.keys); });
+      Command(*keys, s, "list", "Lists public halves and commitments", [&s] { return KeysList(s.options, s.keys); });
+  CLI::App* const verifier = Command(*keys, s, "verifier", "Shows the verifier key of a chain",
+                                     [&s] { return KeysVerifier(s.options, s.keys); });
   for (CLI::App* const command : {create, list, verifier}) {
     command->add_option("--dir,--keys", s.keys.directory, "Key directory")->required();
   }
@@ -107,7 +107,7 @@ void AddLocal(CLI::App& app, State& s) {
 
   CLI::App* const frame = Group(app, "frame", "Observation frames");
   CLI::App* const decode =
-      Command(*frame, s, "decode", "Shows what a frame says", [&s] { return FrameDecode(s.frame); });
+      Command(*frame, s, "decode", "Shows what a frame says", [&s] { return FrameDecode(s.options, s.frame); });
   decode->add_option("file", s.frame.file, "File with one frame; - is standard input")->required();
   decode->add_option("--spelling", s.frame.spelling, "v1-le, v1-be, v1-producer or v2")->default_str("v2");
   decode->add_flag("--hex", s.frame.hex, "The file holds hex digits");

@@ -173,8 +173,8 @@ absl::StatusOr<Exit> VerifyOffline(const Options& options, const std::string& fi
         .Field("result", std::string_view(report.result))
         .Field("detail", std::string_view(report.detail));
     json.Field("verdict", std::string_view(report.verdict)).Field("origin", std::string_view(report.checkpoint.origin));
-    json.Field("size", report.checkpoint.size).Field("proofs", report.entries.size()).EndObject();
-    Print(json.Take() + "\n");
+    json.Field("size", std::to_string(report.checkpoint.size)).Field("proofs", report.entries.size());
+    PrintJson(json.EndObject());
     return report.exit;
   }
   Print(fmt::format("{}\n", report.result));

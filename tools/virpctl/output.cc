@@ -64,20 +64,41 @@ std::string Short(std::string_view name, std::string_view prefix) {
   return std::string(name.starts_with(prefix) ? name.substr(prefix.size()) : name);
 }
 
-absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message) {
+namespace {
+
+absl::StatusOr<std::string> Write(const google::protobuf::Message& message, bool lines, bool defaults) {
   google::protobuf::util::JsonPrintOptions options;
-  options.add_whitespace = true;
+  options.add_whitespace = lines;
+  options.always_print_primitive_fields = defaults;
   std::string out;
   if (const auto status = google::protobuf::util::MessageToJsonString(message, &out, options); !status.ok()) {
     return InvalidArgument("the answer cannot be shown as JSON: {}", status.ToString());
   }
+  if (!out.ends_with('\n')) out += '\n';
   return out;
 }
 
+}  // namespace
+
+absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message) {
+  return Write(message, true, false);
+}
+
 absl::Status PrintJson(const google::protobuf::Message& message) {
-  ASSIGN_OR_RETURN(const std::string json, ToJson(message));
+  ASSIGN_OR_RETURN(const std::string json, Write(message, true, true));
   Print(json);
   return absl::OkStatus();
+}
+
+absl::Status PrintJsonLine(const google::protobuf::Message& message) {
+  ASSIGN_OR_RETURN(const std::string json, Write(message, false, true));
+  Print(json);
+  std::fflush(stdout);
+  return absl::OkStatus();
+}
+
+void PrintJson(frame::JsonWriter& json) {
+  Print(json.Take() + "\n");
 }
 
 }  // namespace virp::virpctl

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
+#include "lib/frame/payload.h"
 
 namespace virp::virpctl {
 
@@ -33,7 +34,13 @@ std::string Printable(std::string_view text, std::size_t limit = 400);  // longe
 // An enumerator without what all of its kind begin with: "VERDICT_CONFIRMED" is "CONFIRMED".
 std::string Short(std::string_view name, std::string_view prefix);
 
-absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message);  // with LF
+// Protobuf's JSON mapping, as grpcurl prints it: lowerCamelCase names, 64-bit numbers as text, enumerators by name,
+// RFC 3339 times, bytes in base64. With LF.
+absl::StatusOr<std::string> ToJson(const google::protobuf::Message& message);
+// The same with every field that is not a message, so that programs need not know what is left out as a default.
 absl::Status PrintJson(const google::protobuf::Message& message);
+absl::Status PrintJsonLine(const google::protobuf::Message& message);  // on one line, flushed: of a stream
+// What is not a message of an API; names and units in the same style.
+void PrintJson(frame::JsonWriter& json);
 
 }  // namespace virp::virpctl

@@ -88,6 +88,51 @@ absl::StatusOr<Exit> SourcesList(const Options& options) {
   return Exit::kYes;
 }
 
+namespace {
+
+std::string KeyText(const pb::Key& key) {
+  std::string text = fmt::format("version {} {} {}", key.version(), Short(pb::Suite_Name(key.suite()), "SUITE_"),
+                                 HexEncode(key.public_key().empty() ? key.commitment() : key.public_key()));
+  if (key.has_sign_until()) text += " signs until " + TimeText(key.sign_until());
+  if (key.has_accept_until()) text += " accepted until " + TimeText(key.accept_until());
+  if (key.has_compromised_since()) text += " COMPROMISED since " + TimeText(key.compromised_since());
+  return text;
+}
+
+std::string RouterText(const pb::Router& router) {
+  std::string text = fmt::format("{} (BGP id {}", router.name(), fmt::join(router.bgp_ids(), ", "));
+  if (!router.addresses().empty()) text += fmt::format("; address {}", fmt::join(router.addresses(), ", "));
+  if (!router.vrfs().empty()) text += fmt::format("; VRF {}", fmt::join(router.vrfs(), ", "));
+  return text + ")";
+}
+
+std::string SourceTable(const pb::Source& source) {
+  Table table({"FIELD", "VALUE"});
+  table.Add({"name", source.name()});
+  table.Add({"channel", source.channel_state() + (source.suspended() ? " SUSPENDED" : "")});
+  table.Add({"suite", Short(pb::Suite_Name(source.suite()), "SUITE_")});
+  table.Add({"vantage", Short(pb::Vantage_Name(source.vantage()), "VANTAGE_")});
+  table.Add({"types", fmt::format("{}", fmt::join(source.types(), " "))});
+  for (const pb::Router& router : source.routers()) table.Add({"router", RouterText(router)});
+  for (const std::string& prefix : source.subject_prefixes()) table.Add({"subjects", prefix});
+  for (const std::string& id : source.carried_by()) table.Add({"carried by", id});
+  for (const pb::Key& key : source.keys()) table.Add({"key", KeyText(key)});
+  for (const pb::Alarm& alarm : source.alarms()) {
+    table.Add({"alarm",
+               fmt::format("{} ({}), entry {}, {} times", alarm.cause(), alarm.state(), alarm.entry(), alarm.count())});
+  }
+  table.Add({"next number", fmt::format("{} of boot epoch {}", source.next_sequence(), source.newest_epoch())});
+  table.Add({"missing", fmt::format("{}", fmt::join(source.missing(), " "))});
+  table.Add({"newest entry", source.has_newest_entry() ? fmt::format("{}", source.newest_entry()) : "-"});
+  table.Add({"held", fmt::format("{} entries", source.held())});
+  table.Add(
+      {"clock", fmt::format("{:+.3f} s against the O-Node's", static_cast<double>(source.clock_offset_ns()) / 1e9)});
+  table.Add({"etag", source.etag()});
+  return table.ToString();
+}
+
+}  // namespace
+
 absl::StatusOr<Exit> SourcesGet(const Options& options, const std::string& name) {
   pb::GetSourceRequest request;
   request.set_origin(options.connection.origin);
@@ -96,11 +141,11 @@ absl::StatusOr<Exit> SourcesGet(const Options& options, const std::string& name)
   const auto stub = Service::NewStub(channel);
   pb::GetSourceResponse response;
   RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::GetSource, request, response));
+  // What `update --file` takes again.
   if (options.json) {
-    RETURN_IF_ERROR(PrintJson(response));
-  } else {
-    // A registration is a tree; the JSON form shows it best, and is what `register --file` takes.
     RETURN_IF_ERROR(PrintJson(response.source()));
+  } else {
+    Print(SourceTable(response.source()));
   }
   return Exit::kYes;
 }
