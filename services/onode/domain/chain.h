@@ -183,7 +183,7 @@ class Chain {
   absl::Status MakeBuilder();
   std::vector<Work> NextWork(std::chrono::milliseconds wait);
   absl::Status Process(std::vector<Work>& work);
-  absl::StatusOr<Result> Answer(Work& work);
+  absl::StatusOr<Result> Handle(Work& work);
   absl::Status Housekeep();
   absl::Status EnterRegistration();
   absl::Status EnterKeyVersions();

@@ -141,7 +141,7 @@ std::vector<Chain::Work> Chain::NextWork(std::chrono::milliseconds wait) {
   return work;
 }
 
-absl::StatusOr<Chain::Result> Chain::Answer(Work& work) {
+absl::StatusOr<Chain::Result> Chain::Handle(Work& work) {
   const UnixNanos now = clock_.NowNanos();
   Result result;
   if (work.decide) {
@@ -185,7 +185,7 @@ absl::Status Chain::Process(std::vector<Work>& work) {
   std::vector<Result> results;
   absl::Status done = absl::OkStatus();
   for (Work& item : work) {
-    auto result = Answer(item);
+    auto result = Handle(item);
     if (!result.ok()) {
       done = result.status();
       break;

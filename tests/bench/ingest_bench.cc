@@ -1,0 +1,321 @@
+// Ingest by the whole path, beside the least that could append the same rows to the same database, in turns, in one
+// run: a client delivers frames of HMAC sources with 300-byte payloads over a mutually authenticated stream; the O-Node
+// checks, chains and commits them with fsync and answers. Client, O-Node and database share this machine.
+//
+//   ingest_bench [--seconds 4] [--rounds 3] [--rate N] [--store sqlite|postgres] [--dir DIR]
+//
+// Prints CPU time per row first (client and O-Node together; the database server's), then rows/s and its ratio to the
+// peer's (limit: 0.5). --rate N: frames come N a second, and the time from a frame's arrival to its ack is printed
+// beside the limit of 10 ms, and the peer's commits at that rate beside it.
+#include <fmt/format.h>
+#include <grpcpp/client_context.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <random>
+#include <thread>
+
+#include "lib/chain/entry.h"
+#include "lib/chain/merkle.h"
+#include "lib/frame/frame.h"
+#include "tests/bench/bench_onode.h"
+#include "tests/bench/bench_util.h"
+#include "tests/bench/store_peers.h"
+#include "tests/testutil/postgres.h"
+#include "virp/ingest/v1/ingest_service.grpc.pb.h"
+
+namespace virp::bench {
+namespace {
+
+namespace pb = ::virp::ingest::v1;
+
+constexpr int kSources = 64;
+constexpr std::size_t kPayload = 300;
+constexpr std::size_t kBatch = 256;
+constexpr std::uint64_t kPrefixes = 200'000;
+
+struct Settings {
+  double seconds = 4;
+  int rounds = 3;
+  double rate = 0;
+  std::string store;
+  std::string dir;
+};
+
+struct Result {
+  std::vector<double> cpu_us, server_us, rate, p50, p99;
+};
+
+// Signed frames of all sources in turn, each about one of 200,000 prefixes.
+class Frames {
+ public:
+  explicit Frames(const BenchONode& onode) : onode_(onode) {}
+
+  pb::DeliverRequest Next(std::size_t count) {
+    pb::DeliverRequest request;
+    for (std::size_t i = 0; i < count; ++i) Add(*request.mutable_batch()->add_frames());
+    return request;
+  }
+  std::uint64_t made() const { return number_; }
+
+ private:
+  void Add(pb::DeliveredFrame& to) {
+    const auto source = static_cast<int>(number_ % kSources);
+    const std::uint64_t prefix = random_() % kPrefixes;
+    std::string payload = fmt::format(
+        R"({{"domain":"bgp","event":"route_announce","router_id":"192.0.2.{}","peer_addr":"198.51.100.7","peer_as":64501,)"
+        R"("local_as":64500,"rib":"adj-in-pre","path_id":0,"safi":1,"prefix":"10.{}.{}.{}/32","nexthop":"198.51.100.7",)"
+        R"("origin":"igp","as_path":"64501 64510 64511","med":0,"router_time":1750000000000000,"note":")",
+        source + 1, prefix >> 16 & 255, prefix >> 8 & 255, prefix & 255);
+    payload.append(kPayload - payload.size() - 2, 'x');
+    payload += "\"}";
+    frame::Header header;
+    header.type = frame::Type::kBgpRouteUpdate;
+    header.timestamp = clock_.NowNanos();
+    header.sequence = number_ / kSources + 1;
+    header.key_version = 1;
+    header.boot_epoch = epoch_;
+    header.source_id = frame::SourceIdOf(onode_.SourceName(source));
+    to.set_delivery_number(++number_);
+    to.set_source(onode_.SourceName(source));
+    to.set_frame(Must(frame::EncodeSigned(header, payload, onode_.KeyOf(source))));
+    to.set_spelling(pb::SPELLING_V2);
+  }
+
+  const BenchONode& onode_;
+  SystemClock clock_;
+  const std::uint64_t epoch_ = clock_.NowNanos();
+  std::uint64_t number_ = 0;
+  std::mt19937_64 random_{3};
+};
+
+// One open delivery: a thread reads acks and notes when each frame was answered.
+class Delivery {
+ public:
+  explicit Delivery(BenchONode& onode)
+      : channel_(onode.Channel(service::Role::kCollector)), stub_(pb::IngestService::NewStub(channel_)) {
+    stream_ = stub_->Deliver(&context_);
+    pb::DeliverRequest hello;
+    hello.mutable_hello()->set_protocol_version(1);
+    hello.mutable_hello()->set_deliverer(onode.CollectorId());
+    hello.mutable_hello()->set_origin(BenchONode::kOrigin);
+    pb::DeliverResponse welcome;
+    if (!stream_->Write(hello) || !stream_->Read(&welcome)) {
+      fmt::print(stderr, "{}\n", stream_->Finish().error_message());
+      std::exit(1);
+    }
+    reader_ = std::thread([this] { ReadAcks(); });
+  }
+  ~Delivery() {
+    stream_->WritesDone();
+    reader_.join();
+    const grpc::Status status = stream_->Finish();
+    if (!status.ok()) fmt::print(stderr, "delivery: {}\n", status.error_message());
+  }
+
+  void Write(const pb::DeliverRequest& request) { stream_->Write(request); }
+  // Until all frames up to `number` are answered, and no more than `open` are not.
+  void Await(std::uint64_t number) const {
+    for (std::uint64_t seen = answered_; seen < number; seen = answered_) answered_.wait(seen);
+  }
+  std::uint64_t answered() const { return answered_; }
+  // Called by the reader for every ack with the numbers (from, to]; set before the first Write.
+  std::function<void(std::uint64_t, std::uint64_t)> on_ack;
+
+ private:
+  void ReadAcks() {
+    pb::DeliverResponse response;
+    while (stream_->Read(&response)) {
+      if (response.has_ending()) std::exit((fmt::print(stderr, "the O-Node ended the delivery\n"), 1));
+      if (!response.has_ack()) continue;
+      for (const pb::FrameResult& result : response.ack().results()) {
+        if (result.outcome() == pb::FrameResult::OUTCOME_APPENDED) continue;
+        fmt::print(stderr, "frame {}: {} {}\n", result.delivery_number(), static_cast<int>(result.outcome()),
+                   result.reason());
+        std::exit(1);
+      }
+      const std::uint64_t before = answered_;
+      if (on_ack) on_ack(before, response.ack().delivery_number());
+      answered_ = response.ack().delivery_number();
+      answered_.notify_all();
+    }
+  }
+
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<pb::IngestService::Stub> stub_;
+  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientReaderWriter<pb::DeliverRequest, pb::DeliverResponse>> stream_;
+  std::atomic<std::uint64_t> answered_{0};
+  std::thread reader_;
+};
+
+struct Meter {
+  explicit Meter(pid_t pid) : server(pid), wall(WallSeconds()), own(OwnCpuSeconds()), other(TreeCpuSeconds(pid)) {}
+  void Note(double rows, std::vector<double>& latency, Result& result) const {
+    result.rate.push_back(rows / (WallSeconds() - wall));
+    result.cpu_us.push_back((OwnCpuSeconds() - own) / rows * 1e6);
+    result.server_us.push_back((TreeCpuSeconds(server) - other) / rows * 1e6);
+    result.p50.push_back(Percentile(latency, 0.5));
+    result.p99.push_back(Percentile(latency, 0.99));
+  }
+  pid_t server;
+  double wall, own, other;
+};
+
+// Batches of 256, at most 4,096 frames unanswered.
+void Saturate(const Settings& settings, BenchONode& onode, pid_t server, Result& result) {
+  Frames frames(onode);
+  Delivery delivery(onode);
+  std::vector<double> none;
+  const Meter meter(server);
+  while (WallSeconds() < meter.wall + settings.seconds) {
+    delivery.Write(frames.Next(kBatch));
+    if (frames.made() > 4'096) delivery.Await(frames.made() - 4'096);
+  }
+  delivery.Await(frames.made());
+  meter.Note(static_cast<double>(frames.made()), none, result);
+}
+
+// Frames come evenly; what has come is sent every millisecond, as a deliverer reads its spool.
+void AtRate(const Settings& settings, BenchONode& onode, pid_t server, Result& result) {
+  Frames frames(onode);
+  std::vector<double> latency;
+  latency.reserve(static_cast<std::size_t>(settings.rate * (settings.seconds + 1)));
+  {
+    Delivery delivery(onode);
+    const Meter meter(server);
+    delivery.on_ack = [&](std::uint64_t from, std::uint64_t to) {
+      const double now = WallSeconds();
+      for (std::uint64_t i = from + 1; i <= to; ++i) {
+        latency.push_back((now - meter.wall - static_cast<double>(i) / settings.rate) * 1e3);
+      }
+    };
+    for (double now = meter.wall; now < meter.wall + settings.seconds; now = WallSeconds()) {
+      const auto come = static_cast<std::uint64_t>((now - meter.wall) * settings.rate);
+      if (come > frames.made()) delivery.Write(frames.Next(std::min<std::size_t>(come - frames.made(), 1'024)));
+      ::usleep(500);
+    }
+    delivery.Await(frames.made());
+    meter.Note(static_cast<double>(frames.made()), latency, result);
+  }
+}
+
+// Rows of the same size with real hashes, 256 a commit, or those that have come.
+void MeasurePeer(const Settings& settings, pid_t server, Peer& peer, Result& result) {
+  std::mt19937_64 random(1);
+  onode::AppendBatch batch;
+  chain::EntryHeader header;
+  const std::string frame(kPayload + 96, 'f');
+  Hash head = chain::GenesisOf(BenchONode::kOrigin);
+  std::vector<double> latency;
+  std::uint64_t size = 0;
+  const Meter meter(server);
+  for (double now = meter.wall; now < meter.wall + settings.seconds; now = WallSeconds()) {
+    std::size_t count = kBatch;
+    if (settings.rate > 0) {
+      count = std::min<std::size_t>(static_cast<std::size_t>((now - meter.wall) * settings.rate) - size, 1'024);
+      if (count == 0) {
+        ::usleep(50);
+        continue;
+      }
+    }
+    batch.old_size = size;
+    batch.old_head = head;
+    batch.rows.resize(count);
+    for (onode::EntryRow& row : batch.rows) {
+      header.sequence = row.sequence = size;
+      header.previous = head;
+      row.index = {
+          1'000 + size % kSources, 1, size / kSources, 1 + random() % kPrefixes, 1'750'000'000'000'000 + size, 1, 0};
+      row.bytes = chain::EncodeEntry(header, frame);
+      row.leaf = head = chain::LeafHash(row.bytes);
+      ++size;
+    }
+    batch.new_head = head;
+    peer.Append(batch);
+    if (settings.rate == 0) continue;
+    const double end = WallSeconds();
+    for (std::uint64_t i = batch.old_size + 1; i <= size; ++i)
+      latency.push_back((end - meter.wall - static_cast<double>(i) / settings.rate) * 1e3);
+  }
+  meter.Note(static_cast<double>(size), latency, result);
+}
+
+void MeasureONode(const Settings& settings, const std::string& url, pid_t server, Result& result) {
+  BenchONode onode(url, kSources);
+  if (settings.rate > 0) {
+    AtRate(settings, onode, server, result);
+  } else {
+    Saturate(settings, onode, server, result);
+  }
+}
+
+void Print(const std::string& name, const Result& result) {
+  fmt::print("{:<16} {:>8.2f} {:>10.2f} {:>10.2f} {:>11.0f} {:>9.2f} {:>9.2f}\n", name,
+             Median(result.cpu_us) + Median(result.server_us), Median(result.cpu_us), Median(result.server_us),
+             Median(result.rate), Median(result.p50), Median(result.p99));
+}
+
+void Compare(const Settings& settings, const char* database, const Result& peer, const Result& ours) {
+  Print(fmt::format("{} peer", database), peer);
+  Print(fmt::format("{} O-Node", database), ours);
+  if (settings.rate > 0) {
+    fmt::print("{:<16} ack p99 {:.2f} of the limit of 10 ms; the peer's commits {:.2f}\n\n", "", Median(ours.p99) / 10,
+               Median(peer.p99) / 10);
+  } else {
+    fmt::print("{:<16} {:.2f} of the peer's rows/s (limit: at least 0.50)\n\n", "",
+               Median(ours.rate) / Median(peer.rate));
+  }
+}
+
+void RunSqlite(const Settings& settings) {
+  Result peer;
+  Result ours;
+  for (int round = 0; round < settings.rounds; ++round) {
+    testutil::TempDir dir;
+    const std::string folder = settings.dir.empty() ? dir.path() : settings.dir;
+    const auto one = NewSqlitePeer(folder + "/peer.db");
+    MeasurePeer(settings, 0, *one, peer);
+    MeasureONode(settings, "sqlite:" + folder + "/store.db", 0, ours);
+    for (const char* file : {"/peer.db", "/store.db"}) std::filesystem::remove(folder + file);
+  }
+  Compare(settings, "sqlite", peer, ours);
+}
+
+void RunPostgres(const Settings& settings) {
+  const auto cluster = Must(testutil::PostgresCluster::Start(
+      {.settings = {"shared_buffers = 1GB", "max_wal_size = 8GB", "checkpoint_timeout = 15min"}}));
+  Result peer;
+  Result ours;
+  for (int round = 0; round < settings.rounds; ++round) {
+    {
+      const auto one = NewPostgresPeer(Must(cluster->CreateDatabase()));
+      MeasurePeer(settings, cluster->pid(), *one, peer);
+    }
+    MeasureONode(settings, Must(cluster->CreateDatabase()), cluster->pid(), ours);
+  }
+  Compare(settings, "postgres", peer, ours);
+}
+
+}  // namespace
+}  // namespace virp::bench
+
+int main(int argc, char** argv) {
+  virp::bench::Settings settings;
+  CLI::App app("Ingest by the whole path beside minimal peers");
+  app.add_option("--seconds", settings.seconds, "of each measurement");
+  app.add_option("--rounds", settings.rounds, "measurements of each, in turns; medians are printed");
+  app.add_option("--rate", settings.rate, "frames that come a second; 0: as fast as it goes");
+  app.add_option("--store", settings.store, "one of the two only")->check(CLI::IsMember({"sqlite", "postgres"}));
+  app.add_option("--dir", settings.dir, "folder of SQLite's files")->check(CLI::ExistingDirectory);
+  CLI11_PARSE(app, argc, argv);
+  fmt::print("payloads of {} bytes, {}, {} rounds of {} s\n", virp::bench::kPayload,
+             settings.rate > 0 ? fmt::format("{} frames a second", settings.rate) : "as fast as it goes",
+             settings.rounds, settings.seconds);
+  fmt::print("{:<16} {:>8} {:>10} {:>10} {:>11} {:>9} {:>9}\n", "", "us/row", "of client", "of server", "rows/s",
+             "p50 ms", "p99 ms");
+  if (settings.store != "postgres") virp::bench::RunSqlite(settings);
+  if (settings.store != "sqlite") virp::bench::RunPostgres(settings);
+}
