@@ -67,7 +67,7 @@ class Frames {
     std::string payload = fmt::format(
         R"({{"domain":"bgp","event":"route_announce","router_id":"192.0.2.{}","peer_addr":"198.51.100.7","peer_as":64501,)"
         R"("local_as":64500,"rib":"adj-in-pre","path_id":0,"safi":1,"prefix":"10.{}.{}.{}/32","nexthop":"198.51.100.7",)"
-        R"("origin":"igp","as_path":"64501 64510 64511","med":0,"router_time":1750000000000000,"note":")",
+        R"("as_path":"64501 64510 64511","note":")",
         source + 1, prefix >> 16 & 255, prefix >> 8 & 255, prefix & 255);
     payload.append(kPayload - payload.size() - 2, 'x');
     payload += "\"}";
