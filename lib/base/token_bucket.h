@@ -22,6 +22,12 @@ class TokenBucket {
     return true;
   }
 
+  // Takes `count` tokens whether they are there or not: what is missing is waited for by the next.
+  void Charge(double count) {
+    Fill();
+    tokens_ -= count;
+  }
+
   // How long until Take(count) succeeds if nobody else takes any: zero when it would now, nanoseconds::max() when
   // never.
   std::chrono::nanoseconds Until(double count = 1.0) {

@@ -8,10 +8,10 @@ namespace virp::frame {
 namespace {
 
 // By number.
-constexpr std::array<std::string_view, 16> kNames{
+constexpr std::array<std::string_view, kReasons> kNames{
     "NONE",      "MALFORMED",           "TOO_LARGE",   "SOURCE_UNKNOWN", "NOT_BOUND",       "SOURCE_SUSPENDED",
     "DOWNGRADE", "KEY_VERSION_UNKNOWN", "WRONG_SUITE", "LATE_KEY",       "KEY_COMPROMISED", "BAD_TAG",
-    "EPOCH_OLD", "EPOCH_AHEAD",         "REPLAYED",    "EQUIVOCATION"};
+    "EPOCH_OLD", "EPOCH_AHEAD",         "REPLAYED",    "EQUIVOCATION",   "OVER_LIMIT"};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 // collector, deliverers and O-Node, in counters, in Deliver results and in quarantine.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -27,14 +28,16 @@ enum class Reason : std::uint8_t {
   kEpochAhead = 13,
   kReplayed = 14,
   kEquivocation = 15,
+  kOverLimit = 16,
 };
+inline constexpr std::size_t kReasons = 17;
 
 // The code as written in metrics, logs and results: "SOURCE_UNKNOWN" and so on; "NONE" for kNone.
 std::string_view ReasonName(Reason reason);
 std::optional<Reason> ReasonFromName(std::string_view name);
 
-// A passing reason can go away without the producer (registration, resumption, a new key, time): the deliverer holds
-// that source's frames. All others last: the frame is dropped and counted, and its number shows as a gap.
+// A passing reason can go away without the producer (registration, resumption, a new key, time, room): the deliverer
+// holds that source's frames. All others last: the frame is dropped and counted, and its number shows as a gap.
 constexpr bool IsPassing(Reason reason) {
   switch (reason) {
     case Reason::kSourceUnknown:
@@ -43,6 +46,7 @@ constexpr bool IsPassing(Reason reason) {
     case Reason::kKeyVersionUnknown:
     case Reason::kLateKey:
     case Reason::kEpochAhead:
+    case Reason::kOverLimit:
       return true;
     default:
       return false;

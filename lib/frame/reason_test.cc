@@ -9,7 +9,7 @@ namespace virp::frame {
 namespace {
 
 TEST(Reason, NamesGoThereAndBack) {
-  for (int i = 0; i <= static_cast<int>(Reason::kEquivocation); ++i) {
+  for (int i = 0; i < static_cast<int>(kReasons); ++i) {
     const auto reason = static_cast<Reason>(i);
     EXPECT_EQ(ReasonFromName(ReasonName(reason)), reason);
   }
@@ -24,9 +24,8 @@ TEST(Reason, NamesGoThereAndBack) {
 
 TEST(Reason, PassingOnesAreThoseOfTheFormat) {
   int passing = 0;
-  for (int i = 0; i <= static_cast<int>(Reason::kEquivocation); ++i)
-    passing += IsPassing(static_cast<Reason>(i)) ? 1 : 0;
-  EXPECT_EQ(passing, 6);
+  for (int i = 0; i < static_cast<int>(kReasons); ++i) passing += IsPassing(static_cast<Reason>(i)) ? 1 : 0;
+  EXPECT_EQ(passing, 7);
   EXPECT_TRUE(IsPassing(Reason::kLateKey));
   EXPECT_FALSE(IsPassing(Reason::kBadTag));
   EXPECT_FALSE(IsPassing(Reason::kNone));

@@ -1,6 +1,7 @@
 #include "services/onode/config.h"
 
 #include "lib/base/status.h"
+#include "lib/service/rate_limits.h"
 
 #ifndef VIRP_VERSION
 #define VIRP_VERSION "unknown"
@@ -37,6 +38,9 @@ void AddAccess(service::Options& options, Config& config) {
   options.Add(&config.identity_map, "identity-map", "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
   options.Add(&config.scopes, "scopes", "JSON file: which identities may act on which chains and sources.", "FILE");
   options.Add(&config.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.", "FILE");
+  options.Add(&config.limits, "limits",
+              "JSON file: entries a second, burst and bytes a day of sources and deliverers; read again on SIGHUP.",
+              "FILE");
   options.Add(&config.break_glass_socket, "break-glass-socket", "Unix socket for the way in when certificates have lapsed.", "PATH");
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
 }
@@ -72,7 +76,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
       return InvalidArgument("tls-certificate, tls-key and tls-roots are needed: there is no service without mutual TLS");
     }
     if (config.trust_domain.empty() && config.identity_map.empty()) return InvalidArgument("trust-domain or identity-map is needed");
-    return absl::OkStatus();
+    return Annotate(service::ReadRateLimits(config.limits).status(), "limits");
   });
   ASSIGN_OR_RETURN(const auto next, options.Read(argc, argv, out));
   config.command = options.command();

@@ -28,6 +28,7 @@ struct Config {
   service::TlsFiles tls;
   std::string trust_domain;
   std::string identity_map, scopes, deny_file;
+  std::string limits;  // file; the defaults when empty
   std::string keys, own_key, checkpoint_keys, state;
   std::string break_glass_socket;
   bool reflection = false;

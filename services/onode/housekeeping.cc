@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <map>
 #include <mutex>
+#include <set>
+#include <utility>
 
 #include "lib/base/status.h"
 #include "lib/frame/payload.h"
@@ -25,10 +28,45 @@ void LogFrozen(Node& node, std::vector<std::string>& told) {
   }
 }
 
+// Said when it begins and when it ends, not while it lasts.
+class LimitWatch {
+ public:
+  void Look(Node& node) {
+    for (const Chain* chain : node.chains()) {
+      std::set<std::string> now;
+      for (std::string& source : chain->limited_sources()) now.insert(std::move(source));
+      std::set<std::string>& before = limited_[chain->origin()];
+      for (const std::string& source : now) {
+        if (!before.contains(source)) {
+          service::LogWarning("a source is over its limit; its frames wait in the deliverer's spool",
+                              {{"origin", chain->origin()}, {"source", source}});
+        }
+      }
+      for (const std::string& source : before) {
+        if (!now.contains(source))
+          service::LogInfo("a source is within its limit again", {{"origin", chain->origin()}, {"source", source}});
+      }
+      before = std::move(now);
+      const bool full = chain->counters().reserve_only;
+      if (std::exchange(full_[chain->origin()], full) == full) continue;
+      if (full)
+        service::LogError("the store is full but for its reserve: alarms, key events and clearing only",
+                          {{"origin", chain->origin()}});
+      else
+        service::LogInfo("the store has room again", {{"origin", chain->origin()}});
+    }
+  }
+
+ private:
+  std::map<std::string, std::set<std::string>> limited_;  // by origin
+  std::map<std::string, bool> full_;
+};
+
 }  // namespace
 
 absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirectory& keys) {
   std::vector<std::string> told;
+  LimitWatch limits;
   std::mutex mutex;
   std::condition_variable_any wake;
   while (!stop.stop_requested()) {
@@ -39,6 +77,7 @@ absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirect
       service::LogStatus(service::LogLevel::kError, "a chain in the store cannot be opened", opened);
     }
     LogFrozen(node, told);
+    limits.Look(node);
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, kTick, [] { return false; });
   }
@@ -64,6 +103,11 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
   const auto appended = metrics.AddGauge("appended_entries", "Entries appended since the start.", labels);
   const auto batch_rows = metrics.AddGauge("last_batch_entries", "Entries in the last commit.", labels);
   const auto duplicates = metrics.AddGauge("duplicate_frames", "Frames answered as duplicates since the start.", labels);
+  const auto limited = metrics.AddGauge("sources_over_limit", "Sources that are over their limit now.", labels);
+  const auto used = metrics.AddGauge("store_used_bytes", "Bytes that the store uses.", labels);
+  const auto limit =
+      metrics.AddGauge("store_limit_bytes", "Bytes that the store may use; 0 when nothing bounds it.", labels);
+  const auto reserve = metrics.AddGauge("store_reserve_only", "1 while the store is full but for its reserve.", labels);
   std::vector<service::Gauge> refused;
   for (std::size_t reason = 1; reason < chain.counters().refused.size(); ++reason) {
     const service::MetricLabels by{{"origin", chain.origin()}, {"reason", std::string(frame::ReasonName(static_cast<frame::Reason>(reason)))}};
@@ -82,6 +126,10 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
     batches.Set(static_cast<double>(counters.batches.load()));
     appended.Set(static_cast<double>(counters.appended.load()));
     batch_rows.Set(static_cast<double>(counters.last_batch_rows.load()));
+    limited.Set(static_cast<double>(chain.limited_sources().size()));
+    used.Set(static_cast<double>(counters.store_used_bytes.load()));
+    limit.Set(static_cast<double>(counters.store_limit_bytes.load()));
+    reserve.Set(counters.reserve_only ? 1 : 0);
     duplicates.Set(static_cast<double>(counters.duplicates.load()));
     for (std::size_t i = 0; i < refused.size(); ++i) refused[i].Set(static_cast<double>(counters.refused[i + 1].load()));
     chain.Read([&](const ChainState& state) {
@@ -102,6 +150,16 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
 
 void AddMetrics(service::Metrics& metrics, Node& node, const Clock& clock) {
   for (Chain* chain : node.chains()) AddChainMetrics(metrics, *chain, clock);
+}
+
+void AddIngestMetrics(service::Metrics& metrics, const IngestHandler& ingest) {
+  const auto throttled =
+      metrics.AddGauge("throttled_batches", "Batches that waited for their deliverer's limit since the start.");
+  const auto now = metrics.AddGauge("throttled_deliveries", "Deliveries that wait for their deliverer's limit now.");
+  metrics.OnCollect([=, &ingest] {
+    throttled.Set(static_cast<double>(ingest.counters().throttled.load()));
+    now.Set(static_cast<double>(ingest.counters().throttled_now.load()));
+  });
 }
 
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(const std::string& socket, Node& node,

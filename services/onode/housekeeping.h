@@ -13,6 +13,7 @@
 #include "lib/service/metrics.h"
 #include "lib/service/server.h"
 #include "services/onode/domain/node.h"
+#include "services/onode/transport/ingest_handler.h"
 
 namespace virp::onode {
 
@@ -21,6 +22,7 @@ absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirect
 
 // docs/metrics.md, "O-Node". Everything given outlives the metrics.
 void AddMetrics(service::Metrics& metrics, Node& node, const Clock& clock);
+void AddIngestMetrics(service::Metrics& metrics, const IngestHandler& ingest);
 
 // Null when `socket` is empty. Every use is an entry of each chain that this O-Node leads, and a line of the log.
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(const std::string& socket, Node& node,

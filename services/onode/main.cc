@@ -10,6 +10,7 @@
 #include "lib/service/admin.h"
 #include "lib/service/logging.h"
 #include "lib/service/metrics.h"
+#include "lib/service/rate_limits.h"
 #include "lib/service/run.h"
 #include "lib/service/server.h"
 #include "services/onode/config.h"
@@ -88,7 +89,10 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto store, OpenStore(config.store, store_options));
   ASSIGN_OR_RETURN(const auto keys, frame::KeyDirectory::Open(config.keys));
 
+  ASSIGN_OR_RETURN(const service::RateLimits limits, service::ReadRateLimits(config.limits));
+  const auto deliverers = std::make_shared<RateLimiter>(limits.deliverers, clock);
   ChainOptions options;
+  options.source_limits = std::make_shared<RateLimiter>(limits.sources, clock);
   options.instance = HexEncode(crypto::RandomBytes(16));
   options.address = config.advertise.empty() ? FormatHostPort(config.listen) : config.advertise;
   options.lease = config.lease;
@@ -103,7 +107,9 @@ absl::StatusOr<int> Run(const Config& config) {
   }
 
   ASSIGN_OR_RETURN(const service::Security security, MakeSecurity(config, clock));
-  IngestHandler ingest(node, security.callers);
+  DeliveryLimits delivery_limits;
+  delivery_limits.deliverers = deliverers;
+  IngestHandler ingest(node, security.callers, delivery_limits);
   VerifyHandler verify(node, security.callers, clock);
   ChainHandler chains(node);
   ChainAdminHandler chain_admin(node, security.callers);
@@ -122,6 +128,7 @@ absl::StatusOr<int> Run(const Config& config) {
 
   service::Metrics metrics("onode");
   AddMetrics(metrics, node, clock);
+  AddIngestMetrics(metrics, ingest);
   RETURN_IF_ERROR(metrics.status());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
@@ -131,6 +138,12 @@ absl::StatusOr<int> Run(const Config& config) {
 
   service::Runner runner;
   runner.OnReload("keys", [&] { return keys->Refresh(); });
+  runner.OnReload("limits", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(service::RateLimits now, service::ReadRateLimits(config.limits));
+    options.source_limits->Replace(std::move(now.sources));
+    deliverers->Replace(std::move(now.deliverers));
+    return absl::OkStatus();
+  });
   runner.OnReload("access", [&] { return server->Maintain(), absl::OkStatus(); });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });

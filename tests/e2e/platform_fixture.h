@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -38,6 +39,20 @@ inline constexpr const char* kPeerUp =
 inline constexpr const char* kPeerDown =
     R"({"domain":"bgp","event":"peer_down","peer_addr":"192.0.2.2","peer_as":64501,"last_state":"Established","router_id":"192.0.2.1"})";
 
+// The system's clock, which a test may set forward: everything runs on, and hours pass in no time.
+class SkippingClock final : public Clock {
+ public:
+  UnixNanos NowNanos() const override { return system_.NowNanos() + static_cast<UnixNanos>(skipped_.load()); }
+  std::chrono::steady_clock::time_point Steady() const override {
+    return system_.Steady() + std::chrono::nanoseconds(skipped_.load());
+  }
+  void Skip(std::chrono::nanoseconds by) { skipped_ += by.count(); }
+
+ private:
+  const SystemClock system_;
+  std::atomic<std::int64_t> skipped_{0};
+};
+
 class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
  protected:
   PlatformTest() : security_(pki_.MakeSecurity(onode::AccessTable(), "", kScopes)) {
@@ -60,10 +75,9 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
 
   void StartONode() {
     keys_ = *frame::KeyDirectory::Open(dir_ + "/keys");
-    onode::StoreOptions store_options;
-    store_options.clock = &clock_;
-    store_ = *onode::OpenStore({store::Backend::kSqlite, dir_ + "/chain.db"}, store_options);
-    onode::ChainOptions options;
+    store_options_.clock = &clock_;
+    store_ = *onode::OpenStore({store::Backend::kSqlite, dir_ + "/chain.db"}, store_options_);
+    onode::ChainOptions options = chain_options_;
     options.instance = std::to_string(++instances_);
     options.address = "localhost";
     options.checkpoint_interval = 50ms;
@@ -81,7 +95,7 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
       ASSERT_TRUE(made.ok()) << made.status();
     }
     chain_ = *node_->Find(kOrigin);
-    ingest_ = std::make_unique<onode::IngestHandler>(*node_, security_.callers);
+    ingest_ = std::make_unique<onode::IngestHandler>(*node_, security_.callers, delivery_limits_);
     verify_ = std::make_unique<onode::VerifyHandler>(*node_, security_.callers, clock_);
     chains_ = std::make_unique<onode::ChainHandler>(*node_);
     admin_ = std::make_unique<onode::ChainAdminHandler>(*node_, security_.callers);
@@ -143,6 +157,7 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
     options.state_directory = dir_ + "/audit";
     options.backoff_min = 1ms;
     options.backoff_max = 20ms;
+    options.retry_held = 200ms;
     deliverer_ = *deliver::Deliverer::Make(options, outbox_->spool(), *connector_, *this, clock_);
     deliverer_->Start();
   }
@@ -203,7 +218,11 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
 
   static constexpr const char* kScopes =
       R"({"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["**", "*"]}]})";
-  SystemClock clock_;
+  SkippingClock clock_;
+  // To be changed before StartONode.
+  onode::StoreOptions store_options_;
+  onode::ChainOptions chain_options_;
+  onode::DeliveryLimits delivery_limits_;
   testutil::TestPki pki_;
   service::Security security_;
   std::string dir_;

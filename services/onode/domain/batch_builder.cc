@@ -31,8 +31,8 @@ std::shared_ptr<const chain::Source> SelfRegistering(const frame::Value& payload
 
 }  // namespace
 
-BatchBuilder::BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held)
-    : tip_(std::move(tip)), own_(std::move(own)), own_epoch_(own_epoch), held_(std::move(held)) {
+BatchBuilder::BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held, SourceLimits* limits)
+    : tip_(std::move(tip)), own_(std::move(own)), own_epoch_(own_epoch), held_(std::move(held)), limits_(limits) {
   batch_.old_size = tip_.tree.size();
   batch_.old_head = tip_.head;
 }
@@ -100,6 +100,11 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, Uni
   const chain::Admission admission = tip_.book.Admit(source, header, candidate.epoch, candidate.key_version, receipt, statement, payload);
   if (admission.reason != Reason::kNone) return Refuse(candidate, admission.reason, alarms);
   if (admission.placement.where == Placement::Where::kHeld) return Settle(candidate, alarms);
+  const std::size_t entries = 1 + admission.placement.gaps.size();
+  if (limits_ != nullptr &&
+      !limits_->Admit(name, candidate.epoch, header.sequence, entries, candidate.delivery.frame.size())) {
+    return Refuse(candidate, Reason::kOverLimit, alarms);
+  }
   for (chain::Gap gap : admission.placement.gaps) {
     gap.source = name;
     RETURN_IF_ERROR(AddOwn(frame::Type::kGap, frame::Tier::kYellow, chain::BuildGap(gap), now).status());

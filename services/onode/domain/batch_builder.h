@@ -21,6 +21,7 @@
 #include "services/onode/domain/alarms.h"
 #include "services/onode/domain/candidate.h"
 #include "services/onode/domain/chain_store.h"
+#include "services/onode/domain/source_limits.h"
 
 namespace virp::onode {
 
@@ -58,7 +59,8 @@ class BatchBuilder {
   using HeldReader = std::function<absl::StatusOr<std::optional<HeldEntry>>(std::uint64_t source, std::uint64_t epoch,
                                                                            std::uint64_t source_sequence)>;
 
-  BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held);
+  // `limits` may be null.
+  BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held, SourceLimits* limits = nullptr);
 
   // Enters a frame, or says why not. Error: the store could not be asked; nothing was changed.
   absl::StatusOr<FrameOutcome> Add(Candidate& candidate, UnixNanos now, KeyCache& keys, AlarmAggregator& alarms);
@@ -91,6 +93,7 @@ class BatchBuilder {
   std::uint64_t own_epoch_;
   std::uint64_t own_sequence_ = 0;
   HeldReader held_;
+  SourceLimits* const limits_;
   frame::PayloadReader reader_;
   frame::PayloadReader own_reader_;    // an entry of ours may come between a frame's parsing and its entry
   AppendBatch batch_;

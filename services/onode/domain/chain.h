@@ -32,6 +32,7 @@
 #include "services/onode/domain/checkpoint_vault.h"
 #include "services/onode/domain/fact_book.h"
 #include "services/onode/domain/key_cache.h"
+#include "services/onode/domain/source_limits.h"
 #include "services/onode/domain/tree_reader.h"
 
 namespace virp::onode {
@@ -47,14 +48,17 @@ struct ChainOptions {
   std::size_t batch_frames = 1'024;
   bool read_only = false;                                // never lead: answers only
   unsigned reserve_percent = 5;                          // of the store, for alarms, key events and clearing
+  std::shared_ptr<RateLimiter> source_limits;            // by source name; null: none
 };
 
 // Numbers for metrics; monotonic but for the gauges. Thread-safe.
 struct ChainCounters {
   std::atomic<std::uint64_t> appended{0}, duplicates{0}, batches{0}, fenced{0}, unknown_commits{0}, checkpoints{0};
-  std::array<std::atomic<std::uint64_t>, 16> refused{};  // by frame::Reason
+  std::array<std::atomic<std::uint64_t>, frame::kReasons> refused{};  // by frame::Reason
   std::atomic<std::uint64_t> commit_nanos{0};            // spent in store appends
   std::atomic<std::uint64_t> last_batch_rows{0};
+  std::atomic<std::uint64_t> store_used_bytes{0}, store_limit_bytes{0};
+  std::atomic<bool> reserve_only{false};  // the store is full but for its reserve
 };
 
 // What readers see: state after `size` committed, checked entries. The tree over them is in the TreeReader.
@@ -139,6 +143,7 @@ class Chain {
   // FailedPrecondition with reason CHAIN_FROZEN or NOT_LEADER (metadata leader) unless entries are taken here.
   absl::Status CheckLeading() const;
   bool leading() const { return leading_.load(); }
+  std::vector<std::string> limited_sources() const { return source_limits_.Limited(); }  // over their limit now
   std::uint64_t term() const { return term_.load(); }
   std::string leader() const;            // address; empty when unknown
   std::string frozen() const;            // why; empty when it is not
@@ -193,6 +198,8 @@ class Chain {
   absl::Status SettleUnknown(const AppendBatch& batch);
   void Publish(const AppendBatch& batch);
   absl::Status CheckReserve();
+  static bool MayUseReserve(const OwnEntry& entry);
+  absl::Status StoreFull() const;
   static void Fail(std::vector<Work>& work, const absl::Status& status);
   absl::Status NotLeader() const;
 
@@ -228,10 +235,10 @@ class Chain {
   // The sequencer's own.
   std::unique_ptr<BatchBuilder> builder_;
   AlarmAggregator alarms_;
+  SourceLimits source_limits_;
   std::chrono::steady_clock::time_point lease_renewed_;
   std::chrono::steady_clock::time_point next_housekeeping_;
   std::pair<std::uint64_t, std::uint64_t> keys_seen_{~std::uint64_t{0}, 0};  // generations of provider and book
-  bool reserve_only_ = false;            // the store is full but for its reserve
 
   // State at the last checkpoint that was signed or checked here. The checkpointer's own after Load.
   chain::Frontier checkpointed_;

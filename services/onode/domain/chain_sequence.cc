@@ -117,7 +117,10 @@ absl::Status Chain::MakeBuilder() {
     ChainTip tip{state.book, tree_->Edge(), state.head};
     builder_ = std::make_unique<BatchBuilder>(
         std::move(tip), own, epoch,
-        [this](std::uint64_t source, std::uint64_t source_epoch, std::uint64_t number) { return ReadHeld(source, source_epoch, number); });
+        [this](std::uint64_t source, std::uint64_t source_epoch, std::uint64_t number) {
+          return ReadHeld(source, source_epoch, number);
+        },
+        &source_limits_);
     return absl::OkStatus();
   });
 }
@@ -156,6 +159,10 @@ absl::StatusOr<Chain::Result> Chain::Handle(Work& work) {
       result.mutation = entries.status();
       return result;
     }
+    if (counters_.reserve_only && !std::all_of(entries->begin(), entries->end(), MayUseReserve)) {
+      result.mutation = StoreFull();
+      return result;
+    }
     for (const OwnEntry& entry : *entries) {
       ASSIGN_OR_RETURN(const std::uint64_t sequence, builder_->AddOwn(entry.type, entry.tier, entry.payload, now));
       result.mutation->entries.push_back(sequence);
@@ -167,9 +174,8 @@ absl::StatusOr<Chain::Result> Chain::Handle(Work& work) {
     }
     return result;
   }
-  if (reserve_only_) {
-    result.outcomes = WithReason(ResourceExhausted("chain {}: the store is full but for its reserve; archive or enlarge it", origin()),
-                                "STORE_FULL");
+  if (counters_.reserve_only) {
+    result.outcomes = StoreFull();
     return result;
   }
   for (const auto& candidate : work.frames) {
@@ -365,8 +371,28 @@ void Chain::Publish(const AppendBatch& batch) {
 absl::Status Chain::CheckReserve() {
   ASSIGN_OR_RETURN(const StoreUsage usage, store_.Usage());
   const std::uint64_t open = usage.limit_bytes / 100 * (100 - options_.reserve_percent);
-  reserve_only_ = usage.limit_bytes > 0 && usage.used_bytes > open;
+  counters_.reserve_only = usage.limit_bytes > 0 && usage.used_bytes > open;
+  counters_.store_used_bytes = usage.used_bytes;
+  counters_.store_limit_bytes = usage.limit_bytes;
   return absl::OkStatus();
+}
+
+// Alarms, clearing, keys, suspensions and what a break-glass door says: what an operator needs on the day that the
+// store is full.
+bool Chain::MayUseReserve(const OwnEntry& entry) {
+  if (entry.type == frame::Type::kForeignCheckpoint) return false;
+  if (entry.type != frame::Type::kSourceEvent) return true;
+  frame::PayloadReader reader;
+  const auto payload = reader.Read(entry.payload);
+  if (!payload.ok()) return false;
+  const auto event = chain::ParseSourceEvent(*payload);
+  return event.ok() && !event->registration.has_value();
+}
+
+absl::Status Chain::StoreFull() const {
+  return WithReason(
+      ResourceExhausted("chain {}: the store is full but for its reserve; archive or enlarge it", origin()),
+      "STORE_FULL");
 }
 
 void Chain::Fail(std::vector<Work>& work, const absl::Status& status) {

@@ -94,6 +94,29 @@ absl::Status DeliverySession::WaitForRoom(std::size_t frames) {
   return absl::OkStatus();
 }
 
+// Nothing more is read meanwhile: the window closes, and the deliverer's spool keeps what comes.
+absl::Status DeliverySession::WaitForAccount(const std::vector<Delivery>& deliveries) {
+  if (limits_.deliverers == nullptr) return absl::OkStatus();
+  std::uint64_t bytes = 0;
+  for (const Delivery& delivery : deliveries) bytes += delivery.frame.size();
+  if (limits_.deliverers->Admit(carrier_, deliveries.size(), bytes)) return absl::OkStatus();
+  ++counters_.throttled;
+  ++counters_.throttled_now;
+  absl::Status status;
+  do {
+    const auto wait = std::min<std::chrono::nanoseconds>(limits_.deliverers->Until(carrier_), kNoticePoll);
+    {
+      const MutexLock lock(mutex_);
+      changed_.wait_for(mutex_, wait);
+      status = ended_;
+    }
+    if (status.ok()) status = guard_.Check();
+    if (status.ok() && context_.IsCancelled()) status = Unavailable("the deliverer left");
+  } while (status.ok() && !limits_.deliverers->Admit(carrier_, deliveries.size(), bytes));
+  --counters_.throttled_now;
+  return status;
+}
+
 absl::Status DeliverySession::Serve(const pb::Hello& hello) {
   RETURN_IF_ERROR(SendWelcome(hello));
   std::thread writer([this] { WriteAnswers(); });
@@ -110,7 +133,8 @@ absl::Status DeliverySession::Serve(const pb::Hello& hello) {
     status = deliveries.status();
     if (!status.ok()) break;
     const std::size_t frames = deliveries->size();
-    status = WaitForRoom(frames);
+    status = WaitForAccount(*deliveries);
+    if (status.ok()) status = WaitForRoom(frames);
     if (!status.ok()) break;
     chain_.Enqueue(*std::move(deliveries), carrier_, [this, frames](absl::StatusOr<std::vector<FrameOutcome>> outcomes) {
       Answer(std::move(outcomes), frames);

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/server_context.h>
 #include <grpcpp/support/sync_stream.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -13,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "lib/base/mutex.h"
+#include "lib/base/rate_limiter.h"
 #include "lib/service/caller.h"
 #include "services/onode/domain/chain.h"
 #include "virp/ingest/v1/ingest_service.pb.h"
@@ -25,6 +28,13 @@ struct DeliveryLimits {
   std::uint32_t unanswered_frames = 8'192;
   std::uint32_t notice_leaf_hashes = 65'536;  // more than these are proven instead of listed
   std::uint32_t notice_inclusions = 1'024;
+  std::shared_ptr<RateLimiter> deliverers;  // by identity, over all streams of one; null: none
+};
+
+// Over all deliveries. Thread-safe.
+struct DeliveryCounters {
+  std::atomic<std::uint64_t> throttled{0};  // batches that waited for their deliverer's limit
+  std::atomic<std::int64_t> throttled_now{0};
 };
 
 // Serve runs on the handler's thread and uses one more for writing. The sequencer's thread only queues answers.
@@ -32,8 +42,15 @@ class DeliverySession {
  public:
   using Stream = grpc::ServerReaderWriter<ingest::v1::DeliverResponse, ingest::v1::DeliverRequest>;
 
-  DeliverySession(Chain& chain, std::string carrier, Stream& stream, service::StreamGuard& guard, DeliveryLimits limits)
-      : chain_(chain), carrier_(std::move(carrier)), stream_(stream), guard_(guard), limits_(limits) {}
+  DeliverySession(Chain& chain, std::string carrier, const grpc::ServerContext& context, Stream& stream,
+                  service::StreamGuard& guard, const DeliveryLimits& limits, DeliveryCounters& counters)
+      : chain_(chain),
+        carrier_(std::move(carrier)),
+        context_(context),
+        stream_(stream),
+        guard_(guard),
+        limits_(limits),
+        counters_(counters) {}
 
   // From the hello on, until either side ends it.
   absl::Status Serve(const ingest::v1::Hello& hello);
@@ -48,12 +65,15 @@ class DeliverySession {
   absl::Status AddInclusions(std::uint64_t size, bool listed, ingest::v1::CheckpointNotice& notice);
   void End(const absl::Status& why);
   absl::Status WaitForRoom(std::size_t frames);
+  absl::Status WaitForAccount(const std::vector<Delivery>& deliveries);
 
   Chain& chain_;
   const std::string carrier_;
+  const grpc::ServerContext& context_;
   Stream& stream_;
   service::StreamGuard& guard_;
-  const DeliveryLimits limits_;
+  const DeliveryLimits& limits_;
+  DeliveryCounters& counters_;
   std::uint64_t last_number_ = 0;
 
   Mutex mutex_;

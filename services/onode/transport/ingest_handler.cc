@@ -31,7 +31,7 @@ absl::Status IngestHandler::Serve(grpc::ServerContext& context, DeliverySession:
   ASSIGN_OR_RETURN(Chain* const chain, node_.Find(hello.origin()));
   if (!hello.checkpoint().empty()) chain->Audit(hello.checkpoint());
   RETURN_IF_ERROR(chain->CheckLeading());
-  DeliverySession session(*chain, identity, stream, guard, limits_);
+  DeliverySession session(*chain, identity, context, stream, guard, limits_, counters_);
   return session.Serve(hello);
 }
 

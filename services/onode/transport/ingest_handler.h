@@ -14,9 +14,10 @@ namespace virp::onode {
 class IngestHandler final : public ingest::v1::IngestService::Service {
  public:
   IngestHandler(Node& node, std::shared_ptr<const service::CallerResolver> callers, DeliveryLimits limits = {})
-      : node_(node), callers_(std::move(callers)), limits_(limits) {}
+      : node_(node), callers_(std::move(callers)), limits_(std::move(limits)) {}
 
   grpc::Status Deliver(grpc::ServerContext* context, DeliverySession::Stream* stream) override;
+  const DeliveryCounters& counters() const { return counters_; }
 
  private:
   absl::Status Serve(grpc::ServerContext& context, DeliverySession::Stream& stream);
@@ -24,6 +25,7 @@ class IngestHandler final : public ingest::v1::IngestService::Service {
   Node& node_;
   const std::shared_ptr<const service::CallerResolver> callers_;
   const DeliveryLimits limits_;
+  DeliveryCounters counters_;
 };
 
 }  // namespace virp::onode
