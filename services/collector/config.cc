@@ -20,8 +20,22 @@ using nlohmann::json;
 constexpr std::size_t kMaxSourcesFile = 1 << 20;
 constexpr std::size_t kMaxList = 1'000;
 
+absl::Status ParseTls(const json& item, const std::string& where, FrameListenerOptions& listener) {
+  if (item.contains("tls")) {
+    if (!item["tls"].is_boolean()) return InvalidArgument("{}: tls is not true or false", where);
+    listener.tls = item["tls"].get<bool>();
+  }
+  if (item.contains("clients")) {
+    ASSIGN_OR_RETURN(listener.clients, service::StringsMember(item, "clients", kMaxList, where));
+    for (const std::string& id : listener.clients) RETURN_IF_ERROR(Annotate(service::SpiffeId::Parse(id).status(), where + ": clients"));
+  }
+  if (listener.tls && listener.listen.starts_with("unix:")) return InvalidArgument("{}: tls is for TCP, not for a Unix socket", where);
+  if (!listener.clients.empty() && !listener.tls) return InvalidArgument("{}: clients show certificates within TLS only; add \"tls\": true", where);
+  return absl::OkStatus();
+}
+
 absl::Status ParseListener(const json& item, const std::string& where, Config& config) {
-  RETURN_IF_ERROR(service::CheckObject(item, {"listen", "source", "spelling", "producers", "allow", "uid"}, where));
+  RETURN_IF_ERROR(service::CheckObject(item, {"listen", "source", "spelling", "producers", "allow", "tls", "clients", "uid"}, where));
   FrameListenerOptions listener;
   ASSIGN_OR_RETURN(listener.listen, service::StringMember(item, "listen", where));
   ASSIGN_OR_RETURN(listener.source, service::StringMember(item, "source", where));
@@ -37,6 +51,7 @@ absl::Status ParseListener(const json& item, const std::string& where, Config& c
   if (item.contains("allow")) {
     ASSIGN_OR_RETURN(listener.allow, service::StringsMember(item, "allow", kMaxList, where));
   }
+  RETURN_IF_ERROR(ParseTls(item, where, listener));
   if (item.contains("uid")) {
     if (!item["uid"].is_number_unsigned()) return InvalidArgument("{}: uid is not a number", where);
     listener.uid = item["uid"].get<std::uint32_t>();
@@ -99,9 +114,10 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Add(&config.tls.certificate, "tls-certificate", "PEM file: the collector's certificate with its chain.", "FILE");
   options.AddSecretFile(&config.tls.private_key, "tls-key", "PEM file: its private key.");
   options.Add(&config.tls.roots, "tls-roots", "PEM file: authorities that peers are verified against.", "FILE");
-  options.Add(&config.trust_domain, "trust-domain", "Trust domain of the SPIFFE ids that are let in.", "NAME");
-  options.Add(&config.identity_map, "identity-map", "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
-  options.Add(&config.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.", "FILE");
+  options.Add(&config.access.trust_domain, "trust-domain", "Trust domain of the SPIFFE ids that are let in.", "NAME");
+  options.Add(&config.access.identity_map_file, "identity-map", "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
+  options.Add(&config.access.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.", "FILE");
+  options.Add(&config.break_glass_socket, "break-glass-socket", "Unix socket for the way in when certificates have lapsed.", "PATH");
   options.Add(&config.keys, "keys", "Key directory: of sources that it signs for, and of those whose frames it checks.", "DIR");
   options.Add(&config.name, "name", "The collector's own source name; its heartbeats are signed as it.", "SOURCE");
   options.Add(&config.onodes, "onode", "host:port of an O-Node; several for replicas.", "ADDRESS");
@@ -115,7 +131,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Check([&config]() -> absl::Status {
     RETURN_IF_ERROR(Annotate(CheckSourceName(config.name), "name"));
     RETURN_IF_ERROR(Annotate(CheckOrigin(config.origin), "origin"));
-    if (config.trust_domain.empty() && config.identity_map.empty()) return InvalidArgument("trust-domain or identity-map is needed");
+    if (config.access.trust_domain.empty() && config.access.identity_map_file.empty()) return InvalidArgument("trust-domain or identity-map is needed");
     if (config.sources_file.empty()) return absl::OkStatus();
     ASSIGN_OR_RETURN(const std::string text, ReadFile(config.sources_file, kMaxSourcesFile));
     return ParseSources(text, config);

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/units.h"
+#include "lib/service/access.h"
 #include "lib/service/common_options.h"
 #include "lib/service/config.h"
 #include "lib/service/credentials.h"
@@ -20,7 +21,8 @@ struct Config {
   service::CommonConfig common;
   HostPort listen{"127.0.0.1", 8444};
   service::TlsFiles tls;
-  std::string trust_domain, identity_map, deny_file;
+  service::AccessOptions access;
+  std::string break_glass_socket;
   std::string keys;                          // key directory: sources that it signs for or checks
   std::string name;                          // its own source
   std::vector<std::string> onodes;

@@ -25,25 +25,6 @@
 namespace virp::collector {
 namespace {
 
-absl::StatusOr<service::Security> MakeSecurity(const Config& config, const Clock& clock) {
-  service::Security security;
-  absl::StatusOr<service::IdentityMap> identities = absl::UnknownError("");
-  if (config.identity_map.empty()) {
-    identities = service::IdentityMap::Default(config.trust_domain);
-  } else {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(config.identity_map, 1 << 20));
-    identities = service::IdentityMap::FromJson(text);
-  }
-  RETURN_IF_ERROR(Annotate(identities.status(), "identity-map"));
-  if (!config.deny_file.empty()) {
-    ASSIGN_OR_RETURN(security.denied, service::DenyList::Open(config.deny_file));
-  }
-  security.callers = std::make_shared<service::CallerResolver>(std::make_shared<const service::IdentityMap>(*std::move(identities)), security.denied, clock);
-  ASSIGN_OR_RETURN(auto table, service::AuthorizationTable::Create(AccessTable(), config.reflection));
-  security.table = std::make_shared<const service::AuthorizationTable>(std::move(table));
-  return security;
-}
-
 absl::StatusOr<deliver::DelivererOptions> DeliveryOf(const Config& config) {
   ASSIGN_OR_RETURN(const service::TlsFilesState files, service::InspectTlsFiles(config.tls));
   deliver::DelivererOptions options;
@@ -75,29 +56,35 @@ absl::StatusOr<int> Run(const Config& config) {
   BmpIngest bmp(config.bmp, clock);
   ASSIGN_OR_RETURN(const auto outbox, Outbox::Open(spool, *keys, clock, {&runs, &submissions, &bmp.state()}));
   Liveness liveness(clock);
-  for (const FrameListenerOptions& listener : config.frames) liveness.Add(listener.source, Path::kFrames, false);
+  for (const FrameListenerOptions& listener : config.frames) {
+    liveness.Add(listener.source, Path::kFrames, false);
+    for (const auto& [id, source] : listener.producers) liveness.Add(source, Path::kFrames, false);
+  }
   for (const ProducerBinding& producer : config.producers) {
     for (const std::string& source : producer.sources) liveness.Add(source, Path::kSubmit, true);
   }
 
-  ASSIGN_OR_RETURN(const service::Security security, MakeSecurity(config, clock));
-  deliver::GrpcConnector connector(ChannelsTo(config.tls, security, config.trust_domain, config.identity_map));
+  ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock));
+  deliver::GrpcConnector connector(ChannelsTo(config.tls, config.access, security));
   AlarmingObserver observer(config.name, *outbox);
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
   ASSIGN_OR_RETURN(const auto deliverer, deliver::Deliverer::Make(std::move(delivery), outbox->spool(), connector, observer, clock));
 
   CollectorHandler handler(config.name, *outbox, submissions, liveness, bmp, *deliverer, config.producers, security.callers, clock);
+  const std::vector<service::ServedService> services{{&handler, "virp.collector.v1.CollectorService"}};
   service::ServerOptions server_options;
   server_options.listen = FormatHostPort(config.listen);
   server_options.tls = config.tls;
   server_options.reflection = config.reflection;
-  ASSIGN_OR_RETURN(const auto server, service::ServerRunner::Start(server_options, security, clock, {{&handler, "virp.collector.v1.CollectorService"}}));
+  ASSIGN_OR_RETURN(const auto server, service::ServerRunner::Start(server_options, security, clock, services));
+  ASSIGN_OR_RETURN(const auto break_glass, StartBreakGlass(config.break_glass_socket, config.name, *outbox, services));
 
+  const ListenerTls listener_tls{config.tls, security.callers};
   std::vector<std::unique_ptr<FrameIntake>> intakes;
   std::vector<std::unique_ptr<FrameListener>> listeners;
   for (const FrameListenerOptions& options : config.frames) {
     intakes.push_back(std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock));
-    ASSIGN_OR_RETURN(auto listener, FrameListener::Start(*intakes.back(), *outbox, liveness, clock));
+    ASSIGN_OR_RETURN(auto listener, FrameListener::Start(*intakes.back(), *outbox, liveness, clock, &listener_tls));
     listeners.push_back(std::move(listener));
   }
   const absl::Cleanup stop_bmp = [&bmp] { bmp.Stop(); };  // it uses what is declared above
@@ -106,6 +93,7 @@ absl::StatusOr<int> Run(const Config& config) {
   service::Metrics metrics("collector");
   AddMetrics(metrics, *outbox, *deliverer, liveness);
   AddBmpMetrics(metrics, bmp);
+  for (const auto& listener : listeners) AddListenerMetrics(metrics, *listener);
   RETURN_IF_ERROR(metrics.status());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
@@ -118,7 +106,10 @@ absl::StatusOr<int> Run(const Config& config) {
   runner.OnReload("keys", [&] { return keys->Refresh(); });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
-  runner.OnDrain("listeners", [&] { listeners.clear(), bmp.Stop(); });
+  runner.OnDrain("listeners", [&] {
+    for (const auto& listener : listeners) listener->Stop();
+    bmp.Stop();
+  });
   runner.OnDrain("delivery", [&] { deliverer->Flush(std::chrono::steady_clock::now() + config.common.drain_grace), deliverer->Stop(); });
   runner.OnDrain("snapshot", [&] { service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot()); });
   runner.tasks().Start("heart", [&](const std::stop_token& stop) { return KeepHouse(stop, heart, *outbox, *keys, observer); });

@@ -34,10 +34,10 @@ void AddAccess(service::Options& options, Config& config) {
   options.Add(&config.tls.certificate, "tls-certificate", "PEM file: this O-Node's certificate with its chain.", "FILE");
   options.AddSecretFile(&config.tls.private_key, "tls-key", "PEM file: its private key.");
   options.Add(&config.tls.roots, "tls-roots", "PEM file: authorities that peers are verified against.", "FILE");
-  options.Add(&config.trust_domain, "trust-domain", "Trust domain of the SPIFFE ids that are let in.", "NAME");
-  options.Add(&config.identity_map, "identity-map", "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
-  options.Add(&config.scopes, "scopes", "JSON file: which identities may act on which chains and sources.", "FILE");
-  options.Add(&config.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.", "FILE");
+  options.Add(&config.access.trust_domain, "trust-domain", "Trust domain of the SPIFFE ids that are let in.", "NAME");
+  options.Add(&config.access.identity_map_file, "identity-map", "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
+  options.Add(&config.access.scopes_file, "scopes", "JSON file: which identities may act on which chains and sources.", "FILE");
+  options.Add(&config.access.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.", "FILE");
   options.Add(&config.limits, "limits",
               "JSON file: entries a second, burst and bytes a day of sources and deliverers; read again on SIGHUP.",
               "FILE");
@@ -75,7 +75,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
     if (config.tls.certificate.empty() || config.tls.private_key.empty() || config.tls.roots.empty()) {
       return InvalidArgument("tls-certificate, tls-key and tls-roots are needed: there is no service without mutual TLS");
     }
-    if (config.trust_domain.empty() && config.identity_map.empty()) return InvalidArgument("trust-domain or identity-map is needed");
+    if (config.access.trust_domain.empty() && config.access.identity_map_file.empty()) return InvalidArgument("trust-domain or identity-map is needed");
     return Annotate(service::ReadRateLimits(config.limits).status(), "limits");
   });
   ASSIGN_OR_RETURN(const auto next, options.Read(argc, argv, out));

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/units.h"
+#include "lib/service/access.h"
 #include "lib/service/common_options.h"
 #include "lib/service/config.h"
 #include "lib/service/credentials.h"
@@ -26,8 +27,7 @@ struct Config {
   bool migrate = true;
   bool read_only = false;
   service::TlsFiles tls;
-  std::string trust_domain;
-  std::string identity_map, scopes, deny_file;
+  service::AccessOptions access;
   std::string limits;  // file; the defaults when empty
   std::string keys, own_key, checkpoint_keys, state;
   std::string break_glass_socket;

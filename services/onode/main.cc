@@ -28,28 +28,6 @@
 namespace virp::onode {
 namespace {
 
-absl::StatusOr<service::Security> MakeSecurity(const Config& config, const Clock& clock) {
-  service::Security security;
-  auto identities = config.identity_map.empty() ? service::IdentityMap::Default(config.trust_domain)
-                                                : [&]() -> absl::StatusOr<service::IdentityMap> {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(config.identity_map, 1 << 20));
-    return service::IdentityMap::FromJson(text);
-  }();
-  RETURN_IF_ERROR(Annotate(identities.status(), "identity-map"));
-  if (!config.deny_file.empty()) {
-    ASSIGN_OR_RETURN(security.denied, service::DenyList::Open(config.deny_file));
-  }
-  security.callers = std::make_shared<service::CallerResolver>(std::make_shared<const service::IdentityMap>(*std::move(identities)), security.denied, clock);
-  ASSIGN_OR_RETURN(auto table, service::AuthorizationTable::Create(AccessTable(), config.reflection));
-  security.table = std::make_shared<const service::AuthorizationTable>(std::move(table));
-  if (!config.scopes.empty()) {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(config.scopes, 1 << 20));
-    ASSIGN_OR_RETURN(auto scopes, service::ScopeRules::FromJson(text));
-    security.scopes = std::make_shared<const service::ScopeRules>(std::move(scopes));
-  }
-  return security;
-}
-
 absl::StatusOr<ChainCustody> CustodyOf(const Config& config, const std::string& origin) {
   ChainCustody custody;
   ASSIGN_OR_RETURN(custody.vault, FileVault::Open(config.checkpoint_keys, config.state, origin));
@@ -106,7 +84,7 @@ absl::StatusOr<int> Run(const Config& config) {
     return 0;
   }
 
-  ASSIGN_OR_RETURN(const service::Security security, MakeSecurity(config, clock));
+  ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock));
   DeliveryLimits delivery_limits;
   delivery_limits.deliverers = deliverers;
   IngestHandler ingest(node, security.callers, delivery_limits);

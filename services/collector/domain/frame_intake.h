@@ -40,6 +40,8 @@ struct FrameListenerOptions {
   std::optional<frame::Spelling> spelling; // nullopt: auto
   std::map<std::uint32_t, std::string> producers;  // v1-producer: producer id to source
   std::vector<std::string> allow;          // addresses that may connect (TCP); loopback only when empty
+  bool tls = false;                        // TCP: inside TLS, with the collector's own certificate
+  std::vector<std::string> clients;        // TLS: SPIFFE ids that may connect; empty: no client certificate is asked for
   std::optional<std::uint32_t> uid;        // Unix: the only user that may connect, beside root and our own
 };
 

@@ -11,4 +11,9 @@ std::vector<service::MethodRule> AccessTable() {
           {"/virp.collector.v1.CollectorService/ListBmpPeers", {Role::kOperator}}};
 }
 
+std::vector<std::string> BreakGlassMethods() {
+  return {"/virp.collector.v1.CollectorService/GetStatus", "/virp.collector.v1.CollectorService/ListProducers",
+          "/virp.collector.v1.CollectorService/ListBmpPeers"};
+}
+
 }  // namespace virp::collector

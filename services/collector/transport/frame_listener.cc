@@ -1,7 +1,5 @@
 #include "services/collector/transport/frame_listener.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -10,13 +8,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "lib/base/error_info.h"
-#include "lib/base/ip.h"
 #include "lib/base/status.h"
 #include "lib/base/units.h"
-#include "lib/service/logging.h"
+#include "services/collector/transport/bmp_socket.h"
 
 namespace virp::collector {
 namespace {
@@ -26,20 +23,51 @@ constexpr int kBacklog = 128;
 constexpr int kTickMs = 200;
 constexpr std::size_t kReadSize = 64 << 10;
 constexpr std::chrono::milliseconds kFullPause{100};
+constexpr std::chrono::milliseconds kNoDescriptors{20};  // after an accept that failed; the listener stays readable
 
-std::chrono::steady_clock::time_point Now() { return std::chrono::steady_clock::now(); }
+std::chrono::steady_clock::time_point Now() {
+  return std::chrono::steady_clock::now();
+}
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<FrameListener>> FrameListener::Start(FrameIntake& intake, Outbox& outbox, Liveness& liveness, const Clock& clock,
-                                                                    ConnectionCaps caps) {
+struct FrameListener::Peer {
+  std::string address;  // of TCP; "uid N" of a Unix socket
+  FileDescriptor socket;
+  std::unique_ptr<service::TlsStream> tls;  // only used by the thread, as is what follows
+  std::optional<service::Identity> identity;
+  bool speaking = false;  // let in, and for version 1 the one that its source has; guarded by mutex_
+  std::atomic<bool> done{false};
+  std::jthread thread;
+
+  // As TlsStream::Read.
+  absl::StatusOr<std::optional<std::size_t>> Read(std::string& buffer) const {
+    if (tls != nullptr) return tls->Read(buffer);
+    const ssize_t got = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+    return static_cast<std::size_t>(std::max<ssize_t>(got, 0));  // a reset is an end
+  }
+};
+
+absl::StatusOr<std::unique_ptr<FrameListener>> FrameListener::Start(FrameIntake& intake, Outbox& outbox,
+                                                                    Liveness& liveness, const Clock& clock,
+                                                                    const ListenerTls* tls, ConnectionCaps caps) {
   std::unique_ptr<FrameListener> listener(new FrameListener(intake, outbox, liveness, clock, caps));
+  RETURN_IF_ERROR(listener->SetUpTls(tls));
   RETURN_IF_ERROR(listener->Listen());
   listener->acceptor_ = std::jthread([at = listener.get()](const std::stop_token& stop) { at->Accept(stop); });
   return listener;
 }
 
+FrameListener::FrameListener(FrameIntake& intake, Outbox& outbox, Liveness& liveness, const Clock& clock,
+                             ConnectionCaps caps)
+    : intake_(intake), outbox_(outbox), liveness_(liveness), clock_(clock), caps_(caps) {}
+
 FrameListener::~FrameListener() {
+  Stop();
+}
+
+void FrameListener::Stop() {
   if (acceptor_.joinable()) {
     acceptor_.request_stop();
     acceptor_.join();
@@ -51,81 +79,68 @@ FrameListener::~FrameListener() {
   }
   for (auto& peer : peers) ::shutdown(peer->socket.get(), SHUT_RDWR);
   peers.clear();  // joins
-  if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
+  open_ = 0;
+  listening_.Reset();
+  if (!unix_path_.empty()) ::unlink(std::exchange(unix_path_, "").c_str());
+}
+
+absl::Status FrameListener::SetUpTls(const ListenerTls* tls) {
+  if (!options().tls) return absl::OkStatus();
+  if (tls == nullptr) return InvalidArgument("{}: TLS is asked for, and there is no certificate", options().listen);
+  tls_ = *tls;
+  const auto clients = options().clients.empty() ? service::TlsAcceptor::ClientCertificate::kNone
+                                                 : service::TlsAcceptor::ClientCertificate::kRequired;
+  ASSIGN_OR_RETURN(acceptor_tls_, service::TlsAcceptor::Make(tls_->files, clients, clock_));
+  return absl::OkStatus();
 }
 
 absl::Status FrameListener::Listen() {
-  const std::string& listen = intake_.options().listen;
-  RETURN_IF_ERROR(listen.starts_with(kUnix) ? ListenUnix(listen.substr(kUnix.size())) : ListenTcp(listen));
-  if (::listen(listening_.get(), kBacklog) != 0) return ErrnoStatus(errno, "cannot listen on", listen);
+  const std::string& listen = options().listen;
+  if (listen.starts_with(kUnix)) return ListenUnix(listen.substr(kUnix.size()));
+  ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(listen));
+  ASSIGN_OR_RETURN(listening_, ListenTcp(at));
+  ASSIGN_OR_RETURN(port_, LocalPort(listening_.get()));
   return absl::OkStatus();
 }
 
 absl::Status FrameListener::ListenUnix(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(address.sun_path)) return InvalidArgument("a Unix socket's path has 1 to {} bytes", sizeof(address.sun_path) - 1);
+  if (path.empty() || path.size() >= sizeof(address.sun_path))
+    return InvalidArgument("a Unix socket's path has 1 to {} bytes", sizeof(address.sun_path) - 1);
   std::copy(path.begin(), path.end(), address.sun_path);
   struct stat present{};
   if (::lstat(path.c_str(), &present) == 0 && S_ISSOCK(present.st_mode)) ::unlink(path.c_str());
-  listening_ = FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  listening_ = FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const mode_t before = ::umask(0117);
   const int bound = ::bind(listening_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   const int error = errno;
   ::umask(before);
   if (bound != 0) return ErrnoStatus(error, "cannot bind", path);
   unix_path_ = path;
-  return absl::OkStatus();
-}
-
-absl::Status FrameListener::ListenTcp(const std::string& text) {
-  ASSIGN_OR_RETURN(const HostPort at, ParseHostPort(text));
-  ASSIGN_OR_RETURN(const IpAddress ip, IpAddress::Parse(at.host));
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-  if (ip.is_v4()) {
-    auto& address = reinterpret_cast<sockaddr_in&>(storage);
-    address.sin_family = AF_INET;
-    address.sin_port = htons(at.port);
-    std::memcpy(&address.sin_addr, ip.bytes().data(), 4);
-    size = sizeof(address);
-  } else {
-    auto& address = reinterpret_cast<sockaddr_in6&>(storage);
-    address.sin6_family = AF_INET6;
-    address.sin6_port = htons(at.port);
-    std::memcpy(&address.sin6_addr, ip.bytes().data(), 16);
-    size = sizeof(address);
-  }
-  listening_ = FileDescriptor(::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int yes = 1;
-  ::setsockopt(listening_.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-  if (::bind(listening_.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return ErrnoStatus(errno, "cannot bind", text);
-  ::getsockname(listening_.get(), reinterpret_cast<sockaddr*>(&storage), &size);
-  port_ = ntohs(ip.is_v4() ? reinterpret_cast<sockaddr_in&>(storage).sin_port : reinterpret_cast<sockaddr_in6&>(storage).sin6_port);
+  if (::listen(listening_.get(), kBacklog) != 0) return ErrnoStatus(errno, "cannot listen on", path);
   return absl::OkStatus();
 }
 
 // Who it is, or why it may not come in.
-absl::StatusOr<std::string> FrameListener::Admit(int socket) const {
-  const FrameListenerOptions& options = intake_.options();
-  if (!unix_path_.empty()) {
-    ucred peer{};
-    socklen_t size = sizeof(peer);
-    if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return ErrnoStatus(errno, "cannot tell who connected to", unix_path_);
-    const bool allowed = peer.uid == 0 || peer.uid == ::geteuid() || (options.uid && peer.uid == *options.uid);
-    if (!allowed) return PermissionDenied("user {} may not connect to {}", peer.uid, unix_path_);
-    return fmt::format("uid {}", peer.uid);
-  }
-  sockaddr_storage storage{};
-  socklen_t size = sizeof(storage);
-  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return ErrnoStatus(errno, "cannot tell who connected to", options.listen);
-  const IpAddress address = storage.ss_family == AF_INET ? IpAddress::V4(&reinterpret_cast<sockaddr_in&>(storage).sin_addr)
-                                                         : IpAddress::V6(&reinterpret_cast<sockaddr_in6&>(storage).sin6_addr).Unmapped();
-  const std::string text = address.ToString();
-  const bool loopback = text.starts_with("127.") || text == "::1";
-  const bool listed = std::find(options.allow.begin(), options.allow.end(), text) != options.allow.end();
-  if (options.allow.empty() ? !loopback : !listed) return PermissionDenied("{} is not on the allow list of {}", text, options.listen);
-  return text;
+absl::StatusOr<std::string> FrameListener::AdmitUser(int socket) const {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+    return ErrnoStatus(errno, "cannot tell who connected to", unix_path_);
+  const auto& uid = options().uid;
+  const bool allowed = peer.uid == 0 || peer.uid == ::geteuid() || (uid && peer.uid == *uid);
+  if (!allowed) return PermissionDenied("user {} may not connect to {}", peer.uid, unix_path_);
+  return fmt::format("uid {}", peer.uid);
+}
+
+absl::Status FrameListener::AdmitAddress(const std::string& address) const {
+  const auto& allow = options().allow;
+  const bool loopback = address.starts_with("127.") || address == "::1";
+  const bool listed = std::find(allow.begin(), allow.end(), address) != allow.end();
+  if (allow.empty() ? !loopback : !listed)
+    return PermissionDenied("{} is not on the allow list of {}", address, options().listen);
+  return absl::OkStatus();
 }
 
 void FrameListener::Reap() {
@@ -135,35 +150,65 @@ void FrameListener::Reap() {
     if (peer->done) gone.push_back(std::move(peer));
   }
   std::erase(peers_, nullptr);
+  open_ = peers_.size();
 }
 
 void FrameListener::Accept(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     Reap();
     pollfd ready{listening_.get(), POLLIN, 0};
-    if (::poll(&ready, 1, kTickMs) <= 0) continue;
-    FileDescriptor socket(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!socket) continue;
-    const auto who = Admit(socket.get());
-    const MutexLock lock(mutex_);
-    const auto same = who.ok() ? std::count_if(peers_.begin(), peers_.end(), [&](const auto& peer) { return peer->address == *who; }) : 0;
-    // Version 1 names no source in the frame, so its source is bound to one connection at a time.
-    const bool taken = intake_.options().spelling != frame::Spelling::kV2 && !peers_.empty();
-    if (!who.ok() || taken || peers_.size() >= caps_.all || static_cast<std::size_t>(same) >= caps_.per_address) {
-      ++counters_.refused;
-      continue;  // closed at once
-    }
-    ++counters_.accepted;
-    auto peer = std::make_unique<Peer>();
-    peer->address = *who;
-    peer->socket = std::move(socket);
-    Peer& at = *peer;
-    peer->thread = std::jthread([this, &at](const std::stop_token& end) { Serve(end, at); });
-    peers_.push_back(std::move(peer));
+    if (::poll(&ready, 1, kTickMs) > 0 && !AcceptOne()) std::this_thread::sleep_for(kNoDescriptors);
   }
 }
 
-absl::Status FrameListener::TakeAll(frame::FrameSplitter& splitter, const std::stop_token& stop, bool& told) {
+// Whoever may not come in is closed at once, before anything is read.
+bool FrameListener::AcceptOne() {
+  auto peer = std::make_unique<Peer>();
+  absl::Status admitted;
+  if (unix_path_.empty()) {
+    auto accepted = AcceptTcp(listening_.get());
+    if (!accepted.ok()) return false;
+    peer->socket = std::move(accepted->socket);
+    peer->address = accepted->address.ToString();
+    admitted = AdmitAddress(peer->address);
+  } else {
+    peer->socket = FileDescriptor(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!peer->socket) return false;
+    auto user = AdmitUser(peer->socket.get());
+    admitted = user.status();
+    if (user.ok()) peer->address = *std::move(user);
+  }
+  const MutexLock lock(mutex_);
+  const auto same =
+      std::count_if(peers_.begin(), peers_.end(), [&](const auto& other) { return other->address == peer->address; });
+  const bool full = peers_.size() >= caps_.all || static_cast<std::size_t>(same) >= caps_.per_address;
+  // Without TLS the turn is taken here, so that a second connection of a version 1 source costs no thread.
+  const bool in_turn = acceptor_tls_ != nullptr || TakeTurn(*peer);
+  if (!admitted.ok() || full || !in_turn) {
+    ++counters_.refused;
+    return true;
+  }
+  ++counters_.accepted;
+  Peer& at = *peer;
+  peers_.push_back(std::move(peer));
+  open_ = peers_.size();
+  at.thread = std::jthread([this, &at](const std::stop_token& end) { Run(end, at); });
+  return true;
+}
+
+// Version 1 names no source in the frame, so its source is bound to one connection at a time. Strangers in a handshake
+// do not count.
+bool FrameListener::TakeTurn(Peer& peer) {
+  const bool one_only = options().spelling != frame::Spelling::kV2;
+  if (one_only &&
+      std::any_of(peers_.begin(), peers_.end(), [](const auto& other) { return other->speaking && !other->done; }))
+    return false;
+  peer.speaking = true;
+  return true;
+}
+
+absl::Status FrameListener::TakeAll(frame::FrameSplitter& splitter, const std::stop_token& stop,
+                                    std::set<std::string>& told) {
   while (true) {
     ASSIGN_OR_RETURN(const auto frame, splitter.Next(Now()));
     if (!frame) return absl::OkStatus();
@@ -175,38 +220,91 @@ absl::Status FrameListener::TakeAll(frame::FrameSplitter& splitter, const std::s
     }
     RETURN_IF_ERROR(taken.status());
     ++(*taken ? counters_.frames : counters_.duplicates);
-    if (!told) liveness_.SetConnected(intake_.SourceOf(*frame), true);
-    told = true;
+    Tell(intake_.SourceOf(*frame), told);
   }
 }
 
-void FrameListener::Serve(const std::stop_token& stop, Peer& peer) {
-  const FrameListenerOptions& options = intake_.options();
-  frame::FrameSplitter splitter = options.spelling ? frame::FrameSplitter(*options.spelling)
-                                                   : frame::FrameSplitter([this](const frame::Frame& frame) { return intake_.TagIsGood(frame); });
+// A source is connected from its first good frame on, until the last connection that brought one has ended.
+void FrameListener::Tell(const std::string& source, std::set<std::string>& told) {
+  if (!told.insert(source).second) return;
+  const MutexLock lock(mutex_);
+  if (++speakers_[source] == 1) liveness_.SetConnected(source, true);
+}
+
+void FrameListener::Forget(const std::set<std::string>& told) {
+  const MutexLock lock(mutex_);
+  for (const std::string& source : told) {
+    if (--speakers_[source] == 0) liveness_.SetConnected(source, false);
+  }
+}
+
+// The handshake, and whether whoever made it may speak here.
+absl::Status FrameListener::Secure(Peer& peer) {
+  ASSIGN_OR_RETURN(peer.tls, acceptor_tls_->Accept(peer.socket.get(), tls_->handshake_timeout));
+  if (!options().clients.empty()) {
+    ASSIGN_OR_RETURN(peer.identity, tls_->callers->FromCertificate(peer.tls->peer_certificate_pem()));
+    const auto& clients = options().clients;
+    if (std::find(clients.begin(), clients.end(), peer.identity->spiffe_id) == clients.end()) {
+      return WithReason(
+          PermissionDenied("{} is not among the clients of {}", peer.identity->spiffe_id, options().listen),
+          "SCOPE_DENIED");
+    }
+  }
+  const MutexLock lock(mutex_);
+  if (!TakeTurn(peer))
+    return WithReason(AlreadyExists("source {} has a connection", options().source), "SECOND_CONNECTION");
+  return absl::OkStatus();
+}
+
+void FrameListener::Run(const std::stop_token& stop, Peer& peer) {
+  const absl::Status secured = acceptor_tls_ == nullptr ? absl::OkStatus() : Secure(peer);
+  if (!secured.ok()) {
+    ++counters_.refused_by_tls;
+    Log("a producer was refused", secured, peer);
+  } else if (const absl::Status ended = Serve(stop, peer); !ended.ok()) {
+    ++counters_.ended_by_error;
+    Log("a producer's connection was ended", ended, peer);
+  }
+  peer.tls.reset();  // says goodbye on the socket
+  ::shutdown(peer.socket.get(), SHUT_RDWR);
+  peer.done = true;
+}
+
+absl::Status FrameListener::Serve(const std::stop_token& stop, Peer& peer) {
+  frame::FrameSplitter splitter =
+      options().spelling ? frame::FrameSplitter(*options().spelling)
+                         : frame::FrameSplitter([this](const frame::Frame& frame) { return intake_.TagIsGood(frame); });
   std::string buffer(kReadSize, '\0');
   absl::Status ended;
-  bool told = false;
+  std::set<std::string> told;
+  auto recheck = Now();
   while (!stop.stop_requested() && ended.ok()) {
-    pollfd ready{peer.socket.get(), POLLIN, 0};
+    pollfd ready{peer.socket.get(), peer.tls == nullptr ? short{POLLIN} : peer.tls->poll_events(), 0};
     const int polled = ::poll(&ready, 1, kTickMs);
     if (polled < 0 && errno != EINTR) break;
     if (polled > 0) {
-      const ssize_t got = ::recv(peer.socket.get(), buffer.data(), buffer.size(), 0);
-      if (got <= 0) break;
-      splitter.Add(std::string_view(buffer).substr(0, static_cast<std::size_t>(got)), Now());
+      const auto got = peer.Read(buffer);
+      if (!got.ok()) ended = got.status();
+      if (!ended.ok() || *got == 0) break;
+      if (*got) splitter.Add(std::string_view(buffer).substr(0, **got), Now());
     }
     ended = TakeAll(splitter, stop, told);
     if (ended.ok() && polled > 0) ended = outbox_.Sync(outbox_.spool().stats().last);
+    if (ended.ok() && peer.identity && Now() >= recheck) {
+      ended = tls_->callers->Recheck(*peer.identity);
+      recheck = Now() + tls_->recheck;
+    }
   }
   if (ended.ok()) ended = splitter.Finish();
-  if (!ended.ok()) {
-    ++counters_.ended_by_error;
-    service::LogStatus(service::LogLevel::kWarning, "a producer's connection was ended", ended, {{"listener", options.listen}, {"peer", peer.address}});
-  }
-  if (told) liveness_.SetConnected(options.source, false);
-  ::shutdown(peer.socket.get(), SHUT_RDWR);
-  peer.done = true;
+  Forget(told);
+  return ended;
+}
+
+void FrameListener::Log(std::string_view what, const absl::Status& why, const Peer& peer) {
+  const auto suppressed = log_limit_.Admit();
+  if (!suppressed) return;
+  service::LogStatus(service::LogLevel::kWarning, what, why,
+                     {{"listener", options().listen}, {"peer", peer.address}, {"suppressed", *suppressed}});
 }
 
 }  // namespace virp::collector

@@ -4,9 +4,10 @@
 #include <mutex>
 #include <utility>
 
-#include "lib/base/file.h"
 #include "lib/base/status.h"
+#include "lib/frame/payload.h"
 #include "lib/service/logging.h"
+#include "services/collector/transport/access.h"
 
 namespace virp::collector {
 namespace {
@@ -93,23 +94,62 @@ void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Delive
   });
 }
 
-deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::Security& security, const std::string& trust_domain,
-                                   const std::string& identity_map) {
-  return [tls, denied = security.denied, trust_domain, identity_map](const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
+void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener) {
+  const service::MetricLabels labels{{"source", listener.options().source}};
+  const auto open = metrics.AddGauge("listener_connections", "Connections of producers of signed frames.", labels);
+  const auto accepted = metrics.AddGauge("listener_accepted_connections", "Connections accepted since the start.", labels);
+  const auto refused = metrics.AddGauge("listener_refused_connections", "Connections closed at the door since the start.", labels);
+  const auto refused_by_tls = metrics.AddGauge("listener_failed_handshakes", "TLS handshakes that failed or showed nobody who may connect.", labels);
+  const auto ended = metrics.AddGauge("listener_ended_connections", "Connections ended because of what came over them.", labels);
+  const auto frames = metrics.AddGauge("listener_frames", "Frames taken since the start.", labels);
+  const auto duplicates = metrics.AddGauge("listener_duplicate_frames", "Frames of version 1 that were taken before.", labels);
+  metrics.OnCollect([=, &listener] {
+    const ListenerCounters& counters = listener.counters();
+    open.Set(static_cast<double>(listener.connections()));
+    accepted.Set(static_cast<double>(counters.accepted));
+    refused.Set(static_cast<double>(counters.refused));
+    refused_by_tls.Set(static_cast<double>(counters.refused_by_tls));
+    ended.Set(static_cast<double>(counters.ended_by_error));
+    frames.Set(static_cast<double>(counters.frames));
+    duplicates.Set(static_cast<double>(counters.duplicates));
+  });
+}
+
+deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access, const service::Security& security) {
+  return [tls, access, denied = security.denied](const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
     service::ChannelOptions options;
     options.target = address;
     options.tls = tls;
     options.server.role = service::Role::kOnode;
-    absl::StatusOr<service::IdentityMap> identities = service::IdentityMap::Default(trust_domain);
-    if (!identity_map.empty()) {
-      ASSIGN_OR_RETURN(const std::string text, ReadFile(identity_map, 1 << 20));
-      identities = service::IdentityMap::FromJson(text);
-    }
-    RETURN_IF_ERROR(identities.status());
-    options.identities = std::make_shared<const service::IdentityMap>(*std::move(identities));
+    ASSIGN_OR_RETURN(options.identities, service::LoadIdentities(access));
     options.denied = denied;
     return service::MakeChannel(options);
   };
+}
+
+absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(const std::string& socket, const std::string& own_source, Outbox& outbox,
+                                                                           const std::vector<service::ServedService>& services) {
+  if (socket.empty()) return nullptr;
+  const auto hook = [own_source, &outbox](const service::BreakGlassUse& use) -> absl::Status {
+    service::LogWarning("break-glass socket used", {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
+    if (!use.refused.ok()) return absl::OkStatus();
+    Observation observation;
+    observation.type = frame::Type::kActionOutcome;
+    observation.tier = frame::Tier::kYellow;
+    frame::JsonWriter json;
+    json.BeginObject().Field("domain", "virp").Field("subject", "break-glass").Field("event", "break_glass").Field("method", use.method);
+    json.Field("uid", std::uint64_t{use.peer.uid}).EndObject();
+    observation.payload = json.Take();
+    const auto receipts = outbox.Emit(own_source, {observation});
+    // The spool fills up just when certificates have lapsed and nothing is delivered; the line above stands for the entry then.
+    if (absl::IsResourceExhausted(receipts.status())) return absl::OkStatus();
+    RETURN_IF_ERROR(receipts.status());
+    return outbox.Sync(receipts->back().number);
+  };
+  service::BreakGlassOptions options;
+  options.socket = socket;
+  options.methods = BreakGlassMethods();
+  return service::BreakGlassServer::Start(std::move(options), hook, services);
 }
 
 }  // namespace virp::collector

@@ -1,16 +1,21 @@
 // What a running collector does beside taking in: beats, snapshots, keys read again, alarms about its O-Node, metrics.
 #pragma once
 
+#include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "lib/base/mutex.h"
 #include "lib/deliver/deliverer.h"
 #include "lib/deliver/grpc_connection.h"
 #include "lib/frame/key_directory.h"
+#include "lib/service/access.h"
+#include "lib/service/break_glass.h"
 #include "lib/service/credentials.h"
 #include "lib/service/metrics.h"
 #include "services/collector/domain/heart.h"
+#include "services/collector/transport/frame_listener.h"
 
 namespace virp::collector {
 
@@ -36,8 +41,14 @@ absl::Status KeepHouse(const std::stop_token& stop, Heart& heart, Outbox& outbox
 // docs/metrics.md, "Collector".
 void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Deliverer& deliverer, const Liveness& liveness);
 
+// The same for one listener, which outlives the metrics.
+void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener);
+
 // Channels to O-Nodes, whose certificates must have role onode.
-deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::Security& security, const std::string& trust_domain,
-                                   const std::string& identity_map);
+deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access, const service::Security& security);
+
+// Null when `socket` is empty. Every use is a line of the log and, while the spool takes it, an observation of the collector's own source.
+absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(const std::string& socket, const std::string& own_source, Outbox& outbox,
+                                                                           const std::vector<service::ServedService>& services);
 
 }  // namespace virp::collector
