@@ -7,7 +7,7 @@
 namespace virp::onode {
 namespace {
 
-constexpr std::size_t kRowsAtOnce = 1'024;
+constexpr std::size_t kRowsAtOnce = 512;
 
 // Signed checkpoints that the chain must fit, or the break that one of them is by itself.
 struct Known {
@@ -43,8 +43,10 @@ absl::StatusOr<chain::ChainWalk> StartAt(Chain& chain, std::uint64_t begin, cons
   quiet.check_tags = false;
   quiet.check_subjects = false;
   chain::ChainWalk walk(chain.origin(), begin == 0 ? options : quiet);
+  std::vector<EntryRow> rows;
   while (walk.size() < begin) {
-    ASSIGN_OR_RETURN(const auto rows, chain.store().ReadEntries(chain.info().id, walk.size(), std::min<std::uint64_t>(kRowsAtOnce, begin - walk.size())));
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(kRowsAtOnce, begin - walk.size()));
+    RETURN_IF_ERROR(chain.store().ReadEntriesInto(chain.info().id, walk.size(), count, rows));
     if (rows.empty()) break;
     for (const EntryRow& row : rows) {
       walk.Add(row.bytes, nullptr, nullptr);
@@ -74,8 +76,10 @@ absl::StatusOr<AuditReport> AuditChain(Chain& chain, const AuditRequest& request
 
   AuditReport report;
   report.broken = walk.first_break();
+  std::vector<EntryRow> rows;
   while (!report.broken && walk.size() < end) {
-    ASSIGN_OR_RETURN(const auto rows, chain.store().ReadEntries(chain.info().id, walk.size(), std::min<std::uint64_t>(kRowsAtOnce, end - walk.size())));
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(kRowsAtOnce, end - walk.size()));
+    RETURN_IF_ERROR(chain.store().ReadEntriesInto(chain.info().id, walk.size(), count, rows));
     if (rows.empty()) {
       report.broken = chain::Break{walk.size(), chain::BreakKind::kTailMissing, fmt::format("the head says {} entries", head.size)};
       break;

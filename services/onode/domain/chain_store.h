@@ -104,8 +104,14 @@ class ChainStore {
   // was written. Unknown: the commit's outcome is not known; settle it with ReadHead before anything else.
   virtual absl::Status Append(ChainId chain, const AppendBatch& batch) = 0;
 
-  // Entries [first, first + limit) in order, fewer at the end; at most 16 MiB a call.
-  virtual absl::StatusOr<std::vector<EntryRow>> ReadEntries(ChainId chain, std::uint64_t first, std::size_t limit) = 0;
+  // Entries [first, first + limit) in order, fewer at the end; at most 16 MiB a call. What `rows` holds is replaced and its
+  // memory used again: a walk over a whole chain calls this with the same vector and allocates nothing.
+  virtual absl::Status ReadEntriesInto(ChainId chain, std::uint64_t first, std::size_t limit, std::vector<EntryRow>& rows) = 0;
+  absl::StatusOr<std::vector<EntryRow>> ReadEntries(ChainId chain, std::uint64_t first, std::size_t limit) {
+    std::vector<EntryRow> rows;
+    if (absl::Status status = ReadEntriesInto(chain, first, limit, rows); !status.ok()) return status;
+    return rows;
+  }
   // NotFound when it is not there.
   virtual absl::StatusOr<EntryRow> ReadEntry(ChainId chain, std::uint64_t sequence) = 0;
   // Stored leaf hashes [first, first + count), all of them or DataLoss.

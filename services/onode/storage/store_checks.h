@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "services/onode/domain/chain_store.h"
@@ -19,6 +20,28 @@ inline constexpr std::uint64_t kQuarantineFrames = 1'000;  // per path
 inline constexpr std::uint64_t kQuarantineBytes = 16 * 1024 * 1024;
 inline constexpr std::chrono::hours kMaxLease{24};
 inline constexpr std::uint64_t kMaxSequence = (std::uint64_t{1} << 63) - 1;
+
+// Fills a vector of rows anew and uses the memory of those that it held.
+class RowSink {
+ public:
+  explicit RowSink(std::vector<EntryRow>& rows) : rows_(rows) {}
+  ~RowSink() { rows_.resize(used_); }
+  RowSink(const RowSink&) = delete;
+  RowSink& operator=(const RowSink&) = delete;
+
+  std::size_t size() const { return used_; }
+  const EntryRow& back() const { return rows_[used_ - 1]; }
+  // The next row, with whatever it held before.
+  EntryRow& Next() {
+    if (used_ == rows_.size()) rows_.emplace_back();
+    return rows_[used_++];
+  }
+  void TakeBack() { --used_; }  // the row that Next() gave
+
+ private:
+  std::vector<EntryRow>& rows_;
+  std::size_t used_ = 0;
+};
 
 // Both databases have signed integers: the same 64 bits, there and back.
 inline std::int64_t ToSigned(std::uint64_t value) {

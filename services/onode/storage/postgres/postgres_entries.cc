@@ -27,8 +27,7 @@ std::uint8_t ByteFrom(std::int64_t value) {
   return static_cast<std::uint8_t>(value >= 0 && value <= 0xff ? value : 0xff);
 }
 
-EntryRow RowFrom(const PostgresCopyOut& read) {
-  EntryRow out;
+void ReadRow(const PostgresCopyOut& read, EntryRow& out) {
   out.sequence = ToUnsigned(read.Int(0));
   out.index.source = ToUnsigned(read.Int(1));
   out.index.source_epoch = ToUnsigned(read.Int(2));
@@ -39,7 +38,6 @@ EntryRow RowFrom(const PostgresCopyOut& read) {
   out.index.result = ByteFrom(read.Int(7));
   out.leaf = HashFromBytes(read.Bytes(8)).value_or(Hash{});
   out.bytes = read.Bytes(9);
-  return out;
 }
 
 EntryRow RowFrom(const PostgresResult& read) {
@@ -103,7 +101,7 @@ absl::StatusOr<bool> Stage(PostgresTransaction& transaction, ChainId chain, cons
 
 // Appends entries of [first, end) while `budget` lasts, at most kPieceRows. False when there are no more, of either.
 absl::StatusOr<bool> ReadPiece(PostgresTransaction& transaction, ChainId chain, std::uint64_t first, std::uint64_t end,
-                               std::size_t& budget, std::vector<EntryRow>& out) {
+                               std::size_t& budget, RowSink& out) {
   // The running sum ends the read at the server: up to the first entry that goes beyond the budget, which is not kept.
   ASSIGN_OR_RETURN(
       PostgresCopyOut read,
@@ -121,11 +119,15 @@ absl::StatusOr<bool> ReadPiece(PostgresTransaction& transaction, ChainId chain, 
     ASSIGN_OR_RETURN(const bool row, read.Next());
     if (!row) return !over && rows == kPieceRows;
     ++rows;
-    EntryRow entry = RowFrom(read);
-    over = over || (entry.bytes.size() > budget && !out.empty());
     if (over) continue;
-    budget -= std::min(budget, entry.bytes.size());
-    out.push_back(std::move(entry));
+    EntryRow& entry = out.Next();
+    ReadRow(read, entry);
+    over = entry.bytes.size() > budget && out.size() > 1;
+    if (over) {
+      out.TakeBack();
+    } else {
+      budget -= std::min(budget, entry.bytes.size());
+    }
   }
 }
 
@@ -188,23 +190,22 @@ absl::Status PostgresChainStore::Append(ChainId chain, const AppendBatch& batch)
   return absl::IsUnknown(committed) ? committed : Retryable(committed);
 }
 
-absl::StatusOr<std::vector<EntryRow>> PostgresChainStore::ReadEntries(ChainId chain, std::uint64_t first,
-                                                                      std::size_t limit) {
-  std::vector<EntryRow> out;
-  if (first > kMaxSequence || limit == 0) return out;
+absl::Status PostgresChainStore::ReadEntriesInto(ChainId chain, std::uint64_t first, std::size_t limit,
+                                                 std::vector<EntryRow>& rows) {
+  RowSink out(rows);
+  if (first > kMaxSequence || limit == 0) return absl::OkStatus();
   const std::uint64_t end = limit < kMaxSequence - first ? first + limit : kMaxSequence;
   const auto read = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const PostgresPool::Lease connection, reads_->Acquire(options_.timeout));
     ASSIGN_OR_RETURN(PostgresTransaction transaction, PostgresTransaction::Begin(*connection, {.read_only = true}));
     std::size_t budget = kMaxReadBytes;
     for (bool more = true; more;) {
-      const std::uint64_t next = out.empty() ? first : out.back().sequence + 1;
+      const std::uint64_t next = out.size() == 0 ? first : out.back().sequence + 1;
       ASSIGN_OR_RETURN(more, ReadPiece(transaction, chain, next, end, budget, out));
     }
     return transaction.Commit();
   };
-  if (const absl::Status status = read(); !status.ok()) return Retryable(status);
-  return out;
+  return Retryable(read());
 }
 
 absl::StatusOr<EntryRow> PostgresChainStore::ReadEntry(ChainId chain, std::uint64_t sequence) {

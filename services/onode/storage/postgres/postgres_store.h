@@ -32,7 +32,8 @@ class PostgresChainStore final : public ChainStore {
   absl::Status RenewLease(ChainId chain, std::uint64_t term, std::chrono::milliseconds duration) override;
   absl::Status ReleaseLease(ChainId chain, std::uint64_t term) override;
   absl::Status Append(ChainId chain, const AppendBatch& batch) override;
-  absl::StatusOr<std::vector<EntryRow>> ReadEntries(ChainId chain, std::uint64_t first, std::size_t limit) override;
+  absl::Status ReadEntriesInto(ChainId chain, std::uint64_t first, std::size_t limit,
+                               std::vector<EntryRow>& rows) override;
   absl::StatusOr<EntryRow> ReadEntry(ChainId chain, std::uint64_t sequence) override;
   absl::StatusOr<std::vector<Hash>> ReadLeafHashes(ChainId chain, std::uint64_t first, std::size_t count) override;
   absl::StatusOr<std::vector<std::uint64_t>> FindBySource(ChainId chain, std::uint64_t source, std::uint64_t epoch,

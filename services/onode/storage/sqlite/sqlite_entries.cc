@@ -19,12 +19,11 @@ constexpr std::string_view kRowColumns =
 
 // Rows are handed on as they are: what cannot be an entry's byte or hash reads as a value that no check accepts, so
 // that a verifying walk can say where it stands.
-EntryRow RowFrom(const SqliteStatement& read) {
+void ReadRow(const SqliteStatement& read, EntryRow& out) {
   const auto byte = [&](int column) {
     const std::int64_t value = read.Int(column);
     return static_cast<std::uint8_t>(value >= 0 && value <= 0xff ? value : 0xff);
   };
-  EntryRow out;
   out.sequence = read.Uint(0);
   out.index.source = read.Uint(1);
   out.index.source_epoch = read.Uint(2);
@@ -35,7 +34,6 @@ EntryRow RowFrom(const SqliteStatement& read) {
   out.index.result = byte(7);
   out.leaf = HashFromBytes(read.Bytes(8)).value_or(Hash{});
   out.bytes = read.Bytes(9);
-  return out;
 }
 
 absl::Status InsertRows(SqliteDb& db, ChainId chain, const std::vector<EntryRow>& rows) {
@@ -118,10 +116,10 @@ absl::Status SqliteChainStore::Append(ChainId chain, const AppendBatch& batch) {
   return written;
 }
 
-absl::StatusOr<std::vector<EntryRow>> SqliteChainStore::ReadEntries(ChainId chain, std::uint64_t first,
-                                                                    std::size_t limit) {
-  std::vector<EntryRow> out;
-  if (first > kMaxSequence || limit == 0) return out;
+absl::Status SqliteChainStore::ReadEntriesInto(ChainId chain, std::uint64_t first, std::size_t limit,
+                                               std::vector<EntryRow>& rows) {
+  RowSink out(rows);
+  if (first > kMaxSequence || limit == 0) return absl::OkStatus();
   const std::uint64_t end = limit < kMaxSequence - first ? first + limit : kMaxSequence;
   ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
   ASSIGN_OR_RETURN(
@@ -131,10 +129,14 @@ absl::StatusOr<std::vector<EntryRow>> SqliteChainStore::ReadEntries(ChainId chai
   std::size_t bytes = 0;
   while (true) {
     ASSIGN_OR_RETURN(const bool row, read.Step());
-    if (!row) return out;
-    bytes += read.Bytes(9).size();
-    if (bytes > kMaxReadBytes && !out.empty()) return out;
-    out.push_back(RowFrom(read));
+    if (!row) return absl::OkStatus();
+    EntryRow& next = out.Next();
+    ReadRow(read, next);
+    bytes += next.bytes.size();
+    if (bytes > kMaxReadBytes && out.size() > 1) {
+      out.TakeBack();
+      return absl::OkStatus();
+    }
   }
 }
 
@@ -144,7 +146,11 @@ absl::StatusOr<EntryRow> SqliteChainStore::ReadEntry(ChainId chain, std::uint64_
     ASSIGN_OR_RETURN(SqliteStatement read,
                      db->Prepare(fmt::format("SELECT {} FROM entry WHERE chain_id=? AND seq=?", kRowColumns)));
     ASSIGN_OR_RETURN(const bool row, read.One(chain, ToSigned(sequence)));
-    if (row) return RowFrom(read);
+    if (row) {
+      EntryRow out;
+      ReadRow(read, out);
+      return out;
+    }
   }
   return NotFound("chain {} has no entry {}", chain, sequence);
 }
