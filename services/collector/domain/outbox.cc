@@ -11,6 +11,7 @@ namespace virp::collector {
 namespace {
 
 constexpr std::uint64_t kSnapshotVersion = 1;
+constexpr std::uint64_t kSnapshotShare = 4;
 
 void AppendText(std::string& out, std::string_view text) {
   AppendBe<std::uint64_t>(out, text.size());
@@ -263,7 +264,10 @@ bool Outbox::TakeRestateNeeded(std::string_view source) {
 absl::Status Outbox::SnapshotIfDue(std::uint64_t bytes) {
   {
     const MutexLock lock(mutex_);
-    if (bytes_since_snapshot_ < bytes) return absl::OkStatus();
+    // Large states less often: writing them stays a small part of the work. A small spool sooner: what is behind the
+    // snapshot cannot be freed.
+    const std::uint64_t due = std::min(std::max(bytes, kSnapshotShare * snapshot_bytes_), spool_->stats().limit / kSnapshotShare);
+    if (bytes_since_snapshot_ < due) return absl::OkStatus();
   }
   return Snapshot();
 }
@@ -277,6 +281,7 @@ absl::Status Outbox::Snapshot() {
     number = spool_->stats().last;
     saved = Save();
     bytes_since_snapshot_ = 0;
+    snapshot_bytes_ = saved.size();
   }
   for (OutboxState* state : states_) state->AfterSave();
   return spool_->WriteSnapshot(number, saved);

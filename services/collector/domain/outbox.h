@@ -92,7 +92,8 @@ class Outbox {
   // restate everything.
   bool TakeRestateNeeded(std::string_view source);
 
-  // Writes a snapshot when more than `bytes` were spooled since the last one; replay and disk use are bounded by it.
+  // Writes a snapshot when more than `bytes` were spooled since the last one, and four times its size, but at the latest after
+  // a quarter of the spool's limit; replay and disk use are bounded by it.
   absl::Status SnapshotIfDue(std::uint64_t bytes);
   absl::Status Snapshot();
 
@@ -125,6 +126,7 @@ class Outbox {
   std::map<std::string, Signer, std::less<>> signers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Position, std::less<>> positions_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t bytes_since_snapshot_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace virp::collector
