@@ -1,13 +1,15 @@
 // Questions to ChainService.
-#include <unistd.h>
-
-#include <cstdio>
+#include <optional>
+#include <utility>
 
 #include "lib/base/bytes.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
+#include "lib/chain/proof.h"
 #include "tools/virpctl/commands.h"
+#include "tools/virpctl/memory.h"
 #include "tools/virpctl/output.h"
+#include "tools/virpctl/progress.h"
 #include "tools/virpctl/session.h"
 #include "virp/chain/v1/chain_service.grpc.pb.h"
 
@@ -17,13 +19,15 @@ namespace {
 namespace pb = ::virp::chain::v1;
 using Service = pb::ChainService;
 
-absl::StatusOr<pb::GetChainResponse> GetChain(const Options& options) {
+// The chain as the O-Node shows it, when that does not contradict what was seen before.
+absl::StatusOr<pb::GetChainResponse> GetChain(const Options& options, const std::shared_ptr<grpc::Channel>& channel) {
   pb::GetChainRequest request;
   request.set_origin(options.connection.origin);
-  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
   const auto stub = Service::NewStub(channel);
   pb::GetChainResponse response;
   RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::GetChain, request, response));
+  ASSIGN_OR_RETURN(const Memory memory, Memory::Open(options, channel));
+  RETURN_IF_ERROR(memory.See(response.origin(), response.checkpoint()));
   return response;
 }
 
@@ -36,7 +40,8 @@ std::string CheckpointSize(const std::string& note) {
 }  // namespace
 
 absl::StatusOr<Exit> Status(const Options& options) {
-  ASSIGN_OR_RETURN(const pb::GetChainResponse chain, GetChain(options));
+  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
+  ASSIGN_OR_RETURN(const pb::GetChainResponse chain, GetChain(options, channel));
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(chain));
   } else {
@@ -54,7 +59,8 @@ absl::StatusOr<Exit> Status(const Options& options) {
 }
 
 absl::StatusOr<Exit> ChainShow(const Options& options) {
-  ASSIGN_OR_RETURN(const pb::GetChainResponse chain, GetChain(options));
+  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
+  ASSIGN_OR_RETURN(const pb::GetChainResponse chain, GetChain(options, channel));
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(chain));
     return Exit::kYes;
@@ -73,66 +79,90 @@ absl::StatusOr<Exit> ChainShow(const Options& options) {
   return Exit::kYes;
 }
 
-absl::StatusOr<Exit> ChainVerify(const Options& options, const ChainOptions& chain) {
-  pb::VerifyChainRequest request;
-  request.set_origin(options.connection.origin);
-  request.set_begin(chain.begin);
-  request.set_end(chain.end);
-  request.set_check_subjects(chain.subjects);
-  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
+namespace {
+
+// Without a deadline: a long chain takes as long as it takes, and says how far it is.
+absl::StatusOr<pb::VerifyReport> Verify(const pb::VerifyChainRequest& request,
+                                        const std::shared_ptr<grpc::Channel>& channel) {
   const auto stub = Service::NewStub(channel);
-  grpc::ClientContext context;  // without a deadline: a long chain takes as long as it takes, and says how far it is
+  grpc::ClientContext context;
   const auto reader = stub->VerifyChain(&context, request);
-  const bool person = isatty(STDERR_FILENO) == 1;
   pb::VerifyChainResponse message;
-  pb::VerifyReport report;
-  bool reported = false;
+  std::optional<pb::VerifyReport> report;
+  Progress progress("verifying", 0);
   while (reader->Read(&message)) {
     if (message.has_report()) {
-      report = message.report();
-      reported = true;
-    } else if (person) {
-      std::fputs(fmt::format("\r{} of {} entries", message.progress().checked(), message.progress().total()).c_str(),
-                 stderr);
+      report = std::move(*message.mutable_report());
+    } else {
+      progress.SetTotal(message.progress().total());
+      progress.Draw(message.progress().checked());
     }
   }
-  if (person) std::fputs("\r\033[K", stderr);
   RETURN_IF_ERROR(service::FromGrpcStatus(reader->Finish()));
-  if (!reported) return Unavailable("the O-Node ended without a report");
-  const bool verified = report.result() == pb::VerifyReport::RESULT_VERIFIED;
+  if (!report) return Unavailable("the O-Node ended without a report");
+  return *std::move(report);
+}
+
+void PrintReport(const pb::VerifyReport& report) {
+  Print(Short(pb::VerifyReport::Result_Name(report.result()), "RESULT_") + "\n");
+  if (report.result() == pb::VerifyReport::RESULT_BROKEN) {
+    Print(fmt::format("first broken entry: {} ({})\n", report.broken_at(), report.broken_kind()));
+  }
+  if (!report.detail().empty()) Print(Printable(report.detail()) + "\n");
+  Print(fmt::format("{} entries checked, chain size {}, root {}\n", report.checked(), report.size(),
+                    HexEncode(report.root())));
+  for (const auto& item : report.unchecked()) {
+    Print(fmt::format("not checked: {} ({} entries)\n", Printable(item.what()), item.entries()));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Exit> ChainVerify(const Options& options, const ChainOptions& range) {
+  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
+  ASSIGN_OR_RETURN(const pb::GetChainResponse chain, GetChain(options, channel));
+  ASSIGN_OR_RETURN(const Memory memory, Memory::Open(options, channel));
+  ASSIGN_OR_RETURN(const std::optional<Memory::Kept> kept, memory.Find(chain.origin()));
+  pb::VerifyChainRequest request;
+  request.set_origin(chain.origin());
+  request.set_begin(range.begin);
+  request.set_end(range.end);
+  request.set_check_subjects(range.subjects);
+  ASSIGN_OR_RETURN(const pb::VerifyReport report, Verify(request, channel));
   const bool broken = report.result() == pb::VerifyReport::RESULT_BROKEN;
+  if (kept && !broken && range.end == 0 && !report.root().empty()) {
+    ASSIGN_OR_RETURN(const Hash root, HashFromBytes(report.root()));
+    RETURN_IF_ERROR(memory.SeeRoot(*kept, report.size(), root));
+  }
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(report));
   } else {
-    Print(verified ? "VERIFIED\n" : broken ? "BROKEN\n" : "COULD_NOT_CHECK\n");
-    if (broken) {
-      Print(fmt::format("first broken entry: {} ({})\n", report.broken_at(), report.broken_kind()));
-    }
-    if (!report.detail().empty()) Print(Printable(report.detail()) + "\n");
-    Print(fmt::format("{} entries checked, chain size {}, root {}\n", report.checked(), report.size(),
-                      HexEncode(report.root())));
-    for (const auto& item : report.unchecked()) {
-      Print(fmt::format("not checked: {} ({} entries)\n", Printable(item.what()), item.entries()));
-    }
+    PrintReport(report);
   }
-  return verified ? Exit::kYes : broken ? Exit::kNo : Exit::kCannotSay;
+  if (broken) return Exit::kNo;
+  return report.result() == pb::VerifyReport::RESULT_VERIFIED ? Exit::kYes : Exit::kCannotSay;
 }
 
-absl::StatusOr<Exit> ChainProve(const Options& options, const ChainOptions& chain) {
+absl::StatusOr<Exit> ChainProve(const Options& options, const ChainOptions& what) {
   pb::GetEvidenceRequest request;
   request.set_origin(options.connection.origin);
-  request.set_sequence(chain.sequence);
+  request.set_sequence(what.sequence);
   ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
   const auto stub = Service::NewStub(channel);
   pb::GetEvidenceResponse response;
   RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::GetEvidence, request, response));
-  if (!chain.save.empty()) {
-    RETURN_IF_ERROR(ReplaceFile(chain.save, response.proof(), 0644));
+  ASSIGN_OR_RETURN(const Memory memory, Memory::Open(options, channel));
+  ASSIGN_OR_RETURN(const chain::Proof proof, chain::DecodeProof(response.proof()));
+  ASSIGN_OR_RETURN(const chain::Checkpoint checkpoint, chain::ParseCheckpointUnverified(proof.checkpoint));
+  const std::string& origin = options.connection.origin;
+  RETURN_IF_ERROR(memory.SeeProofs(origin.empty() ? checkpoint.origin : origin, {response.proof()}));
+  if (!what.save.empty()) {
+    RETURN_IF_ERROR(ReplaceFile(what.save, response.proof(), 0644));
   }
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(response));
-  } else if (!chain.save.empty()) {
-    Print(fmt::format("saved in {}\n", chain.save));
+  } else if (!what.save.empty()) {
+    Print(fmt::format("saved in {}\n", what.save));
   } else {
     Print(response.proof());
   }

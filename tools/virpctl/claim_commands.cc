@@ -8,6 +8,7 @@
 #include "lib/chain/claim_bundle.h"
 #include "lib/frame/frame.h"
 #include "tools/virpctl/commands.h"
+#include "tools/virpctl/memory.h"
 #include "tools/virpctl/output.h"
 #include "tools/virpctl/session.h"
 #include "virp/verify/v1/verify_service.grpc.pb.h"
@@ -69,7 +70,7 @@ void PrintAnswer(const pb::ClaimAnswer& answer) {
   if (answer.has_received_at()) facts.Add({"received", TimeText(answer.received_at())});
   if (answer.has_confirmed_at()) facts.Add({"confirmed", TimeText(answer.confirmed_at())});
   if (answer.has_valid_until()) facts.Add({"valid until", TimeText(answer.valid_until())});
-  facts.Add({"proofs", fmt::format("{}", answer.proofs_size())});
+  facts.Add({"proofs", answer.proofs().empty() ? "none yet" : fmt::format("{}, verified", answer.proofs_size())});
   Print(facts.ToString());
   if (answer.opinions().empty()) return;
   Table opinions({"SOURCE", "SAYS", "COUNTED", "TIER", "CHANNEL", "OBSERVED", "ENTRIES", "NOTES"});
@@ -91,6 +92,9 @@ absl::StatusOr<Exit> Ask(const Options& options, const ClaimOptions& claim, pb::
   const auto stub = Service::NewStub(channel);
   pb::VerifyClaimResponse response;
   RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::VerifyClaim, request, response));
+  ASSIGN_OR_RETURN(const Memory memory, Memory::Open(options, channel));
+  const auto& proofs = response.answer().proofs();
+  RETURN_IF_ERROR(memory.SeeProofs(response.answer().origin(), {proofs.begin(), proofs.end()}));
   if (!claim.save.empty()) {
     RETURN_IF_ERROR(Save(response, claim.save));
   }

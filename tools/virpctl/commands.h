@@ -20,8 +20,8 @@ enum class Exit : int {
 };
 
 struct Connection {
-  std::string onode = "127.0.0.1:8443";
-  std::string certificate, key, roots;  // PEM files
+  std::string onode = "127.0.0.1:8443";  // or unix:/path of a break-glass socket
+  std::string certificate, key, roots;   // PEM files
   std::string trust_domain;
   std::string origin;  // may be empty when the O-Node has one chain
   std::chrono::seconds timeout{10};
@@ -29,6 +29,8 @@ struct Connection {
 
 struct Options {
   Connection connection;
+  std::vector<std::string> trust;  // verifier keys, or files with one on each line; empty: those of the first contact
+  std::string state;               // folder of the largest checkpoints; empty: one of the user's
   bool json = false;
 };
 
@@ -85,12 +87,13 @@ struct ChainOptions {
   std::uint64_t begin = 0, end = 0;  // of `verify`; end 0 is the whole chain
   bool subjects = false;             // check what payloads say, too
   std::uint64_t sequence = 0;        // of `prove`
-  std::string save;
+  std::string save;                  // of `prove` and `export`
 };
 absl::StatusOr<Exit> Status(const Options& options);
 absl::StatusOr<Exit> ChainShow(const Options& options);
 absl::StatusOr<Exit> ChainVerify(const Options& options, const ChainOptions& chain);
 absl::StatusOr<Exit> ChainProve(const Options& options, const ChainOptions& chain);
+absl::StatusOr<Exit> ChainExport(const Options& options, const ChainOptions& chain);
 
 struct ChangeOptions {
   std::string file;  // of `register`: a virp.source.v1.Source in protobuf's JSON
@@ -106,8 +109,12 @@ absl::StatusOr<Exit> SourcesGet(const Options& options, const std::string& name)
 absl::StatusOr<Exit> AlarmsList(const Options& options);
 absl::StatusOr<Exit> AlarmsClear(const Options& options, const ChangeOptions& change);
 
-// A proof file or a claim bundle, without any O-Node. `trust`: verifier keys, or files with one on each line.
-absl::StatusOr<Exit> VerifyOffline(const Options& options, const std::string& file,
-                                   const std::vector<std::string>& trust);
+struct OfflineOptions {
+  std::string file;       // proof file, claim bundle or export
+  std::string keys;       // of an export: key directory with the HMAC secrets of its sources
+  bool no_tags = false;   // of an export: hashes, links and rules only
+  bool subjects = false;  // of an export: what payloads say, too
+};
+absl::StatusOr<Exit> VerifyOffline(const Options& options, const OfflineOptions& offline);
 
 }  // namespace virp::virpctl

@@ -7,6 +7,8 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "tools/virpctl/commands.h"
+#include "tools/virpctl/memory.h"
+#include "tools/virpctl/output.h"
 
 #ifndef VIRP_VERSION
 #define VIRP_VERSION "unknown"
@@ -26,9 +28,9 @@ struct State {
   ObservationOptions observations;
   ChainOptions chain;
   ChangeOptions change;
-  std::string file, prefix;
-  bool offline = false;
-  std::vector<std::string> trust;
+  OfflineOptions offline;
+  std::string prefix;
+  bool ask_nobody = false;
   int timeout = 10;
   std::function<absl::StatusOr<Exit>()> run;
 };
@@ -56,6 +58,14 @@ void AddConnection(CLI::App& app, State& s) {
   app.add_option("--trust-domain", to.trust_domain, "Trust domain of the SPIFFE ids")->envname("VIRPCTL_TRUST_DOMAIN");
   app.add_option("--origin", to.origin, "Name of the chain; may be left out when there is one")
       ->envname("VIRPCTL_ORIGIN");
+  app.add_option("--trust", s.options.trust,
+                 "Verifier key of a chain, or file with one on each line; may be repeated. Without it the keys of the "
+                 "first contact are believed, and offline none")
+      ->allow_extra_args(false)
+      ->envname("VIRPCTL_TRUST");
+  app.add_option("--state", s.options.state,
+                 "Folder that keeps the largest checkpoint seen of each chain; ~/.local/state/virpctl when left out")
+      ->envname("VIRPCTL_STATE");
   app.add_option("--timeout", s.timeout, "Seconds for one call")
       ->envname("VIRPCTL_TIMEOUT")
       ->check(CLI::Range(1, 3600))
@@ -114,13 +124,13 @@ void AddLocal(CLI::App& app, State& s) {
   CLI::Option* const check = decode->add_option("--keys", s.frame.keys, "Key directory to check the tag with");
   check->needs(decode->add_option("--source", s.frame.source, "Source whose key it is"));
 
-  CLI::App* const verify = Command(app, s, "verify", "Checks a proof file or claim bundle without any O-Node",
-                                   [&s] { return VerifyOffline(s.options, s.file, s.trust); });
-  verify->add_flag("--offline", s.offline, "Ask nobody (there is no other way)");
-  verify->add_option("file", s.file, "Proof file or claim bundle")->required();
-  verify->add_option("--trust", s.trust, "Verifier key, or file with one on each line; may be repeated")
-      ->allow_extra_args(false)
-      ->envname("VIRPCTL_TRUST");
+  CLI::App* const verify = Command(app, s, "verify", "Checks a proof file, claim bundle or export without any O-Node",
+                                   [&s] { return VerifyOffline(s.options, s.offline); });
+  verify->add_flag("--offline", s.ask_nobody, "Ask nobody (there is no other way)");
+  verify->add_option("file", s.offline.file, "Proof file, claim bundle or export")->required();
+  verify->add_option("--keys", s.offline.keys, "Export: key directory with the HMAC keys of its sources");
+  verify->add_flag("--no-tags", s.offline.no_tags, "Export: leave the frames' tags to the O-Node's word");
+  verify->add_flag("--subjects", s.offline.subjects, "Export: also what payloads say; slower");
 }
 
 void AddClaims(CLI::App& app, State& s) {
@@ -181,6 +191,10 @@ void AddChain(CLI::App& app, State& s) {
       Command(*chain, s, "prove", "Proof file of one entry", [&s] { return ChainProve(s.options, s.chain); });
   prove->add_option("sequence", s.chain.sequence, "Number of the entry")->required();
   prove->add_option("--save", s.chain.save, "Write it to this file");
+  CLI::App* const save =
+      Command(*chain, s, "export", "Writes the whole chain up to its checkpoint, for verify --offline",
+              [&s] { return ChainExport(s.options, s.chain); });
+  save->add_option("file", s.chain.save, "File to write: a tar of tlog-tiles")->required();
 }
 
 void AddSources(CLI::App& app, State& s) {
@@ -206,15 +220,37 @@ void AddSources(CLI::App& app, State& s) {
   }
 }
 
+// A chain that contradicts what was seen of it: both notes are the proof, keep them.
+void PrintNotes(const Options& options, const absl::Status& status) {
+  const auto notes = GetMetadata(status);
+  const auto note = [&notes](const char* which) {
+    const auto found = notes.find(which);
+    return found == notes.end() ? std::string() : found->second;
+  };
+  if (options.json) {
+    frame::JsonWriter json;
+    json.BeginObject().Field("result", GetReason(status)).Field("detail", Message(status));
+    PrintJson(json.Field("kept", note("kept")).Field("shown", note("shown")).EndObject());
+    return;
+  }
+  Print(GetReason(status) + "\n");
+  if (!note("kept").empty()) Print("\nseen before:\n" + note("kept"));
+  if (!note("shown").empty()) Print("\nshown now:\n" + note("shown"));
+}
+
 int Run(State& state) {
   state.options.json = state.output == "json";
   state.options.connection.timeout = std::chrono::seconds(state.timeout);
   const absl::StatusOr<Exit> exit = state.run();
   if (exit.ok()) return static_cast<int>(*exit);
   std::cerr << "virpctl: " << Message(exit.status());
-  if (const std::string reason = GetReason(exit.status()); !reason.empty()) std::cerr << " (" << reason << ")";
+  const std::string reason = GetReason(exit.status());
+  if (!reason.empty()) std::cerr << " (" << reason << ")";
   std::cerr << "\n";
-  return static_cast<int>(Exit::kError);
+  const std::optional<Exit> answer = ExitOf(exit.status());
+  if (!answer) return static_cast<int>(Exit::kError);
+  PrintNotes(state.options, exit.status());
+  return static_cast<int>(*answer);
 }
 
 }  // namespace

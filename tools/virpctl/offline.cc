@@ -10,9 +10,6 @@
 #include "lib/base/status.h"
 #include "lib/chain/claim_bundle.h"
 #include "lib/chain/merkle.h"
-#include "lib/frame/frame.h"
-#include "lib/frame/payload.h"
-#include "tools/virpctl/output.h"
 #include "virp/verify/v1/verify_service.pb.h"
 
 namespace virp::virpctl {
@@ -21,7 +18,6 @@ namespace {
 namespace pb = ::virp::verify::v1;
 
 constexpr std::size_t kMaxTrustFile = 1 << 20;
-constexpr std::size_t kMaxFile = chain::kMaxClaimBundle + (8 << 20);  // and the tar's own headers
 
 // VerifyProof without its signature: the leaf is at its place below the root that the note states.
 absl::StatusOr<chain::Checkpoint> CheckConsistent(const chain::Proof& proof) {
@@ -47,7 +43,10 @@ absl::Status CheckProof(const chain::Proof& proof, const std::vector<chain::Veri
   if (!report.entries.empty() && checkpoint.origin != report.checkpoint.origin) {
     return DataLoss("proofs of two chains, {} and {}", report.checkpoint.origin, checkpoint.origin);
   }
-  if (checkpoint.size >= report.checkpoint.size) report.checkpoint = std::move(checkpoint);
+  if (checkpoint.size >= report.checkpoint.size) {
+    report.checkpoint = std::move(checkpoint);
+    report.note = proof.checkpoint;
+  }
   report.entries.push_back(proof.entry);
   return absl::OkStatus();
 }
@@ -142,50 +141,6 @@ absl::StatusOr<OfflineReport> CheckOffline(std::string_view bytes, const std::ve
   }
   if (bundle) CheckAnswer(content.claim_json, content.proofs, report);
   return report;
-}
-
-namespace {
-
-std::string EntryTable(const std::vector<std::string>& entries) {
-  Table table({"ENTRY", "RECEIVED", "TIER", "TYPE", "PAYLOAD"});
-  for (const std::string& bytes : entries) {
-    const auto entry = chain::DecodeEntry(bytes);
-    if (!entry.ok()) continue;  // it was decoded when it was proven
-    const auto frame = frame::Decode(entry->frame, entry->header.spelling);
-    table.Add({fmt::format("{}", entry->header.sequence), TimeText(entry->header.received_us * 1'000),
-               frame.ok() ? std::string(frame::TierName(frame->header.tier)) : "-",
-               frame.ok() ? std::string(frame::TypeName(frame->header.type)) : "-",
-               frame.ok() ? std::string(frame->payload) : "not a frame"});
-  }
-  return table.ToString();
-}
-
-}  // namespace
-
-absl::StatusOr<Exit> VerifyOffline(const Options& options, const std::string& file,
-                                   const std::vector<std::string>& trust) {
-  ASSIGN_OR_RETURN(const auto keys, ReadTrust(trust));
-  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file, kMaxFile));
-  ASSIGN_OR_RETURN(const OfflineReport report, CheckOffline(bytes, keys));
-  if (options.json) {
-    frame::JsonWriter json;
-    json.BeginObject()
-        .Field("result", std::string_view(report.result))
-        .Field("detail", std::string_view(report.detail));
-    json.Field("verdict", std::string_view(report.verdict)).Field("origin", std::string_view(report.checkpoint.origin));
-    json.Field("size", std::to_string(report.checkpoint.size)).Field("proofs", report.entries.size());
-    PrintJson(json.EndObject());
-    return report.exit;
-  }
-  Print(fmt::format("{}\n", report.result));
-  if (!report.detail.empty()) Print(fmt::format("{}\n", Printable(report.detail)));
-  if (!report.verdict.empty()) Print(fmt::format("verdict as answered: {}\n", report.verdict));
-  if (report.checkpoint.size != 0) {
-    Print(fmt::format("chain {} at size {}, root {}\n", report.checkpoint.origin, report.checkpoint.size,
-                      HexEncode(View(report.checkpoint.root))));
-  }
-  if (!report.entries.empty()) Print(EntryTable(report.entries));
-  return report.exit;
 }
 
 }  // namespace virp::virpctl
