@@ -49,6 +49,7 @@ struct ChainOptions {
   bool read_only = false;                                // never lead: answers only
   unsigned reserve_percent = 5;                          // of the store, for alarms, key events and clearing
   std::shared_ptr<RateLimiter> source_limits;            // by source name; null: none
+  std::size_t tree_cache_tiles = 4'096;                  // full tiles of 16 KiB kept for proofs
 };
 
 // Numbers for metrics; monotonic but for the gauges. Thread-safe.
@@ -151,6 +152,9 @@ class Chain {
   // A deliverer's note: verified with the chain's keys, and the chain must extend it, else the chain is frozen.
   void Audit(std::string_view note);
   std::optional<StoredCheckpoint> latest_checkpoint() const;
+  // The chain's own key is the root of all that it says of others. DataLoss when `book` names none of the keys held here:
+  // somebody else made that chain, whatever its hashes are.
+  absl::Status CheckOwnKey(const chain::SourceBook& book) const;
 
  private:
   struct Work {                          // one Enqueue or one Mutate
@@ -170,6 +174,7 @@ class Chain {
 
   // Start-up and following (chain_follow.cc).
   absl::Status Load();
+  absl::StatusOr<std::optional<StoredCheckpoint>> LargestKnown();
   absl::Status ApplyUpTo(std::uint64_t size, bool check_tags);
   absl::Status ApplyRows(const std::vector<EntryRow>& rows, bool check_tags);
   absl::Status Follow();

@@ -26,8 +26,9 @@ struct AuditReport {
   std::optional<Hash> root;          // when the walk began at 0
 };
 
-// `progress` is told entries checked and total now and then; false from it ends the walk with Cancelled. Checkpoints that count: the
-// largest in the store, and the largest beside it.
+// `progress` is told entries checked and total now and then; false from it ends the walk with Cancelled. Checkpoints that count: all
+// that the store holds, and the largest beside it. A whole walk also compares what the store keeps beside entries: rows behind the
+// head, tiles, frontier, the predecessor's note.
 absl::StatusOr<AuditReport> AuditChain(Chain& chain, const AuditRequest& request,
                                        const std::function<bool(std::uint64_t checked, std::uint64_t total)>& progress);
 

@@ -11,37 +11,55 @@ constexpr std::size_t kRowsAtOnce = 1'024;
 
 }  // namespace
 
-absl::Status Chain::Load() {
-  ASSIGN_OR_RETURN(const ChainHead head, store_.ReadHead(info_.id));
+// The largest checkpoint that anyone kept: the store's newest, and the one beside it. What counts is what a verified note says:
+// the row around it is as easily changed as any other.
+absl::StatusOr<std::optional<StoredCheckpoint>> Chain::LargestKnown() {
   const std::vector<chain::VerifierKey> keys = vault_.Verifiers();
-
-  // The largest signed checkpoint that anyone kept: the store's own, and the one beside it.
   std::optional<StoredCheckpoint> largest;
+  const auto consider = [&](const std::string& note) {
+    const auto opened = chain::OpenCheckpoint(note, keys);
+    if (!opened.ok()) {
+      Freeze(fmt::format("CHECKPOINT_SIGNATURE: the largest checkpoint does not verify: {}", Message(opened.status())));
+    } else if (!largest || opened->size > largest->size) {
+      largest = StoredCheckpoint{opened->size, opened->root, note};
+    }
+  };
   if (auto stored = store_.LatestCheckpoint(info_.id); stored.ok()) {
-    largest = *std::move(stored);
+    consider(stored->note);
   } else if (!absl::IsNotFound(stored.status())) {
     return stored.status();
   }
-  if (auto kept = vault_.Largest(); kept.ok()) {
-    if (*kept) {
-      ASSIGN_OR_RETURN(const chain::Checkpoint beside, chain::OpenCheckpoint(**kept, keys));
-      if (!largest || beside.size > largest->size) largest = StoredCheckpoint{beside.size, beside.root, **kept};
-    }
-  } else {
+  if (auto kept = vault_.Largest(); !kept.ok()) {
     Freeze(fmt::format("the checkpoint beside the database cannot be used: {}", Message(kept.status())));
+  } else if (*kept) {
+    consider(**kept);
   }
+  return largest;
+}
+
+absl::Status Chain::CheckOwnKey(const chain::SourceBook& book) const {
+  if (own_keys_.empty() || book.size() == 0) return absl::OkStatus();  // this O-Node only reads, or the chain is new
+  const auto self = book.FindByName(info_.origin);
+  bool known = false;
+  for (const OwnKey& own : own_keys_) {
+    if (self == nullptr) break;
+    const auto named = self->keys.find(own.version);
+    if (named == self->keys.end()) continue;
+    known = named->second.statement.public_key == own.key->public_key();
+    if (!known) break;
+  }
+  if (known) return absl::OkStatus();
+  return DataLoss("SOURCE_RULES at entry 0: the chain's own key is none of those that this O-Node holds");
+}
+
+absl::Status Chain::Load() {
+  ASSIGN_OR_RETURN(const ChainHead head, store_.ReadHead(info_.id));
+  ASSIGN_OR_RETURN(const std::optional<StoredCheckpoint> largest, LargestKnown());
   std::uint64_t signed_size = 0;
-  if (largest) {
-    const auto opened = chain::OpenCheckpoint(largest->note, keys);
-    if (!opened.ok()) {
-      Freeze(fmt::format("CHECKPOINT_SIGNATURE: the largest checkpoint does not verify: {}", Message(opened.status())));
-    } else if (opened->size > head.size) {
-      Freeze(fmt::format("TAIL_MISSING: a checkpoint of {} entries is known, the store ends at {}", opened->size, head.size));
-    } else {
-      signed_size = opened->size;
-      largest->size = opened->size;
-      largest->root = opened->root;
-    }
+  if (largest && largest->size > head.size) {
+    Freeze(fmt::format("TAIL_MISSING: a checkpoint of {} entries is known, the store ends at {}", largest->size, head.size));
+  } else if (largest) {
+    signed_size = largest->size;
   }
 
   // Up to the checkpoint hashes are enough, since its root is signed; behind it tags are checked, too.
@@ -74,7 +92,7 @@ absl::Status Chain::ApplyUpTo(std::uint64_t to, bool check_tags) {
     if (rows.empty()) return DataLoss("TAIL_MISSING: the head says {} entries, the store has {}", to, size());
     RETURN_IF_ERROR(ApplyRows(rows, check_tags));
   }
-  return absl::OkStatus();
+  return Read([this](const ChainState& state) { return CheckOwnKey(state.book); });
 }
 
 absl::Status Chain::ApplyRows(const std::vector<EntryRow>& rows, bool check_tags) {
@@ -142,9 +160,10 @@ absl::Status Chain::CheckNewCheckpoint() {
   if (absl::IsNotFound(stored.status())) return absl::OkStatus();
   RETURN_IF_ERROR(stored.status());
   const auto known = latest_checkpoint();
-  if (known && known->size >= stored->size) return absl::OkStatus();
+  if (known && known->note == stored->note) return absl::OkStatus();
   const auto opened = chain::OpenCheckpoint(stored->note, vault_.Verifiers());
   if (!opened.ok()) return DataLoss("CHECKPOINT_SIGNATURE: {}", Message(opened.status()));
+  if (known && known->size >= opened->size) return absl::OkStatus();
   const auto [now_size, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
   if (opened->size > now_size) return absl::OkStatus();  // next time
   ASSIGN_OR_RETURN(const auto proof, tree_->Consistency(opened->size, now_size));

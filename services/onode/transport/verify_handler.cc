@@ -65,7 +65,8 @@ ReplayCache& VerifyHandler::ReplaysOf(const std::string& origin) {
 absl::StatusOr<Answer> VerifyHandler::EvaluateAt(const Setting& setting, const Claim& claim, const Acceptance& acceptance) {
   Chain& chain = *setting.chain;
   if (setting.at_size == 0) return chain.Evaluate(claim, acceptance, setting.now);
-  ASSIGN_OR_RETURN(const Hash head, chain.tree().Subtree(0, setting.at_size - 1));
+  // Proven against this O-Node's own root: the replay rests on this hash alone, and a tile of the store might lie.
+  ASSIGN_OR_RETURN(const EntryRow last, chain.ReadChecked(setting.at_size - 1));
   const auto read = [&](std::uint64_t first) -> absl::StatusOr<std::vector<std::string>> {
     if (std::chrono::steady_clock::now() > setting.deadline) return DeadlineExceeded("replaying the chain up to size {} took too long; ask again, it goes on from there", setting.at_size);
     ASSIGN_OR_RETURN(auto rows, chain.store().ReadEntries(chain.info().id, first, 1'024));
@@ -73,7 +74,7 @@ absl::StatusOr<Answer> VerifyHandler::EvaluateAt(const Setting& setting, const C
     for (EntryRow& row : rows) entries.push_back(std::move(row.bytes));
     return entries;
   };
-  ASSIGN_OR_RETURN(const auto state, ReplaysOf(chain.origin()).At(setting.at_size, head, read));
+  ASSIGN_OR_RETURN(const auto state, ReplaysOf(chain.origin()).At(setting.at_size, last.leaf, read));
   const auto checkpoint = chain.latest_checkpoint();
   return state->facts().Evaluate(claim, acceptance, state->sources(), setting.now, !chain.frozen().empty(),
                                  checkpoint ? checkpoint->size : 0, [&](std::uint64_t sequence) -> absl::StatusOr<std::string> {
