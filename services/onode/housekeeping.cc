@@ -103,6 +103,9 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
   const auto appended = metrics.AddGauge("appended_entries", "Entries appended since the start.", labels);
   const auto batch_rows = metrics.AddGauge("last_batch_entries", "Entries in the last commit.", labels);
   const auto duplicates = metrics.AddGauge("duplicate_frames", "Frames answered as duplicates since the start.", labels);
+  const auto kept = metrics.AddGauge("quarantined_frames", "Refused frames kept since the start.", labels);
+  const auto gone = metrics.AddGauge("quarantine_dropped_frames", "Refused frames pushed out by later ones since the start.", labels);
+  const auto lost = metrics.AddGauge("quarantine_failed_frames", "Refused frames that the store did not take since the start.", labels);
   const auto limited = metrics.AddGauge("sources_over_limit", "Sources that are over their limit now.", labels);
   const auto used = metrics.AddGauge("store_used_bytes", "Bytes that the store uses.", labels);
   const auto limit =
@@ -126,6 +129,9 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
     batches.Set(static_cast<double>(counters.batches.load()));
     appended.Set(static_cast<double>(counters.appended.load()));
     batch_rows.Set(static_cast<double>(counters.last_batch_rows.load()));
+    kept.Set(static_cast<double>(chain.quarantine_counters().kept.load()));
+    gone.Set(static_cast<double>(chain.quarantine_counters().gone.load()));
+    lost.Set(static_cast<double>(chain.quarantine_counters().failed.load()));
     limited.Set(static_cast<double>(chain.limited_sources().size()));
     used.Set(static_cast<double>(counters.store_used_bytes.load()));
     limit.Set(static_cast<double>(counters.store_limit_bytes.load()));

@@ -213,6 +213,27 @@ TEST_P(StoreTest, QuarantineKeepsAThousandFramesOfAPath) {
   EXPECT_THAT(end, IsEmpty());
 }
 
+TEST_P(StoreTest, QuarantineTakesSeveralAtOnceWithinTheSameBounds) {
+  const ChainId id = NewChain();
+  std::vector<QuarantinedFrame> frames;
+  for (int i = 0; i < 600; ++i) frames.push_back(Bad(i % 2 == 0 ? "uid 7" : "uid 8", fmt::format("{}", i)));
+  std::uint64_t gone = 0;
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_OK_AND_ASSIGN(const std::uint64_t out, store_->PutQuarantineAll(id, frames));
+    gone += out;
+  }
+  EXPECT_EQ(gone, 400U);
+  Reopen();
+  ASSERT_OK_AND_ASSIGN(const auto all, store_->ListQuarantine(id, 0, 5'000));
+  ASSERT_EQ(all.size(), 2'000U);
+  EXPECT_EQ(all[0].frame, "400");
+  EXPECT_EQ(all[1].frame, "401");
+  EXPECT_EQ(all.back().frame, "599");
+  EXPECT_FALSE(store_->PutQuarantineAll(id + 1'000, frames).ok());
+  ASSERT_OK_AND_ASSIGN(gone, store_->PutQuarantineAll(id, {}));
+  EXPECT_EQ(gone, 0U);
+}
+
 TEST_P(StoreTest, QuarantineKeepsSixteenMebibytesOfAPath) {
   const ChainId id = NewChain();
   const std::string frame(1'000'000, 'x');  // 16 of them fit

@@ -16,6 +16,12 @@ void AlarmAggregator::Note(std::string_view source, std::string_view cause, chai
   ++pending.count;
 }
 
+void AlarmAggregator::Entered(std::string_view source, std::string_view cause, chain::ChannelState state, UnixNanos at) {
+  Pending& pending = pending_[{std::string(source), std::string(cause)}];
+  pending.entered = at;
+  pending.entered_state = state;
+}
+
 void AlarmAggregator::Cleared(std::string_view source, std::string_view cause) {
   const auto found = pending_.find(std::pair{std::string(source), std::string(cause)});
   if (found == pending_.end()) return;

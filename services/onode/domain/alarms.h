@@ -22,6 +22,9 @@ class AlarmAggregator {
   // One event about a registered source. `first` and `last` are SHA-256 values of frames, where there are any.
   void Note(std::string_view source, std::string_view cause, chain::ChannelState state, const Hash& first, const Hash& last);
 
+  // An alarm that stands in the chain, and when it was entered.
+  void Entered(std::string_view source, std::string_view cause, chain::ChannelState state, UnixNanos at);
+
   // An operator cleared it: the next event is entered at once.
   void Cleared(std::string_view source, std::string_view cause);
 

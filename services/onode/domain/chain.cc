@@ -19,7 +19,8 @@ Chain::Chain(ChainInfo info, ChainStore& store, KeyCache& keys, CheckpointVault&
       options_(std::move(options)),
       state_(std::make_unique<ChainState>(info_.origin)),
       tree_(std::make_unique<TreeReader>(store_, info_.id, options_.tree_cache_tiles)),
-      source_limits_(options_.source_limits, clock_) {
+      source_limits_(options_.source_limits, clock_),
+      quarantine_(store_, info_.id) {
   const WriterLock lock(state_mutex_);
   state_->head = chain::GenesisOf(info_.origin);
   state_->root = chain::EmptyRoot();
@@ -37,6 +38,7 @@ absl::StatusOr<std::unique_ptr<Chain>> Chain::Open(ChainInfo info, ChainStore& s
 Chain::~Chain() { Stop(); }
 
 void Chain::Start() {
+  if (!options_.read_only) quarantine_.Start();
   sequencer_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
   checkpointer_ = std::jthread([this](const std::stop_token& stop) { RunCheckpoints(stop); });
 }
@@ -60,6 +62,7 @@ void Chain::Stop() {
     queue_.clear();
   }
   Fail(left, Unavailable("the O-Node is stopping; connect again"));
+  quarantine_.Stop();
 }
 
 void Chain::Enqueue(std::vector<Delivery> batch, const std::string& carrier, Done done) {

@@ -32,6 +32,7 @@
 #include "services/onode/domain/checkpoint_vault.h"
 #include "services/onode/domain/fact_book.h"
 #include "services/onode/domain/key_cache.h"
+#include "services/onode/domain/quarantine.h"
 #include "services/onode/domain/source_limits.h"
 #include "services/onode/domain/tree_reader.h"
 
@@ -90,6 +91,7 @@ class Chain {
   const std::string& origin() const { return info_.origin; }
   const ChainInfo& info() const { return info_; }
   const ChainCounters& counters() const { return counters_; }
+  const QuarantineCounters& quarantine_counters() const { return quarantine_.counters(); }
 
   // --- Ingest. `done` runs on the sequencer's thread after commit, with one outcome per frame in order, or with a status when
   // the batch was not processed and is to be sent again: FailedPrecondition reasons NOT_LEADER (metadata leader) and
@@ -202,6 +204,8 @@ class Chain {
   absl::Status Commit();
   absl::Status SettleUnknown(const AppendBatch& batch);
   void Publish(const AppendBatch& batch);
+  void Tell(Work& work, Result& result);
+  void SeedAlarms();
   absl::Status CheckReserve();
   static bool MayUseReserve(const OwnEntry& entry);
   absl::Status StoreFull() const;
@@ -241,6 +245,7 @@ class Chain {
   std::unique_ptr<BatchBuilder> builder_;
   AlarmAggregator alarms_;
   SourceLimits source_limits_;
+  Quarantine quarantine_;
   std::chrono::steady_clock::time_point lease_renewed_;
   std::chrono::steady_clock::time_point next_housekeeping_;
   std::pair<std::uint64_t, std::uint64_t> keys_seen_{~std::uint64_t{0}, 0};  // generations of provider and book

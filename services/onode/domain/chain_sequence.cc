@@ -12,6 +12,7 @@ namespace {
 constexpr std::chrono::milliseconds kHousekeeping{1'000};
 constexpr std::chrono::milliseconds kRetry{50};
 constexpr std::size_t kBatchBytes = 4 << 20;
+constexpr std::size_t kLongestSourceName = 128;
 
 }  // namespace
 
@@ -39,6 +40,7 @@ bool Chain::Compete() {
     if (!fits) ready = DataLoss("PREVIOUS_HASH: the store's head at size {} is not the leaf hash of its newest entry", head->size);
   }
   if (ready.ok()) ready = MakeBuilder();
+  if (ready.ok()) SeedAlarms();
   if (ready.ok()) ready = EnterRegistration();
   if (!ready.ok()) {
     if (absl::IsDataLoss(ready)) Freeze(std::string(Message(ready)));
@@ -205,17 +207,29 @@ absl::Status Chain::Process(std::vector<Work>& work) {
     return done;
   }
   for (std::size_t i = 0; i < work.size(); ++i) {
-    if (results[i].outcomes.ok()) {
-      for (const FrameOutcome& outcome : *results[i].outcomes) {
-        if (outcome.result == FrameOutcome::Result::kDuplicate) ++counters_.duplicates;
-        if (outcome.result == FrameOutcome::Result::kRefused) ++counters_.refused[static_cast<std::size_t>(outcome.reason)];
-      }
-    }
-    if (work[i].done) work[i].done(std::move(results[i].outcomes));
-    if (work[i].decided) work[i].decided(std::move(results[i].mutation));
+    Tell(work[i], results[i]);
   }
   work.clear();
   return absl::OkStatus();
+}
+
+// After the commit: counts, keeps what was refused for good, answers.
+void Chain::Tell(Work& work, Result& result) {
+  for (std::size_t i = 0; result.outcomes.ok() && i < result.outcomes->size(); ++i) {
+    const FrameOutcome& outcome = (*result.outcomes)[i];
+    if (outcome.result == FrameOutcome::Result::kDuplicate) ++counters_.duplicates;
+    if (outcome.result != FrameOutcome::Result::kRefused) continue;
+    ++counters_.refused[static_cast<std::size_t>(outcome.reason)];
+    if (frame::IsPassing(outcome.reason)) continue;  // the deliverer keeps these
+    Candidate& candidate = *work.frames[i];
+    quarantine_.Put({.received = candidate.received,
+                     .path = *candidate.carrier,
+                     .source = candidate.delivery.source.substr(0, kLongestSourceName),
+                     .reason = std::string(frame::ReasonName(outcome.reason)),
+                     .frame = std::move(candidate.delivery.frame)});
+  }
+  if (work.done) work.done(std::move(result.outcomes));
+  if (work.decided) work.decided(std::move(result.mutation));
 }
 
 absl::Status Chain::Housekeep() {
@@ -291,6 +305,24 @@ absl::Status Chain::EnterKeyVersions() {
     }
   }
   return absl::OkStatus();
+}
+
+// One alarm a minute for each source and cause holds over take-overs and restarts, too: when the last was entered is in the chain.
+void Chain::SeedAlarms() {
+  std::vector<std::pair<std::string, chain::ActiveAlarm>> standing;
+  Read([&](const ChainState& state) {
+    for (const auto& source : state.book.Sources()) {
+      const chain::Channel* channel = state.book.FindChannel(source->short_id);
+      if (channel == nullptr) continue;
+      for (const auto& [cause, alarm] : channel->alarms) standing.emplace_back(source->registration.source, alarm);
+    }
+  });
+  alarms_ = AlarmAggregator();
+  for (const auto& [source, alarm] : standing) {
+    const auto row = ReadChecked(alarm.entry);
+    const auto entry = row.ok() ? chain::DecodeEntry(row->bytes) : row.status();
+    if (entry.ok()) alarms_.Entered(source, alarm.cause, alarm.state, entry->header.received_us * 1'000);
+  }
 }
 
 absl::Status Chain::EnterAlarms() {

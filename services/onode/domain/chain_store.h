@@ -143,6 +143,16 @@ class ChainStore {
 
   // Keeps at most 1,000 frames and 16 MiB per path, oldest out. Returns how many went out.
   virtual absl::StatusOr<std::uint64_t> PutQuarantine(ChainId chain, const QuarantinedFrame& frame) = 0;
+  // The same for several, in order. On an error some of them may have been kept.
+  virtual absl::StatusOr<std::uint64_t> PutQuarantineAll(ChainId chain, const std::vector<QuarantinedFrame>& frames) {
+    std::uint64_t gone = 0;
+    for (const QuarantinedFrame& frame : frames) {
+      const auto out = PutQuarantine(chain, frame);
+      if (!out.ok()) return out;
+      gone += *out;
+    }
+    return gone;
+  }
   virtual absl::StatusOr<std::vector<QuarantinedFrame>> ListQuarantine(ChainId chain, std::uint64_t after_id, std::size_t limit) = 0;
 
   virtual absl::StatusOr<StoreUsage> Usage() = 0;

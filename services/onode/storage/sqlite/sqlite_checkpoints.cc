@@ -49,6 +49,21 @@ absl::StatusOr<std::uint64_t> Trim(SqliteDb& db, ChainId chain, std::string_view
   return gone;
 }
 
+absl::StatusOr<std::uint64_t> KeepOne(SqliteDb& db, ChainId chain, const QuarantinedFrame& frame) {
+  ASSIGN_OR_RETURN(PathUse use, ReadUse(db, chain, frame.path));
+  ++use.frames;
+  use.bytes += frame.frame.size();
+  RETURN_IF_ERROR(
+      db.Run("INSERT INTO quarantine (chain_id, received_ns, path, source, reason, frame) VALUES (?,?,?,?,?,?)", chain,
+             ToSigned(frame.received), Blob(frame.path), Blob(frame.source), frame.reason, Blob(frame.frame)));
+  ASSIGN_OR_RETURN(const std::uint64_t gone, Trim(db, chain, frame.path, use));
+  RETURN_IF_ERROR(
+      db.Run("INSERT INTO quarantine_use (chain_id, path, frames, bytes) VALUES (?,?,?,?)"
+             " ON CONFLICT DO UPDATE SET frames=excluded.frames, bytes=excluded.bytes",
+             chain, Blob(frame.path), ToSigned(use.frames), ToSigned(use.bytes)));
+  return gone;
+}
+
 }  // namespace
 
 absl::Status SqliteChainStore::PutCheckpointIntent(ChainId chain, std::uint64_t term, std::uint64_t size,
@@ -113,21 +128,22 @@ absl::StatusOr<StoredCheckpoint> SqliteChainStore::CheckpointAtOrAfter(ChainId c
 }
 
 absl::StatusOr<std::uint64_t> SqliteChainStore::PutQuarantine(ChainId chain, const QuarantinedFrame& frame) {
-  RETURN_IF_ERROR(CheckQuarantined(frame));
+  return PutQuarantineAll(chain, {frame});
+}
+
+// One transaction: each costs an fsync, and keeps appends waiting.
+absl::StatusOr<std::uint64_t> SqliteChainStore::PutQuarantineAll(ChainId chain,
+                                                                 const std::vector<QuarantinedFrame>& frames) {
+  for (const QuarantinedFrame& frame : frames) RETURN_IF_ERROR(CheckQuarantined(frame));
   std::uint64_t gone = 0;
   const absl::Status written = Write([&](SqliteDb& db) -> absl::Status {
+    gone = 0;
     RETURN_IF_ERROR(HeadFrom(db, chain).status());
-    ASSIGN_OR_RETURN(PathUse use, ReadUse(db, chain, frame.path));
-    ++use.frames;
-    use.bytes += frame.frame.size();
-    RETURN_IF_ERROR(
-        db.Run("INSERT INTO quarantine (chain_id, received_ns, path, source, reason, frame) VALUES (?,?,?,?,?,?)",
-               chain, ToSigned(frame.received), Blob(frame.path), Blob(frame.source), frame.reason, Blob(frame.frame)));
-    ASSIGN_OR_RETURN(gone, Trim(db, chain, frame.path, use));
-    return db.Run(
-        "INSERT INTO quarantine_use (chain_id, path, frames, bytes) VALUES (?,?,?,?)"
-        " ON CONFLICT DO UPDATE SET frames=excluded.frames, bytes=excluded.bytes",
-        chain, Blob(frame.path), ToSigned(use.frames), ToSigned(use.bytes));
+    for (const QuarantinedFrame& frame : frames) {
+      ASSIGN_OR_RETURN(const std::uint64_t out, KeepOne(db, chain, frame));
+      gone += out;
+    }
+    return absl::OkStatus();
   });
   RETURN_IF_ERROR(written);
   return gone;

@@ -48,6 +48,7 @@ class SqliteChainStore final : public ChainStore {
   absl::StatusOr<StoredCheckpoint> LatestCheckpoint(ChainId chain) override;
   absl::StatusOr<StoredCheckpoint> CheckpointAtOrAfter(ChainId chain, std::uint64_t size) override;
   absl::StatusOr<std::uint64_t> PutQuarantine(ChainId chain, const QuarantinedFrame& frame) override;
+  absl::StatusOr<std::uint64_t> PutQuarantineAll(ChainId chain, const std::vector<QuarantinedFrame>& frames) override;
   absl::StatusOr<std::vector<QuarantinedFrame>> ListQuarantine(ChainId chain, std::uint64_t after_id,
                                                                std::size_t limit) override;
   absl::StatusOr<StoreUsage> Usage() override;

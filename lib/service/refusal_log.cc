@@ -1,0 +1,56 @@
+#include "lib/service/refusal_log.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "lib/base/error_info.h"
+
+namespace virp::service {
+
+std::size_t RefusalLog::IndexOf(std::string_view reason) {
+  const auto at = std::find(kReasons.begin(), kReasons.end(), reason);
+  return std::min(static_cast<std::size_t>(at - kReasons.begin()), kReasons.size() - 1);
+}
+
+void RefusalLog::Refused(const Refusal& refusal) {
+  ++counts_[IndexOf(GetReason(refusal.status))];
+  const auto left_out = limiter_.Admit();
+  if (!left_out) return;
+  LogStatus(LogLevel::kWarning, "a call was refused", refusal.status,
+            {{"method", refusal.method}, {"caller", refusal.caller}, {"left_out", *left_out}});
+}
+
+RefusalHook RefusalLog::OnRefusal() {
+  return [this](const Refusal& refusal) { Refused(refusal); };
+}
+
+DenyList::Hook RefusalLog::OnDenyListChanged() {
+  return [this](const absl::Status& read) {
+    deny_list_broken_ = !read.ok();
+    if (read.ok()) {
+      LogInfo("another deny list is in force");
+    } else {
+      LogStatus(LogLevel::kError, "the deny list cannot be used; the last good one stays in force", read);
+    }
+  };
+}
+
+void RefusalLog::AddMetrics(Metrics& metrics) const {
+  std::vector<Gauge> gauges;
+  for (const std::string_view reason : kReasons) {
+    gauges.push_back(metrics.AddGauge("refused_calls", "Calls and connections refused since the start, by reason.",
+                                      {{"reason", std::string(reason)}}));
+  }
+  const Gauge broken = metrics.AddGauge("deny_list_broken", "1 while the deny file cannot be used.");
+  metrics.OnCollect([this, gauges, broken] {
+    for (std::size_t i = 0; i < gauges.size(); ++i) gauges[i].Set(static_cast<double>(counts_[i].load()));
+    broken.Set(deny_list_broken_ ? 1 : 0);
+  });
+}
+
+std::uint64_t RefusalLog::count(std::string_view reason) const {
+  return counts_[IndexOf(reason)];
+}
+
+}  // namespace virp::service
