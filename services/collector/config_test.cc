@@ -17,6 +17,7 @@
 #include "lib/service/authorization.h"
 #include "services/collector/transport/access.h"
 #include "services/collector/transport/bmp_report.h"
+#include "services/collector/transport/frame_listener.h"
 #include "services/collector/transport/house.h"
 #include "tests/testutil/metrics_doc.h"
 #include "tests/testutil/temp_dir.h"
@@ -295,6 +296,14 @@ TEST_F(CollectorTest, MetricsAreThoseOfTheDocs) {
   service::Metrics metrics("collector");
   AddMetrics(metrics, *outbox_, **deliverer, liveness_);
   AddBmpMetrics(metrics, *bmp_);
+  FrameListenerOptions listen;
+  listen.listen = "127.0.0.1:0";
+  listen.source = "edge-a.bgpd";
+  RunBook runs;
+  FrameIntake intake(listen, *outbox_, runs, liveness_, keys_, clock_);
+  const auto listener = FrameListener::Start(intake, *outbox_, liveness_, clock_);
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  AddListenerMetrics(metrics, **listener);
   EXPECT_TRUE(metrics.status().ok()) << metrics.status();
   EXPECT_THAT(testutil::MetricDocDifferences(metrics, "collector", std::string(VIRP_SOURCE_DIR) + "/docs/metrics.md"),
               ::testing::IsEmpty());
