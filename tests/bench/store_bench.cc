@@ -19,6 +19,7 @@
 #include "services/onode/storage/open.h"
 #include "tests/bench/bench_util.h"
 #include "tests/bench/store_peers.h"
+#include "tests/testutil/must.h"
 #include "tests/testutil/postgres.h"
 #include "tests/testutil/temp_dir.h"
 
@@ -27,6 +28,7 @@ namespace {
 
 using onode::AppendBatch;
 using onode::EntryRow;
+using testutil::Must;
 
 struct Settings {
   double seconds = 3;
@@ -159,20 +161,6 @@ void Measure(const Settings& settings, pid_t server, const Append& append, Resul
   result.server_us.push_back((TreeCpuSeconds(server) - server_cpu) / count * 1e6);
   result.p50.push_back(Percentile(latency, 0.5));
   result.p99.push_back(Percentile(latency, 0.99));
-}
-
-template <typename T>
-T Must(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    fmt::print(stderr, "{}\n", value.status().ToString());
-    std::exit(1);
-  }
-  return *std::move(value);
-}
-void Must(const absl::Status& status) {
-  if (status.ok()) return;
-  fmt::print(stderr, "{}\n", status.ToString());
-  std::exit(1);
 }
 
 void MeasureStore(const Settings& settings, pid_t server, const std::string& url, Result& result) {

@@ -3,7 +3,6 @@
 // parses every payload and derives subjects, links and flags.
 #include <benchmark/benchmark.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <new>
@@ -12,6 +11,7 @@
 
 #include "lib/base/status.h"
 #include "lib/chain/walk.h"
+#include "tests/testutil/must.h"
 
 namespace {
 std::size_t allocations = 0;
@@ -33,6 +33,8 @@ std::size_t allocations = 0;
 
 namespace virp::chain {
 namespace {
+
+using testutil::Must;
 
 constexpr UnixNanos kStart = 1'750'000'000'000'000'000;
 constexpr std::size_t kEntries = 100'000;
@@ -84,11 +86,6 @@ class Writer {
   std::vector<Hash> leaves;
 
  private:
-  static void Must(const absl::Status& status) {
-    if (status.ok()) return;
-    std::fprintf(stderr, "%s\n", status.ToString().c_str());
-    std::abort();
-  }
   void AddKey(const std::string& name, frame::Suite suite) {
     const Hash secret = GenesisOf(name);
     keys.keys[name] =

@@ -3,30 +3,19 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <atomic>
 #include <chrono>
-#include <filesystem>
 #include <functional>
-#include <thread>
 
-#include "lib/base/status.h"
 #include "lib/deliver/deliverer.h"
 #include "lib/deliver/grpc_connection.h"
-#include "lib/frame/key_directory.h"
 #include "services/collector/domain/heart.h"
 #include "services/collector/domain/outbox.h"
-#include "services/onode/domain/node.h"
-#include "services/onode/storage/file_vault.h"
-#include "services/onode/storage/open.h"
 #include "services/onode/transport/access.h"
-#include "services/onode/transport/chain_admin_handler.h"
-#include "services/onode/transport/chain_handler.h"
-#include "services/onode/transport/ingest_handler.h"
-#include "services/onode/transport/source_handler.h"
-#include "services/onode/transport/verify_handler.h"
-#include "tests/testutil/test_pki.h"
+#include "tests/testutil/onode_lab.h"
+#include "tests/testutil/process.h"
+#include "virp/verify/v1/verify_service.grpc.pb.h"
 
 namespace virp::e2e {
 
@@ -55,88 +44,42 @@ class SkippingClock final : public Clock {
 
 class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
  protected:
-  PlatformTest() : security_(pki_.MakeSecurity(onode::AccessTable(), "", kScopes)) {
-    std::string pattern = std::filesystem::temp_directory_path() / "platform-XXXXXX";
-    dir_ = mkdtemp(pattern.data());
-    const UnixNanos from = clock_.NowNanos() - 3'600'000'000'000ULL;
-    for (const char* folder : {"own", "checkpoint"}) {
-      EXPECT_TRUE(frame::CreateKeyFile(dir_ + "/" + folder, kOrigin, 1, frame::Suite::kEd25519, from).ok());
-    }
-    EXPECT_TRUE(frame::CreateKeyFile(dir_ + "/keys", "edge-a.bmp", 1, frame::Suite::kEd25519, from).ok());
-    EXPECT_TRUE(frame::CreateKeyFile(dir_ + "/keys", "collector-1", 1, frame::Suite::kHmacSha256, from).ok());
+  PlatformTest() {
+    site_.AddKey("edge-a.bmp", frame::Suite::kEd25519);
+    site_.AddKey("collector-1", frame::Suite::kHmacSha256);
   }
   ~PlatformTest() override {
     StopCollector();
     StopONode();
-    std::filesystem::remove_all(dir_);
   }
   void OnRefused(std::string_view, frame::Reason) override {}
   void OnAuditFailure(std::string_view what) override { audit_failures_.emplace_back(what); }
 
   void StartONode() {
-    keys_ = *frame::KeyDirectory::Open(dir_ + "/keys");
-    store_options_.clock = &clock_;
-    store_ = *onode::OpenStore({store::Backend::kSqlite, dir_ + "/chain.db"}, store_options_);
-    onode::ChainOptions options = chain_options_;
-    options.instance = std::to_string(++instances_);
-    options.address = "localhost";
-    options.checkpoint_interval = 50ms;
-    node_ = std::make_unique<onode::Node>(
-        *store_, *keys_, clock_, options, [this](const std::string& origin) -> absl::StatusOr<onode::ChainCustody> {
-          onode::ChainCustody custody;
-          ASSIGN_OR_RETURN(custody.vault, onode::FileVault::Open(dir_ + "/checkpoint", dir_ + "/state", origin));
-          ASSIGN_OR_RETURN(const auto own, frame::KeyDirectory::Open(dir_ + "/own"));
-          for (const auto& version : own->Versions(origin)) custody.own_keys.push_back({version.version, version.key});
-          return custody;
-        });
-    ASSERT_TRUE(node_->Open().ok());
-    if (node_->chains().empty()) {
-      const auto made = node_->Create(kOrigin, "", std::chrono::steady_clock::now() + 10s);
-      ASSERT_TRUE(made.ok()) << made.status();
-    }
-    chain_ = *node_->Find(kOrigin);
-    ingest_ = std::make_unique<onode::IngestHandler>(*node_, security_.callers, delivery_limits_);
-    verify_ = std::make_unique<onode::VerifyHandler>(*node_, security_.callers, clock_);
-    chains_ = std::make_unique<onode::ChainHandler>(*node_);
-    admin_ = std::make_unique<onode::ChainAdminHandler>(*node_, security_.callers);
-    sources_ = std::make_unique<onode::SourceHandler>(*node_, security_.callers, security_.scopes, clock_);
-    server_ = pki_.StartServer(Role::kOnode, security_,
-                               {{ingest_.get(), "virp.ingest.v1.IngestService"},
-                                {verify_.get(), "virp.verify.v1.VerifyService"},
-                                {chains_.get(), "virp.chain.v1.ChainService"},
-                                {admin_.get(), "virp.chain.v1.ChainAdminService"},
-                                {sources_.get(), "virp.source.v1.SourceService"}});
-    ASSERT_TRUE(Until([this] { return chain_->leading(); }));
+    testutil::OnodeLabOptions options{.store_url = "sqlite:" + dir_ + "/chain.db"};
+    options.store = store_options_;
+    options.chain = chain_options_;
+    options.chain.instance = std::to_string(++instances_);
+    options.chain.checkpoint_interval = 50ms;
+    options.delivery = delivery_limits_;
+    onode_ = std::make_unique<testutil::OnodeLab>(site_, std::move(options));
+    store_ = &onode_->store();
+    node_ = &onode_->node();
+    chain_ = &onode_->chain();
+    ingest_ = &onode_->ingest();
+    server_ = &onode_->server();
+    ASSERT_TRUE(onode_->AwaitLeading());
   }
-  void StopONode() {
-    if (server_) server_->Drain(0ms, 200ms);
-    server_.reset();
-    if (node_) node_->Stop();
-    node_.reset();
-    store_.reset();
-  }
+  void StopONode() { onode_.reset(); }
 
   void Register(const std::string& name, source::v1::Suite suite, source::v1::Vantage vantage,
                 std::vector<std::uint32_t> types, bool router) {
-    const auto stub = source::v1::SourceService::NewStub(pki_.Channel(*server_, Role::kOperator));
-    source::v1::RegisterSourceRequest request;
-    request.set_request_id(fmt::format("00000000-0000-4000-8000-{:012}", ++requests_));
-    source::v1::Source& source = *request.mutable_source();
-    source.set_name(name);
-    source.set_suite(suite);
-    source.set_key_version(1);
-    source.set_vantage(vantage);
-    for (const std::uint32_t type : types) source.add_types(type);
-    source.add_carried_by(pki_.Id(Role::kCollector));
+    testutil::LabSource source{.name = name, .suite = suite, .vantage = vantage, .types = std::move(types)};
     if (router) {
-      source.add_routers()->set_name("edge-a");
-      source.mutable_routers(0)->add_bgp_ids("192.0.2.1");
+      source.router = "edge-a";
+      source.bgp_id = "192.0.2.1";
     }
-    source::v1::RegisterSourceResponse response;
-    grpc::ClientContext context;
-    const grpc::Status status = stub->RegisterSource(&context, request, &response);
-    ASSERT_TRUE(status.ok()) << status.error_message();
-    EXPECT_EQ(response.source().name(), name);
+    EXPECT_EQ(onode_->Register(source).name(), name);
   }
 
   void StartCollector() {
@@ -203,42 +146,30 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
     EXPECT_TRUE(stream->Finish().ok());
     return report;
   }
-  bool Until(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + 10s;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
+  bool Until(const std::function<bool()>& condition) { return testutil::WaitUntil(10s, condition); }
   void RegisterBoth() {
     Register("edge-a.bmp", source::v1::SUITE_ED25519, source::v1::VANTAGE_BMP, {1, 2, 3, 4, 22}, true);
     Register("collector-1", source::v1::SUITE_HMAC_SHA256, source::v1::VANTAGE_SERVICE, {22, 23, 24}, false);
   }
 
-  static constexpr const char* kScopes =
-      R"({"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["**", "*"]}]})";
   SkippingClock clock_;
+  testutil::OnodeSite site_{kOrigin, clock_};
+  const std::string dir_ = site_.dir();
+  testutil::TestPki& pki_ = site_.pki();
+  frame::KeyDirectory* const keys_ = &site_.keys();
   // To be changed before StartONode.
   onode::StoreOptions store_options_;
   onode::ChainOptions chain_options_;
   onode::DeliveryLimits delivery_limits_;
-  testutil::TestPki pki_;
-  service::Security security_;
-  std::string dir_;
   int instances_ = 0;
-  int requests_ = 0;
   std::vector<std::string> audit_failures_;
-  std::unique_ptr<frame::KeyDirectory> keys_;
-  std::unique_ptr<onode::ChainStore> store_;
-  std::unique_ptr<onode::Node> node_;
+  // Of the O-Node that runs.
+  std::unique_ptr<testutil::OnodeLab> onode_;
+  onode::ChainStore* store_ = nullptr;
+  onode::Node* node_ = nullptr;
   onode::Chain* chain_ = nullptr;
-  std::unique_ptr<onode::IngestHandler> ingest_;
-  std::unique_ptr<onode::VerifyHandler> verify_;
-  std::unique_ptr<onode::ChainHandler> chains_;
-  std::unique_ptr<onode::ChainAdminHandler> admin_;
-  std::unique_ptr<onode::SourceHandler> sources_;
-  std::unique_ptr<service::ServerRunner> server_;
+  const onode::IngestHandler* ingest_ = nullptr;
+  const service::ServerRunner* server_ = nullptr;
   std::unique_ptr<collector::Outbox> outbox_;
   std::unique_ptr<collector::Liveness> liveness_;
   std::unique_ptr<deliver::GrpcConnector> connector_;

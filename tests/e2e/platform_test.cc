@@ -96,7 +96,6 @@ TEST_F(PlatformTest, AnONodeRestoredToAnEarlierStateFreezesAndTheDelivererNamesI
   for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(dir_ + "/chain.db" + suffix);
   std::filesystem::copy_file(dir_ + "/yesterday.db", dir_ + "/chain.db");
 
-  keys_ = nullptr;
   std::filesystem::remove_all(dir_ + "/state");  // restored together with the database: only the deliverer knows better
   StartONode();
   StartCollector();

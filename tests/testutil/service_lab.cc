@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +13,7 @@
 #include "lib/chain/note.h"
 #include "lib/service/credentials.h"
 #include "lib/service/errors.h"
+#include "tests/testutil/must.h"
 
 namespace virp::testutil {
 namespace {
@@ -23,19 +23,6 @@ using service::Role;
 
 constexpr auto kPatience = 30s;
 constexpr const char* kScopes = R"({"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["**", "*"]}]})";
-
-template <typename Value>
-Value Must(absl::StatusOr<Value> value) {
-  if (value.ok()) return *std::move(value);
-  std::fprintf(stderr, "service_lab: %s\n", value.status().ToString().c_str());
-  std::abort();
-}
-
-void Must(const absl::Status& status) {
-  if (status.ok()) return;
-  std::fprintf(stderr, "service_lab: %s\n", status.ToString().c_str());
-  std::abort();
-}
 
 absl::Status FromGrpc(const grpc::Status& status, std::string_view what) {
   return status.ok() ? absl::OkStatus() : Unavailable("{}: {}", what, status.error_message());

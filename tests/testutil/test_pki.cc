@@ -1,30 +1,17 @@
 #include "tests/testutil/test_pki.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <utility>
 
 #include "lib/base/status.h"
+#include "tests/testutil/must.h"
 
 namespace virp::testutil {
 namespace {
 
 constexpr UnixNanos kHour = 3600ULL * 1'000'000'000ULL;
-
-template <typename T>
-T Must(absl::StatusOr<T> value) {
-  if (!value.ok()) {
-    std::fprintf(stderr, "TestPki: %s\n", std::string(Message(value.status())).c_str());
-    std::abort();
-  }
-  return *std::move(value);
-}
-
-void Must(const absl::Status& status) {
-  Must(status.ok() ? absl::StatusOr<int>(0) : absl::StatusOr<int>(status));
-}
 
 std::string MakeDirectory() {
   std::string path = (std::filesystem::temp_directory_path() / "virp-pki-XXXXXX").string();
