@@ -63,12 +63,25 @@ function(virp_test name)
   # GCC takes the if inside EXPECT_EQ and its like for a dangling one.
   target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-dangling-else>)
   add_test(NAME ${name} COMMAND ${name})
+  virp_test_properties(${name} "${ARG_LABELS}" ${ARG_TIMEOUT})
+endfunction()
+
+function(virp_test_properties name labels timeout)
   set(tsan_options "suppressions=${PROJECT_SOURCE_DIR}/cmake/sanitizers/tsan.supp")
-  if("grpc-sync" IN_LIST ARG_LABELS)
+  if("grpc-sync" IN_LIST labels)
     string(APPEND tsan_options ":ignore_noninstrumented_modules=1")
   endif()
-  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${timeout}
     ENVIRONMENT "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/cmake/sanitizers/lsan.supp:print_suppressions=0;TSAN_OPTIONS=${tsan_options}")
+endfunction()
+
+# virp_script_test(NAME COMMAND script argument ... LABELS e2e|...)  ->  a test that runs our programs from outside
+function(virp_script_test name)
+  cmake_parse_arguments(ARG "" "" "COMMAND;LABELS" ${ARGN})
+  if(VIRP_BUILD_TESTS)
+    add_test(NAME ${name} COMMAND ${ARG_COMMAND})
+    virp_test_properties(${name} "${ARG_LABELS}" 120)
+  endif()
 endfunction()
 
 # virp_fuzz(NAME SOURCES x_fuzz.cc DEPS target ...)  ->  libFuzzer target; its corpus is tests/fuzz/corpus/NAME

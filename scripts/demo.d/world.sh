@@ -1,0 +1,236 @@
+# shellcheck shell=bash
+# What scripts/demo plays with: a folder, processes that end with it, development keys, an O-Node, a collector, two routers.
+# Everything listens on loopback and on ports that were free. Set by the caller: build (a build folder), keep (yes or no).
+: "${build:?}" "${keep:?}"
+
+declare -A pid_of port_of
+declare -r origin=virp.example.net/demo trust_domain=demo.example bgpd=/usr/lib/frr/bgpd
+home=$(mktemp -d "${TMPDIR:-/tmp}/virp-demo.XXXXXX")  # mode 0700, and short: a socket's path has 107 characters
+
+# ---- processes
+
+# start NAME COMMAND...: in the background, out of reach of the terminal, its output in $home/NAME.log.
+start() {
+  local name=$1 leash=(setpriv --pdeathsig TERM --)  # ends with this shell, even when that is killed
+  shift
+  [ "$keep" = no ] || leash=()
+  setsid "${leash[@]}" "$@" > "$home/$name.log" 2>&1 < /dev/null &
+  pid_of[$name]=$!
+}
+
+stop_all() {
+  local name deadline=$((SECONDS + 10))
+  for name in "${!pid_of[@]}"; do kill "${pid_of[$name]}" 2> /dev/null || :; done
+  for name in "${!pid_of[@]}"; do
+    while kill -0 "${pid_of[$name]}" 2> /dev/null && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.05; done
+    kill -KILL "${pid_of[$name]}" 2> /dev/null || :
+  done
+  wait
+}
+
+# The end, however it comes. With --keep only a demo that went well goes on running.
+finish() {
+  local status=$?
+  trap - EXIT INT TERM HUP
+  if [ "$status" -eq 0 ] && [ "$keep" = yes ]; then return; fi
+  stop_all
+  case $status in
+    0 | 129 | 130 | 143) rm -rf "$home" ;;  # done, or told to stop
+    *) echo "demo: failed (status $status); what everybody said is in $home" >&2 ;;
+  esac
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
+
+# wait_for SECONDS COMMAND...: until it succeeds. A process of ours that ended meanwhile is the better message.
+wait_for() {
+  local deadline=$((SECONDS + $1)) name
+  shift
+  until "$@" > "$home/last" 2>&1; do
+    for name in "${!pid_of[@]}"; do
+      kill -0 "${pid_of[$name]}" 2> /dev/null || { tail -n 5 "$home/$name.log" >&2; die "$name has ended"; }
+    done
+    [ "$SECONDS" -lt "$deadline" ] || { cat "$home/last" >&2; die "waited in vain for: $*"; }
+    sleep 0.1
+  done
+}
+
+# ---- development keys and certificates
+
+virpctl() { "$build/tools/virpctl/virpctl" "$@"; }
+
+# use ROLE NAME: who virpctl is from here on.
+use() { export VIRPCTL_TLS_CERTIFICATE="$home/pki/$1-$2.crt" VIRPCTL_TLS_KEY="$home/pki/$1-$2.key"; }
+
+make_keys() {
+  export VIRPCTL_TRUST_DOMAIN=$trust_domain VIRPCTL_TLS_ROOTS="$home/pki/ca.crt" VIRPCTL_STATE="$home/seen"
+  virpctl pki init --dir "$home/pki"
+  local who
+  for who in onode/node-1 collector/collector-1 operator/noc reader/app; do
+    virpctl pki issue --dir "$home/pki" --role "${who%/*}" --name "${who#*/}" --dns localhost --ip 127.0.0.1
+  done
+  virpctl keys create "$origin" --dir "$home/own-key"
+  virpctl keys create "$origin" --dir "$home/checkpoint-keys"
+  virpctl keys create edge-a.bmp --dir "$home/keys"
+  virpctl keys create collector-1 --dir "$home/keys"
+}
+
+# What the collector and the O-Node are told about who may speak.
+make_configuration() {
+  cat > "$home/scopes.json" << 'J'
+{"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["*"]}]}
+J
+  cat > "$home/sources.json" << 'J'
+{"bmp": {"listen": ["127.0.0.1:0"],
+         "routers": [{"source": "edge-a.bmp", "addresses": ["127.0.0.1"], "sys_name": "edge-a", "mode": "routes"}]}}
+J
+  cat > "$home/edge-a.bmp.json" << J
+{"name": "edge-a.bmp", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_BMP", "types": [1, 2, 3, 22],
+ "routers": [{"name": "edge-a", "bgpIds": ["192.0.2.1"]}], "carriedBy": ["spiffe://$trust_domain/collector/collector-1"]}
+J
+  cat > "$home/collector-1.json" << J
+{"name": "collector-1", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_SERVICE", "types": [22, 23, 24],
+ "carriedBy": ["spiffe://$trust_domain/collector/collector-1"]}
+J
+}
+
+tls() { printf '%s\n' --tls-certificate "$home/pki/$1.crt" --tls-key "$home/pki/$1.key" --tls-roots "$home/pki/ca.crt" --trust-domain "$trust_domain"; }
+
+# ---- O-Node and collector
+
+serving() { grep -q ': serving ' "$home/$1.log"; }
+# logged NAME KEY: what the process logged under that key when it began to serve.
+logged() { sed -n "/: serving /s/.* $2=\\([^ ]*\\).*/\\1/p" "$home/$1.log"; }
+
+# onode DATABASE STATE ARGUMENTS...: the O-Node's command line, one argument a line.
+onode() {
+  local database=$1 state=$2
+  shift 2
+  printf '%s\n' "$build/services/onode/virp-onode" --store "sqlite:$home/$database" --state "$home/$state" --keys "$home/keys" \
+    --own-key "$home/own-key" --checkpoint-keys "$home/checkpoint-keys" --scopes "$home/scopes.json" --reflection \
+    --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 "$@"
+  tls onode-node-1
+}
+
+start_onode() {  # start_onode NAME DATABASE STATE ARGUMENTS...
+  local name=$1 command
+  shift
+  mapfile -t command < <(onode "$@")
+  start "$name" "${command[@]}"
+  wait_for 20 serving "$name"
+  port_of[$name]=$(logged "$name" address)
+}
+
+start_collector() {
+  local command
+  mapfile -t command < <(tls collector-collector-1)
+  start collector "$build/services/collector/virp-collector" --name collector-1 --onode "${port_of[onode]}" --origin "$origin" \
+    --checkpoint-key "$(cat "$home/chain.key")" --keys "$home/keys" --spool "$home/spool" --sources "$home/sources.json" \
+    --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 "${command[@]}"
+  wait_for 20 serving collector
+  port_of[bmp]=$(logged collector bmp_ports)
+}
+
+# ---- two real routers: FRR's bgpd, twice, each in a folder of its own; no zebra, no kernel routes, no change of user
+
+# Addresses of 127.0.0.0/8 and a port that nobody listens on: neither another demo nor the machine's own FRR is met.
+find_network() {
+  local network
+  while :; do
+    network=127.$((16 + RANDOM % 200)).$((RANDOM % 256))
+    bgp_port=$((20000 + RANDOM % 10000))
+    [ -n "$(ss -Hltn "sport = :$bgp_port")" ] || break
+  done
+  edge_a=$network.1
+  edge_b=$network.2
+}
+
+start_router() {  # start_router NAME ADDRESS; its configuration is standard input
+  mkdir "$home/$1"
+  { printf 'hostname %s\nlog file %s/%s/log\n' "$1" "$home" "$1"; cat; } > "$home/$1/bgpd.conf"
+  : > "$home/$1/vtysh.conf"
+  start "$1" "$bgpd" -n -Z -S -P 0 -l "$2" -p "$bgp_port" -i "$home/$1/pid" --vty_socket "$home/$1" -f "$home/$1/bgpd.conf" -M bmp
+  wait_for 10 router "$1" 'show version'
+}
+
+router() {  # router NAME COMMAND...: as vtysh would on that router
+  local name=$1 arguments=() command
+  shift
+  for command in "$@"; do arguments+=(-c "$command"); done
+  VTYSH_PAGER='cat' vtysh --vty_socket "$home/$name" --config_dir "$home/$name" -d bgpd "${arguments[@]}"
+}
+
+# edge-a (AS 64500) is the monitored one; inbound soft reconfiguration keeps what was received before policy, which FRR 8.4
+# needs to report it. edge-b (AS 64501) has a route map for what it will originate: as if AS 64510 had announced it.
+start_routers() {
+  local common="\
+ bgp allow-martian-nexthop
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ coalesce-time 20"
+  start_router edge-a "$edge_a" << C
+router bgp 64500
+ bgp router-id 192.0.2.1
+$common
+ neighbor $edge_b remote-as 64501
+ neighbor $edge_b port $bgp_port
+ neighbor $edge_b disable-connected-check
+ neighbor $edge_b update-source $edge_a
+ neighbor $edge_b passive
+ address-family ipv4 unicast
+  neighbor $edge_b soft-reconfiguration inbound
+ exit-address-family
+ bmp targets virp
+  bmp connect 127.0.0.1 port ${port_of[bmp]} min-retry 100 max-retry 500
+  bmp monitor ipv4 unicast pre-policy
+C
+  start_router edge-b "$edge_b" << C
+route-map BEHIND permit 10
+ set as-path prepend 64510
+router bgp 64501
+ bgp router-id 192.0.2.2
+$common
+ neighbor $edge_a remote-as 64500
+ neighbor $edge_a port $bgp_port
+ neighbor $edge_a disable-connected-check
+ neighbor $edge_a update-source $edge_b
+ neighbor $edge_a timers connect 1
+ neighbor $edge_a advertisement-interval 0
+C
+}
+
+# ---- with --keep
+
+how_to_go_on() {
+  cat > "$home/env" << E
+export PATH="$build/tools/virpctl:\$PATH"
+export VIRPCTL_ONODE=${port_of[onode]} VIRPCTL_TRUST_DOMAIN=$trust_domain VIRPCTL_STATE=$home/seen VIRPCTL_TRUST=$home/chain.key
+export VIRPCTL_TLS_ROOTS=$home/pki/ca.crt VIRPCTL_TLS_CERTIFICATE=$home/pki/reader-app.crt VIRPCTL_TLS_KEY=$home/pki/reader-app.key
+E
+  local grpcurl="grpcurl -cacert $home/pki/ca.crt -cert $home/pki/reader-app.crt -key $home/pki/reader-app.key"
+  local vtysh="vtysh --vty_socket $home/edge-b --config_dir $home/edge-b -d bgpd"
+  cat << K
+
+All of it is still running, in $home (the broken copy: ${port_of[copy]}). Ask it with virpctl:
+
+  . $home/env
+  virpctl status
+  virpctl claim peer --router edge-a --peer $edge_b
+  virpctl observations list --limit 5
+
+or by gRPC, which describes itself (reflection):
+
+  $grpcurl ${port_of[onode]} list
+  $grpcurl -d '{"claim": {"peer": {"router": "edge-a", "peerAddress": "$edge_b"}}}' ${port_of[onode]} virp.verify.v1.VerifyService/VerifyClaim
+
+Let the routers peer again, after which the claim is confirmed; or stop everything:
+
+  $vtysh -c 'configure terminal' -c 'router bgp 64501' -c 'no neighbor $edge_a shutdown'
+  kill ${pid_of[*]} && rm -r $home
+K
+}
