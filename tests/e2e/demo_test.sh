@@ -48,7 +48,7 @@ output=$("${demo[@]}" --keep 2>&1) || { printf '%s\n' "$output"; fail "scripts/d
 grpcurl() { "$here/grpcurl.py" "$@"; }
 typed() {  # typed PATTERN STATUS [WORDS]: the printed line that matches; how it has to end, and what it has to say
   local line status
-  line=$(sed -n "s|^  \($1.*\)|\1|p" <<< "$output")
+  line=$(sed -n "s|^  \($1\)$|\1|p" <<< "$output")
   if [ -z "$line" ] || [ "$(wc -l <<< "$line")" -ne 1 ]; then
     printf '%s\n' "$output"
     fail "not one line is '$1'"
@@ -62,16 +62,16 @@ typed() {  # typed PATTERN STATUS [WORDS]: the printed line that matches; how it
   rm "$TMPDIR/said"
 }
 [ "$(grep -c '^  [.a-z]' <<< "$output")" -eq 8 ] || { printf '%s\n' "$output"; fail "other than eight commands are printed"; }
-typed '\. ' 0
+typed '\. .*' 0
 typed 'virpctl status' 0 "state *OK"
-typed 'virpctl claim peer' 1 REFUTED
-typed 'virpctl observations list' 0 peer_backward_transition
-typed 'grpcurl .* list$' 0 virp.verify.v1.VerifyService
-typed 'grpcurl .*/VerifyClaim$' 0 VERDICT_REFUTED
-typed vtysh 0
+typed 'virpctl claim peer.*' 1 REFUTED
+typed 'virpctl observations list.*' 0 peer_backward_transition
+typed 'grpcurl .* list' 0 virp.verify.v1.VerifyService
+typed 'grpcurl .*/VerifyClaim' 0 VERDICT_REFUTED
+typed 'vtysh .*' 0
 again=$(sed -n 's/^  \(virpctl claim peer.*\)/\1/p' <<< "$output")
 for _ in {1..100}; do eval "$again" > /dev/null && break; sleep 0.1; done
-typed 'virpctl claim peer' 0 CONFIRMED
-typed kill 0
+typed 'virpctl claim peer.*' 0 CONFIRMED
+typed 'kill .*' 0
 for _ in {1..100}; do [ -n "$(left)" ] || break; sleep 0.1; done
 nothing_is_left "the kept demo, stopped as it says,"
