@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/testutil/status_matchers.h"
+#include "tests/testutil/wait.h"
 
 namespace virp::service {
 namespace {
@@ -55,13 +56,12 @@ class ConnectionGateTest : public testing::Test {
     return poll(&waiting, 1, 20'000) == 1 && recv(fd.get(), &byte, 1, 0) <= 0;
   }
 
-  bool Eventually(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (std::chrono::steady_clock::now() < deadline) {
-      if (const std::lock_guard<std::mutex> lock(mutex_); condition()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
-    return false;
+  template <typename Condition>
+  bool Eventually(const Condition& condition) {
+    return testutil::Eventually([&] {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      return condition();
+    });
   }
 
   std::map<std::string, int> Refused() {

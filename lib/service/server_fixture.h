@@ -21,6 +21,7 @@
 #include "lib/service/server.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/test_pki.h"
+#include "tests/testutil/wait.h"
 #include "virp/test/v1/echo.grpc.pb.h"
 
 namespace virp::service {
@@ -131,13 +132,9 @@ class ServerTest : public testing::Test {
     std::filesystem::rename(path + ".new", path);
   }
 
-  static bool Eventually(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    return true;
+  template <typename Condition>
+  static bool Eventually(const Condition& condition) {
+    return testutil::Eventually(condition);
   }
 
   std::vector<Refusal> Refusals() {

@@ -8,11 +8,13 @@
 
 #include "tests/testutil/postgres.h"
 #include "tests/testutil/status_matchers.h"
+#include "tests/testutil/wait.h"
 
 namespace virp::store {
 namespace {
 
 using absl::StatusCode;
+using testutil::Eventually;
 using testutil::PostgresCluster;
 using testutil::ReasonIs;
 using testutil::StatusIs;
@@ -30,15 +32,6 @@ class PoolTest : public ::testing::Test {
     ASSIGN_OR_RETURN(auto transaction, PostgresTransaction::Begin(connection));
     ASSIGN_OR_RETURN(const auto result, transaction.Exec("SELECT pg_backend_pid()"));
     return result.Int(0, 0);
-  }
-  template <typename Predicate>
-  static bool Eventually(Predicate predicate) {
-    const auto deadline = std::chrono::steady_clock::now() + 20s;
-    while (!predicate()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
   }
 
   FakeClock clock_;

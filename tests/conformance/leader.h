@@ -13,18 +13,11 @@
 #include "lib/base/status.h"
 #include "tests/conformance/test_chain.h"
 #include "tests/testutil/status_matchers.h"
+#include "tests/testutil/wait.h"
 
 namespace virp::onode {
 
-// True once the condition holds; false when it does not for half a minute, which is long even on a busy machine.
-inline bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
+using testutil::Eventually;
 
 // Every entry names the one before, sequences have no hole, the head is the last: there was never a fork.
 inline void ExpectOneChain(ChainStore& store, ChainId id, std::string_view origin) {

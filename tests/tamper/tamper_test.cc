@@ -1,5 +1,5 @@
-// Tampering by direct SQL on either store: VerifyChain and the offline walk name the first broken sequence and the kind, and no
-// verdict moves towards CONFIRMED, neither at the O-Node that runs nor after its restart.
+// Tampering by direct SQL on either store: VerifyChain and the offline walk name the first broken sequence and the
+// kind, and no verdict moves towards CONFIRMED, neither at the O-Node that runs nor after its restart.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 
 #include "tests/tamper/tamper_cases.h"
 #include "tests/testutil/status_matchers.h"
+#include "tests/testutil/wait.h"
 
 namespace virp::onode {
 namespace {
@@ -21,22 +22,13 @@ struct Backend {
 };
 constexpr Backend kBackends[] = {{"Sqlite", NewSqliteBackend}, {"Postgres", NewPostgresBackend}};
 
-bool Awaited(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
-
 class Tampered : public TamperTest {
  public:
   Tampered(const Backend& backend, const TamperCase& what) : TamperTest(backend.make), what_(what) {}
 
   void TestBody() override {
     ASSERT_TRUE(StartNode());
-    ASSERT_TRUE(Awaited([this] { return (*node_->Find(kTamperOrigin))->leading(); }));
+    ASSERT_TRUE(testutil::Eventually([this] { return (*node_->Find(kTamperOrigin))->leading(); }));
     const Verdicts before = Ask();
     ASSERT_EQ(VerifyChain(), "VERIFIED");
 
@@ -96,7 +88,9 @@ class Baseline : public TamperTest {
   void TestBody() override {
     ASSERT_TRUE(StartNode());
     const Verdicts verdicts = Ask();
-    const auto now = [&](const char* peer, const char* claim) { return verdicts.at(std::string(peer) + " " + claim + ", now"); };
+    const auto now = [&](const char* peer, const char* claim) {
+      return verdicts.at(std::string(peer) + " " + claim + ", now");
+    };
     EXPECT_EQ(now(kPeerUp, "up"), "VERDICT_CONFIRMED");
     EXPECT_EQ(now(kPeerSigned, "up"), "VERDICT_CONFIRMED");
     EXPECT_EQ(verdicts.at("checkpointed"), "VERDICT_CONFIRMED");
@@ -116,8 +110,8 @@ class Baseline : public TamperTest {
   }
 };
 
-// A whole chain by a stranger, hashed and linked as it should be. With the checkpoint beside the database lost, too, only the
-// key that the chain names as its own is left to tell.
+// A whole chain by a stranger, hashed and linked as it should be. With the checkpoint beside the database lost, too,
+// only the key that the chain names as its own is left to tell.
 class Replaced : public TamperTest {
  public:
   Replaced(const Backend& backend, bool forget) : TamperTest(backend.make) { forget_checkpoints_ = forget; }
@@ -129,12 +123,13 @@ class Replaced : public TamperTest {
     ASSERT_TRUE(StartNode());
     EXPECT_THAT(frozen(), HasSubstr("own key"));
     EXPECT_EQ(VerifyChain(), Found("SOURCE_RULES", 0));
-    for (const auto& [claim, verdict] : Ask()) EXPECT_TRUE(verdict == "VERDICT_CHAIN_FROZEN" || verdict.starts_with("error")) << claim << verdict;
+    for (const auto& [claim, verdict] : Ask())
+      EXPECT_TRUE(verdict == "VERDICT_CHAIN_FROZEN" || verdict.starts_with("error")) << claim << verdict;
   }
 };
 
-// The old state of the chain, for a claim about the past, comes from the store again. Who forges it has to forge the hash at its
-// end as well, and that hash is in a tile of the same store.
+// The old state of the chain, for a claim about the past, comes from the store again. Who forges it has to forge the
+// hash at its end as well, and that hash is in a tile of the same store.
 class ForgedPast : public TamperTest {
  public:
   explicit ForgedPast(const Backend& backend) : TamperTest(backend.make) { tree_cache_tiles_ = 0; }
@@ -144,7 +139,8 @@ class ForgedPast : public TamperTest {
     ASSERT_EQ(AskPeer(kPeerUp, /*negate=*/true, h.early, h.early_time), "VERDICT_REFUTED");
     StopNode();
     ASSERT_TRUE(StartNode());  // nothing of the past is remembered
-    std::vector<std::string> entries(h.builder.entries.begin(), h.builder.entries.begin() + static_cast<std::ptrdiff_t>(h.early));
+    std::vector<std::string> entries(h.builder.entries.begin(),
+                                     h.builder.entries.begin() + static_cast<std::ptrdiff_t>(h.early));
     entries[h.up] = WithWord(entries[h.up], "Established", "IdleIdleIdl");
     intruder_->RewritePart(std::move(entries), h.up, h.builder.leaves);
     EXPECT_THAT(AskPeer(kPeerUp, /*negate=*/true, h.early, h.early_time), StartsWith("error"));
@@ -160,7 +156,8 @@ void RegisterAll() {
     add("verdicts_before", [&backend]() -> TamperTest* { return new Baseline(backend); });
     add("every_column_has_a_case", [&backend]() -> TamperTest* { return new Coverage(backend); });
     add("replaced_by_a_stranger", [&backend]() -> TamperTest* { return new Replaced(backend, false); });
-    add("replaced_by_a_stranger_and_no_checkpoint_left", [&backend]() -> TamperTest* { return new Replaced(backend, true); });
+    add("replaced_by_a_stranger_and_no_checkpoint_left",
+        [&backend]() -> TamperTest* { return new Replaced(backend, true); });
     add("forged_past", [&backend]() -> TamperTest* { return new ForgedPast(backend); });
     for (const TamperCase& one : TamperCases()) {
       if (one.postgres_only && backend.make != NewPostgresBackend) continue;

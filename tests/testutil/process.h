@@ -12,17 +12,18 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tests/testutil/wait.h"
 
 namespace virp::testutil {
 
 struct ProcessOptions {
-  std::vector<std::string> command;                // program by path, and its arguments
+  std::vector<std::string> command;                  // program by path, and its arguments
   std::map<std::string, std::string> environment{};  // beside the test's own
-  std::string log;                                 // standard output and error are appended to it
+  std::string log;                                   // standard output and error are appended to it
 };
 
-// Used by one thread at a time. It is killed (SIGKILL) by the destructor, and by the kernel when the thread that started
-// it ends: start it from the test's main thread.
+// Used by one thread at a time. It is killed (SIGKILL) by the destructor, and by the kernel when the thread that
+// started it ends: start it from the test's main thread.
 class Process {
  public:
   Process() = default;
@@ -34,8 +35,8 @@ class Process {
   absl::Status Start();  // again after it ended; Unavailable when it cannot be forked
   // SIGKILL, and returns when it is gone. Nothing is flushed, as in a crash.
   void Kill();
-  void Pause() const;    // SIGSTOP, and returns when it has stopped
-  void Resume() const;   // SIGCONT
+  void Pause() const;   // SIGSTOP, and returns when it has stopped
+  void Resume() const;  // SIGCONT
   // SIGTERM; its exit status, or DeadlineExceeded (it still runs then).
   absl::StatusOr<int> Terminate(std::chrono::milliseconds patience);
   // Its exit status once it has ended by itself; 128 + signal as a shell says it.
@@ -51,16 +52,5 @@ class Process {
   pid_t pid_ = 0;
   int status_ = 0;
 };
-
-// Asks again every few milliseconds until it is true or time is up.
-template <typename Condition>
-bool WaitUntil(std::chrono::milliseconds patience, const Condition& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + patience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
 
 }  // namespace virp::testutil

@@ -16,6 +16,7 @@
 #include "lib/frame/payload.h"
 #include "services/collector/transport/bmp_socket.h"
 #include "tests/testutil/temp_dir.h"
+#include "tests/testutil/wait.h"
 
 namespace virp::collector {
 namespace {
@@ -24,20 +25,13 @@ using bmp::testing::Bmp;
 using bmp::testing::Cat;
 using bmp::testing::ReadTestFile;
 using bmp::testing::TlvBytes;
+using testutil::Eventually;
 
-constexpr std::chrono::seconds kPatience{20};
 constexpr const char* kSource = "edge-a.bmp";
 
-bool Eventually(const std::function<bool()>& holds) {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
+std::string Initiation(std::string_view name = "edge-a") {
+  return Bmp(4, Cat(TlvBytes(1, "test"), TlvBytes(2, name)));
 }
-
-std::string Initiation(std::string_view name = "edge-a") { return Bmp(4, Cat(TlvBytes(1, "test"), TlvBytes(2, name))); }
 
 // The router's end of a connection.
 class Client {
@@ -107,8 +101,8 @@ class BmpIngestTest : public ::testing::Test {
   void Up(BmpIngestOptions options, std::uint64_t spool_bytes = 1ULL << 28) {
     liveness_ = std::make_unique<Liveness>(clock_);
     ingest_ = std::make_unique<BmpIngest>(std::move(options), clock_);
-    auto outbox = Outbox::Open({.directory = folder_.File("spool"), .max_bytes = spool_bytes, .segment_bytes = 1 << 20}, keys_, clock_,
-                               {&ingest_->state()});
+    auto outbox = Outbox::Open({.directory = folder_.File("spool"), .max_bytes = spool_bytes, .segment_bytes = 1 << 20},
+                               keys_, clock_, {&ingest_->state()});
     ASSERT_TRUE(outbox.ok()) << outbox.status();
     outbox_ = *std::move(outbox);
     const absl::Status started = ingest_->Start(*outbox_, *liveness_);
@@ -257,7 +251,8 @@ TEST_F(BmpIngestTest, DialsARouterThatListens) {
     ASSERT_TRUE(Eventually([&] { return (accepted = AcceptTcp(listening->get())).ok(); }));
     Client router(std::move(accepted->socket));
     router.Send(Initiation());
-    EXPECT_TRUE(Eventually([&] { return Status().session_up && Status().counters.sessions == static_cast<std::uint64_t>(session); }));
+    EXPECT_TRUE(Eventually(
+        [&] { return Status().session_up && Status().counters.sessions == static_cast<std::uint64_t>(session); }));
     router.Close();
     EXPECT_TRUE(Eventually([&] { return !Status().session_up; }));
   }
@@ -271,7 +266,8 @@ TEST_F(BmpIngestTest, AFullSpoolPushesBackAndLosesNothing) {
   constexpr std::uint32_t kRoutes = 20'000;  // about 10 MB of frames
   for (std::uint32_t i = 0; i < kRoutes; ++i) {
     const std::string nlri = Cat(bmp::testing::U8(32), bmp::testing::U32(0x0a000000u + i));
-    stream += bmp::testing::RouteMonitoringBytes({}, bmp::testing::UpdateBody("", bmp::testing::BasicAttributes(), nlri));
+    stream +=
+        bmp::testing::RouteMonitoringBytes({}, bmp::testing::UpdateBody("", bmp::testing::BasicAttributes(), nlri));
   }
   Client router(port());
   std::jthread sender([&] {

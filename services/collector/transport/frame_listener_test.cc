@@ -15,6 +15,7 @@
 #include "services/collector/domain/outbox_test_util.h"
 #include "tests/testutil/test_pki.h"
 #include "tests/testutil/tls_client.h"
+#include "tests/testutil/wait.h"
 
 namespace virp::collector {
 namespace {
@@ -28,16 +29,8 @@ using testing::FrameSpec;
 using testing::MakeFrame;
 using testutil::ClosedByPeer;
 using testutil::ConnectTo;
+using testutil::Eventually;
 using testutil::TlsClient;
-
-bool Eventually(const std::function<bool()>& holds) {
-  const auto deadline = std::chrono::steady_clock::now() + 20s;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(2ms);
-  }
-  return true;
-}
 
 void Send(const FileDescriptor& socket, std::string_view bytes) {
   EXPECT_EQ(::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
