@@ -66,7 +66,7 @@ absl::StatusOr<int> Run(const Config& config) {
 
   ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock));
   deliver::GrpcConnector connector(ChannelsTo(config.tls, config.access, security));
-  AlarmingObserver observer(config.name, *outbox);
+  AlarmingObserver observer(config.name, *outbox, clock);
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
   ASSIGN_OR_RETURN(const auto deliverer, deliver::Deliverer::Make(std::move(delivery), outbox->spool(), connector, observer, clock));
 
@@ -83,7 +83,8 @@ absl::StatusOr<int> Run(const Config& config) {
   std::vector<std::unique_ptr<FrameIntake>> intakes;
   std::vector<std::unique_ptr<FrameListener>> listeners;
   for (const FrameListenerOptions& options : config.frames) {
-    intakes.push_back(std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock));
+    const auto on_forgery = [&observer](std::string_view source, std::string_view bytes) { observer.OnForgery(source, bytes); };
+    intakes.push_back(std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock, on_forgery));
     ASSIGN_OR_RETURN(auto listener, FrameListener::Start(*intakes.back(), *outbox, liveness, clock, &listener_tls));
     listeners.push_back(std::move(listener));
   }

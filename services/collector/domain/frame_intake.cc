@@ -7,6 +7,15 @@
 #include "lib/base/status.h"
 
 namespace virp::collector {
+namespace {
+
+absl::Status NoKey(std::string_view source) {
+  return WithReason(FailedPrecondition("no key for frames of source {} is here: its key folder needs the version that it signs with "
+                                       "(<version>.pub or <version>.hmac, and <version>.json)", source),
+                    frame::ReasonName(frame::Reason::kKeyVersionUnknown));
+}
+
+}  // namespace
 
 std::string RunBook::Save() const {
   const MutexLock lock(mutex_);
@@ -75,28 +84,44 @@ bool FrameIntake::TagIsGood(const frame::Frame& frame) const {
   });
 }
 
-absl::StatusOr<std::optional<std::uint64_t>> FrameIntake::Take(const frame::Frame& frame) {
+absl::Status FrameIntake::CheckKeys() const {
+  const auto has_key = [this](const std::string& source) { return !keys_.Versions(source).empty(); };
+  if (has_key(options_.source)) return absl::OkStatus();
+  for (const auto& [id, source] : options_.producers) {
+    if (has_key(source)) return absl::OkStatus();
+  }
+  return NoKey(options_.source);
+}
+
+absl::Status FrameIntake::CheckTag(const std::string& source, const frame::Frame& frame) const {
+  if (TagIsGood(frame)) return absl::OkStatus();
+  const bool named = frame.header.spelling == frame::Spelling::kV2;
+  const bool unknown = named ? keys_.Find(source, frame.header.key_version) == nullptr : keys_.Versions(source).empty();
+  if (unknown) return NoKey(source);
+  Forged(source, frame.bytes);
+  return WithReason(Unauthenticated("a frame of source {} whose tag is not by its key", source), frame::ReasonName(frame::Reason::kBadTag));
+}
+
+absl::StatusOr<FrameIntake::Taken> FrameIntake::Take(const frame::Frame& frame) {
   const std::string source = SourceOf(frame);
   if (source.empty()) return WithReason(InvalidArgument("a frame of another source than {}, for which this listener is", options_.source), "SOURCE_UNKNOWN");
-  // Where the key is here a forgery ends at the door; where it is not, the O-Node says so.
-  if (!keys_.Versions(source).empty() && !TagIsGood(frame)) {
-    return WithReason(Unauthenticated("a frame of source {} whose tag is not by one of its keys", source), "BAD_TAG");
-  }
-  liveness_.SawBytes(source);
+  RETURN_IF_ERROR(CheckTag(source, frame));
   const MutexLock lock(mutex_);
+  Outbox::Relayed relayed;
   if (frame.header.spelling == frame::Spelling::kV2) {
-    ASSIGN_OR_RETURN(const std::uint64_t number, outbox_.Relay(source, frame, frame.header.boot_epoch));
-    return number;
+    ASSIGN_OR_RETURN(relayed, outbox_.Relay(source, frame, frame.header.boot_epoch));
+  } else {
+    const frame::RunDecision decision = runs_.Decide(source, frame, clock_.NowNanos());
+    if (decision.step == frame::RunDecision::Step::kDuplicate) return Taken{};
+    if (!decision.accepted()) {
+      return WithReason(FailedPrecondition("number {} of source {} does not go on from what was heard", frame.header.sequence, source),
+                        frame::ReasonName(decision.reason));
+    }
+    ASSIGN_OR_RETURN(relayed, outbox_.Relay(source, frame, decision.epoch));
+    runs_.Accept(source, frame, decision);
   }
-  const frame::RunDecision decision = runs_.Decide(source, frame, clock_.NowNanos());
-  if (decision.step == frame::RunDecision::Step::kDuplicate) return std::nullopt;
-  if (!decision.accepted()) {
-    return WithReason(FailedPrecondition("number {} of source {} does not go on from what was heard", frame.header.sequence, source),
-                      frame::ReasonName(decision.reason));
-  }
-  ASSIGN_OR_RETURN(const std::uint64_t number, outbox_.Relay(source, frame, decision.epoch));
-  runs_.Accept(source, frame, decision);
-  return number;
+  if (relayed.news) liveness_.SawBytes(source);
+  return Taken{relayed.number, relayed.news};
 }
 
 }  // namespace virp::collector

@@ -1,7 +1,9 @@
-// Signed frames from producers, on their way to the spool byte for byte: which source a listener speaks for, runs of version
-// 1, tags checked where the key is here. One intake for each configured listener.
+// Signed frames from producers, on their way to the spool byte for byte: which source a listener speaks for, tags, runs of
+// version 1. Only what a key of the source has signed is relayed, so that nobody else moves what heartbeats say of it
+// (docs/adr/0001-collectors-check-tags.md). One intake for each configured listener.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -45,16 +47,32 @@ struct FrameListenerOptions {
   std::optional<std::uint32_t> uid;        // Unix: the only user that may connect, beside root and our own
 };
 
+// Somebody sent a frame of that source whose tag is not by its key. `bytes`: the frame, or where it began.
+using OnForgery = std::function<void(std::string_view source, std::string_view bytes)>;
+
 // Thread-safe.
 class FrameIntake {
  public:
   FrameIntake(const FrameListenerOptions& options, Outbox& outbox, RunBook& runs, Liveness& liveness, const frame::KeyProvider& keys,
-              const Clock& clock)
-      : options_(options), outbox_(outbox), runs_(runs), liveness_(liveness), keys_(keys), clock_(clock) {}
+              const Clock& clock, OnForgery on_forgery = nullptr)
+      : options_(options), outbox_(outbox), runs_(runs), liveness_(liveness), keys_(keys), clock_(clock), on_forgery_(std::move(on_forgery)) {}
 
-  // Takes one frame; its number in the spool, or nullopt for a duplicate. Errors end the producer's connection: Unauthenticated (bad
-  // tag), InvalidArgument (not this listener's source), FailedPrecondition (replayed); ResourceExhausted (spool full) asks to wait.
-  absl::StatusOr<std::optional<std::uint64_t>> Take(const frame::Frame& frame);
+  struct Taken {
+    std::optional<std::uint64_t> number;  // in the spool; nullopt: a duplicate, nothing was done
+    bool news = false;                    // beyond all that this source has said: whoever sent it plays no recording
+  };
+  // Takes one frame. Errors end the producer's connection and have a reason: Unauthenticated BAD_TAG, InvalidArgument SOURCE_UNKNOWN
+  // (not this listener's), FailedPrecondition KEY_VERSION_UNKNOWN (no such key is here), REPLAYED or EPOCH_AHEAD (version 1), which
+  // frames of a version 1 source are that do not go on; ResourceExhausted (spool full) asks to wait.
+  absl::StatusOr<Taken> Take(const frame::Frame& frame);
+
+  // FailedPrecondition KEY_VERSION_UNKNOWN while no key of any source of this listener is here.
+  absl::Status CheckKeys() const;
+
+  // To be told of a stream that ended with BAD_TAG before there was a frame.
+  void Forged(std::string_view source, std::string_view bytes) const {
+    if (on_forgery_) on_forgery_(source, bytes);
+  }
 
   // For FrameSplitter's `auto`: does an accepted key of this listener's source make this tag?
   bool TagIsGood(const frame::Frame& frame) const;
@@ -64,12 +82,15 @@ class FrameIntake {
   const FrameListenerOptions& options() const { return options_; }
 
  private:
+  absl::Status CheckTag(const std::string& source, const frame::Frame& frame) const;
+
   const FrameListenerOptions& options_;
   Outbox& outbox_;
   RunBook& runs_;
   Liveness& liveness_;
   const frame::KeyProvider& keys_;
   const Clock& clock_;
+  const OnForgery on_forgery_;
   Mutex mutex_;                            // one frame of a listener at a time: runs and spool must keep one order
 };
 

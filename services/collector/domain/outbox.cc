@@ -122,6 +122,19 @@ absl::Status Outbox::Load(std::string_view snapshot) {
   return absl::OkStatus();
 }
 
+// Whether that is beyond all that came before.
+bool Outbox::Advance(std::string_view source, std::uint64_t epoch, std::uint64_t sequence) {
+  auto at = positions_.find(source);
+  if (at == positions_.end()) at = positions_.emplace(std::string(source), Position{}).first;
+  Position& position = at->second;
+  const bool later = std::pair(epoch, sequence) > std::pair(position.epoch, position.last_sequence);
+  const UnixNanos now = clock_.NowNanos();
+  if (!later || (epoch > now && epoch - now > chain::kSkewNanos)) return false;
+  position.epoch = epoch;
+  position.last_sequence = sequence;
+  return true;
+}
+
 absl::Status Outbox::Replay(const deliver::Record& record) {
   const MutexLock lock(mutex_);
   if (record.kind == deliver::Record::Kind::kNote) {
@@ -129,9 +142,7 @@ absl::Status Outbox::Replay(const deliver::Record& record) {
     return state == nullptr ? absl::OkStatus() : state->ReplayNote(record.bytes);
   }
   ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(record.bytes, record.spelling));
-  Position& position = positions_[std::string(record.source)];
-  position.epoch = record.epoch;
-  position.last_sequence = frame.header.sequence;
+  Advance(record.source, record.epoch, frame.header.sequence);
   if (frame.header.spelling == frame::Spelling::kV2) {
     // Harmless for a relayed source: the collector never signs for it.
     Signer& signer = signers_[std::string(record.source)];
@@ -237,16 +248,15 @@ absl::StatusOr<std::vector<Receipt>> Outbox::Emit(const std::vector<Item>& items
   return receipts;
 }
 
-absl::StatusOr<std::uint64_t> Outbox::Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch, const Note& note) {
+absl::StatusOr<Outbox::Relayed> Outbox::Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch, const Note& note) {
   const MutexLock lock(mutex_);
   std::vector<deliver::Record> records{FrameRecord(source, frame.bytes, epoch, frame.header.spelling)};
   AddNote(note, records);
   ASSIGN_OR_RETURN(const std::uint64_t number, spool_->Append(records));
   bytes_since_snapshot_ += frame.bytes.size();
-  auto position = positions_.find(source);
-  if (position == positions_.end()) position = positions_.emplace(std::string(source), Position{}).first;
-  position->second = {epoch, frame.header.sequence, position->second.frames + 1};
-  return number;
+  const bool news = Advance(source, epoch, frame.header.sequence);
+  ++positions_.find(source)->second.frames;
+  return Relayed{number, news};
 }
 
 Position Outbox::position(std::string_view source) const {

@@ -34,7 +34,8 @@ struct Receipt {
   Hash digest{};                   // SHA-256 of the frame
 };
 
-// Where a source stands, for heartbeats and status.
+// Where a source stands, for heartbeats and status: the newest number of its newest epoch. A recording that is played
+// again, or a late frame, does not take it back, and an epoch so far ahead that no O-Node takes it now does not move it.
 struct Position {
   std::uint64_t epoch = 0;
   std::uint64_t last_sequence = 0;
@@ -81,8 +82,13 @@ class Outbox {
   absl::StatusOr<std::vector<Receipt>> Emit(const std::vector<Item>& items, const NoteOf& note = nullptr);
   absl::StatusOr<std::vector<Receipt>> Emit(std::string_view source, const std::vector<Observation>& observations);
 
-  // Spools a signed frame as it is. `epoch`: the frame's own, or the run of a version 1 frame. Its number in the spool.
-  absl::StatusOr<std::uint64_t> Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch, const Note& note = {});
+  struct Relayed {
+    std::uint64_t number = 0;             // in the spool
+    bool news = false;                    // it moved its source's position
+  };
+  // Spools a signed frame as it is; whoever calls has checked its tag, since heartbeats state its number. `epoch`: the
+  // frame's own, or the run of a version 1 frame.
+  absl::StatusOr<Relayed> Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch, const Note& note = {});
 
   // Waits for fsync of everything up to that spool number.
   absl::Status Sync(std::uint64_t number) { return spool_->Sync(number); }
@@ -111,6 +117,7 @@ class Outbox {
 
   Outbox(const frame::KeyProvider& keys, const Clock& clock, std::vector<OutboxState*> states)
       : keys_(keys), clock_(clock), states_(std::move(states)) {}
+  bool Advance(std::string_view source, std::uint64_t epoch, std::uint64_t sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Load(std::string_view snapshot);
   absl::Status Replay(const deliver::Record& record);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -23,10 +23,21 @@ constexpr int kBacklog = 128;
 constexpr int kTickMs = 200;
 constexpr std::size_t kReadSize = 64 << 10;
 constexpr std::chrono::milliseconds kFullPause{100};
+constexpr std::chrono::milliseconds kTurnPause{2};
 constexpr std::chrono::milliseconds kNoDescriptors{20};  // after an accept that failed; the listener stays readable
 
 std::chrono::steady_clock::time_point Now() {
   return std::chrono::steady_clock::now();
+}
+
+absl::Status SecondConnection(const FrameListenerOptions& options) {
+  return WithReason(AlreadyExists("source {} has a connection", options.source), "SECOND_CONNECTION");
+}
+
+std::string EndReason(const absl::Status& why) {
+  if (absl::IsDeadlineExceeded(why)) return "TOO_SLOW";
+  if (absl::IsPermissionDenied(why)) return "DENIED";
+  return GetReason(why);
 }
 
 }  // namespace
@@ -36,9 +47,17 @@ struct FrameListener::Peer {
   FileDescriptor socket;
   std::unique_ptr<service::TlsStream> tls;  // only used by the thread, as is what follows
   std::optional<service::Identity> identity;
-  bool speaking = false;  // let in, and for version 1 the one that its source has; guarded by mutex_
+  std::string_view last_read;         // of Serve's buffer
+  std::set<std::string> told;         // sources that it has brought news of
+  std::atomic<bool> speaking{false};  // has brought news: for version 1 it is the connection that its source has
   std::atomic<bool> done{false};
   std::jthread thread;
+
+  // Its end is on the way, or here: what it sent before is still to be read.
+  bool HungUp() const {
+    pollfd at{socket.get(), POLLRDHUP, 0};
+    return ::poll(&at, 1, 0) > 0 && (at.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+  }
 
   // As TlsStream::Read.
   absl::StatusOr<std::optional<std::size_t>> Read(std::string& buffer) const {
@@ -130,7 +149,8 @@ absl::StatusOr<std::string> FrameListener::AdmitUser(int socket) const {
     return ErrnoStatus(errno, "cannot tell who connected to", unix_path_);
   const auto& uid = options().uid;
   const bool allowed = peer.uid == 0 || peer.uid == ::geteuid() || (uid && peer.uid == *uid);
-  if (!allowed) return PermissionDenied("user {} may not connect to {}", peer.uid, unix_path_);
+  if (!allowed)
+    return WithReason(PermissionDenied("user {} may not connect to {}", peer.uid, unix_path_), "USER_NOT_ALLOWED");
   return fmt::format("uid {}", peer.uid);
 }
 
@@ -139,7 +159,8 @@ absl::Status FrameListener::AdmitAddress(const std::string& address) const {
   const bool loopback = address.starts_with("127.") || address == "::1";
   const bool listed = std::find(allow.begin(), allow.end(), address) != allow.end();
   if (allow.empty() ? !loopback : !listed)
-    return PermissionDenied("{} is not on the allow list of {}", address, options().listen);
+    return WithReason(PermissionDenied("{} is not on the allow list of {}", address, options().listen),
+                      "ADDRESS_NOT_ALLOWED");
   return absl::OkStatus();
 }
 
@@ -178,14 +199,13 @@ bool FrameListener::AcceptOne() {
     admitted = user.status();
     if (user.ok()) peer->address = *std::move(user);
   }
+  Reap();
   const MutexLock lock(mutex_);
-  const auto same =
-      std::count_if(peers_.begin(), peers_.end(), [&](const auto& other) { return other->address == peer->address; });
-  const bool full = peers_.size() >= caps_.all || static_cast<std::size_t>(same) >= caps_.per_address;
-  // Without TLS the turn is taken here, so that a second connection of a version 1 source costs no thread.
-  const bool in_turn = acceptor_tls_ != nullptr || TakeTurn(*peer);
-  if (!admitted.ok() || full || !in_turn) {
+  if (admitted.ok()) admitted = CheckRoom(*peer);
+  if (!admitted.ok()) {
     ++counters_.refused;
+    counters_.refused_by.Count(GetReason(admitted));
+    Log("a producer was closed at the door", admitted, *peer);
     return true;
   }
   ++counters_.accepted;
@@ -196,22 +216,52 @@ bool FrameListener::AcceptOne() {
   return true;
 }
 
-// Version 1 names no source in the frame, so its source is bound to one connection at a time. Strangers in a handshake
-// do not count.
-bool FrameListener::TakeTurn(Peer& peer) {
-  const bool one_only = options().spelling != frame::Spelling::kV2;
-  if (one_only &&
-      std::any_of(peers_.begin(), peers_.end(), [](const auto& other) { return other->speaking && !other->done; }))
-    return false;
-  peer.speaking = true;
-  return true;
+// Version 1 names no source in the frame, so its source is bound to one connection at a time: the one that brought news
+// of it. Whoever only connects, or plays what was heard before, keeps nobody out.
+FrameListener::Peer* FrameListener::SpeakerBeside(const Peer& peer) const {
+  const auto at = std::find_if(peers_.begin(), peers_.end(), [&](const auto& other) {
+    return other.get() != &peer && other->speaking && !other->done;
+  });
+  return at == peers_.end() ? nullptr : at->get();
 }
 
-absl::Status FrameListener::TakeAll(frame::FrameSplitter& splitter, const std::stop_token& stop,
-                                    std::set<std::string>& told) {
+// At the door, so that who is too much costs no thread. The producer of a version 1 source may be back before its last
+// connection is read to its end.
+absl::Status FrameListener::CheckRoom(const Peer& peer) const {
+  if (peers_.size() >= caps_.all)
+    return WithReason(ResourceExhausted("{} connections are open", caps_.all), "TOO_MANY_CONNECTIONS");
+  const auto same =
+      std::count_if(peers_.begin(), peers_.end(), [&](const auto& other) { return other->address == peer.address; });
+  if (static_cast<std::size_t>(same) >= caps_.per_address)
+    return WithReason(ResourceExhausted("{} connections of {} are open", same, peer.address), "TOO_MANY_FROM_ADDRESS");
+  const Peer* const speaker = one_speaker() ? SpeakerBeside(peer) : nullptr;
+  return speaker == nullptr || speaker->HungUp() ? absl::OkStatus() : SecondConnection(options());
+}
+
+// What was sent over connections that ended before this one comes first.
+absl::Status FrameListener::AwaitTurn(const Peer& peer, const std::stop_token& stop) {
+  if (!one_speaker() || peer.speaking) return absl::OkStatus();
+  while (!stop.stop_requested()) {
+    {
+      const MutexLock lock(mutex_);
+      const Peer* const speaker = SpeakerBeside(peer);
+      if (speaker != nullptr && !speaker->HungUp()) return SecondConnection(options());
+      const auto self = std::find_if(peers_.begin(), peers_.end(), [&](const auto& at) { return at.get() == &peer; });
+      if (std::none_of(peers_.begin(), self, [](const auto& earlier) { return !earlier->done && earlier->HungUp(); }))
+        return absl::OkStatus();
+    }
+    std::this_thread::sleep_for(kTurnPause);
+  }
+  return Unavailable("the listener stops");
+}
+
+absl::Status FrameListener::TakeAll(Peer& peer, frame::FrameSplitter& splitter, const std::stop_token& stop) {
   while (true) {
-    ASSIGN_OR_RETURN(const auto frame, splitter.Next(Now()));
+    const auto next = splitter.Next(Now());
+    if (!next.ok()) return Unreadable(peer, next.status());
+    const auto& frame = *next;
     if (!frame) return absl::OkStatus();
+    RETURN_IF_ERROR(AwaitTurn(peer, stop));
     auto taken = intake_.Take(*frame);
     // A full spool is push-back: the producer waits, nothing is lost here.
     while (absl::IsResourceExhausted(taken.status()) && !stop.stop_requested()) {
@@ -219,16 +269,24 @@ absl::Status FrameListener::TakeAll(frame::FrameSplitter& splitter, const std::s
       taken = intake_.Take(*frame);
     }
     RETURN_IF_ERROR(taken.status());
-    ++(*taken ? counters_.frames : counters_.duplicates);
-    Tell(intake_.SourceOf(*frame), told);
+    ++(taken->number ? counters_.frames : counters_.duplicates);
+    if (taken->news) Tell(peer, intake_.SourceOf(*frame));
   }
 }
 
-// A source is connected from its first good frame on, until the last connection that brought one has ended.
-void FrameListener::Tell(const std::string& source, std::set<std::string>& told) {
-  if (!told.insert(source).second) return;
+// A source is connected from the first news of it on, until the last connection that brought some has ended: a frame
+// that was heard before is no sign of life.
+void FrameListener::Tell(Peer& peer, const std::string& source) {
+  peer.speaking = true;
+  if (!peer.told.insert(source).second) return;
   const MutexLock lock(mutex_);
   if (++speakers_[source] == 1) liveness_.SetConnected(source, true);
+}
+
+// `auto`: no reading of what came is by the source's key.
+absl::Status FrameListener::Unreadable(const Peer& peer, absl::Status why) const {
+  if (GetReason(why) == frame::ReasonName(frame::Reason::kBadTag)) intake_.Forged(options().source, peer.last_read);
+  return why;
 }
 
 void FrameListener::Forget(const std::set<std::string>& told) {
@@ -250,9 +308,6 @@ absl::Status FrameListener::Secure(Peer& peer) {
           "SCOPE_DENIED");
     }
   }
-  const MutexLock lock(mutex_);
-  if (!TakeTurn(peer))
-    return WithReason(AlreadyExists("source {} has a connection", options().source), "SECOND_CONNECTION");
   return absl::OkStatus();
 }
 
@@ -263,6 +318,7 @@ void FrameListener::Run(const std::stop_token& stop, Peer& peer) {
     Log("a producer was refused", secured, peer);
   } else if (const absl::Status ended = Serve(stop, peer); !ended.ok()) {
     ++counters_.ended_by_error;
+    counters_.ended_by.Count(EndReason(ended));
     Log("a producer's connection was ended", ended, peer);
   }
   peer.tls.reset();  // says goodbye on the socket
@@ -275,8 +331,8 @@ absl::Status FrameListener::Serve(const std::stop_token& stop, Peer& peer) {
       options().spelling ? frame::FrameSplitter(*options().spelling)
                          : frame::FrameSplitter([this](const frame::Frame& frame) { return intake_.TagIsGood(frame); });
   std::string buffer(kReadSize, '\0');
-  absl::Status ended;
-  std::set<std::string> told;
+  // Finding out a spelling needs the key; otherwise each frame says which it needs.
+  absl::Status ended = options().spelling ? absl::OkStatus() : intake_.CheckKeys();
   auto recheck = Now();
   while (!stop.stop_requested() && ended.ok()) {
     pollfd ready{peer.socket.get(), peer.tls == nullptr ? short{POLLIN} : peer.tls->poll_events(), 0};
@@ -286,17 +342,17 @@ absl::Status FrameListener::Serve(const std::stop_token& stop, Peer& peer) {
       const auto got = peer.Read(buffer);
       if (!got.ok()) ended = got.status();
       if (!ended.ok() || *got == 0) break;
-      if (*got) splitter.Add(std::string_view(buffer).substr(0, **got), Now());
+      if (*got) splitter.Add(peer.last_read = std::string_view(buffer).substr(0, **got), Now());
     }
-    ended = TakeAll(splitter, stop, told);
+    ended = TakeAll(peer, splitter, stop);
     if (ended.ok() && polled > 0) ended = outbox_.Sync(outbox_.spool().stats().last);
     if (ended.ok() && peer.identity && Now() >= recheck) {
       ended = tls_->callers->Recheck(*peer.identity);
       recheck = Now() + tls_->recheck;
     }
   }
-  if (ended.ok()) ended = splitter.Finish();
-  Forget(told);
+  if (ended.ok()) ended = Unreadable(peer, splitter.Finish());
+  Forget(peer.told);
   return ended;
 }
 

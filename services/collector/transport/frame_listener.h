@@ -2,6 +2,8 @@
 // and on TCP inside TLS when the configuration says so. One thread for each connection.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -10,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -38,13 +41,44 @@ struct ListenerTls {
   std::chrono::nanoseconds recheck = std::chrono::seconds(60);  // of open connections: expired or denied meanwhile?
 };
 
+// How often, by reason; whatever is not in the list counts under its last, OTHER.
+template <std::size_t N>
+class ReasonCounts {
+ public:
+  explicit constexpr ReasonCounts(const std::array<std::string_view, N>& reasons) : reasons_(reasons) {}
+  void Count(std::string_view reason) {
+    const auto at = std::find(reasons_.begin(), reasons_.end() - 1, reason);
+    ++counts_[static_cast<std::size_t>(at - reasons_.begin())];
+  }
+  const std::array<std::string_view, N>& reasons() const { return reasons_; }
+  std::uint64_t count(std::size_t i) const { return counts_.at(i); }
+  std::uint64_t count(std::string_view reason) const {
+    const auto at = std::find(reasons_.begin(), reasons_.end(), reason);
+    return at == reasons_.end() ? 0 : count(static_cast<std::size_t>(at - reasons_.begin()));
+  }
+
+ private:
+  const std::array<std::string_view, N>& reasons_;
+  std::array<std::atomic<std::uint64_t>, N> counts_{};
+};
+
+// Why connections are closed at the door, and why they are ended after they were let in.
+inline constexpr std::array<std::string_view, 6> kDoorReasons{"ADDRESS_NOT_ALLOWED",  "USER_NOT_ALLOWED",
+                                                              "TOO_MANY_CONNECTIONS", "TOO_MANY_FROM_ADDRESS",
+                                                              "SECOND_CONNECTION",    "OTHER"};
+inline constexpr std::array<std::string_view, 11> kEndReasons{
+    "MALFORMED",   "TOO_LARGE",         "TOO_SLOW", "BAD_TAG", "KEY_VERSION_UNKNOWN", "SOURCE_UNKNOWN", "REPLAYED",
+    "EPOCH_AHEAD", "SECOND_CONNECTION", "DENIED",   "OTHER"};
+
 struct ListenerCounters {
   std::atomic<std::uint64_t> accepted{0};
-  std::atomic<std::uint64_t> refused{0};  // at the door: address, user, caps, or a source that has its connection
+  std::atomic<std::uint64_t> refused{0};         // at the door
   std::atomic<std::uint64_t> refused_by_tls{0};  // handshake or identity
   std::atomic<std::uint64_t> frames{0};
   std::atomic<std::uint64_t> duplicates{0};
   std::atomic<std::uint64_t> ended_by_error{0};  // after they were let in
+  ReasonCounts<kDoorReasons.size()> refused_by{kDoorReasons};
+  ReasonCounts<kEndReasons.size()> ended_by{kEndReasons};
 };
 
 // Thread-safe. What it is given outlives it.
@@ -77,14 +111,18 @@ class FrameListener {
   bool AcceptOne();
   absl::StatusOr<std::string> AdmitUser(int socket) const;
   absl::Status AdmitAddress(const std::string& address) const;
-  void Reap();
-  bool TakeTurn(Peer& peer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Reap() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool one_speaker() const { return options().spelling != frame::Spelling::kV2; }
+  Peer* SpeakerBeside(const Peer& peer) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckRoom(const Peer& peer) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status AwaitTurn(const Peer& peer, const std::stop_token& stop);
   void Run(const std::stop_token& stop, Peer& peer);
   absl::Status Secure(Peer& peer);
   absl::Status Serve(const std::stop_token& stop, Peer& peer);
-  absl::Status TakeAll(frame::FrameSplitter& splitter, const std::stop_token& stop, std::set<std::string>& told);
-  void Tell(const std::string& source, std::set<std::string>& told);
+  absl::Status TakeAll(Peer& peer, frame::FrameSplitter& splitter, const std::stop_token& stop);
+  void Tell(Peer& peer, const std::string& source);
   void Forget(const std::set<std::string>& told);
+  absl::Status Unreadable(const Peer& peer, absl::Status why) const;
   void Log(std::string_view what, const absl::Status& why, const Peer& peer);
 
   FrameIntake& intake_;

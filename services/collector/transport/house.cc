@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/base/status.h"
+#include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
 #include "lib/service/logging.h"
 #include "services/collector/transport/access.h"
@@ -27,23 +28,38 @@ void AlarmingObserver::OnAuditFailure(std::string_view what) {
   failures_.emplace_back(what);
 }
 
-absl::Status AlarmingObserver::Flush() {
-  std::vector<std::string> failures;
-  {
-    const MutexLock lock(mutex_);
-    failures.swap(failures_);
-  }
-  for (const std::string& failure : failures) {
-    chain::Alarm alarm;
-    alarm.source = own_source_;
-    alarm.cause = "AUDIT_FAILED";
-    alarm.reason = failure;
-    Observation observation;
+void AlarmingObserver::OnForgery(std::string_view source, std::string_view bytes) {
+  const Hash digest = crypto::Sha256(bytes);
+  const MutexLock lock(mutex_);
+  forgeries_.Note(source, chain::kCauseBadTag, chain::ChannelState::kAlarmed, digest, digest);
+}
+
+// One call, so that a spool that is full takes all or none.
+absl::Status AlarmingObserver::Emit(const std::vector<chain::Alarm>& alarms) {
+  std::vector<Observation> observations;
+  for (const chain::Alarm& alarm : alarms) {
+    Observation& observation = observations.emplace_back();
     observation.type = frame::Type::kChannelAlarm;
     observation.tier = frame::Tier::kYellow;
     observation.payload = chain::BuildAlarm(alarm);
-    RETURN_IF_ERROR(outbox_.Emit(own_source_, {observation}).status());
   }
+  return observations.empty() ? absl::OkStatus() : outbox_.Emit(own_source_, observations).status();
+}
+
+absl::Status AlarmingObserver::Flush() {
+  std::vector<chain::Alarm> alarms;
+  const MutexLock lock(mutex_);
+  for (const std::string& failure : failures_) {
+    chain::Alarm& alarm = alarms.emplace_back();
+    alarm.source = own_source_;
+    alarm.cause = "AUDIT_FAILED";
+    alarm.reason = failure;
+  }
+  chain::AlarmAggregator after = forgeries_;
+  for (chain::Alarm& alarm : after.TakeDue(clock_.NowNanos())) alarms.push_back(std::move(alarm));
+  RETURN_IF_ERROR(Emit(alarms));
+  failures_.clear();
+  forgeries_ = std::move(after);
   return absl::OkStatus();
 }
 
@@ -98,18 +114,26 @@ void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener
   const service::MetricLabels labels{{"source", listener.options().source}};
   const auto open = metrics.AddGauge("listener_connections", "Connections of producers of signed frames.", labels);
   const auto accepted = metrics.AddGauge("listener_accepted_connections", "Connections accepted since the start.", labels);
-  const auto refused = metrics.AddGauge("listener_refused_connections", "Connections closed at the door since the start.", labels);
+  std::array<service::Gauge, kDoorReasons.size()> refused;
+  for (std::size_t i = 0; i < refused.size(); ++i) {
+    refused[i] = metrics.AddGauge("listener_refused_connections", "Connections closed at the door since the start, by reason.",
+                                  {{"source", listener.options().source}, {"reason", std::string(kDoorReasons[i])}});
+  }
   const auto refused_by_tls = metrics.AddGauge("listener_failed_handshakes", "TLS handshakes that failed or showed nobody who may connect.", labels);
-  const auto ended = metrics.AddGauge("listener_ended_connections", "Connections ended because of what came over them.", labels);
+  std::array<service::Gauge, kEndReasons.size()> ended;
+  for (std::size_t i = 0; i < ended.size(); ++i) {
+    ended[i] = metrics.AddGauge("listener_ended_connections", "Connections ended because of what came over them, by reason.",
+                                {{"source", listener.options().source}, {"reason", std::string(kEndReasons[i])}});
+  }
   const auto frames = metrics.AddGauge("listener_frames", "Frames taken since the start.", labels);
   const auto duplicates = metrics.AddGauge("listener_duplicate_frames", "Frames of version 1 that were taken before.", labels);
   metrics.OnCollect([=, &listener] {
     const ListenerCounters& counters = listener.counters();
     open.Set(static_cast<double>(listener.connections()));
     accepted.Set(static_cast<double>(counters.accepted));
-    refused.Set(static_cast<double>(counters.refused));
+    for (std::size_t i = 0; i < refused.size(); ++i) refused[i].Set(static_cast<double>(counters.refused_by.count(i)));
     refused_by_tls.Set(static_cast<double>(counters.refused_by_tls));
-    ended.Set(static_cast<double>(counters.ended_by_error));
+    for (std::size_t i = 0; i < ended.size(); ++i) ended[i].Set(static_cast<double>(counters.ended_by.count(i)));
     frames.Set(static_cast<double>(counters.frames));
     duplicates.Set(static_cast<double>(counters.duplicates));
   });

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lib/base/mutex.h"
+#include "lib/chain/alarm_aggregator.h"
 #include "lib/deliver/deliverer.h"
 #include "lib/deliver/grpc_connection.h"
 #include "lib/frame/key_directory.h"
@@ -19,19 +20,26 @@
 
 namespace virp::collector {
 
-// Signs alarms, as the collector's own source, about what the audit of the O-Node found. Thread-safe.
+// Signs alarms, as the collector's own source, about what the audit of the O-Node found, and about frames that were forged
+// at its door: of those at most one a minute for each source. Thread-safe.
 class AlarmingObserver final : public deliver::DeliveryObserver {
  public:
-  AlarmingObserver(std::string own_source, Outbox& outbox) : own_source_(std::move(own_source)), outbox_(outbox) {}
+  AlarmingObserver(std::string own_source, Outbox& outbox, const Clock& clock)
+      : own_source_(std::move(own_source)), outbox_(outbox), clock_(clock) {}
   void OnRefused(std::string_view source, frame::Reason reason) override;
   void OnAuditFailure(std::string_view what) override;
+  void OnForgery(std::string_view source, std::string_view bytes);
   // Enters what was found since the last call: the outbox must not be called from within the deliverer.
   absl::Status Flush();
 
  private:
+  absl::Status Emit(const std::vector<chain::Alarm>& alarms);
+
   const std::string own_source_;
   Outbox& outbox_;
+  const Clock& clock_;
   Mutex mutex_;
+  chain::AlarmAggregator forgeries_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> failures_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -4,6 +4,9 @@
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
+#include "lib/chain/control.h"
+#include "lib/crypto/sha256.h"
+#include "lib/frame/payload.h"
 #include "services/collector/domain/outbox_test_util.h"
 #include "services/collector/transport/access.h"
 #include "services/collector/transport/collector_handler.h"
@@ -88,6 +91,56 @@ TEST_F(BreakGlassTest, RefusesWhatItCannotRecord) {
   keys_.Remove("collector-1", 1);
   ASSERT_OK(Up());
   EXPECT_FALSE(Ask().ok());
+}
+
+class AlarmingObserverTest : public testing::OutboxTest {
+ protected:
+  std::vector<chain::Alarm> Entered() {
+    std::vector<chain::Alarm> out;
+    for (const auto& spooled : Spooled()) {
+      const frame::Frame frame = frame::Decode(spooled.bytes, spooled.spelling).value();
+      EXPECT_EQ(frame.header.type, frame::Type::kChannelAlarm);
+      EXPECT_EQ(spooled.source, "collector-1");
+      frame::PayloadReader reader;
+      out.push_back(chain::ParseAlarm(reader.Read(frame.payload).value()).value());
+    }
+    return out;
+  }
+};
+
+TEST_F(AlarmingObserverTest, ForgeriesAreToldOnceAMinuteForEachSource) {
+  ASSERT_OK(Open());
+  AlarmingObserver observer("collector-1", *outbox_, clock_);
+  for (int second = 0; second < 120; ++second) {
+    for (int i = 0; i < 10; ++i) observer.OnForgery("edge-a.bgpd", "a");
+    if (second == 30) observer.OnForgery("edge-b.bgpd", "b");
+    ASSERT_OK(observer.Flush());
+    clock_.Advance(std::chrono::seconds(1));
+  }
+  const auto alarms = Entered();
+  ASSERT_EQ(alarms.size(), 3);
+  EXPECT_EQ(alarms[0].source, "edge-a.bgpd");
+  EXPECT_EQ(alarms[0].cause, "BAD_TAG");
+  EXPECT_EQ(alarms[0].count, 10);
+  EXPECT_EQ(alarms[0].first_sha256, View(crypto::Sha256("a")));
+  EXPECT_EQ(alarms[1].source, "edge-b.bgpd");
+  EXPECT_EQ(alarms[2].count, 600);
+}
+
+TEST_F(AlarmingObserverTest, WhatTheSpoolDidNotTakeIsToldLater) {
+  ASSERT_OK(Open());
+  AlarmingObserver observer("collector-1", *outbox_, clock_);
+  observer.OnForgery("edge-a.bgpd", "a");
+  observer.OnAuditFailure("entry 7 is missing");
+  keys_.Remove("collector-1", 1);
+  EXPECT_FALSE(observer.Flush().ok());
+  keys_.Put("collector-1", {1, testing::KeyOf("collector-1"), 0, std::nullopt});
+  ASSERT_OK(observer.Flush());
+  ASSERT_OK(observer.Flush());
+  const auto alarms = Entered();
+  ASSERT_EQ(alarms.size(), 2);
+  EXPECT_EQ(alarms[0].cause, "AUDIT_FAILED");
+  EXPECT_EQ(alarms[1].cause, "BAD_TAG");
 }
 
 TEST_F(BreakGlassTest, OffWithoutAPath) {

@@ -58,7 +58,7 @@ absl::StatusOr<std::optional<FrameOutcome>> BatchBuilder::AnswerHeld(const Candi
   return FrameOutcome{candidate.delivery.number, FrameOutcome::Result::kDuplicate, held->sequence, held->leaf, Reason::kNone};
 }
 
-FrameOutcome BatchBuilder::Refuse(const Candidate& candidate, Reason reason, AlarmAggregator& alarms) const {
+FrameOutcome BatchBuilder::Refuse(const Candidate& candidate, Reason reason, chain::AlarmAggregator& alarms) const {
   if (reason == Reason::kBadTag && candidate.source != nullptr) {
     const Hash digest = crypto::Sha256(candidate.delivery.frame);
     alarms.Note(candidate.source->registration.source, "BAD_TAG", chain::ChannelState::kAlarmed, digest, digest);
@@ -67,7 +67,7 @@ FrameOutcome BatchBuilder::Refuse(const Candidate& candidate, Reason reason, Ala
 }
 
 // The number is held with other bytes, under a good tag: only the key holder can do that.
-absl::StatusOr<FrameOutcome> BatchBuilder::Settle(const Candidate& candidate, AlarmAggregator& alarms) const {
+absl::StatusOr<FrameOutcome> BatchBuilder::Settle(const Candidate& candidate, chain::AlarmAggregator& alarms) const {
   if (candidate.frame.header.spelling != frame::Spelling::kV2) return Refuse(candidate, Reason::kReplayed, alarms);
   ASSIGN_OR_RETURN(const auto held, FindHeld(candidate.source->short_id, candidate.epoch, candidate.frame.header.sequence));
   if (!held) return Internal("source {}: number {} counts as held and is not in the store", candidate.delivery.source,
@@ -77,7 +77,7 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Settle(const Candidate& candidate, Al
   return Refuse(candidate, Reason::kEquivocation, alarms);
 }
 
-absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, UnixNanos now, KeyCache& keys, AlarmAggregator& alarms) {
+absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, UnixNanos now, KeyCache& keys, chain::AlarmAggregator& alarms) {
   if (!candidate.shaped) return Refuse(candidate, candidate.reason, alarms);
   if (candidate.generation != tip_.book.generation()) Recheck(candidate, *tip_.book.table(), tip_.book.generation(), keys);
   if (candidate.source != nullptr && candidate.bound) {
@@ -88,7 +88,7 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, UnixNanos n
   return Enter(candidate, now, alarms);
 }
 
-absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, UnixNanos now, AlarmAggregator& alarms) {
+absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, UnixNanos now, chain::AlarmAggregator& alarms) {
   const chain::Source& source = *candidate.source;
   const std::string& name = source.registration.source;
   const frame::Header& header = candidate.frame.header;

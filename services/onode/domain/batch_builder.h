@@ -14,11 +14,11 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "lib/chain/alarm_aggregator.h"
 #include "lib/chain/source_book.h"
 #include "lib/chain/tiles.h"
 #include "lib/frame/key.h"
 #include "lib/frame/payload.h"
-#include "services/onode/domain/alarms.h"
 #include "services/onode/domain/candidate.h"
 #include "services/onode/domain/chain_store.h"
 #include "services/onode/domain/source_limits.h"
@@ -63,7 +63,7 @@ class BatchBuilder {
   BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held, SourceLimits* limits = nullptr);
 
   // Enters a frame, or says why not. Error: the store could not be asked; nothing was changed.
-  absl::StatusOr<FrameOutcome> Add(Candidate& candidate, UnixNanos now, KeyCache& keys, AlarmAggregator& alarms);
+  absl::StatusOr<FrameOutcome> Add(Candidate& candidate, UnixNanos now, KeyCache& keys, chain::AlarmAggregator& alarms);
 
   // Enters an entry that the O-Node signs; its chain sequence.
   absl::StatusOr<std::uint64_t> AddOwn(frame::Type type, frame::Tier tier, const std::string& payload, UnixNanos now);
@@ -80,10 +80,10 @@ class BatchBuilder {
  private:
   absl::StatusOr<std::optional<FrameOutcome>> AnswerHeld(const Candidate& candidate) const;
   absl::StatusOr<std::optional<HeldEntry>> FindHeld(std::uint64_t source, std::uint64_t epoch, std::uint64_t sequence) const;
-  FrameOutcome Refuse(const Candidate& candidate, frame::Reason reason, AlarmAggregator& alarms) const;
-  absl::StatusOr<FrameOutcome> Settle(const Candidate& candidate, AlarmAggregator& alarms) const;
+  FrameOutcome Refuse(const Candidate& candidate, frame::Reason reason, chain::AlarmAggregator& alarms) const;
+  absl::StatusOr<FrameOutcome> Settle(const Candidate& candidate, chain::AlarmAggregator& alarms) const;
   std::uint64_t NextReceived(UnixNanos now) const;  // microseconds
-  absl::StatusOr<FrameOutcome> Enter(const Candidate& candidate, UnixNanos now, AlarmAggregator& alarms);
+  absl::StatusOr<FrameOutcome> Enter(const Candidate& candidate, UnixNanos now, chain::AlarmAggregator& alarms);
   absl::StatusOr<std::uint64_t> Append(const frame::Frame& frame, std::uint64_t epoch, const chain::Source& source,
                                        std::uint32_t key_version, std::uint8_t flags, std::uint64_t received_us,
                                        const chain::Statement& statement, const std::optional<frame::Value>& payload);

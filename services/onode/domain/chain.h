@@ -19,13 +19,13 @@
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
+#include "lib/chain/alarm_aggregator.h"
 #include "lib/chain/control.h"
 #include "lib/chain/merkle.h"
 #include "lib/chain/note.h"
 #include "lib/chain/proof.h"
 #include "lib/chain/source_book.h"
 #include "lib/chain/walk.h"
-#include "services/onode/domain/alarms.h"
 #include "services/onode/domain/batch_builder.h"
 #include "services/onode/domain/candidate.h"
 #include "services/onode/domain/chain_store.h"
@@ -243,7 +243,7 @@ class Chain {
 
   // The sequencer's own.
   std::unique_ptr<BatchBuilder> builder_;
-  AlarmAggregator alarms_;
+  chain::AlarmAggregator alarms_;
   SourceLimits source_limits_;
   Quarantine quarantine_;
   std::chrono::steady_clock::time_point lease_renewed_;

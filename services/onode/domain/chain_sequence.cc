@@ -189,7 +189,7 @@ absl::StatusOr<Chain::Result> Chain::Handle(Work& work) {
 
 absl::Status Chain::Process(std::vector<Work>& work) {
   if (work.empty()) return absl::OkStatus();
-  const AlarmAggregator before = alarms_;
+  const chain::AlarmAggregator before = alarms_;
   std::vector<Result> results;
   absl::Status done = absl::OkStatus();
   for (Work& item : work) {
@@ -317,7 +317,7 @@ void Chain::SeedAlarms() {
       for (const auto& [cause, alarm] : channel->alarms) standing.emplace_back(source->registration.source, alarm);
     }
   });
-  alarms_ = AlarmAggregator();
+  alarms_ = chain::AlarmAggregator();
   for (const auto& [source, alarm] : standing) {
     const auto row = ReadChecked(alarm.entry);
     const auto entry = row.ok() ? chain::DecodeEntry(row->bytes) : row.status();

@@ -1,5 +1,5 @@
-// Turns bad events into alarm entries without letting whoever causes them fill the chain: the first of a kind at once, then
-// at most one entry a minute for each source and cause, with a count. Not thread-safe: the sequencer's own.
+// Turns bad events into alarm entries without letting whoever causes them fill the chain: the first of a kind at once,
+// then at most one entry a minute for each source and cause, with a count. A value; not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -13,33 +13,33 @@
 #include "lib/base/clock.h"
 #include "lib/chain/control.h"
 
-namespace virp::onode {
+namespace virp::chain {
 
 class AlarmAggregator {
  public:
   static constexpr std::uint64_t kIntervalNanos = 60'000'000'000;
 
   // One event about a registered source. `first` and `last` are SHA-256 values of frames, where there are any.
-  void Note(std::string_view source, std::string_view cause, chain::ChannelState state, const Hash& first, const Hash& last);
+  void Note(std::string_view source, std::string_view cause, ChannelState state, const Hash& first, const Hash& last);
 
   // An alarm that stands in the chain, and when it was entered.
-  void Entered(std::string_view source, std::string_view cause, chain::ChannelState state, UnixNanos at);
+  void Entered(std::string_view source, std::string_view cause, ChannelState state, UnixNanos at);
 
   // An operator cleared it: the next event is entered at once.
   void Cleared(std::string_view source, std::string_view cause);
 
   // Alarms to be entered now; their counts start again.
-  std::vector<chain::Alarm> TakeDue(UnixNanos now);
+  std::vector<Alarm> TakeDue(UnixNanos now);
 
  private:
   struct Pending {
-    chain::ChannelState state = chain::ChannelState::kAlarmed;
+    ChannelState state = ChannelState::kAlarmed;
     std::uint64_t count = 0;
     std::string first, last;
-    UnixNanos entered = 0;                          // when the last entry was taken; 0 never
-    chain::ChannelState entered_state = chain::ChannelState::kOk;
+    UnixNanos entered = 0;  // when the last entry was taken; 0 never
+    ChannelState entered_state = ChannelState::kOk;
   };
   std::map<std::pair<std::string, std::string>, Pending, std::less<>> pending_;  // by source and cause
 };
 
-}  // namespace virp::onode
+}  // namespace virp::chain

@@ -1,10 +1,10 @@
-#include "services/onode/domain/alarms.h"
+#include "lib/chain/alarm_aggregator.h"
 
 #include <algorithm>
 
-namespace virp::onode {
+namespace virp::chain {
 
-void AlarmAggregator::Note(std::string_view source, std::string_view cause, chain::ChannelState state, const Hash& first,
+void AlarmAggregator::Note(std::string_view source, std::string_view cause, ChannelState state, const Hash& first,
                            const Hash& last) {
   Pending& pending = pending_[{std::string(source), std::string(cause)}];
   if (pending.count == 0) {
@@ -16,7 +16,7 @@ void AlarmAggregator::Note(std::string_view source, std::string_view cause, chai
   ++pending.count;
 }
 
-void AlarmAggregator::Entered(std::string_view source, std::string_view cause, chain::ChannelState state, UnixNanos at) {
+void AlarmAggregator::Entered(std::string_view source, std::string_view cause, ChannelState state, UnixNanos at) {
   Pending& pending = pending_[{std::string(source), std::string(cause)}];
   pending.entered = at;
   pending.entered_state = state;
@@ -26,16 +26,16 @@ void AlarmAggregator::Cleared(std::string_view source, std::string_view cause) {
   const auto found = pending_.find(std::pair{std::string(source), std::string(cause)});
   if (found == pending_.end()) return;
   found->second.entered = 0;
-  found->second.entered_state = chain::ChannelState::kOk;
+  found->second.entered_state = ChannelState::kOk;
 }
 
-std::vector<chain::Alarm> AlarmAggregator::TakeDue(UnixNanos now) {
-  std::vector<chain::Alarm> due;
+std::vector<Alarm> AlarmAggregator::TakeDue(UnixNanos now) {
+  std::vector<Alarm> due;
   for (auto& [name, pending] : pending_) {
     if (pending.count == 0) continue;
     const bool worse = pending.state > pending.entered_state;
     if (!worse && now < pending.entered + kIntervalNanos) continue;
-    chain::Alarm& alarm = due.emplace_back();
+    Alarm& alarm = due.emplace_back();
     alarm.source = name.first;
     alarm.cause = name.second;
     alarm.state = pending.state;
@@ -49,4 +49,4 @@ std::vector<chain::Alarm> AlarmAggregator::TakeDue(UnixNanos now) {
   return due;
 }
 
-}  // namespace virp::onode
+}  // namespace virp::chain
