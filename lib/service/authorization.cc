@@ -19,7 +19,11 @@ constexpr std::size_t kMaxPatternsPerRule = 1024;
 constexpr std::size_t kMaxPattern = 255;
 constexpr std::size_t kMaxStars = 8;
 constexpr std::string_view kHealth = "/grpc.health.v1.Health/";
-constexpr std::string_view kReflection = "/grpc.reflection.v1alpha.ServerReflection/";
+// gRPC 1.51 serves v1alpha. Newer clients (grpcurl) ask for v1 first and go back to v1alpha only when that is
+// UNIMPLEMENTED, so v1 has a row as well: gRPC itself is to answer.
+constexpr std::string_view kReflection = "/grpc.reflection.";
+constexpr const char* kReflectionMethods[] = {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                                              "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"};
 
 // "/package.Service/Method"
 bool IsMethodName(std::string_view text) {
@@ -94,7 +98,9 @@ bool AnyMatches(const std::vector<std::string>& patterns, std::string_view name)
 
 absl::StatusOr<AuthorizationTable> AuthorizationTable::Create(std::vector<MethodRule> rows, bool reflection) {
   for (const char* method : {"Check", "Watch"}) rows.push_back({fmt::format("{}{}", kHealth, method), RoleSet::All()});
-  if (reflection) rows.push_back({fmt::format("{}ServerReflectionInfo", kReflection), RoleSet::All()});
+  for (const char* method : kReflectionMethods) {
+    if (reflection) rows.push_back({method, RoleSet::All()});
+  }
   AuthorizationTable table;
   for (MethodRule& row : rows) {
     if (!IsMethodName(row.method))

@@ -6,6 +6,7 @@ namespace virp::service {
 namespace {
 
 constexpr char kMethod[] = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
+constexpr char kNewMethod[] = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 
 class ReflectionTest : public ServerTest {
  protected:
@@ -23,7 +24,7 @@ class ReflectionTest : public ServerTest {
   }
 
   // The services that the server lists, as bytes of its answer; empty when it refuses.
-  std::string List(grpc::StatusCode* code) {
+  std::string List(grpc::StatusCode* code, const char* method = kMethod) {
     const auto channel = pki_.Channel(*server_, Role::kReader);
     grpc::GenericStub stub(channel);
     grpc::ClientContext context;
@@ -33,7 +34,7 @@ class ReflectionTest : public ServerTest {
       bool ok = false;
       return queue.Next(&tag, &ok) && ok;
     };
-    const auto call = stub.PrepareCall(&context, kMethod, &queue);
+    const auto call = stub.PrepareCall(&context, method, &queue);
     call->StartCall(nullptr);
     std::string out;
     if (next()) {
@@ -69,9 +70,14 @@ TEST_F(ReflectionTest, OnByFlagAndRowOnly) {
   Start(/*row=*/true, /*load=*/true);
   EXPECT_THAT(List(&code), HasSubstr("virp.test.v1.EchoService"));
   EXPECT_EQ(code, grpc::StatusCode::OK);
+  // What grpcurl asks for first; anything but UNIMPLEMENTED ends its attempts.
+  EXPECT_EQ(List(&code, kNewMethod), "");
+  EXPECT_EQ(code, grpc::StatusCode::UNIMPLEMENTED);
   Start(/*row=*/false, /*load=*/false);  // loaded by now, and still denied
-  EXPECT_EQ(List(&code), "");
-  EXPECT_EQ(code, grpc::StatusCode::PERMISSION_DENIED);
+  for (const char* method : {kMethod, kNewMethod}) {
+    EXPECT_EQ(List(&code, method), "");
+    EXPECT_EQ(code, grpc::StatusCode::PERMISSION_DENIED);
+  }
 }
 
 }  // namespace

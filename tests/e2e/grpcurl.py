@@ -8,7 +8,7 @@ import argparse
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
 
-REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+REFLECTION = ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
 LIST_SERVICES, FILE_CONTAINING_SYMBOL = 7, 4  # of ServerReflectionRequest
 FILES, SERVICES = 4, 6                        # of ServerReflectionResponse
 
@@ -36,9 +36,15 @@ def fields(data, wanted):
 
 
 def reflect(channel, number, text, answer):
-    call = channel.stream_stream(REFLECTION, request_serializer=bytes, response_deserializer=bytes)
     request = bytes([number << 3 | 2, len(text)]) + text.encode()
-    return fields(fields(next(iter(call(iter([request]), timeout=10))), answer)[0], 1)
+    for method in REFLECTION:
+        call = channel.stream_stream(method, request_serializer=bytes, response_deserializer=bytes)
+        try:
+            return fields(fields(next(call(iter([request]), timeout=10)), answer)[0], 1)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNIMPLEMENTED:
+                raise
+    raise SystemExit("grpcurl.py: no reflection")
 
 
 def add(pool, channel, files):
