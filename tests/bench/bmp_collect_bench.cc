@@ -57,8 +57,8 @@ std::string Message(std::uint32_t i, std::uint32_t shift, bool withdraw) {
 class Binder final : public BmpBinder {
  public:
   explicit Binder(BmpRouter& router) : router_(router) {}
-  absl::StatusOr<BmpRouter*> Bind(std::string_view sys_name) override {
-    router_.Connected("192.0.2.1", "plain", sys_name);
+  absl::StatusOr<BmpRouter*> Bind(const bmp::Initiation& initiation) override {
+    router_.Connected("192.0.2.1", "plain", initiation);
     return &router_;
   }
 

@@ -82,10 +82,11 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
     EXPECT_EQ(onode_->Register(source).name(), name);
   }
 
-  void StartCollector() {
+  // `states` take part in the outbox's snapshots and replay, as a collector's intakes do.
+  void StartCollector(std::vector<collector::OutboxState*> states = {}) {
     deliver::SpoolOptions spool;
     spool.directory = dir_ + "/spool";
-    outbox_ = *collector::Outbox::Open(spool, *keys_, clock_, {});
+    outbox_ = *collector::Outbox::Open(spool, *keys_, clock_, std::move(states));
     liveness_ = std::make_unique<collector::Liveness>(clock_);
     liveness_->Add("edge-a.bmp", collector::Path::kBmp, true);
     connector_ = std::make_unique<deliver::GrpcConnector>(

@@ -1,6 +1,8 @@
 #include "tests/testutil/frr_lab.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -148,14 +150,15 @@ std::string FrrDaemon::log() const {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-FrrLab::FrrLab(int bmp_port) : bmp_port_(bmp_port) {
+FrrLab::FrrLab(int bmp_port, FrrPrePolicy pre_policy) : bmp_port_(bmp_port) {
   const std::string network = OwnNetwork(), a = network + ".1", b = network + ".2";
   auto lines_a = testutil::Neighbor(b, a, "64501");
   lines_a.push_back(fmt::format(" neighbor {} passive", b));  // or the two connections collide at every start
+  // Else bgpd keeps nothing from before policy, and says End-of-RIB of a view that it never sends a route of.
+  if (pre_policy == FrrPrePolicy::kKept) lines_a.push_back(fmt::format(" neighbor {} soft-reconfiguration inbound", b));
   lines_a.push_back(" bmp targets station");
   lines_a.push_back("  bmp monitor ipv4 unicast pre-policy");
-  if (bmp_port != 0)
-    lines_a.push_back(fmt::format("  bmp connect 127.0.0.1 port {} min-retry 100 max-retry 200", bmp_port));
+  if (bmp_port != 0) lines_a.push_back("  " + BmpConnect());
   auto lines_b = testutil::Neighbor(a, b, "64500");
   lines_b.push_back(fmt::format(" neighbor {} timers connect 1", a));
   edge_a_ = std::make_unique<FrrDaemon>(FrrOptions{"edge-a", a, Router("64500", "192.0.2.1", lines_a)});
@@ -218,14 +221,44 @@ absl::Status FrrLab::AwaitRoute(const std::string& prefix, bool present, std::ch
                  : DeadlineExceeded("edge-a {} {}", present ? "has no path for" : "still has a path for", prefix);
 }
 
+absl::Status FrrLab::IntrudeAtEdgeA(bool says_open) const {
+  const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const timeval patience{10, 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  const auto at = [](const FrrDaemon& daemon, int port) {
+    sockaddr_in out{};
+    out.sin_family = AF_INET;
+    out.sin_port = htons(static_cast<std::uint16_t>(port));
+    ::inet_pton(AF_INET, daemon.address().c_str(), &out.sin_addr);
+    return out;
+  };
+  const sockaddr_in from = at(*edge_b_, 0), to = at(*edge_a_, FrrDaemon::kBgpPort);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&from), sizeof(from)) != 0 ||
+      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0)
+    return ErrnoStatus(errno, "connect", edge_a_->address());
+  char answer[4096];
+  if (::recv(socket.get(), answer, sizeof(answer), 0) <= 0)
+    return Unavailable("edge-a says nothing to a second connection; its log: {}", edge_a_->log());
+  if (!says_open) return absl::OkStatus();
+  // RFC 4271 section 4.2: version 4, AS 64501, hold time 60 s, identifier 192.0.2.2, no parameters.
+  std::string open(16, '\xff');
+  open.append("\x00\x1d\x01\x04\xfb\xf5\x00\x3c\xc0\x00\x02\x02\x00", 13);
+  RETURN_IF_ERROR(WriteAll(socket.get(), open, "a second BGP connection"));
+  (void)::recv(socket.get(), answer, sizeof(answer), 0);  // its NOTIFICATION, or the end
+  return absl::OkStatus();
+}
+
+// bgpd 8.4 takes the negation only with the times, too.
+std::string FrrLab::BmpConnect() const {
+  return fmt::format("bmp connect 127.0.0.1 port {} min-retry 100 max-retry 200", bmp_port_);
+}
+
 absl::Status FrrLab::CloseBmp() {
-  return edge_a_->Configure(
-      {"router bgp 64500", "bmp targets station", fmt::format("no bmp connect 127.0.0.1 port {}", bmp_port_)});
+  return edge_a_->Configure({"router bgp 64500", "bmp targets station", "no " + BmpConnect()});
 }
 
 absl::Status FrrLab::OpenBmp() {
-  return edge_a_->Configure({"router bgp 64500", "bmp targets station",
-                             fmt::format("bmp connect 127.0.0.1 port {} min-retry 100 max-retry 200", bmp_port_)});
+  return edge_a_->Configure({"router bgp 64500", "bmp targets station", BmpConnect()});
 }
 
 }  // namespace virp::testutil

@@ -58,12 +58,15 @@ class FrrDaemon {
   FileDescriptor vty_;
 };
 
+// Whether edge-a keeps what edge-b announced as it was before policy (`soft-reconfiguration inbound`), for adj-in-pre.
+enum class FrrPrePolicy { kKept, kNotKept };
+
 class FrrLab {
  public:
   static constexpr std::chrono::seconds kPatience{30};
 
   // Configured, not started. `bmp_port`: on 127.0.0.1, where edge-a connects to; 0: no BMP.
-  explicit FrrLab(int bmp_port);
+  explicit FrrLab(int bmp_port, FrrPrePolicy pre_policy = FrrPrePolicy::kKept);
 
   absl::Status Start();  // both; returns when their session is Established on either side
 
@@ -83,6 +86,10 @@ class FrrLab {
   // edge-a has (or has not) a path for it; waited for.
   absl::Status AwaitRoute(const std::string& prefix, bool present, std::chrono::milliseconds patience = kPatience);
 
+  // Opens a BGP connection to edge-a from edge-b's address beside the session, says nothing or an OPEN as edge-b would,
+  // and closes it when edge-a has answered.
+  absl::Status IntrudeAtEdgeA(bool says_open) const;
+
   // edge-a's connection to the station is closed, and kept closed; or opened (again).
   absl::Status CloseBmp();
   absl::Status OpenBmp();
@@ -90,6 +97,7 @@ class FrrLab {
  private:
   std::string Neighbor(const FrrDaemon& at) const;  // "neighbor ADDRESS" as `at` configures it
   absl::Status Configure(FrrDaemon& at, const std::string& line);
+  std::string BmpConnect() const;
 
   const int bmp_port_;
   std::unique_ptr<FrrDaemon> edge_a_, edge_b_;

@@ -15,8 +15,10 @@ constexpr std::size_t kMaxMd5Key = 80;  // the kernel's bound
 absl::Status CheckRouter(const BmpRouterOptions& router) {
   const std::string where = "BMP router of source '" + router.source + "'";
   RETURN_IF_ERROR(Annotate(CheckSourceName(router.source), where));
-  if (router.addresses.empty() && router.dial.empty()) return InvalidArgument("{}: needs an address or a place to dial", where);
-  if (router.md5_key.size() > kMaxMd5Key) return InvalidArgument("{}: a TCP-MD5 key has at most {} bytes", where, kMaxMd5Key);
+  if (router.addresses.empty() && router.dial.empty())
+    return InvalidArgument("{}: needs an address or a place to dial", where);
+  if (router.md5_key.size() > kMaxMd5Key)
+    return InvalidArgument("{}: a TCP-MD5 key has at most {} bytes", where, kMaxMd5Key);
   if (!router.dial.empty()) {
     const auto target = ParseHostPort(router.dial);
     RETURN_IF_ERROR(Annotate(target.status(), where + ": dial"));
@@ -46,8 +48,9 @@ absl::Status CheckPair(const BmpRouterOptions& a, const BmpRouterOptions& b) {
   for (const IpAddress& address : a.addresses) {
     if (std::find(b.addresses.begin(), b.addresses.end(), address) == b.addresses.end()) continue;
     if (a.sys_name.empty() || b.sys_name.empty() || a.sys_name == b.sys_name) {
-      return InvalidArgument("BMP routers of sources '{}' and '{}' share the address {}: each needs a sysName of its own",
-                             a.source, b.source, address.ToString());
+      return InvalidArgument(
+          "BMP routers of sources '{}' and '{}' share the address {}: each needs a sysName of its own", a.source,
+          b.source, address.ToString());
     }
     if (a.md5_key != b.md5_key) {
       return InvalidArgument("BMP routers of sources '{}' and '{}' share the address {} and must share its TCP-MD5 key",
@@ -61,9 +64,12 @@ absl::Status CheckPair(const BmpRouterOptions& a, const BmpRouterOptions& b) {
 
 std::string_view BmpModeName(BmpMode mode) {
   switch (mode) {
-    case BmpMode::kEvents: return "events";
-    case BmpMode::kPrefixes: return "prefixes";
-    case BmpMode::kRoutes: return "routes";
+    case BmpMode::kEvents:
+      return "events";
+    case BmpMode::kPrefixes:
+      return "prefixes";
+    case BmpMode::kRoutes:
+      return "routes";
   }
   return "";
 }

@@ -51,14 +51,15 @@ struct BmpPeerOptions {
 struct BmpRouterOptions {
   std::string source;                // signs what this router says
   std::vector<IpAddress> addresses;  // where it may connect from; IPv4 as IPv4
-  std::string sys_name;              // what its Initiation must say; empty: anything, where no other router shares an address
-  std::string dial;                  // ADDRESS:PORT when the router listens; empty: it connects to us
-  std::string md5_key;               // TCP-MD5 (RFC 2385), at most 80 bytes; empty: none
-  BmpMode mode = BmpMode::kEvents;   // of peers that are not in `peers`
+  std::string sys_name;  // what its Initiation must say; empty: anything, where no other router shares an address
+  std::string dial;      // ADDRESS:PORT when the router listens; empty: it connects to us
+  std::string md5_key;   // TCP-MD5 (RFC 2385), at most 80 bytes; empty: none
+  BmpMode mode = BmpMode::kEvents;  // of peers that are not in `peers`
   std::vector<BmpPeerOptions> peers;
-  std::vector<Prefix> prefixes;      // for mode `prefixes`
+  std::vector<Prefix> prefixes;                               // for mode `prefixes`
   std::array<bool, 5> ribs = {true, true, true, true, true};  // by bmp::Rib: views that are reported
-  std::vector<std::pair<std::uint64_t, std::string>> vrfs;    // peer distinguisher to VRF name; others are written as the RD
+  std::vector<std::pair<std::uint64_t, std::string>>
+      vrfs;  // peer distinguisher to VRF name; others are written as the RD
   bmp::PathIdPolicy path_ids = bmp::PathIdPolicy::kAuto;
   BmpRedRules red;
   // Beyond either, the peer that crossed it falls back to `events`.
@@ -70,7 +71,7 @@ struct BmpRouterOptions {
 struct BmpOptions {
   std::string collector_source;  // signs alarms
   std::vector<BmpRouterOptions> routers;
-  std::chrono::seconds quiet{30};            // ends the dump of senders without End-of-RIB
+  std::chrono::seconds quiet{30};  // ends the dump of senders without End-of-RIB
   std::chrono::seconds restate_peers{900};
 };
 

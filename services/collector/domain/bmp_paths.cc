@@ -45,7 +45,9 @@ PathTable::V4Key::V4Key(const bmp::Route& route)
       path_id(route.path_id),
       length(static_cast<std::uint8_t>(route.prefix.length())) {}
 
-bmp::Route PathTable::V4Key::ToRoute() const { return {Prefix::MakeMasked(IpAddress::V4(address), length), path_id}; }
+bmp::Route PathTable::V4Key::ToRoute() const {
+  return {Prefix::MakeMasked(IpAddress::V4(address), length), path_id};
+}
 
 PathTable::V6Key::V6Key(const bmp::Route& route)
     : path_id(route.path_id), length(static_cast<std::uint8_t>(route.prefix.length())) {
@@ -91,7 +93,7 @@ void PathTable::Clear(AttributeTexts& texts) {
   for (const auto& [key, path] : v6_) texts.Remove(path.attributes);
   absl::flat_hash_map<V4Key, HeldPath>().swap(v4_);
   absl::flat_hash_map<V6Key, HeldPath>().swap(v6_);
-  complete = false;
+  complete = 0;
 }
 
 void PathTable::BeginDump() {

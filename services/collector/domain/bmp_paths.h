@@ -1,5 +1,5 @@
-// The paths last reported of one view of one peer, and the attribute texts that they share. A million paths have about a
-// hundred thousand sets of attributes between them, so a path is a key and a number.
+// The paths last reported of one view of one peer, and the attribute texts that they share. A million paths have about
+// a hundred thousand sets of attributes between them, so a path is a key and a number.
 #pragma once
 
 #include <array>
@@ -47,6 +47,13 @@ struct HeldPath {
   std::uint8_t mark = 0;  // the dump that it was last stated in
 };
 
+// Families, and in `PathTable::complete` what a statement of completeness was about.
+inline constexpr std::uint8_t kIpv4Bit = 1, kIpv6Bit = 2, kBothFamilies = kIpv4Bit | kIpv6Bit;
+inline constexpr std::uint8_t kListedOnly = 4;  // of those families the configured prefixes only
+inline std::uint8_t FamilyBit(const Prefix& prefix) {
+  return prefix.family() == IpFamily::kV4 ? kIpv4Bit : kIpv6Bit;
+}
+
 // About 30 bytes for an IPv4 and 46 for an IPv6 path at the mean load of the maps, twice that while a map grows; beside
 // them the shared texts. Not thread-safe.
 class PathTable {
@@ -76,7 +83,7 @@ class PathTable {
     for (const auto& [key, path] : v6_) visit(key.ToRoute(), path);
   }
 
-  bool complete = false;  // it was stated complete since it was last empty
+  std::uint8_t complete = 0;  // what it was stated to hold all of since it was made; 0: nothing
 
  private:
   struct V4Key {

@@ -26,9 +26,12 @@ void AppendQuoted(std::string& out, std::string_view text) {
 std::string_view OriginText(const std::optional<bmp::Origin>& origin) {
   if (!origin) return "null";
   switch (*origin) {
-    case bmp::Origin::kIgp: return "\"IGP\"";
-    case bmp::Origin::kEgp: return "\"EGP\"";
-    case bmp::Origin::kIncomplete: return "\"INCOMPLETE\"";
+    case bmp::Origin::kIgp:
+      return "\"IGP\"";
+    case bmp::Origin::kEgp:
+      return "\"EGP\"";
+    case bmp::Origin::kIncomplete:
+      return "\"INCOMPLETE\"";
   }
   return "null";
 }
@@ -63,7 +66,8 @@ void AppendPathHead(std::string& out, std::string_view event, std::string_view p
   out.append("{\"domain\":\"bgp\",\"event\":\"").append(event).append("\",\"prefix\":\"");
   route.prefix.AppendTo(out);
   out.append("\",").append(peer_text);
-  out.append(route.prefix.family() == IpFamily::kV4 ? ",\"afi\":1,\"safi\":1,\"rib\":\"" : ",\"afi\":2,\"safi\":1,\"rib\":\"");
+  out.append(route.prefix.family() == IpFamily::kV4 ? ",\"afi\":1,\"safi\":1,\"rib\":\""
+                                                    : ",\"afi\":2,\"safi\":1,\"rib\":\"");
   out.append(rib).append("\",\"path_id\":");
   AppendNumber(out, route.path_id);
 }
@@ -189,12 +193,18 @@ std::string ReasonText(const bmp::PeerDown& down) {
     return fmt::format("{}: {}", who, bmp::NotificationName(down.notification->code, down.notification->subcode));
   };
   switch (down.reason) {
-    case Reason::kLocalNotification: return with_notification("local notification");
-    case Reason::kLocalNoNotification: return "local, no notification";
-    case Reason::kRemoteNotification: return with_notification("remote notification");
-    case Reason::kRemoteNoData: return "remote, no notification";
-    case Reason::kDeconfigured: return "no longer monitored";
-    case Reason::kLocalTableGone: return "table no longer monitored";
+    case Reason::kLocalNotification:
+      return with_notification("local notification");
+    case Reason::kLocalNoNotification:
+      return "local, no notification";
+    case Reason::kRemoteNotification:
+      return with_notification("remote notification");
+    case Reason::kRemoteNoData:
+      return "remote, no notification";
+    case Reason::kDeconfigured:
+      return "no longer monitored";
+    case Reason::kLocalTableGone:
+      return "table no longer monitored";
   }
   return fmt::format("reason {}", static_cast<int>(down.reason));
 }

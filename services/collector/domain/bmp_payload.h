@@ -19,10 +19,10 @@ inline constexpr std::size_t kMaxAttributeText = 16'384;
 
 // What stands at the end of a payload.
 struct PayloadTail {
-  std::string_view protection;        // "plain", "tcp-md5"
-  std::uint64_t router_time_us = 0;   // 0: not said
-  std::string_view reason;            // empty: not said
-  std::string_view red_rule;          // the rule that made it RED
+  std::string_view protection;       // "plain", "tcp-md5"
+  std::uint64_t router_time_us = 0;  // 0: not said
+  std::string_view reason;           // empty: not said
+  std::string_view red_rule;         // the rule that made it RED
   bool inferred = false;
   bool restated = false;
 };

@@ -15,7 +15,9 @@ constexpr std::chrono::seconds kAlarmPace{60};
 
 }  // namespace
 
-bool BmpRouter::Quiet(Time since) const { return clock_.Steady() - std::max(since, quiet_base_) >= options_.quiet; }
+bool BmpRouter::Quiet(Time since) const {
+  return clock_.Steady() - std::max(since, quiet_base_) >= options_.quiet;
+}
 
 void BmpRouter::EndQuietDumps(LivePeer& live) {
   // Peers that come without a Peer Up are waited for as long as the session's dump goes on.
@@ -104,10 +106,12 @@ bool BmpRouter::RestateSome(std::size_t limit) {
       if (path == nullptr) continue;  // withdrawn since, and said so
       --limit;
       Observation& out = Add(Type::kBgpProcess, Tier::kGreen, {});
-      AppendAnnounce(out.payload, live.text, bmp::RibName(restating_.rib), route, table_.texts().Text(path->attributes), tail);
+      AppendAnnounce(out.payload, live.text, bmp::RibName(restating_.rib), route, table_.texts().Text(path->attributes),
+                     tail);
     }
     if (table != nullptr && restating_.next < restating_.routes.size()) return true;
-    if (table != nullptr && table->complete) StateComplete(live, restating_.rib, *table, true);
+    if (table != nullptr && table->complete != 0)
+      SayComplete(live, restating_.rib, *table, table->complete, Tier::kGreen, tail);
     restating_ = {};
   }
   return !peers_to_restate_.empty() || !tables_to_restate_.empty() || restating_.peer != nullptr;
@@ -140,11 +144,12 @@ void BmpRouter::SayAlarm(const std::string& cause, AlarmState& state, std::uint6
 }
 
 BmpCounters& BmpCounters::operator+=(const BmpCounters& more) {
-  for (const auto field : {&BmpCounters::sessions, &BmpCounters::refused_sessions, &BmpCounters::announced, &BmpCounters::withdrawn,
-                           &BmpCounters::inferred, &BmpCounters::unchanged, &BmpCounters::unheld_withdrawals,
-                           &BmpCounters::unheld_peer_downs, &BmpCounters::routes_without_peer, &BmpCounters::peers_refused,
-                           &BmpCounters::update_errors, &BmpCounters::path_ids_changed, &BmpCounters::statistics,
-                           &BmpCounters::mirrored, &BmpCounters::alarms}) {
+  for (const auto field :
+       {&BmpCounters::sessions, &BmpCounters::refused_sessions, &BmpCounters::announced, &BmpCounters::withdrawn,
+        &BmpCounters::inferred, &BmpCounters::unchanged, &BmpCounters::unheld_withdrawals,
+        &BmpCounters::unheld_peer_downs, &BmpCounters::routes_without_peer, &BmpCounters::peers_refused,
+        &BmpCounters::update_errors, &BmpCounters::path_ids_changed, &BmpCounters::statistics, &BmpCounters::mirrored,
+        &BmpCounters::alarms}) {
     this->*field += more.*field;
   }
   for (std::size_t i = 0; i < skipped.size(); ++i) skipped[i] += more.skipped[i];
@@ -178,7 +183,8 @@ BmpRouterStatus BmpRouter::Status() const {
     }
     for (std::size_t rib = 0; rib < kRibs; ++rib) {
       const PathTable* table = held->tables[rib].get();
-      if (table != nullptr) peer.views[rib] = {.reported = true, .complete = table->complete, .paths = table->size()};
+      if (table != nullptr)
+        peer.views[rib] = {.reported = true, .complete = table->complete != 0, .paths = table->size()};
     }
     out.peers.push_back(std::move(peer));
   }

@@ -22,7 +22,8 @@ std::uint8_t FamiliesOf(const bmp::Open& open) {
 }
 
 std::string NameOf(const bmp::PeerUp& message) {
-  const bool described = message.peer.type != bmp::PeerType::kLocRib && !message.strings.empty() && !message.strings[0].empty();
+  const bool described =
+      message.peer.type != bmp::PeerType::kLocRib && !message.strings.empty() && !message.strings[0].empty();
   if (!described) return message.peer.address.ToString();
   std::string name = message.strings[0].substr(0, kMaxName);
   return name;
@@ -59,6 +60,7 @@ BmpRouter::LivePeer& BmpRouter::Live(HeldPeer& held) {
     if (peer.address == held.address && peer.vrf == held.vrf) live->mode = peer.mode;
   }
   live->text = PeerText(held);
+  if (live->mode == BmpMode::kPrefixes) live->new_lists = (1u << kRibs) - 1;  // a new configuration may name others
   return *live;
 }
 
@@ -97,13 +99,14 @@ Observation& BmpRouter::Add(Type type, Tier tier, std::string_view red_rule) {
   return out;
 }
 
-void BmpRouter::Connected(std::string_view address, std::string_view protection, std::string_view sys_name) {
+void BmpRouter::Connected(std::string_view address, std::string_view protection, const bmp::Initiation& initiation) {
   ++counters_.sessions;
   session_up_ = true;
   compared_ = false;
   address_ = address;
   protection_ = protection;
-  sys_name_ = sys_name;
+  sys_name_ = initiation.sys_name;
+  frr_ = initiation.sys_descr.starts_with("FRRouting");
   connected_at_ = clock_.NowNanos();
   last_bytes_ = connected_at_;
   progress_ = quiet_base_ = clock_.Steady();
@@ -136,8 +139,8 @@ void BmpRouter::BeginDump(LivePeer& live) {
 
 void BmpRouter::RefusedSession(std::string_view address) {
   ++counters_.refused_sessions;
-  Alarm("BMP_SECOND_SESSION", fmt::format("a second BMP session of this router, from {}, was refused: one from {} is up",
-                                          address, address_));
+  Alarm("BMP_SECOND_SESSION",
+        fmt::format("a second BMP session of this router, from {}, was refused: one from {} is up", address, address_));
 }
 
 bool BmpRouter::SamePeer(const PeerFacts& held, const bmp::PeerUp& message) const {
@@ -195,6 +198,14 @@ void BmpRouter::PeerDown(const bmp::PeerDown& message) {
     ++counters_.unheld_peer_downs;
     return;
   }
+  // FRR 8.4 also sends one for each other connection that fails beside the session, with the identifier 0.0.0.0:
+  // anybody who can open a connection from the neighbor's address can bring it about.
+  const IpAddress& known = live->held->facts.bgp_id;
+  if (frr_ && live->up && live->type != bmp::PeerType::kLocRib && !known.is_unspecified() &&
+      message.peer.bgp_id != known) {
+    ++counters_.unheld_peer_downs;
+    return;
+  }
   Loss loss;
   loss.reason = ReasonText(message);
   loss.header = &message.peer;
@@ -209,7 +220,8 @@ void BmpRouter::PeerDown(const bmp::PeerDown& message) {
 
 void BmpRouter::Lose(LivePeer& live, const Loss& loss) {
   HeldPeer& held = *live.held;
-  const std::string_view red = loss.still_up ? std::string_view() : rules_.OfLoss(held, loss.maximum_prefix, clock_.Steady());
+  const std::string_view red =
+      loss.still_up ? std::string_view() : rules_.OfLoss(held, loss.maximum_prefix, clock_.Steady());
   PayloadTail tail = Tail(loss.header);
   tail.reason = loss.reason;
   tail.red_rule = red;
@@ -243,8 +255,8 @@ void BmpRouter::Skipped(const bmp::Skipped& skipped) {
     PathTable* table = live->held->tables[rib].get();
     if (table != nullptr) RetractComplete(*live, static_cast<bmp::Rib>(rib), *table, "unreadable UPDATE");
   }
-  Alarm("BMP_MALFORMED_UPDATE", fmt::format("an UPDATE of peer {} could not be read: {}", live->held->address.ToString(),
-                                            skipped.detail));
+  Alarm("BMP_MALFORMED_UPDATE",
+        fmt::format("an UPDATE of peer {} could not be read: {}", live->held->address.ToString(), skipped.detail));
 }
 
 }  // namespace virp::collector

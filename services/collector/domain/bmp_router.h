@@ -26,8 +26,9 @@ namespace virp::collector {
 class BmpOutput {
  public:
   virtual ~BmpOutput() = default;
-  // A place for the next observation of `source`, its payload empty; valid until the next call. May wait until the spool
-  // has room and release the tables' lock meanwhile, for readers: so ask for the place first, and change the table after.
+  // A place for the next observation of `source`, its payload empty; valid until the next call. May wait until the
+  // spool has room and release the tables' lock meanwhile, for readers: so ask for the place first, and change the
+  // table after.
   virtual Observation& Add(std::string_view source) = 0;
 };
 
@@ -91,7 +92,7 @@ class BmpRouter {
   UnixNanos last_bytes() const { return last_bytes_; }
 
   // A session of this router was accepted: its dump will be compared with what is held.
-  void Connected(std::string_view address, std::string_view protection, std::string_view sys_name);
+  void Connected(std::string_view address, std::string_view protection, const bmp::Initiation& initiation);
   // It ended. Nothing is said of any peer.
   void Disconnected();
   void NoteBytes() { last_bytes_ = clock_.NowNanos(); }
@@ -106,7 +107,8 @@ class BmpRouter {
   void Mirroring(const bmp::RouteMirroring& message) { counters_.mirrored += message.bgp_messages; }
   void Skipped(const bmp::Skipped& skipped);
 
-  // Ends dumps by quiet, starts what is due. `paused`: no bytes were read lately for want of room, so quiet says nothing.
+  // Ends dumps by quiet, starts what is due. `paused`: no bytes were read lately for want of room, so quiet says
+  // nothing.
   void Tick(bool paused = false);
   // All peers are said again once connected, and with `tables` all paths too.
   void Restate(bool tables);
@@ -121,27 +123,29 @@ class BmpRouter {
 
  private:
   using Time = std::chrono::steady_clock::time_point;
+  using Tier = frame::Tier;
 
-  // One view of a peer while its dump is under way.
+  // One view of a peer: the dump that it came in, and what this session has shown of it.
   struct Dump {
     bool active = false;
-    bool mentioned = false;    // a route or an End-of-RIB came
-    bool routes_seen = false;  // a route came: an End-of-RIB before that may be BIRD's, who sends it first
-    std::uint8_t ended = 0;    // families of which an End-of-RIB came, bits of FamilyBit
+    bool mentioned = false;      // a route or an End-of-RIB came
+    std::uint8_t announced = 0;  // families of which a path came, bits of FamilyBit
+    std::uint8_t ended = 0;      // families of which an End-of-RIB came
   };
   // What is known of a peer beside what was reported.
   struct LivePeer {
     HeldPeer* held = nullptr;
     bmp::PeerType type{};
-    bool up = false;        // Peer Up in this session
-    bool awaits = false;    // since then no view was mentioned, and it was not quiet
+    bool up = false;      // Peer Up in this session
+    bool awaits = false;  // since then no view was mentioned, and it was not quiet
     bool over_limit = false;
-    bool suspect = false;   // an UPDATE could not be read: no table is stated complete before the next dump
+    bool suspect = false;        // an UPDATE could not be read: no table is stated complete before the next dump
+    std::uint8_t new_lists = 0;  // views whose list of prefixes may not be the one that was stated, bits of RibBit
     BmpMode mode = BmpMode::kEvents;
     std::uint8_t families = 0;  // negotiated, bits of FamilyBit; 0: not known
     Time progress{};            // when something was stated that this dump had not stated yet
     std::array<Dump, kRibs> dumps;
-    std::string text;           // PeerText
+    std::string text;  // PeerText
     bool Dumping() const;
     bool Reports() const { return mode != BmpMode::kEvents && !over_limit; }
   };
@@ -196,7 +200,12 @@ class BmpRouter {
   bool Announce(LivePeer& live, bmp::Rib rib, PathTable& table, const bmp::Announcement& announcement,
                 const bmp::Update& update, const PayloadTail& tail);
   void Complete(LivePeer& live, bmp::Rib rib);
-  void StateComplete(LivePeer& live, bmp::Rib rib, PathTable& table, bool restated);
+  void NoteShown(LivePeer& live, Dump& dump, const PathTable& table, const Prefix& prefix);
+  std::uint8_t Covered(const LivePeer& live, bmp::Rib rib) const;
+  std::vector<Prefix> Listed(std::uint8_t covered) const;
+  void StateComplete(LivePeer& live, bmp::Rib rib, PathTable& table);
+  void SayComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::uint8_t complete, Tier tier,
+                   const PayloadTail& tail);
   void RetractComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::string_view reason);
   void GiveUp(LivePeer& live);
   bool Quiet(Time since) const;
@@ -218,6 +227,7 @@ class BmpRouter {
 
   bool session_up_ = false;
   bool compared_ = false;
+  bool frr_ = false;  // the sender is FRRouting
   std::string address_, sys_name_;
   std::string protection_ = "plain";
   UnixNanos since_ = 0;

@@ -10,8 +10,8 @@ namespace {
 
 using bmp::testing::AttributeBytes;
 using bmp::testing::BasicAttributes;
-using bmp::testing::Bmp;
 using bmp::testing::BgpBytes;
+using bmp::testing::Bmp;
 using bmp::testing::CapabilityBytes;
 using bmp::testing::Cat;
 using bmp::testing::Nlri;
@@ -25,25 +25,30 @@ using bmp::testing::U8;
 using bmp::testing::UpdateBody;
 using std::chrono::seconds;
 using testing::Contents;
-using testing::RouterBench;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using testing::RouterBench;
 using ::testing::UnorderedElementsAre;
 
 std::string Up(const PeerBytes& peer = {}) {
   return PeerUpBytes(peer, OpenBody(64500, "192.0.2.1"), OpenBody(peer.as, peer.bgp_id));
 }
-std::string Announce(std::string_view prefix, const PeerBytes& peer = {}, std::string_view attributes = BasicAttributes()) {
+std::string Announce(std::string_view prefix, const PeerBytes& peer = {},
+                     std::string_view attributes = BasicAttributes()) {
   return RouteMonitoringBytes(peer, UpdateBody("", attributes, Nlri(prefix)));
 }
 std::string Withdraw(std::string_view prefix, const PeerBytes& peer = {}) {
   return RouteMonitoringBytes(peer, UpdateBody(Nlri(prefix), "", ""));
 }
-std::string EndOfRib(const PeerBytes& peer = {}) { return RouteMonitoringBytes(peer, UpdateBody("", "", "")); }
+std::string EndOfRib(const PeerBytes& peer = {}) {
+  return RouteMonitoringBytes(peer, UpdateBody("", "", ""));
+}
 std::string Down(unsigned reason, std::string_view detail = {}, const PeerBytes& peer = {}) {
   return Bmp(2, Cat(std::string(peer), U8(reason), detail));
 }
-std::string Cease(unsigned subcode) { return BgpBytes(3, Cat(U8(6), U8(subcode))); }
+std::string Cease(unsigned subcode) {
+  return BgpBytes(3, Cat(U8(6), U8(subcode)));
+}
 
 BmpRouterOptions Routes() {
   BmpRouterOptions router;
@@ -55,7 +60,8 @@ BmpRouterOptions Routes() {
 std::unique_ptr<RouterBench> WithTwoRoutes(BmpRouterOptions options = Routes()) {
   auto bench = std::make_unique<RouterBench>(std::move(options));
   bench->Connect();
-  bench->Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24"), EndOfRib()));
+  bench->Feed(
+      Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24"), EndOfRib()));
   bench->Pass(seconds(1));
   bench->output.Take();
   return bench;
@@ -67,7 +73,8 @@ TEST(BmpRouter, SaysWhatHappens) {
   bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("203.0.113.0/24"),
                  Withdraw("198.51.100.0/24"), EndOfRib(), Withdraw("203.0.113.0/24"), Down(4)));
   EXPECT_THAT(bench.output.Take(),
-              ElementsAre("1 GREEN 192.0.2.2 Unknown>Established", "3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
+              ElementsAre("1 GREEN 192.0.2.2 Unknown>Established",
+                          "3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
                           "3 GREEN table_complete 192.0.2.2 adj-in-pre",
                           "3 GREEN route_withdraw 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
                           "1 YELLOW 192.0.2.2 Established>Idle", "2 YELLOW 192.0.2.2 down after Established"));
@@ -79,30 +86,34 @@ TEST(BmpRouter, SaysWhatHappens) {
 TEST(BmpRouter, WritesThePublishedKeysAndOurs) {
   RouterBench bench(Routes());
   bench.Connect();
-  const std::string attributes =
-      Cat(BasicAttributes("192.0.2.2", {64501, 64510}), AttributeBytes(0x80, 4, U32(7)), AttributeBytes(0xc0, 8, U32(0xfbf50064)));
-  bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24", {}, attributes), Withdraw("203.0.113.0/24"),
-                 Down(3, Cease(2))));
+  const std::string attributes = Cat(BasicAttributes("192.0.2.2", {64501, 64510}), AttributeBytes(0x80, 4, U32(7)),
+                                     AttributeBytes(0xc0, 8, U32(0xfbf50064)));
+  bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24", {}, attributes),
+                 Withdraw("203.0.113.0/24"), Down(3, Cease(2))));
   ASSERT_EQ(bench.output.items.size(), 5u);
   const auto payload = [&](std::size_t i) { return bench.output.items[i].observation.payload; };
-  EXPECT_EQ(payload(0),
-            R"({"domain":"bgp","event":"peer_state_change","peer":"192.0.2.2","peer_addr":"192.0.2.2","peer_as":64501,)"
-            R"("local_as":64500,"router_id":"192.0.2.1","vrf":"default","old_state":"Unknown","new_state":"Established",)"
-            R"("peer_bgp_id":"192.0.2.2","bmp_session":"plain","router_time":1700000000250000000})");
-  EXPECT_EQ(payload(1),
-            R"({"domain":"bgp","event":"route_announce","prefix":"203.0.113.0/24","peer":"192.0.2.2","peer_addr":"192.0.2.2",)"
-            R"("peer_as":64501,"local_as":64500,"router_id":"192.0.2.1","vrf":"default","afi":1,"safi":1,"rib":"adj-in-pre",)"
-            R"("path_id":0,"nexthop":"192.0.2.2","as_path":"64501 64510","origin":"IGP","med":7,"local_pref":null,)"
-            R"("communities":["64501:100"],"bmp_session":"plain","router_time":1700000000250000000})");
-  EXPECT_EQ(payload(2),
-            R"({"domain":"bgp","event":"route_withdraw","prefix":"203.0.113.0/24","peer":"192.0.2.2","peer_addr":"192.0.2.2",)"
-            R"("peer_as":64501,"local_as":64500,"router_id":"192.0.2.1","vrf":"default","afi":1,"safi":1,"rib":"adj-in-pre",)"
-            R"("path_id":0,"bmp_session":"plain","router_time":1700000000250000000})");
-  EXPECT_EQ(payload(4),
-            R"({"domain":"bgp","event":"peer_down","peer":"192.0.2.2","peer_addr":"192.0.2.2","peer_as":64501,"local_as":64500,)"
-            R"("router_id":"192.0.2.1","vrf":"default","last_state":"Established","last_event":0,"uptime":0,)"
-            R"("bmp_session":"plain","router_time":1700000000250000000,)"
-            R"("reason":"remote notification: Cease/Administrative Shutdown"})");
+  EXPECT_EQ(
+      payload(0),
+      R"({"domain":"bgp","event":"peer_state_change","peer":"192.0.2.2","peer_addr":"192.0.2.2","peer_as":64501,)"
+      R"("local_as":64500,"router_id":"192.0.2.1","vrf":"default","old_state":"Unknown","new_state":"Established",)"
+      R"("peer_bgp_id":"192.0.2.2","bmp_session":"plain","router_time":1700000000250000000})");
+  EXPECT_EQ(
+      payload(1),
+      R"({"domain":"bgp","event":"route_announce","prefix":"203.0.113.0/24","peer":"192.0.2.2","peer_addr":"192.0.2.2",)"
+      R"("peer_as":64501,"local_as":64500,"router_id":"192.0.2.1","vrf":"default","afi":1,"safi":1,"rib":"adj-in-pre",)"
+      R"("path_id":0,"nexthop":"192.0.2.2","as_path":"64501 64510","origin":"IGP","med":7,"local_pref":null,)"
+      R"("communities":["64501:100"],"bmp_session":"plain","router_time":1700000000250000000})");
+  EXPECT_EQ(
+      payload(2),
+      R"({"domain":"bgp","event":"route_withdraw","prefix":"203.0.113.0/24","peer":"192.0.2.2","peer_addr":"192.0.2.2",)"
+      R"("peer_as":64501,"local_as":64500,"router_id":"192.0.2.1","vrf":"default","afi":1,"safi":1,"rib":"adj-in-pre",)"
+      R"("path_id":0,"bmp_session":"plain","router_time":1700000000250000000})");
+  EXPECT_EQ(
+      payload(4),
+      R"({"domain":"bgp","event":"peer_down","peer":"192.0.2.2","peer_addr":"192.0.2.2","peer_as":64501,"local_as":64500,)"
+      R"("router_id":"192.0.2.1","vrf":"default","last_state":"Established","last_event":0,"uptime":0,)"
+      R"("bmp_session":"plain","router_time":1700000000250000000,)"
+      R"("reason":"remote notification: Cease/Administrative Shutdown"})");
 }
 
 TEST(BmpRouter, PeerDownOfAPeerThatWasNotUpIsOnlyCounted) {
@@ -142,7 +153,8 @@ TEST(BmpRouter, WhatADumpDoesNotRestateIsWithdrawn) {
   bench->Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24", {}, BasicAttributes("192.0.2.3"))));
   EXPECT_THAT(bench->output.Take(), ElementsAre("3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0"));
   bench->Feed(EndOfRib());
-  EXPECT_THAT(bench->output.Take(), ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 198.51.100.0/24#0 inferred"));
+  EXPECT_THAT(bench->output.Take(),
+              ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 198.51.100.0/24#0 inferred"));
 }
 
 TEST(BmpRouter, QuietEndsADumpWithoutEndOfRib) {
@@ -153,7 +165,8 @@ TEST(BmpRouter, QuietEndsADumpWithoutEndOfRib) {
   bench->Feed(Announce("203.0.113.0/24", {}, BasicAttributes("192.0.2.3")));  // churn is not the dump going on
   EXPECT_EQ(bench->output.Take().size(), 1u);
   bench->Pass(seconds(1));
-  EXPECT_THAT(bench->output.Take(), ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 198.51.100.0/24#0 inferred"));
+  EXPECT_THAT(bench->output.Take(),
+              ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 198.51.100.0/24#0 inferred"));
   EXPECT_TRUE(bench->router->connected());
 }
 
@@ -171,7 +184,8 @@ TEST(BmpRouter, QuietDoesNotCountWhileNothingIsRead) {
 TEST(BmpRouter, EndOfRibInFrontOfTheRoutesIsNotBelieved) {
   auto bench = WithTwoRoutes();
   bench->Connect();
-  bench->Feed(Cat(RouterBench::Initiation(), Up(), EndOfRib(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24")));
+  bench->Feed(
+      Cat(RouterBench::Initiation(), Up(), EndOfRib(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24")));
   bench->Pass(seconds(31));
   EXPECT_THAT(bench->output.Take(), IsEmpty());
   EXPECT_TRUE(bench->router->connected());
@@ -195,8 +209,8 @@ TEST(BmpRouter, AnotherPeerUnderTheSameAddressIsALossAndAnUp) {
   bench->Connect();
   bench->Feed(Cat(RouterBench::Initiation(), Up({.as = 64777})));
   EXPECT_THAT(bench->output.Take(),
-              ElementsAre("1 YELLOW 192.0.2.2 Established>Idle inferred", "2 YELLOW 192.0.2.2 down after Established inferred",
-                          "1 GREEN 192.0.2.2 Idle>Established"));
+              ElementsAre("1 YELLOW 192.0.2.2 Established>Idle inferred",
+                          "2 YELLOW 192.0.2.2 down after Established inferred", "1 GREEN 192.0.2.2 Idle>Established"));
 }
 
 TEST(BmpRouter, RestatesPeersEveryQuarterOfAnHour) {
@@ -231,7 +245,8 @@ TEST(BmpRouter, ARestartRestatesPeersOnceTheDumpIsCompared) {
   bench->Pass(seconds(1000));
   EXPECT_THAT(bench->output.Take(), IsEmpty());  // nothing is known while the router is not connected
   bench->Connect();
-  bench->Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24"), EndOfRib()));
+  bench->Feed(
+      Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24"), EndOfRib()));
   bench->Pass(seconds(1));
   EXPECT_THAT(bench->output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established restated"));
 }
@@ -251,9 +266,9 @@ TEST(BmpRouter, ModePrefixesKeepsTheListAndWhatIsInIt) {
   RouterBench bench(options);
   bench.Connect();
   bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24"), EndOfRib()));
-  EXPECT_THAT(bench.output.Take(),
-              ElementsAre("1 GREEN 192.0.2.2 Unknown>Established", "3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
-                          "3 GREEN table_complete 192.0.2.2 adj-in-pre of 1"));
+  EXPECT_THAT(bench.output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established",
+                                               "3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
+                                               "3 GREEN table_complete 192.0.2.2 adj-in-pre of 1"));
 }
 
 TEST(BmpRouter, BeyondTheBoundThePeerFallsBackToEvents) {
@@ -261,10 +276,11 @@ TEST(BmpRouter, BeyondTheBoundThePeerFallsBackToEvents) {
   options.max_paths = 2;
   auto bench = WithTwoRoutes(options);
   bench->Feed(Cat(Announce("192.0.2.0/24"), Announce("192.0.2.128/25"), Withdraw("203.0.113.0/24")));
-  EXPECT_THAT(bench->output.Take(),
-              ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 198.51.100.0/24#0 inferred",
-                          "3 GREEN route_withdraw 192.0.2.2 adj-in-pre 203.0.113.0/24#0 inferred",
-                          "3 YELLOW table_complete 192.0.2.2 adj-in-pre of 0", "23 YELLOW alarm edge-a.bmp BMP_PATH_LIMIT x1"));
+  EXPECT_THAT(
+      bench->output.Take(),
+      ElementsAre("3 GREEN route_withdraw 192.0.2.2 adj-in-pre 198.51.100.0/24#0 inferred",
+                  "3 GREEN route_withdraw 192.0.2.2 adj-in-pre 203.0.113.0/24#0 inferred",
+                  "3 YELLOW table_complete 192.0.2.2 adj-in-pre of 0", "23 YELLOW alarm edge-a.bmp BMP_PATH_LIMIT x1"));
   bench->Feed(Down(4));
   EXPECT_EQ(bench->output.Take().size(), 2u);
 }
@@ -302,6 +318,107 @@ TEST(BmpRouter, HugeAttributesAreNamedByTheirDigest) {
   EXPECT_EQ(bench.output.Take().back().substr(0, 1), "3");
 }
 
+// ---- tables stated complete ----
+
+constexpr std::string_view kFrr = "FRRouting 8.4.4";
+
+TEST(BmpComplete, FrrsEndOfRibProvesNothing) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  // As bgpd sends it when nothing is kept from before policy: End-of-RIB, and withdrawals of what it does not find.
+  bench.Feed(Cat(RouterBench::Initiation("edge-a", kFrr), Up(), EndOfRib(), Withdraw("203.0.113.0/24")));
+  bench.Pass(seconds(31));
+  EXPECT_TRUE(bench.router->connected());
+  EXPECT_THAT(bench.output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established"));
+  EXPECT_FALSE(bench.router->Status().peers.at(0).views[0].complete);
+  // The view is shown after all; others may follow the first.
+  bench.Feed(Announce("203.0.113.0/24"));
+  bench.Pass(seconds(29));
+  bench.Feed(Announce("198.51.100.0/24"));
+  bench.Pass(seconds(29));
+  EXPECT_EQ(bench.output.Take().size(), 2u);
+  bench.Pass(seconds(1));
+  EXPECT_THAT(bench.output.Take(), ElementsAre("3 GREEN table_complete 192.0.2.2 adj-in-pre"));
+  EXPECT_TRUE(bench.router->connected());
+}
+
+TEST(BmpComplete, FrrsViewsAreProvedOneByOne) {
+  const PeerBytes after_policy = {.flags = 0x40};
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation("edge-a", kFrr), Up(), Announce("203.0.113.0/24"), EndOfRib(),
+                 EndOfRib(after_policy)));
+  bench.Pass(seconds(31));
+  EXPECT_THAT(bench.output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established",
+                                               "3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0",
+                                               "3 GREEN table_complete 192.0.2.2 adj-in-pre"));
+}
+
+TEST(BmpComplete, IsTakenBackWhenFrrShowsTheViewNoMore) {
+  RouterBench bench(Routes());
+  for (const bool shown : {true, false, true}) {
+    bench.Connect();
+    bench.Feed(Cat(RouterBench::Initiation("edge-a", kFrr), Up(), shown ? Announce("203.0.113.0/24") : "", EndOfRib()));
+    bench.Pass(seconds(31));
+    const auto said = bench.output.Take();
+    EXPECT_EQ(said.back(), shown ? "3 GREEN table_complete 192.0.2.2 adj-in-pre"
+                                 : "3 YELLOW table_complete 192.0.2.2 adj-in-pre of 0");
+  }
+}
+
+TEST(BmpComplete, OnlyFamiliesThatWereShownAreStated) {
+  const std::string both = Cat(CapabilityBytes(1, Cat(U16(1), U16(1))), CapabilityBytes(1, Cat(U16(2), U16(1))));
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(),
+                 PeerUpBytes({}, OpenBody(64500, "192.0.2.1", both), OpenBody(64501, "192.0.2.2", both)),
+                 Announce("203.0.113.0/24"), EndOfRib()));
+  bench.Pass(seconds(31));
+  ASSERT_EQ(bench.output.items.size(), 3u);
+  EXPECT_NE(bench.output.items[2].observation.payload.find(R"("prefixes":["0.0.0.0/0"])"), std::string::npos);
+  bench.output.Take();
+  const std::string end_of_ipv6 = RouteMonitoringBytes({}, UpdateBody("", bmp::testing::MpUnreachBytes(2, 1, ""), ""));
+  bench.Feed(end_of_ipv6);
+  EXPECT_THAT(bench.output.Take(), ElementsAre("3 GREEN table_complete 192.0.2.2 adj-in-pre"));
+  bench.Restart();  // and it is not said again
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(),
+                 PeerUpBytes({}, OpenBody(64500, "192.0.2.1", both), OpenBody(64501, "192.0.2.2", both)),
+                 Announce("203.0.113.0/24"), EndOfRib(), end_of_ipv6));
+  bench.Pass(seconds(1));
+  EXPECT_THAT(bench.output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established restated"));
+}
+
+TEST(BmpComplete, AnotherListOfPrefixesIsStatedAtTheNextDump) {
+  BmpRouterOptions options;
+  options.mode = BmpMode::kPrefixes;
+  options.prefixes = {Prefix::Parse("203.0.113.0/24").value(), Prefix::Parse("2001:db8::/32").value()};
+  auto bench = WithTwoRoutes(options);
+  bench->options.routers[0].prefixes = {Prefix::Parse("198.51.100.0/24").value()};
+  bench->Restart();
+  bench->Connect();
+  bench->Feed(
+      Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), Announce("198.51.100.0/24"), EndOfRib()));
+  bench->Pass(seconds(1));
+  EXPECT_THAT(bench->output.Take(), ElementsAre("3 GREEN route_announce 192.0.2.2 adj-in-pre 198.51.100.0/24#0",
+                                                "3 GREEN route_withdraw 192.0.2.2 adj-in-pre 203.0.113.0/24#0 inferred",
+                                                "3 YELLOW table_complete 192.0.2.2 adj-in-pre of 1",
+                                                "1 GREEN 192.0.2.2 Unknown>Established restated"));
+}
+
+TEST(BmpRouter, FrrsFailedSecondConnectionIsNoLoss) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation("edge-a", kFrr), Up(), Announce("203.0.113.0/24")));
+  bench.output.Take();
+  bench.Feed(Cat(Down(2, U16(0), {.bgp_id = "0.0.0.0"}), Down(3, Cease(7), {.bgp_id = "0.0.0.0"})));
+  EXPECT_THAT(bench.output.Take(), IsEmpty());
+  EXPECT_EQ(bench.router->Status().counters.unheld_peer_downs, 2u);
+  EXPECT_EQ(bench.router->Status().paths, 1u);
+  bench.Feed(Down(4));
+  EXPECT_EQ(bench.output.Take().size(), 2u);
+}
+
 // ---- RED ----
 
 TEST(BmpRed, AProtectedPrefixChangesOriginOrDisappears) {
@@ -330,10 +447,11 @@ TEST(BmpRed, ManySessionsLostAndMaximumPrefix) {
   RouterBench bench(options);
   bench.Connect();
   bench.Feed(Cat(RouterBench::Initiation(), Up(), Down(4), Up(), Down(4)));
-  EXPECT_THAT(bench.output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established", "1 YELLOW 192.0.2.2 Established>Idle",
-                                               "2 YELLOW 192.0.2.2 down after Established", "1 GREEN 192.0.2.2 Idle>Established",
-                                               "1 RED 192.0.2.2 Established>Idle sessions_lost",
-                                               "2 RED 192.0.2.2 down after Established sessions_lost"));
+  EXPECT_THAT(bench.output.Take(),
+              ElementsAre("1 GREEN 192.0.2.2 Unknown>Established", "1 YELLOW 192.0.2.2 Established>Idle",
+                          "2 YELLOW 192.0.2.2 down after Established", "1 GREEN 192.0.2.2 Idle>Established",
+                          "1 RED 192.0.2.2 Established>Idle sessions_lost",
+                          "2 RED 192.0.2.2 down after Established sessions_lost"));
   bench.Pass(seconds(11));
   bench.Feed(Cat(Up(), Down(1, Cease(1))));
   EXPECT_EQ(bench.output.Take().back(), "2 RED 192.0.2.2 down after Established maximum_prefix");

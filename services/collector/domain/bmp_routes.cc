@@ -90,12 +90,12 @@ void BmpRouter::Routes(const bmp::PeerHeader& peer, bmp::Rib rib, const bmp::Upd
   }
   const IpAddress* next_hop = nullptr;
   for (const bmp::Announcement& announcement : update.announced) {
+    NoteShown(*live, dump, table, announcement.route.prefix);
     if (!Wanted(*live, announcement.route.prefix)) continue;
     if (next_hop == nullptr || *next_hop != announcement.next_hop) {
       next_hop = &announcement.next_hop;
       FormAttributes(update.attributes, *next_hop, attributes_);
     }
-    dump.routes_seen = true;
     if (!Announce(*live, rib, table, announcement, update, tail)) return;
   }
 }
@@ -169,9 +169,14 @@ void BmpRouter::EndOfRib(const bmp::PeerHeader& peer, bmp::Rib rib, bmp::AfiSafi
   live->awaits = false;
   dump.mentioned = true;
   dump.ended |= FamilyBit(family);
+  if (!dump.active && !frr_ &&
+      (FamilyBit(family) & ~live->held->tables[index]->complete) != 0) {  // of a family that is new
+    dump.active = true;
+    live->progress = clock_.Steady();
+  }
   // BIRD sends it before the routes: then only quiet ends the dump, as it does for those who send none.
   const bool all = live->families != 0 && (dump.ended & live->families) == live->families;
-  if (dump.active && dump.routes_seen && all) Complete(*live, rib);
+  if (dump.active && dump.announced != 0 && all) Complete(*live, rib);
 }
 
 void BmpRouter::Complete(LivePeer& live, bmp::Rib rib) {
@@ -182,36 +187,79 @@ void BmpRouter::Complete(LivePeer& live, bmp::Rib rib) {
   const auto gone = table.Unstated();
   WithdrawAll(live, rib, table, gone, {});
   if (mentioned) {
-    StateComplete(live, rib, table, false);
+    StateComplete(live, rib, table);
   } else if (table.size() == 0) {  // no longer monitored
     RetractComplete(live, rib, table, "no longer monitored");
     table_.DropTable(*live.held, rib);
   }
 }
 
-void BmpRouter::StateComplete(LivePeer& live, bmp::Rib rib, PathTable& table, bool restated) {
-  if (live.suspect || (table.complete && !restated)) return;
-  PayloadTail tail = Tail(nullptr);
-  tail.restated = restated;
-  Observation& out = Add(Type::kBgpProcess, Tier::kGreen, {});
-  table.complete = true;
-  AppendTableComplete(out.payload, live.text, bmp::RibName(rib), live.mode == BmpMode::kPrefixes ? &router_.prefixes : nullptr,
-                      tail);
+// The first path of a family that a session shows proves that the view is reported at all. Where it comes after the
+// dump, others may follow it (a route refresh, monitoring that was switched on), so they are waited for.
+void BmpRouter::NoteShown(LivePeer& live, Dump& dump, const PathTable& table, const Prefix& prefix) {
+  const std::uint8_t family = FamilyBit(prefix);
+  if ((dump.announced & family) != 0) return;
+  dump.announced |= family;
+  if (dump.active || (table.complete & family) != 0) return;
+  dump.active = true;
+  live.progress = clock_.Steady();
+}
+
+// The families of a view that this session is known to report all paths of, once its dump ended. A family counts when
+// it was shown: by a path or by an End-of-RIB. FRR's End-of-RIBs show nothing: its bgp_bmp.c sends them for every
+// established peer and every view, monitored or not, and for adj-in-pre also when the neighbor lacks
+// `soft-reconfiguration inbound` and bgpd keeps no such routes, so that an empty table cannot be told from one that is
+// never sent. Nor does a withdrawal show anything: FRR withdraws in adj-in-pre whatever it does not find there.
+std::uint8_t BmpRouter::Covered(const LivePeer& live, bmp::Rib rib) const {
+  const Dump& dump = live.dumps[static_cast<std::size_t>(rib)];
+  std::uint8_t covered = dump.announced;
+  if (!frr_) covered |= dump.ended;
+  if (covered == 0) return 0;
+  // The peer has no paths of a family that was not negotiated.
+  if (live.type != bmp::PeerType::kLocRib && live.families != 0) covered |= kBothFamilies & ~live.families;
+  if (live.mode != BmpMode::kPrefixes) return covered;
+  std::uint8_t listed = 0;
+  for (const Prefix& prefix : router_.prefixes) listed |= FamilyBit(prefix);
+  return (covered & listed) == 0 ? std::uint8_t{0} : static_cast<std::uint8_t>((covered & listed) | kListedOnly);
+}
+
+// The prefixes that a statement about `covered` names.
+std::vector<Prefix> BmpRouter::Listed(std::uint8_t covered) const {
+  static const std::vector<Prefix> kAll = {*Prefix::Parse("0.0.0.0/0"), *Prefix::Parse("::/0")};
+  std::vector<Prefix> out;
+  for (const Prefix& prefix : (covered & kListedOnly) != 0 ? router_.prefixes : kAll) {
+    if ((FamilyBit(prefix) & covered) != 0) out.push_back(prefix);
+  }
+  return out;
 }
 
 // A statement about no prefix at all takes the place of the one before: nothing is claimed to be absent any more.
-void BmpRouter::RetractComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::string_view reason) {
-  if (!table.complete) return;
-  static const std::vector<Prefix> kNone;
-  PayloadTail tail = Tail(nullptr);
-  tail.reason = reason;
-  Observation& out = Add(Type::kBgpProcess, Tier::kYellow, {});
-  table.complete = false;
-  AppendTableComplete(out.payload, live.text, bmp::RibName(rib), &kNone, tail);
+void BmpRouter::SayComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::uint8_t complete, Tier tier,
+                            const PayloadTail& tail) {
+  const auto only = Listed(complete);
+  Observation& out = Add(Type::kBgpProcess, tier, {});
+  table.complete = complete;
+  live.new_lists &= static_cast<std::uint8_t>(~RibBit(rib));
+  AppendTableComplete(out.payload, live.text, bmp::RibName(rib), complete == kBothFamilies ? nullptr : &only, tail);
 }
 
-// Paths that will not be followed any more must not look present for ever: they are withdrawn, and the table is no longer
-// complete.
+void BmpRouter::StateComplete(LivePeer& live, bmp::Rib rib, PathTable& table) {
+  const std::uint8_t covered = Covered(live, rib);
+  if (live.suspect || (covered == table.complete && (live.new_lists & RibBit(rib)) == 0)) return;
+  if (covered == 0) return RetractComplete(live, rib, table, "no path of this view is shown");
+  const bool less = (table.complete & kBothFamilies & ~covered) != 0;
+  SayComplete(live, rib, table, covered, less ? Tier::kYellow : Tier::kGreen, Tail(nullptr));
+}
+
+void BmpRouter::RetractComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::string_view reason) {
+  if (table.complete == 0) return;
+  PayloadTail tail = Tail(nullptr);
+  tail.reason = reason;
+  SayComplete(live, rib, table, 0, Tier::kYellow, tail);
+}
+
+// Paths that will not be followed any more must not look present for ever: they are withdrawn, and the table is no
+// longer complete.
 void BmpRouter::GiveUp(LivePeer& live) {
   constexpr std::string_view kReason = "path limit";
   for (std::size_t i = 0; i < kRibs; ++i) {
@@ -226,8 +274,9 @@ void BmpRouter::GiveUp(LivePeer& live) {
   live.awaits = false;
   live.over_limit = true;
   Alarm("BMP_PATH_LIMIT",
-        fmt::format("peer {} of VRF {} crossed the limit of {} paths or {} bytes of attributes: it is reported by events only",
-                    live.held->address.ToString(), live.held->vrf, router_.max_paths, router_.max_attribute_bytes));
+        fmt::format(
+            "peer {} of VRF {} crossed the limit of {} paths or {} bytes of attributes: it is reported by events only",
+            live.held->address.ToString(), live.held->vrf, router_.max_paths, router_.max_attribute_bytes));
 }
 
 }  // namespace virp::collector

@@ -35,7 +35,8 @@ const Prefix* PrefixList::Cover(const Prefix& prefix) const {
   return nullptr;
 }
 
-RedRules::RedRules(const BmpRedRules& options, const RouterTable& table) : options_(options), list_(PrefixesOf(options)) {
+RedRules::RedRules(const BmpRedRules& options, const RouterTable& table)
+    : options_(options), list_(PrefixesOf(options)) {
   if (list_.empty()) return;
   for (const auto& [key, peer] : table.peers()) {
     for (std::size_t rib = 0; rib < kRibs; ++rib) {
@@ -65,7 +66,8 @@ std::string_view RedRules::OfWithdrawal(const HeldPeer& peer, bmp::Rib rib, cons
   return paths == 1 ? kRedGone : std::string_view();
 }
 
-std::string_view RedRules::OfLoss(const HeldPeer& peer, bool maximum_prefix, std::chrono::steady_clock::time_point now) {
+std::string_view RedRules::OfLoss(const HeldPeer& peer, bool maximum_prefix,
+                                  std::chrono::steady_clock::time_point now) {
   if (options_.sessions_lost > 0) {
     losses_.push_back(now);
     while (losses_.size() > options_.sessions_lost + std::size_t{1} || losses_.front() + options_.within < now) {

@@ -17,7 +17,8 @@
 
 namespace virp::collector {
 
-// A list of prefixes that stands for them and all their more specifics. Asking costs one look-up per length in the list.
+// A list of prefixes that stands for them and all their more specifics. Asking costs one look-up per length in the
+// list.
 class PrefixList {
  public:
   explicit PrefixList(const std::vector<Prefix>& prefixes);

@@ -34,8 +34,9 @@ absl::Status BmpSession::FeedInitiation(std::string_view& bytes) {
   if (head_.size() < size) return absl::OkStatus();
 
   ASSIGN_OR_RETURN(const auto message, bmp::Decode(head_));
-  sys_name_ = std::get<bmp::Initiation>(message).sys_name;
-  ASSIGN_OR_RETURN(router_, binder_.Bind(sys_name_));
+  const auto& initiation = std::get<bmp::Initiation>(message);
+  sys_name_ = initiation.sys_name;
+  ASSIGN_OR_RETURN(router_, binder_.Bind(initiation));
   bmp::SessionOptions options;
   options.max_peers = router_->options().max_peers;
   options.path_ids = router_->options().path_ids;

@@ -17,7 +17,7 @@ class BmpBinder {
  public:
   virtual ~BmpBinder() = default;
   // PermissionDenied (unknown sender), AlreadyExists (the router has a session). Otherwise the router is Connected.
-  virtual absl::StatusOr<BmpRouter*> Bind(std::string_view sys_name) = 0;
+  virtual absl::StatusOr<BmpRouter*> Bind(const bmp::Initiation& initiation) = 0;
 };
 
 inline constexpr std::size_t kMaxInitiation = 16'384;

@@ -11,6 +11,7 @@ namespace virp::collector {
 namespace {
 
 constexpr std::uint32_t kSaveVersion = 1;
+constexpr std::uint8_t kTableSaved = 8;  // plus what is complete; kinds of earlier versions: 1 not complete, 2 complete
 constexpr PeerState kStates[] = {PeerState::kUnknown, PeerState::kIdle, PeerState::kEstablished};
 
 void AppendText(std::string& out, std::string_view text) {
@@ -74,6 +75,17 @@ IpAddress AddressOr(const frame::Value& value, const IpAddress& fallback) {
   return address.ok() ? *address : fallback;
 }
 
+// What a statement of completeness with that key is about.
+std::uint8_t StatedBy(const frame::Value& prefixes) {
+  if (!prefixes.present()) return kBothFamilies;
+  std::uint8_t out = 0;
+  for (const frame::Value::Member& member : prefixes.members()) {
+    const auto prefix = Prefix::Parse(member.value.AsString().value_or(""));
+    if (prefix.ok()) out |= FamilyBit(*prefix) | (prefix->length() > 0 ? kListedOnly : 0);
+  }
+  return out;
+}
+
 void SavePeer(const HeldPeer& peer, const RouterTable& router, std::string& out) {
   AppendText(out, peer.vrf);
   AppendAddress(out, peer.address);
@@ -88,7 +100,7 @@ void SavePeer(const HeldPeer& peer, const RouterTable& router, std::string& out)
   AppendBe(out, facts.since);
   AppendBe(out, static_cast<std::uint8_t>(facts.reported));
   for (const auto& table : peer.tables) {
-    AppendBe(out, static_cast<std::uint8_t>(table == nullptr ? 0 : table->complete ? 2 : 1));
+    AppendBe(out, static_cast<std::uint8_t>(table == nullptr ? 0 : kTableSaved + table->complete));
     if (table == nullptr) continue;
     // Each text once per table: paths name it by its place.
     absl::flat_hash_map<AttributeTexts::Id, std::uint32_t> places;
@@ -119,7 +131,8 @@ void LoadTable(SavedReader& in, std::uint8_t kind, RouterTable& router, PathTabl
     if (place >= texts.size() || table.Find(route) != nullptr) in.broken = true;
     if (!in.broken) router.Put(table, route, texts[place]);
   }
-  table.complete = kind == 2;
+  constexpr std::uint8_t kOldComplete = 2;
+  table.complete = kind >= kTableSaved ? kind - kTableSaved : kind == kOldComplete ? kBothFamilies : std::uint8_t{0};
 }
 
 void LoadPeer(SavedReader& in, RouterTable& router) {
@@ -151,9 +164,12 @@ void LoadPeer(SavedReader& in, RouterTable& router) {
 
 std::string_view PeerStateName(PeerState state) {
   switch (state) {
-    case PeerState::kUnknown: return "Unknown";
-    case PeerState::kIdle: return "Idle";
-    case PeerState::kEstablished: return "Established";
+    case PeerState::kUnknown:
+      return "Unknown";
+    case PeerState::kIdle:
+      return "Idle";
+    case PeerState::kEstablished:
+      return "Established";
   }
   return "";
 }
@@ -351,8 +367,7 @@ void BmpTables::ReplayRoute(RouterTable& table, std::string_view text, const fra
   PathTable& paths = table.Table(peer, *rib);
   const auto event = payload["event"].AsString().value_or("");
   if (event == "table_complete") {
-    const auto prefixes = payload["prefixes"];
-    paths.complete = !prefixes.present() || prefixes.size() > 0;
+    paths.complete = StatedBy(payload["prefixes"]);
     return;
   }
   const auto prefix = Prefix::Parse(payload["prefix"].AsString().value_or(""));

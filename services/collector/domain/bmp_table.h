@@ -1,5 +1,5 @@
-// What the collector last reported of each router: its peers, and the paths of their tables. Durable through the outbox:
-// a snapshot, and our own signed payloads behind it.
+// What the collector last reported of each router: its peers, and the paths of their tables. Durable through the
+// outbox: a snapshot, and our own signed payloads behind it.
 #pragma once
 
 #include <array>
@@ -112,8 +112,8 @@ class OwedBatch {
   std::size_t size_ = 0;
 };
 
-// Part of the outbox's durable state. What a router says changes its table and fills the batch that says so; both happen
-// under `mutex`, so that a snapshot holds either both or neither. Lock order: `mutex`, then the outbox's own.
+// Part of the outbox's durable state. What a router says changes its table and fills the batch that says so; both
+// happen under `mutex`, so that a snapshot holds either both or neither. Lock order: `mutex`, then the outbox's own.
 class BmpTables final : public OutboxState {
  public:
   explicit BmpTables(const BmpOptions& options);

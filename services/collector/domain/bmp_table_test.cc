@@ -14,7 +14,9 @@ using testing::Contents;
 using testing::KeptOutput;
 using testing::kSource;
 
-bmp::Route At(std::string_view prefix, std::uint32_t path_id = 0) { return {Prefix::Parse(prefix).value(), path_id}; }
+bmp::Route At(std::string_view prefix, std::uint32_t path_id = 0) {
+  return {Prefix::Parse(prefix).value(), path_id};
+}
 
 TEST(AttributeTexts, AreHeldOnceAndFreedWithTheirLastUser) {
   AttributeTexts texts;

@@ -47,8 +47,11 @@ class KeptOutput final : public BmpOutput {
     const auto payload = reader.Read(item.observation.payload);
     if (!payload.ok()) return "NOT I-JSON: " + item.observation.payload;
     const auto text = [&](std::string_view key) { return std::string((*payload)[key].AsString().value_or("-")); };
-    const auto on = [&](std::string_view key) { return (*payload)[key].AsBool().value_or(false) ? " " + std::string(key) : ""; };
-    std::string out = fmt::format("{} {}", static_cast<int>(item.observation.type), frame::TierName(item.observation.tier));
+    const auto on = [&](std::string_view key) {
+      return (*payload)[key].AsBool().value_or(false) ? " " + std::string(key) : "";
+    };
+    std::string out =
+        fmt::format("{} {}", static_cast<int>(item.observation.type), frame::TierName(item.observation.tier));
     switch (item.observation.type) {
       case frame::Type::kPeerStatusChanged:
         out += fmt::format(" {} {}>{}", text("peer_addr"), text("old_state"), text("new_state"));
@@ -64,7 +67,8 @@ class KeptOutput final : public BmpOutput {
         if ((*payload)["prefixes"].present()) out += fmt::format(" of {}", (*payload)["prefixes"].size());
         break;
       case frame::Type::kChannelAlarm:
-        out += fmt::format(" alarm {} {} x{}", text("source"), text("cause"), (*payload)["count"].AsUnsigned().value_or(1));
+        out += fmt::format(" alarm {} {} x{}", text("source"), text("cause"),
+                           (*payload)["count"].AsUnsigned().value_or(1));
         break;
       default:
         break;
@@ -98,8 +102,8 @@ class RouterBench : public BmpBinder {
     router = std::make_unique<BmpRouter>(options, options.routers[0], *tables->Find(kSource), output, clock);
   }
 
-  absl::StatusOr<BmpRouter*> Bind(std::string_view sys_name) override {
-    router->Connected("192.0.2.1", "plain", sys_name);
+  absl::StatusOr<BmpRouter*> Bind(const bmp::Initiation& initiation) override {
+    router->Connected("192.0.2.1", "plain", initiation);
     return router.get();
   }
 
@@ -117,8 +121,9 @@ class RouterBench : public BmpBinder {
     while (router->RestateSome()) {
     }
   }
-  static std::string Initiation(std::string_view sys_name = "edge-a") {
-    return bmp::testing::Bmp(4, bmp::testing::Cat(bmp::testing::TlvBytes(1, "test"), bmp::testing::TlvBytes(2, sys_name)));
+  static std::string Initiation(std::string_view sys_name = "edge-a", std::string_view sys_descr = "test") {
+    return bmp::testing::Bmp(
+        4, bmp::testing::Cat(bmp::testing::TlvBytes(1, sys_descr), bmp::testing::TlvBytes(2, sys_name)));
   }
 
   FakeClock clock;

@@ -34,9 +34,15 @@ struct BmpIngest::Router {
 // One TCP connection, and how its Initiation finds its router.
 struct BmpIngest::Connection final : BmpBinder {
   Connection(BmpIngest& owner, std::uint64_t number, FileDescriptor fd, IpAddress from, Router* target)
-      : ingest(owner), id(number), socket(std::move(fd)), address(from), dialled(target), since(owner.clock_.Steady()), session(*this) {}
+      : ingest(owner),
+        id(number),
+        socket(std::move(fd)),
+        address(from),
+        dialled(target),
+        since(owner.clock_.Steady()),
+        session(*this) {}
 
-  absl::StatusOr<BmpRouter*> Bind(std::string_view sys_name) override;
+  absl::StatusOr<BmpRouter*> Bind(const bmp::Initiation& initiation) override;
 
   BmpIngest& ingest;
   const std::uint64_t id;
@@ -49,7 +55,8 @@ struct BmpIngest::Connection final : BmpBinder {
   BmpSession session;
 };
 
-absl::StatusOr<BmpRouter*> BmpIngest::Connection::Bind(std::string_view sys_name) {
+absl::StatusOr<BmpRouter*> BmpIngest::Connection::Bind(const bmp::Initiation& initiation) {
+  const std::string& sys_name = initiation.sys_name;
   for (const auto& candidate : ingest.routers_) {
     const BmpRouterOptions& options = *candidate->options;
     const auto& addresses = options.addresses;
@@ -62,9 +69,10 @@ absl::StatusOr<BmpRouter*> BmpIngest::Connection::Bind(std::string_view sys_name
       router.RefusedSession(address.ToString());
       return AlreadyExists("the router of source {} has a BMP session", options.source);
     }
-    router.Connected(address.ToString(), options.md5_key.empty() ? "plain" : "tcp-md5", sys_name);
+    router.Connected(address.ToString(), options.md5_key.empty() ? "plain" : "tcp-md5", initiation);
     candidate->dialer.Succeeded();
-    service::LogInfo("BMP session", {{"source", options.source}, {"address", address.ToString()}, {"sys_name", sys_name}});
+    service::LogInfo("BMP session",
+                     {{"source", options.source}, {"address", address.ToString()}, {"sys_name", sys_name}});
     return &router;
   }
   ++ingest.counters_.unknown_senders;
@@ -74,7 +82,9 @@ absl::StatusOr<BmpRouter*> BmpIngest::Connection::Bind(std::string_view sys_name
 BmpIngest::BmpIngest(BmpIngestOptions options, const Clock& clock)
     : options_(std::move(options)), clock_(clock), tables_(options_.bmp), buffer_(kReadSize, '\0') {}
 
-BmpIngest::~BmpIngest() { Stop(); }
+BmpIngest::~BmpIngest() {
+  Stop();
+}
 
 absl::Status BmpIngest::Start(Outbox& outbox, Liveness& liveness) {
   RETURN_IF_ERROR(CheckBmpOptions(options_.bmp));
@@ -100,7 +110,8 @@ absl::Status BmpIngest::Start(Outbox& outbox, Liveness& liveness) {
     for (const BmpRouterOptions& options : options_.bmp.routers) {
       auto router = std::make_unique<Router>();
       router->options = &options;
-      router->router = std::make_unique<BmpRouter>(options_.bmp, options, *tables_.Find(options.source), *batch_, clock_);
+      router->router =
+          std::make_unique<BmpRouter>(options_.bmp, options, *tables_.Find(options.source), *batch_, clock_);
       routers_.push_back(std::move(router));
       liveness.Add(options.source, Path::kBmp, false);
     }
@@ -171,7 +182,8 @@ void BmpIngest::Run() {
     more = false;
     for (const auto& router : routers_) more |= router->router->RestateSome();
     const absl::Status flushed = batch_->Flush();
-    if (!flushed.ok()) service::LogStatus(service::LogLevel::kError, "what BMP routers said is owed to the spool", flushed);
+    if (!flushed.ok())
+      service::LogStatus(service::LogLevel::kError, "what BMP routers said is owed to the spool", flushed);
     to_sync_ = batch_->last_number();
     for (const auto& source : batch_->TakeOpenedEpochs()) {
       for (const auto& router : routers_) {
@@ -192,9 +204,10 @@ void BmpIngest::Accept(int listening) {
     auto accepted = AcceptTcp(listening);
     if (!accepted.ok()) return;
     const IpAddress& address = accepted->address;
-    const bool known = std::any_of(options_.bmp.routers.begin(), options_.bmp.routers.end(), [&](const BmpRouterOptions& router) {
-      return std::find(router.addresses.begin(), router.addresses.end(), address) != router.addresses.end();
-    });
+    const bool known =
+        std::any_of(options_.bmp.routers.begin(), options_.bmp.routers.end(), [&](const BmpRouterOptions& router) {
+          return std::find(router.addresses.begin(), router.addresses.end(), address) != router.addresses.end();
+        });
     if (!known) {
       ++counters_.unknown_senders;
       continue;
@@ -260,7 +273,8 @@ void BmpIngest::Close(Connection& connection, const absl::Status& why) {
   closed_.push_back(connection.id);
   if (!why.ok()) {
     ++counters_.ended_by_error;
-    service::LogStatus(service::LogLevel::kWarning, "a BMP connection was ended", why, {{"address", connection.address.ToString()}});
+    service::LogStatus(service::LogLevel::kWarning, "a BMP connection was ended", why,
+                       {{"address", connection.address.ToString()}});
   }
   if (connection.dialled != nullptr) connection.dialled->dialer.Ended(clock_.Steady());
 }

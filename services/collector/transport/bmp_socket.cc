@@ -43,7 +43,8 @@ SocketAddress MakeAddress(const IpAddress& ip, std::uint16_t port) {
 }
 
 IpAddress AddressIn(const SocketAddress& address) {
-  if (address.storage.ss_family == AF_INET) return IpAddress::V4(&reinterpret_cast<const sockaddr_in&>(address.storage).sin_addr);
+  if (address.storage.ss_family == AF_INET)
+    return IpAddress::V4(&reinterpret_cast<const sockaddr_in&>(address.storage).sin_addr);
   return IpAddress::V6(&reinterpret_cast<const sockaddr_in6&>(address.storage).sin6_addr).Unmapped();
 }
 
@@ -67,14 +68,16 @@ absl::StatusOr<FileDescriptor> ListenTcp(const HostPort& at) {
   if (!socket) return ErrnoStatus(errno, "cannot open a socket for", FormatHostPort(at));
   Set(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (ip.is_v6()) Set(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, ip.is_unspecified() ? 0 : 1);
-  if (::bind(socket.get(), address.get(), address.size) != 0) return ErrnoStatus(errno, "cannot bind", FormatHostPort(at));
+  if (::bind(socket.get(), address.get(), address.size) != 0)
+    return ErrnoStatus(errno, "cannot bind", FormatHostPort(at));
   if (::listen(socket.get(), kBacklog) != 0) return ErrnoStatus(errno, "cannot listen on", FormatHostPort(at));
   return socket;
 }
 
 absl::StatusOr<int> LocalPort(int socket) {
   SocketAddress address;
-  if (::getsockname(socket, address.get(), &address.size) != 0) return ErrnoStatus(errno, "no local address of", "a socket");
+  if (::getsockname(socket, address.get(), &address.size) != 0)
+    return ErrnoStatus(errno, "no local address of", "a socket");
   return ntohs(address.storage.ss_family == AF_INET ? reinterpret_cast<sockaddr_in&>(address.storage).sin_port
                                                     : reinterpret_cast<sockaddr_in6&>(address.storage).sin6_port);
 }
@@ -108,12 +111,14 @@ absl::Status ConnectResult(int socket, std::string_view to) {
 
 absl::Status SetMd5Key(int socket, const IpAddress& peer, std::string_view key) {
   tcp_md5sig option{};
-  if (key.size() > sizeof(option.tcpm_key)) return InvalidArgument("a TCP-MD5 key has at most {} bytes", sizeof(option.tcpm_key));
+  if (key.size() > sizeof(option.tcpm_key))
+    return InvalidArgument("a TCP-MD5 key has at most {} bytes", sizeof(option.tcpm_key));
   int family = AF_INET;
   socklen_t size = sizeof(family);
   ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size);
   IpAddress address = peer;
-  if (family == AF_INET6 && peer.is_v4()) {  // the kernel knows an IPv4 peer of a dual-stack socket by its mapped address
+  if (family == AF_INET6 &&
+      peer.is_v4()) {  // the kernel knows an IPv4 peer of a dual-stack socket by its mapped address
     std::string mapped(10, '\0');
     mapped.append("\xff\xff").append(peer.bytes());
     address = IpAddress::V6(mapped.data());

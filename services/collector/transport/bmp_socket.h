@@ -1,4 +1,5 @@
-// TCP as BMP needs it: both address families, TCP-MD5, and keepalives that notice a router that went away without a word.
+// TCP as BMP needs it: both address families, TCP-MD5, and keepalives that notice a router that went away without a
+// word.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ namespace virp::collector {
 absl::StatusOr<FileDescriptor> ListenTcp(const HostPort& at);
 absl::StatusOr<int> LocalPort(int socket);
 
-// The next connection, non-blocking, and who it is from (IPv4-mapped addresses as IPv4). Unavailable when there is none.
+// The next connection, non-blocking, and who it is from (IPv4-mapped addresses as IPv4). Unavailable when there is
+// none.
 struct Accepted {
   FileDescriptor socket;
   IpAddress address;
