@@ -1,11 +1,18 @@
 # shellcheck shell=bash
-# What scripts/demo plays with: a folder, processes that end with it, development keys, an O-Node, a collector, two routers.
+# What scripts/demo is made of: a folder, processes that end with it, development keys, an O-Node, a collector, two routers.
 # Everything listens on loopback and on ports that were free. Set by the caller: build (a build folder), keep (yes or no).
 : "${build:?}" "${keep:?}"
+unset "${!VIRP@}"  # options that the user's own environment would give to our programs
 
 declare -A pid_of port_of
 declare -r origin=virp.example.net/demo trust_domain=demo.example bgpd=/usr/lib/frr/bgpd
-home=$(mktemp -d "${TMPDIR:-/tmp}/virp-demo.XXXXXX")  # mode 0700, and short: a socket's path has 107 characters
+
+die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
+[ -x "$bgpd" ] || die "there is no $bgpd; scripts/bootstrap installs it"
+[ -x "$build/tools/virpctl/virpctl" ] || die "$build has no virpctl; build virp-onode, virp-collector and virpctl"
+temporary=${TMPDIR:-/tmp}
+[ "${#temporary}" -lt 70 ] || die "TMPDIR=$temporary is too long for sockets below it (107 characters each)"
+home=$(mktemp -d "$temporary/virp-demo.XXXXXX")  # mode 0700
 
 # ---- processes
 
@@ -31,7 +38,8 @@ stop_all() {
 # The end, however it comes. With --keep only a demo that went well goes on running.
 finish() {
   local status=$?
-  trap - EXIT INT TERM HUP
+  trap - EXIT
+  trap '' INT TERM HUP
   if [ "$status" -eq 0 ] && [ "$keep" = yes ]; then return; fi
   stop_all
   case $status in
@@ -44,8 +52,6 @@ trap finish EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-
-die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 
 # wait_for SECONDS COMMAND...: until it succeeds. A process of ours that ended meanwhile is the better message.
 wait_for() {
