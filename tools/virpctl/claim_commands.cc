@@ -1,4 +1,6 @@
-// Questions to VerifyService.
+// Claims: what is asked of VerifyService.
+#include <google/protobuf/util/time_util.h>
+
 #include <algorithm>
 #include <memory>
 
@@ -6,8 +8,8 @@
 #include "lib/base/status.h"
 #include "lib/base/units.h"
 #include "lib/chain/claim_bundle.h"
-#include "lib/frame/frame.h"
 #include "tools/virpctl/commands.h"
+#include "tools/virpctl/condition.h"
 #include "tools/virpctl/memory.h"
 #include "tools/virpctl/output.h"
 #include "tools/virpctl/session.h"
@@ -19,23 +21,45 @@ namespace {
 namespace pb = ::virp::verify::v1;
 using Service = pb::VerifyService;
 
-absl::Status FillAcceptance(const ClaimOptions& claim, pb::Acceptance& acceptance) {
-  if (!claim.max_age.empty()) {
-    const auto age = ParseDuration(claim.max_age);
-    if (!age.ok()) return Annotate(age.status(), "--max-age");
-    acceptance.mutable_max_age()->set_seconds(age->count() / 1'000'000'000);
-    acceptance.mutable_max_age()->set_nanos(static_cast<std::int32_t>(age->count() % 1'000'000'000));
-  }
-  acceptance.set_min_sources(claim.min_sources);
-  if (claim.level == "committed") {
-    acceptance.set_chain_level(pb::CHAIN_LEVEL_COMMITTED);
-  } else if (claim.level == "checkpointed") {
-    acceptance.set_chain_level(pb::CHAIN_LEVEL_CHECKPOINTED);
-  } else if (claim.level == "witnessed") {
-    acceptance.set_chain_level(pb::CHAIN_LEVEL_WITNESSED);
-  } else if (!claim.level.empty()) {
-    return InvalidArgument("--level: '{}' is none of committed, checkpointed, witnessed", claim.level);
-  }
+absl::Status SetDuration(const std::string& text, std::string_view option,
+                         google::protobuf::Duration* (pb::Acceptance::*field)(), pb::Acceptance& acceptance) {
+  if (text.empty()) return absl::OkStatus();
+  const auto duration = ParseDuration(text);
+  if (!duration.ok()) return Annotate(duration.status(), option);
+  google::protobuf::Duration& out = *(acceptance.*field)();
+  out.set_seconds(duration->count() / 1'000'000'000);
+  out.set_nanos(static_cast<std::int32_t>(duration->count() % 1'000'000'000));
+  return absl::OkStatus();
+}
+
+// The enumerator whose name is `prefix` and the text in capitals; the default for an empty text.
+template <typename Enum>
+absl::Status SetEnum(const std::string& text, std::string_view option, const std::string& prefix,
+                     bool (*parse)(google::protobuf::ConstStringParam, Enum*), void (pb::Acceptance::*set)(Enum),
+                     pb::Acceptance& acceptance) {
+  if (text.empty()) return absl::OkStatus();
+  std::string name = prefix;
+  for (const char c : text) name += c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  Enum value{};
+  if (!parse(name, &value)) return InvalidArgument("{}: there is no '{}'", option, text);
+  (acceptance.*set)(value);
+  return absl::OkStatus();
+}
+
+absl::Status FillAcceptance(const AcceptanceOptions& options, pb::Acceptance& out) {
+  RETURN_IF_ERROR(SetDuration(options.max_age, "--max-age", &pb::Acceptance::mutable_max_age, out));
+  RETURN_IF_ERROR(SetDuration(options.max_event_age, "--max-event-age", &pb::Acceptance::mutable_max_event_age, out));
+  RETURN_IF_ERROR(
+      SetEnum(options.worst_tier, "--worst-tier", "TIER_", &pb::Tier_Parse, &pb::Acceptance::set_worst_tier, out));
+  RETURN_IF_ERROR(SetEnum(options.independence, "--independence", "INDEPENDENCE_", &pb::Independence_Parse,
+                          &pb::Acceptance::set_independence, out));
+  RETURN_IF_ERROR(
+      SetEnum(options.level, "--level", "CHAIN_LEVEL_", &pb::ChainLevel_Parse, &pb::Acceptance::set_chain_level, out));
+  out.set_min_sources(options.min_sources);
+  out.set_max_dissent(options.max_dissent);
+  out.set_refuse_alarmed(options.refuse_alarmed);
+  for (const std::string& source : options.require) out.add_require_sources(source);
+  for (const std::string& source : options.exclude) out.add_exclude_sources(source);
   return absl::OkStatus();
 }
 
@@ -85,9 +109,21 @@ void PrintAnswer(const pb::ClaimAnswer& answer) {
   Print(opinions.ToString());
 }
 
-absl::StatusOr<Exit> Ask(const Options& options, const ClaimOptions& claim, pb::VerifyClaimRequest request) {
+Exit ExitOf(pb::Verdict verdict) {
+  if (verdict == pb::VERDICT_CONFIRMED) return Exit::kYes;
+  return verdict == pb::VERDICT_REFUTED ? Exit::kNo : Exit::kCannotSay;
+}
+
+absl::StatusOr<Exit> AskClaim(const Options& options, const ClaimOptions& claim, const pb::Claim& question) {
+  pb::VerifyClaimRequest request;
   request.set_origin(options.connection.origin);
-  RETURN_IF_ERROR(FillAcceptance(claim, *request.mutable_acceptance()));
+  *request.mutable_claim() = question;
+  RETURN_IF_ERROR(FillAcceptance(claim.acceptance, *request.mutable_acceptance()));
+  request.set_at_least_size(claim.at_least_size);
+  request.set_chain_size(claim.chain_size);
+  if (!claim.at.empty() && !google::protobuf::util::TimeUtil::FromString(claim.at, request.mutable_evaluation_time())) {
+    return InvalidArgument("--at: '{}' is no RFC 3339 time, such as 2026-01-31T09:00:00Z", claim.at);
+  }
   ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
   const auto stub = Service::NewStub(channel);
   pb::VerifyClaimResponse response;
@@ -95,123 +131,66 @@ absl::StatusOr<Exit> Ask(const Options& options, const ClaimOptions& claim, pb::
   ASSIGN_OR_RETURN(const Memory memory, Memory::Open(options, channel));
   const auto& proofs = response.answer().proofs();
   RETURN_IF_ERROR(memory.SeeProofs(response.answer().origin(), {proofs.begin(), proofs.end()}));
-  if (!claim.save.empty()) {
-    RETURN_IF_ERROR(Save(response, claim.save));
-  }
+  if (!claim.save.empty()) RETURN_IF_ERROR(Save(response, claim.save));
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(response));
   } else {
     PrintAnswer(response.answer());
     if (!claim.save.empty()) Print(fmt::format("saved in {}\n", claim.save));
   }
-  switch (response.answer().verdict()) {
-    case pb::VERDICT_CONFIRMED:
-      return Exit::kYes;
-    case pb::VERDICT_REFUTED:
-      return Exit::kNo;
-    default:
-      return Exit::kCannotSay;
-  }
+  return ExitOf(response.answer().verdict());
 }
 
-absl::StatusOr<pb::Tier> TierOf(const std::string& text) {
-  if (text.empty()) return pb::TIER_UNSPECIFIED;
-  if (text == "green") return pb::TIER_GREEN;
-  if (text == "yellow") return pb::TIER_YELLOW;
-  if (text == "red") return pb::TIER_RED;
-  if (text == "black") return pb::TIER_BLACK;
-  return InvalidArgument("--tier: '{}' is none of green, yellow, red, black", text);
+pb::Claim PeerClaimOf(const ClaimOptions& options) {
+  pb::Claim out;
+  pb::PeerClaim& peer = *out.mutable_peer();
+  peer.set_router(options.router);
+  peer.set_vrf(options.vrf);
+  peer.set_peer_address(options.peer);
+  peer.set_peer_as(options.as);
+  peer.set_state(options.state);
+  peer.set_negate(options.negate);
+  return out;
+}
+
+pb::Claim RouteClaimOf(const ClaimOptions& options) {
+  pb::Claim out;
+  pb::RouteClaim& route = *out.mutable_route();
+  route.set_router(options.router);
+  route.set_vrf(options.vrf);
+  route.set_rib(options.rib);
+  route.set_prefix(options.prefix);
+  route.set_absent(options.negate);
+  route.set_origin_as(options.as);
+  route.set_next_hop(options.next_hop);
+  route.set_peer_address(options.peer);
+  return out;
+}
+
+absl::StatusOr<pb::Claim> FieldClaimOf(const ClaimOptions& options) {
+  pb::Claim out;
+  pb::FieldClaim& field = *out.mutable_field();
+  field.set_subject(options.subject);
+  field.set_event(options.event);
+  for (const std::string& text : options.conditions) {
+    ASSIGN_OR_RETURN(*field.add_conditions(), ParseCondition(text));
+  }
+  return out;
 }
 
 }  // namespace
 
 absl::StatusOr<Exit> ClaimPeer(const Options& options, const ClaimOptions& claim) {
-  pb::VerifyClaimRequest request;
-  pb::PeerClaim& peer = *request.mutable_claim()->mutable_peer();
-  peer.set_router(claim.router);
-  peer.set_vrf(claim.vrf);
-  peer.set_peer_address(claim.peer);
-  peer.set_peer_as(claim.as);
-  peer.set_state(claim.state);
-  peer.set_negate(claim.negate);
-  return Ask(options, claim, std::move(request));
+  return AskClaim(options, claim, PeerClaimOf(claim));
 }
 
 absl::StatusOr<Exit> ClaimRoute(const Options& options, const ClaimOptions& claim) {
-  pb::VerifyClaimRequest request;
-  pb::RouteClaim& route = *request.mutable_claim()->mutable_route();
-  route.set_router(claim.router);
-  route.set_vrf(claim.vrf);
-  route.set_rib(claim.rib);
-  route.set_prefix(claim.prefix);
-  route.set_absent(claim.negate);
-  route.set_origin_as(claim.as);
-  route.set_next_hop(claim.next_hop);
-  route.set_peer_address(claim.peer);
-  return Ask(options, claim, std::move(request));
+  return AskClaim(options, claim, RouteClaimOf(claim));
 }
 
-absl::StatusOr<Exit> ObservationsList(const Options& options, const ObservationOptions& filter) {
-  pb::ListObservationsRequest request;
-  request.set_origin(options.connection.origin);
-  request.mutable_filter()->set_source(filter.source);
-  request.mutable_filter()->set_subject(filter.subject);
-  for (const std::uint32_t type : filter.types) request.mutable_filter()->add_types(type);
-  ASSIGN_OR_RETURN(const pb::Tier tier, TierOf(filter.tier));
-  request.mutable_filter()->set_at_least_tier(tier);
-  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
-  const auto stub = Service::NewStub(channel);
-  pb::ListObservationsResponse all;
-  do {
-    const std::uint32_t left = filter.limit - static_cast<std::uint32_t>(all.observations_size());
-    request.set_page_size(static_cast<std::int32_t>(std::min(left, 1'000U)));
-    pb::ListObservationsResponse page;
-    RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::ListObservations, request, page));
-    for (auto& entry : *page.mutable_observations()) {
-      if (static_cast<std::uint32_t>(all.observations_size()) < filter.limit)
-        *all.add_observations() = std::move(entry);
-    }
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty() && static_cast<std::uint32_t>(all.observations_size()) < filter.limit);
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(all));
-    return Exit::kYes;
-  }
-  Table table({"ENTRY", "OBSERVED", "SOURCE", "TIER", "TYPE", "SUBJECT", "PAYLOAD"});
-  for (const auto& entry : all.observations()) {
-    const std::string_view type = frame::TypeName(static_cast<frame::Type>(entry.type()));
-    table.Add({fmt::format("{}", entry.sequence()), TimeText(entry.observed_at()), entry.source(),
-               std::string(frame::TierName(static_cast<frame::Tier>(entry.tier()))),
-               type.empty() ? fmt::format("{}", entry.type()) : std::string(type), entry.subject(),
-               Printable(entry.payload(), 120)});
-  }
-  Print(table.ToString());
-  return Exit::kYes;
-}
-
-absl::StatusOr<Exit> SubjectsList(const Options& options, const std::string& prefix, std::uint32_t limit) {
-  pb::ListSubjectsRequest request;
-  request.set_origin(options.connection.origin);
-  request.set_prefix(prefix);
-  request.set_page_size(static_cast<std::int32_t>(std::min(limit, 1'000U)));
-  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
-  const auto stub = Service::NewStub(channel);
-  pb::ListSubjectsResponse response;
-  RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::ListSubjects, request, response));
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(response));
-    return Exit::kYes;
-  }
-  Table table({"SUBJECT", "NEWEST ENTRY", "SOURCES"});
-  for (const pb::Subject& subject : response.subjects()) {
-    std::string sources;
-    for (const auto& state : subject.sources()) {
-      sources += fmt::format("{}{}={}", sources.empty() ? "" : " ", state.source(), state.state());
-    }
-    table.Add({subject.subject(), fmt::format("{}", subject.newest_entry()), sources});
-  }
-  Print(table.ToString());
-  return Exit::kYes;
+absl::StatusOr<Exit> ClaimField(const Options& options, const ClaimOptions& claim) {
+  ASSIGN_OR_RETURN(const pb::Claim field, FieldClaimOf(claim));
+  return AskClaim(options, claim, field);
 }
 
 }  // namespace virp::virpctl

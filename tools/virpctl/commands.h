@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,12 @@ struct Connection {
   std::string trust_domain;
   std::string origin;  // may be empty when the O-Node has one chain
   std::chrono::seconds timeout{10};
+  bool to_collector = false;  // `onode` is a collector
 };
 
 struct Options {
   Connection connection;
+  std::string collector = "127.0.0.1:8444";  // address, as `connection.onode`
   std::vector<std::string> trust;  // verifier keys, or files with one on each line; empty: those of the first contact
   std::string state;               // folder of the largest checkpoints; empty: one of the user's
   bool json = false;
@@ -63,24 +66,41 @@ struct FrameOptions {
 };
 absl::StatusOr<Exit> FrameDecode(const Options& options, const FrameOptions& frame);
 
+// What is accepted as an answer; what is empty or 0 is the O-Node's default, which the answer tells.
+struct AcceptanceOptions {
+  std::string max_age, max_event_age;  // durations
+  std::string worst_tier;              // green, yellow, red
+  std::string independence;            // signer, collector, router
+  std::string level;                   // committed, checkpointed, witnessed
+  std::uint32_t min_sources = 0, max_dissent = 0;
+  std::vector<std::string> require, exclude;  // sources
+  bool refuse_alarmed = false;
+};
 struct ClaimOptions {
   std::string router, vrf, peer, state, rib, prefix, next_hop;
-  std::uint32_t as = 0;  // of the peer, or of the route's origin
-  bool negate = false;   // not in that state; no such route
-  std::string max_age;
-  std::uint32_t min_sources = 0;
-  std::string level;
+  std::uint32_t as = 0;                 // of the peer, or of the route's origin
+  bool negate = false;                  // not in that state; no such route
+  std::string subject, event;           // of a field claim
+  std::vector<std::string> conditions;  // of a field claim; see condition.h
+  AcceptanceOptions acceptance;
+  std::uint64_t at_least_size = 0, chain_size = 0;
+  std::string at;    // RFC 3339; now when empty
   std::string save;  // file for the claim bundle
 };
 absl::StatusOr<Exit> ClaimPeer(const Options& options, const ClaimOptions& claim);
 absl::StatusOr<Exit> ClaimRoute(const Options& options, const ClaimOptions& claim);
+absl::StatusOr<Exit> ClaimField(const Options& options, const ClaimOptions& claim);
 
 struct ObservationOptions {
   std::string source, subject, tier;
   std::vector<std::uint32_t> types;
-  std::uint32_t limit = 50;
+  std::uint32_t limit = 50;            // of `list`
+  std::optional<std::uint64_t> after;  // of `watch`: begins behind this entry; at the chain's end when not given
+  std::uint64_t count = 0;             // of `watch`: ends after so many; 0 is never
 };
 absl::StatusOr<Exit> ObservationsList(const Options& options, const ObservationOptions& filter);
+// Until it is interrupted. Goes on over lost connections; ends by itself for what does not pass.
+absl::StatusOr<Exit> ObservationsWatch(const Options& options, const ObservationOptions& filter);
 absl::StatusOr<Exit> SubjectsList(const Options& options, const std::string& prefix, std::uint32_t limit);
 
 struct ChainOptions {
@@ -96,18 +116,40 @@ absl::StatusOr<Exit> ChainProve(const Options& options, const ChainOptions& chai
 absl::StatusOr<Exit> ChainExport(const Options& options, const ChainOptions& chain);
 
 struct ChangeOptions {
-  std::string file;  // of `register`: a virp.source.v1.Source in protobuf's JSON
+  std::string file;  // of `register` and `update`: a virp.source.v1.Source in protobuf's JSON
   std::string source;
   std::string cause;   // of `alarms clear`; empty for all
   std::string reason;  // goes into the chain
   std::string request_id;
   bool validate_only = false;
+  std::uint32_t key_version = 0;              // of `black`: that key is compromised, since the time below
+  std::string since;                          // RFC 3339; now when empty
+  std::uint64_t epoch = 0, from = 0, to = 0;  // of `admit-late`
 };
-absl::StatusOr<Exit> SourcesRegister(const Options& options, const ChangeOptions& change);
+struct BindOptions {
+  std::vector<std::string> carried_by, not_carried_by;  // SPIFFE ids
+  std::vector<std::uint32_t> types, not_types;
+  std::vector<std::string> routers, not_routers;  // NAME=BGP-ID; names
+};
 absl::StatusOr<Exit> SourcesList(const Options& options);
-absl::StatusOr<Exit> SourcesGet(const Options& options, const std::string& name);
-absl::StatusOr<Exit> AlarmsList(const Options& options);
+absl::StatusOr<Exit> SourcesShow(const Options& options, const std::string& name);
+absl::StatusOr<Exit> SourcesRegister(const Options& options, const ChangeOptions& change);
+absl::StatusOr<Exit> SourcesUpdate(const Options& options, const ChangeOptions& change);
+absl::StatusOr<Exit> SourcesBind(const Options& options, const ChangeOptions& change, const BindOptions& bind);
+absl::StatusOr<Exit> SourcesSuspend(const Options& options, const ChangeOptions& change);
+absl::StatusOr<Exit> SourcesResume(const Options& options, const ChangeOptions& change);
+absl::StatusOr<Exit> SourcesBlack(const Options& options, const ChangeOptions& change);
+absl::StatusOr<Exit> SourcesResetEpoch(const Options& options, const ChangeOptions& change);
+absl::StatusOr<Exit> SourcesAdmitLate(const Options& options, const ChangeOptions& change);
+absl::StatusOr<Exit> AlarmsList(const Options& options, const std::string& source);
 absl::StatusOr<Exit> AlarmsClear(const Options& options, const ChangeOptions& change);
+absl::StatusOr<Exit> Gaps(const Options& options);
+absl::StatusOr<Exit> QuarantineList(const Options& options, std::uint32_t limit);
+
+// Of a collector.
+absl::StatusOr<Exit> CollectorStatus(const Options& options);
+absl::StatusOr<Exit> CollectorProducers(const Options& options);
+absl::StatusOr<Exit> BmpPeers(const Options& options, const std::string& source);
 
 struct OfflineOptions {
   std::string file;       // proof file, claim bundle or export

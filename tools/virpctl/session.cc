@@ -15,7 +15,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connect
     return grpc::CreateChannel(connection.onode, grpc::InsecureChannelCredentials());
   }
   const auto need = [](const std::string& value, std::string_view option, std::string_view variable) {
-    return value.empty() ? InvalidArgument("--{} (or {}) is needed to reach an O-Node", option, variable)
+    return value.empty() ? InvalidArgument("--{} (or {}) is needed to reach a service", option, variable)
                          : absl::OkStatus();
   };
   RETURN_IF_ERROR(need(connection.certificate, "tls-certificate", "VIRPCTL_TLS_CERTIFICATE"));
@@ -27,7 +27,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connect
   options.tls = {connection.certificate, connection.key, connection.roots};
   // gRPC says nothing about files that it cannot use: it fails the handshake without a cause.
   RETURN_IF_ERROR(service::CheckTlsFiles(options.tls, SystemClock().NowNanos()));
-  options.server.role = service::Role::kOnode;
+  options.server.role = connection.to_collector ? service::Role::kCollector : service::Role::kOnode;
   ASSIGN_OR_RETURN(auto identities, service::IdentityMap::Default(connection.trust_domain));
   options.identities = std::make_shared<const service::IdentityMap>(std::move(identities));
   return service::MakeChannel(options);

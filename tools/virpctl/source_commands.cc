@@ -1,10 +1,9 @@
-// Questions and changes to SourceService.
-#include <google/protobuf/util/json_util.h>
+// Questions to SourceService: sources, alarms, gaps, quarantine.
+#include <algorithm>
 
 #include "lib/base/bytes.h"
-#include "lib/base/file.h"
 #include "lib/base/status.h"
-#include "lib/crypto/random.h"
+#include "lib/frame/payload.h"
 #include "tools/virpctl/commands.h"
 #include "tools/virpctl/output.h"
 #include "tools/virpctl/session.h"
@@ -16,59 +15,14 @@ namespace {
 namespace pb = ::virp::source::v1;
 using Service = pb::SourceService;
 
-constexpr std::size_t kMaxSourceFile = 1 << 20;
-
-// RFC 9562, version 4.
-std::string NewRequestId() {
-  std::string bytes = crypto::RandomBytes(16);
-  bytes[6] = static_cast<char>((bytes[6] & 0x0f) | 0x40);
-  bytes[8] = static_cast<char>((bytes[8] & 0x3f) | 0x80);
-  const std::string hex = HexEncode(bytes);
-  return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4),
-                     hex.substr(20));
-}
-
 absl::StatusOr<pb::ListSourcesResponse> List(const Options& options, bool alarmed_only) {
   pb::ListSourcesRequest request;
   request.set_origin(options.connection.origin);
   request.set_alarmed_only(alarmed_only);
-  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
-  const auto stub = Service::NewStub(channel);
-  pb::ListSourcesResponse all;
-  do {
-    pb::ListSourcesResponse page;
-    RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::ListSources, request, page));
-    for (auto& source : *page.mutable_sources()) *all.add_sources() = std::move(source);
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
-  return all;
+  return AskPages(options.connection, &Service::Stub::ListSources, request, &pb::ListSourcesResponse::mutable_sources);
 }
 
 }  // namespace
-
-absl::StatusOr<Exit> SourcesRegister(const Options& options, const ChangeOptions& change) {
-  ASSIGN_OR_RETURN(const std::string json, ReadFile(change.file, kMaxSourceFile));
-  pb::RegisterSourceRequest request;
-  if (const auto status = google::protobuf::util::JsonStringToMessage(json, request.mutable_source()); !status.ok()) {
-    return InvalidArgument("{} is no virp.source.v1.Source in JSON: {}", change.file, status.ToString());
-  }
-  request.set_origin(options.connection.origin);
-  request.set_request_id(change.request_id.empty() ? NewRequestId() : change.request_id);
-  request.set_reason(change.reason);
-  request.set_validate_only(change.validate_only);
-  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
-  const auto stub = Service::NewStub(channel);
-  pb::RegisterSourceResponse response;
-  RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::RegisterSource, request, response));
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(response));
-  } else if (change.validate_only) {
-    Print(fmt::format("{} can be registered\n", response.source().name()));
-  } else {
-    Print(fmt::format("{} is registered by entry {}\n", response.source().name(), response.entry()));
-  }
-  return Exit::kYes;
-}
 
 absl::StatusOr<Exit> SourcesList(const Options& options) {
   ASSIGN_OR_RETURN(const pb::ListSourcesResponse all, List(options, false));
@@ -133,14 +87,11 @@ std::string SourceTable(const pb::Source& source) {
 
 }  // namespace
 
-absl::StatusOr<Exit> SourcesGet(const Options& options, const std::string& name) {
+absl::StatusOr<Exit> SourcesShow(const Options& options, const std::string& name) {
   pb::GetSourceRequest request;
   request.set_origin(options.connection.origin);
   request.set_name(name);
-  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
-  const auto stub = Service::NewStub(channel);
-  pb::GetSourceResponse response;
-  RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::GetSource, request, response));
+  ASSIGN_OR_RETURN(const auto response, Ask(options.connection, &Service::Stub::GetSource, request));
   // What `update --file` takes again.
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(response.source()));
@@ -150,16 +101,21 @@ absl::StatusOr<Exit> SourcesGet(const Options& options, const std::string& name)
   return Exit::kYes;
 }
 
-absl::StatusOr<Exit> AlarmsList(const Options& options) {
-  ASSIGN_OR_RETURN(const pb::ListSourcesResponse all, List(options, true));
+absl::StatusOr<Exit> AlarmsList(const Options& options, const std::string& source) {
+  ASSIGN_OR_RETURN(pb::ListSourcesResponse all, List(options, true));
+  if (!source.empty()) {
+    auto& sources = *all.mutable_sources();
+    sources.erase(std::remove_if(sources.begin(), sources.end(), [&](const auto& one) { return one.name() != source; }),
+                  sources.end());
+  }
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(all));
     return Exit::kYes;
   }
   Table table({"SOURCE", "CAUSE", "STATE", "ENTRY", "COUNT"});
-  for (const pb::Source& source : all.sources()) {
-    for (const pb::Alarm& alarm : source.alarms()) {
-      table.Add({source.name(), alarm.cause(), alarm.state(), fmt::format("{}", alarm.entry()),
+  for (const pb::Source& one : all.sources()) {
+    for (const pb::Alarm& alarm : one.alarms()) {
+      table.Add({one.name(), alarm.cause(), alarm.state(), fmt::format("{}", alarm.entry()),
                  fmt::format("{}", alarm.count())});
     }
   }
@@ -167,25 +123,43 @@ absl::StatusOr<Exit> AlarmsList(const Options& options) {
   return Exit::kYes;
 }
 
-absl::StatusOr<Exit> AlarmsClear(const Options& options, const ChangeOptions& change) {
-  pb::ClearAlarmRequest request;
+absl::StatusOr<Exit> Gaps(const Options& options) {
+  ASSIGN_OR_RETURN(const pb::ListSourcesResponse all, List(options, false));
+  Table table({"SOURCE", "BOOT EPOCH", "FROM", "TO"});
+  frame::JsonWriter json;
+  json.BeginObject().Key("gaps").BeginArray();
+  for (const pb::Source& source : all.sources()) {
+    for (const std::string& range : source.missing()) {
+      const std::size_t colon = range.find(':');
+      const std::size_t dash = range.find('-', colon);
+      if (colon == std::string::npos || dash == std::string::npos) {
+        return Internal("the O-Node says '{}' where EPOCH:FROM-TO was expected", Printable(range));
+      }
+      const std::string epoch = range.substr(0, colon);
+      const std::string from = range.substr(colon + 1, dash - colon - 1);
+      const std::string to = range.substr(dash + 1);
+      table.Add({source.name(), epoch, from, to});
+      json.BeginObject().Field("source", std::string_view(source.name())).Field("epoch", std::string_view(epoch));
+      json.Field("from", std::string_view(from)).Field("to", std::string_view(to)).EndObject();
+    }
+  }
+  options.json ? PrintJson(json.EndArray().EndObject()) : Print(table.ToString());
+  return Exit::kYes;
+}
+
+absl::StatusOr<Exit> QuarantineList(const Options& options, std::uint32_t limit) {
+  pb::ListQuarantineRequest request;
   request.set_origin(options.connection.origin);
-  request.set_source(change.source);
-  request.set_cause(change.cause);
-  request.set_reason(change.reason);
-  request.set_request_id(change.request_id.empty() ? NewRequestId() : change.request_id);
-  request.set_validate_only(change.validate_only);
-  ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
-  const auto stub = Service::NewStub(channel);
-  pb::ClearAlarmResponse response;
-  RETURN_IF_ERROR(Call(options.connection, *stub, &Service::Stub::ClearAlarm, request, response));
+  ASSIGN_OR_RETURN(const auto all, AskPages(options.connection, &Service::Stub::ListQuarantine, request,
+                                            &pb::ListQuarantineResponse::mutable_frames, limit));
   if (options.json) {
-    RETURN_IF_ERROR(PrintJson(response));
+    RETURN_IF_ERROR(PrintJson(all));
     return Exit::kYes;
   }
-  Table table({"SOURCE", "CAUSE", change.validate_only ? "WOULD BE CLEARED" : "CLEARED BY ENTRY"});
-  for (const auto& cleared : response.cleared()) {
-    table.Add({cleared.source(), cleared.cause(), change.validate_only ? "yes" : fmt::format("{}", cleared.entry())});
+  Table table({"RECEIVED", "REASON", "SOURCE AS CLAIMED", "BYTES", "DELIVERED BY"});
+  for (const pb::QuarantinedFrame& one : all.frames()) {
+    table.Add({TimeText(one.received_at()), one.reason(), one.source().empty() ? "-" : one.source(),
+               fmt::format("{}", one.frame().size()), one.path()});
   }
   Print(table.ToString());
   return Exit::kYes;

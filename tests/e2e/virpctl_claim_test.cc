@@ -1,0 +1,105 @@
+// virpctl: claims and observations.
+#include "tests/e2e/virpctl_fixture.h"
+
+namespace virp::e2e {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST_F(VirpctlTest, AClaimExitsAsItsVerdictSays) {
+  StartONode();
+  EXPECT_EQ(Ctl(peer_).exit, kCannotSay);
+  EXPECT_EQ(Json(peer_, kCannotSay)["answer"]["verdict"], "VERDICT_NO_EVIDENCE");
+  EXPECT_EQ(
+      Json({"claim", "route", "--router", "edge-a", "--prefix", "203.0.113.0/24"}, kCannotSay)["answer"]["verdict"],
+      "VERDICT_NO_EVIDENCE");
+  RegisterBoth();
+  StartCollector();
+  Observe(kPeerUp, frame::Type::kPeerStatusChanged);
+  Beat();
+  const ProgramResult up = Ctl(peer_);
+  EXPECT_EQ(up.exit, kYes) << up.err;
+  EXPECT_THAT(up.out, AllOf(HasSubstr("CONFIRMED"), HasSubstr("edge-a.bmp"), HasSubstr("AGREES")));
+  EXPECT_EQ(Json(peer_)["answer"]["verdict"], "VERDICT_CONFIRMED");
+  EXPECT_EQ(Ctl(Peer({"--not"})).exit, kNo);
+  EXPECT_EQ(Ctl(Peer({"--state", "Idle"})).exit, kNo);
+  EXPECT_EQ(Ctl(Peer({"--min-sources", "2"})).exit, kCannotSay);
+  EXPECT_EQ(Ctl(Peer({"--level", "checkpointed"})).exit, kYes);
+
+  PeerGoesDown();
+  const ProgramResult down = Ctl(peer_);
+  EXPECT_EQ(down.exit, kNo) << down.err;
+  EXPECT_THAT(down.out, AllOf(HasSubstr("REFUTED"), HasSubstr("DISSENTS")));
+  EXPECT_EQ(Json(peer_, kNo)["answer"]["opinions"][0]["says"], "SAYS_DISSENTS");
+}
+
+TEST_F(VirpctlTest, ASavedAnswerIsVerifiedOnlyAgainstATrustedKey) {
+  PeerIsUp();
+  const std::string file = dir_ + "/claim.tar";
+  const ProgramResult saved = Ctl(Peer({"--level", "checkpointed", "--save", file}));
+  ASSERT_EQ(saved.exit, kYes) << saved.err;
+  EXPECT_THAT(saved.out, HasSubstr("saved in " + file));
+
+  const ProgramResult verified = Ctl({"verify", "--offline", file, "--trust", Trust()});
+  EXPECT_EQ(verified.exit, kYes) << verified.err;
+  EXPECT_THAT(verified.out, AllOf(HasSubstr("VERIFIED"), HasSubstr("Established")));
+  const std::string key_file = Write("trust", "# the chain's key\n\n" + Trust() + "\n");
+  EXPECT_EQ(Json({"verify", "--offline", file, "--trust", key_file})["result"], "VERIFIED");
+
+  const ProgramResult unsigned_ = Ctl({"verify", "--offline", file});
+  EXPECT_EQ(unsigned_.exit, kCannotSay);
+  EXPECT_THAT(unsigned_.out, HasSubstr("CONSISTENT_BUT_UNAUTHENTICATED"));
+  EXPECT_EQ(Json({"verify", "--offline", file}, kCannotSay)["result"], "CONSISTENT_BUT_UNAUTHENTICATED");
+  const auto other = chain::VerifierKey::Make(kOrigin, std::string(32, '\x01'));
+  EXPECT_EQ(Json({"verify", "--offline", file, "--trust", other->ToString()}, kCannotSay)["result"], "NOT_TRUSTED");
+
+  PeerGoesDown();
+  ASSERT_EQ(Ctl(Peer({"--level", "checkpointed", "--save", file})).exit, kNo);
+  EXPECT_EQ(Ctl({"verify", "--offline", file, "--trust", Trust()}).exit, kNo) << "a refuted claim is never a success";
+}
+
+TEST_F(VirpctlTest, ObservationsAndSubjectsAreFiltered) {
+  PeerIsUp();
+  PeerGoesDown();
+  ProgramResult result = Ctl({"observations", "list"});
+  EXPECT_EQ(result.exit, kYes) << result.err;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("edge-a.bmp"), HasSubstr("collector-1"), HasSubstr("peer_down")));
+  EXPECT_EQ(Json({"observations", "list", "--source", "edge-a.bmp"})["observations"].size(), 2U);
+  EXPECT_EQ(Json({"observations", "list", "--source", "edge-a.bmp", "--limit", "1"})["observations"].size(), 1U);
+  EXPECT_EQ(Json({"observations", "list", "--source", "edge-a.bmp", "--tier", "yellow"})["observations"].size(), 1U);
+  const nlohmann::json up = Json({"observations", "list", "--source", "edge-a.bmp", "--type", "1"})["observations"];
+  ASSERT_EQ(up.size(), 1U);
+  EXPECT_EQ(up[0]["subject"], "bgp/edge-a/default/peer/192.0.2.2");
+  EXPECT_EQ(Ctl({"observations", "list", "--tier", "pink"}).exit, kError);
+
+  result = Ctl({"subjects", "--prefix", "bgp/"});
+  EXPECT_EQ(result.exit, kYes);
+  EXPECT_THAT(result.out, HasSubstr("bgp/edge-a/default/peer/192.0.2.2"));
+  EXPECT_EQ(Json({"subjects", "--prefix", "bgp/"})["subjects"].size(), 1U);
+  EXPECT_EQ(Json({"subjects", "--prefix", "nothing/"})["subjects"].size(), 0U);
+}
+
+TEST_F(VirpctlTest, WhatCannotBeCarriedOutExitsWithTwoAndSaysWhy) {
+  StartONode();
+  EXPECT_EQ(Ctl({}).exit, kError);
+  EXPECT_EQ(Ctl({"frobnicate"}).exit, kError);
+  EXPECT_EQ(Ctl({"claim", "peer"}).exit, kError);
+  EXPECT_EQ(Ctl({"status", "--output", "xml"}).exit, kError);
+  EXPECT_THAT(Ctl({"status", "--origin", "virp.example.net/other"}).err, HasSubstr("NOT_FOUND"));
+  ProgramResult result = testutil::RunProgram(Command({"status"}), {"HOME=" + dir_});
+  EXPECT_EQ(result.exit, kError);
+  EXPECT_THAT(result.err, HasSubstr("VIRPCTL_TLS_CERTIFICATE"));
+  result = testutil::RunProgram(Command({"status", "--timeout", "1"}), Environment(Role::kReader, "127.0.0.1:1"));
+  EXPECT_EQ(result.exit, kError);
+  // Whoever answers there is no O-Node by its certificate.
+  result = Ctl({"status", "--trust-domain", "other.example"});
+  EXPECT_EQ(result.exit, kError);
+  EXPECT_EQ(result.out, "");
+  EXPECT_EQ(Ctl({"--help"}).exit, kYes);
+  EXPECT_EQ(Ctl({"--version"}).exit, kYes);
+}
+
+}  // namespace
+}  // namespace virp::e2e

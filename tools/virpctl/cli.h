@@ -1,0 +1,48 @@
+// virpctl's options: how the command line is read into the structs of commands.h. Apart from main(), so that a test can
+// walk all commands and demand that each is documented.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "tools/virpctl/commands.h"
+
+namespace virp::virpctl {
+
+// What all options write to, and the command that was chosen.
+struct State {
+  Options options;
+  std::string output = "table";
+  PkiOptions pki;
+  KeyOptions keys;
+  FrameOptions frame;
+  ClaimOptions claim;
+  ObservationOptions observations;
+  ChainOptions chain;
+  ChangeOptions change;
+  BindOptions bind;
+  OfflineOptions offline;
+  std::string prefix, source;
+  std::uint32_t limit = 100;
+  bool ask_nobody = false;
+  int timeout = 10;
+  std::function<absl::StatusOr<Exit>()> run;
+};
+
+// All commands; `state` outlives it.
+std::unique_ptr<CLI::App> MakeApp(State& state);
+// Reads the command line, runs the command, returns the exit code.
+int Main(int argc, const char* const* argv);
+
+// Parts of it, each in a file of its own.
+CLI::App* Group(CLI::App& app, const std::string& name, const std::string& help);
+CLI::App* Command(CLI::App& app, State& state, const std::string& name, const std::string& help,
+                  std::function<absl::StatusOr<Exit>()> run);
+void AddEvidence(CLI::App& app, State& state);
+void AddSources(CLI::App& app, State& state);
+void AddLocal(CLI::App& app, State& state);
+
+}  // namespace virp::virpctl
