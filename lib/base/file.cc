@@ -79,6 +79,13 @@ absl::Status SyncDirectory(const std::string& directory) {
   return ::fsync(fd.get()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "cannot sync", directory);
 }
 
+std::string ParentDirectory(std::string_view path) {
+  const std::size_t end = path.find_last_not_of('/');
+  const std::size_t slash = end == std::string_view::npos ? end : path.rfind('/', end);
+  if (slash == std::string_view::npos) return path.starts_with('/') ? "/" : ".";
+  return slash == 0 ? "/" : std::string(path.substr(0, slash));
+}
+
 absl::Status ReplaceFile(const std::string& path, std::string_view content, unsigned mode) {
   const std::string temporary = path + ".tmp";
   {
@@ -89,14 +96,16 @@ absl::Status ReplaceFile(const std::string& path, std::string_view content, unsi
     if (::fsync(fd.get()) != 0) return ErrnoStatus(errno, "cannot sync", temporary);
   }
   if (::rename(temporary.c_str(), path.c_str()) != 0) return ErrnoStatus(errno, "cannot rename to", path);
-  const auto slash = path.rfind('/');
-  return SyncDirectory(slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash));
+  return SyncDirectory(ParentDirectory(path));
 }
 
 absl::Status MakeDirectory(const std::string& path, unsigned mode) {
   for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
     const std::string part = path.substr(0, at);
-    if (!part.empty() && ::mkdir(part.c_str(), mode) != 0 && errno != EEXIST) return ErrnoStatus(errno, "cannot make", part);
+    if (!part.empty()) {
+      if (::mkdir(part.c_str(), mode) == 0) RETURN_IF_ERROR(SyncDirectory(ParentDirectory(part)));
+      else if (errno != EEXIST) return ErrnoStatus(errno, "cannot make", part);
+    }
     if (at == std::string::npos) return absl::OkStatus();
   }
 }

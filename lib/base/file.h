@@ -43,7 +43,9 @@ absl::Status SyncFile(int fd, std::string_view path);        // fdatasync
 absl::Status SyncDirectory(const std::string& directory);    // makes creations, renames and removals in it durable
 // Temporary file beside it, fsync, rename, fsync of the directory.
 absl::Status ReplaceFile(const std::string& path, std::string_view content, unsigned mode = 0600);
-absl::Status MakeDirectory(const std::string& path, unsigned mode = 0700);  // and its parents; OK when it is there
+// And its parents; OK when it is there. What it made is durable.
+absl::Status MakeDirectory(const std::string& path, unsigned mode = 0700);
+std::string ParentDirectory(std::string_view path);  // "." for a plain name, "/" at the top
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);  // names, sorted, without . and ..
 
 }  // namespace virp

@@ -29,19 +29,12 @@ absl::StatusOr<FileDescriptor> LockDirectory(const std::string& directory) {
   return fd;
 }
 
-std::string ParentOf(const std::string& path) {
-  const std::size_t end = path.find_last_not_of('/');
-  const std::size_t slash = end == std::string::npos ? std::string::npos : path.rfind('/', end);
-  if (slash == std::string::npos) return path.starts_with('/') ? "/" : ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 }  // namespace
 
 absl::StatusOr<CheckpointStore> CheckpointStore::Open(std::string directory) {
   if (directory.empty()) return InvalidArgument("the directory of the checkpoint store has no name");
   RETURN_IF_ERROR(MakeDirectory(directory));
-  RETURN_IF_ERROR(SyncDirectory(ParentOf(directory)));
+  RETURN_IF_ERROR(SyncDirectory(ParentDirectory(directory)));
   return CheckpointStore(std::move(directory));
 }
 

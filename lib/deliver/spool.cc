@@ -173,6 +173,8 @@ absl::StatusOr<std::unique_ptr<Spool>> Spool::Open(SpoolOptions options, const R
   options.segment_bytes = std::min(options.segment_bytes, std::max<std::uint64_t>(options.max_bytes / 8, 4'096));
   impl->options = std::move(options);
   RETURN_IF_ERROR(MakeDirectory(impl->options.directory));
+  // Also when it was there: whoever made it may have been killed before it was durable.
+  RETURN_IF_ERROR(SyncDirectory(ParentDirectory(impl->options.directory)));
   ASSIGN_OR_RETURN(const auto names, ListDirectory(impl->options.directory));
   {
     const MutexLock lock(impl->mutex);

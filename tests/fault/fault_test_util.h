@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <random>
 #include <string>
@@ -14,6 +15,7 @@
 #include "tests/fault/judge.h"
 #include "tests/fault/load.h"
 #include "tests/testutil/service_lab.h"
+#include "tests/testutil/status_matchers.h"
 
 namespace virp::fault {
 
@@ -66,6 +68,23 @@ inline void ExpectNothingLost(testutil::ServiceLab& lab, const Load& load, std::
   const auto status = lab.CollectorStatus();
   ASSERT_TRUE(status.ok()) << status.status();
   EXPECT_EQ(status->audit_problem(), "");
+}
+
+// The programs under full load, struck again and again: `strike` breaks something and puts it right, or fails the test. Starts
+// the lab and holds what came of it against what was answered.
+inline void StrikeUnderLoad(testutil::ServiceLab& lab, std::mt19937& random, const std::function<void(int round)>& strike) {
+  constexpr double kLeastPerSecond = 2'000;
+  ASSERT_OK(lab.Start());
+  Load load(lab, {});
+  load.Start();
+  for (int round = 0; round < Rounds(2) && !::testing::Test::HasFatalFailure(); ++round) {
+    SleepUpTo(random, 300, 1'500);
+    strike(round);
+  }
+  SleepUpTo(random, 300, 600);
+  load.Stop();
+  EXPECT_GE(load.per_second(), kLeastPerSecond);
+  ExpectNothingLost(lab, load);
 }
 
 }  // namespace virp::fault

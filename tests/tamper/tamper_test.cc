@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "services/onode/domain/chain_audit.h"
 #include "tests/tamper/tamper_cases.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/wait.h"
@@ -148,6 +149,32 @@ class ForgedPast : public TamperTest {
   }
 };
 
+// Entries and checkpoints that come while the walk goes on are not missing at its end: no accusation where nobody tampered.
+class GrowsMeanwhile : public TamperTest {
+ public:
+  explicit GrowsMeanwhile(const Backend& backend) : TamperTest(backend.make) {}
+  void TestBody() override {
+    ASSERT_TRUE(StartNode());
+    Chain& chain = **node_->Find(kTamperOrigin);
+    ASSERT_TRUE(testutil::Eventually([&chain] { return chain.leading(); }));
+    const testutil::ChainBuilder& builder = history().builder;
+    const auto said = builder.Sign("edge-a.bgpd", builder.Numbered("edge-a.bgpd", builder.last_number("edge-a.bgpd") + 1, frame::Type::kBgpProcess,
+                                                                   testutil::AnnounceJson({}, {})));
+    bool grown = false;
+    const auto report = AuditChain(chain, {}, [&](std::uint64_t, std::uint64_t) {
+      if (!std::exchange(grown, true)) {
+        chain.Enqueue({{.number = 1, .source = "edge-a.bgpd", .frame = said.bytes}}, testutil::ChainBuilder::kCollector1, [](const auto&) {});
+        EXPECT_OK(chain.WaitForCheckpoint(history().size() + 1, std::chrono::steady_clock::now() + std::chrono::seconds(20)));
+      }
+      return true;
+    });
+    ASSERT_OK(report);
+    EXPECT_FALSE(report->broken.has_value()) << report->broken->detail;
+    EXPECT_GE(chain.size(), history().size() + 1);
+    EXPECT_EQ(report->size, history().size());
+  }
+};
+
 void RegisterAll() {
   for (const Backend& backend : kBackends) {
     const auto add = [&](const std::string& name, auto make) {
@@ -158,6 +185,7 @@ void RegisterAll() {
     add("replaced_by_a_stranger", [&backend]() -> TamperTest* { return new Replaced(backend, false); });
     add("replaced_by_a_stranger_and_no_checkpoint_left",
         [&backend]() -> TamperTest* { return new Replaced(backend, true); });
+    add("grows_meanwhile", [&backend]() -> TamperTest* { return new GrowsMeanwhile(backend); });
     add("forged_past", [&backend]() -> TamperTest* { return new ForgedPast(backend); });
     for (const TamperCase& one : TamperCases()) {
       if (one.postgres_only && backend.make != NewPostgresBackend) continue;

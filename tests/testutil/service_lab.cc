@@ -144,7 +144,7 @@ std::shared_ptr<grpc::Channel> ServiceLab::CollectorChannel(Role role, std::stri
 absl::Status ServiceLab::Start() {
   std::vector<std::string> init = onodes_.at(0)->process->options().command;
   init.insert(init.end(), {"init", "--origin", kOrigin});
-  Process once(ProcessOptions{init, options_.onode_environment, dir_.File("init.log")});
+  Process once(ProcessOptions{init, onode().options().environment, dir_.File("init.log")});
   RETURN_IF_ERROR(once.Start());
   ASSIGN_OR_RETURN(const int status, once.AwaitExit(kPatience));
   if (status != 0) return Internal("virp-onode init: exit status {}: {}", status, once.log());

@@ -63,6 +63,7 @@ class ServiceLab {
   // Opens the chain, starts all O-Nodes, registers the sources, starts the collector.
   absl::Status Start();
 
+  // Their options may be changed until Start.
   Process& onode(std::size_t i = 0) { return *onodes_.at(i)->process; }
   Process& collector() { return *collector_; }
   // Starts it (again) and waits until it answers.
@@ -78,6 +79,7 @@ class ServiceLab {
   const ReservedPort& bmp_port() const { return bmp_port_; }
 
   frame::KeyProvider& keys() { return *keys_; }
+  const std::string& verifier() const { return verifier_; }  // of the chain's checkpoints
   TestPki& pki() { return pki_; }
   std::shared_ptr<grpc::Channel> ONodeChannel(service::Role role, std::size_t i = 0, std::string_view name = "test");
   std::shared_ptr<grpc::Channel> CollectorChannel(service::Role role, std::string_view name = "test");

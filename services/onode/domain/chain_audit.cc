@@ -170,7 +170,8 @@ class Audit {
       RETURN_IF_ERROR(checkpoints_.Expect(~std::uint64_t{0}, walk_));
       report_.broken = walk_.first_break();
       if (report_.broken) return absl::OkStatus();
-      if (checkpoints_.largest() > walk_.size()) {
+      ASSIGN_OR_RETURN(const bool shorter, ShorterThan(checkpoints_.largest()));
+      if (shorter) {
         report_.broken = chain::Break{walk_.size(), chain::BreakKind::kTailMissing,
                                       fmt::format("a signed checkpoint says {} entries", checkpoints_.largest())};
         return absl::OkStatus();
@@ -186,6 +187,13 @@ class Audit {
     }
     if (!report_.broken) report_.broken = caches_broken_;
     return absl::OkStatus();
+  }
+
+  // The chain may have grown, and be checkpointed, while the walk went on: that is no missing tail.
+  absl::StatusOr<bool> ShorterThan(std::uint64_t checkpoint) {
+    if (checkpoint <= walk_.size()) return false;
+    ASSIGN_OR_RETURN(const ChainHead now, chain_.store().ReadHead(chain_.info().id));
+    return now.size < checkpoint;
   }
 
   Chain& chain_;
