@@ -1,6 +1,7 @@
 #include "lib/base/bytes.h"
 
 #include <algorithm>
+#include <array>
 
 #include "lib/base/status.h"
 
@@ -10,11 +11,20 @@ namespace {
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 constexpr std::string_view kBase64Digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+constexpr std::uint8_t kNotHex = 0x80;
+constexpr std::array<std::uint8_t, 256> kHexValues = [] {
+  std::array<std::uint8_t, 256> out{};
+  out.fill(kNotHex);
+  for (std::uint8_t i = 0; i < 16; ++i) {
+    const char digit = kHexDigits[i];
+    out[static_cast<std::uint8_t>(digit)] = i;
+    if (digit >= 'a') out[static_cast<std::uint8_t>(digit - 'a' + 'A')] = i;
+  }
+  return out;
+}();
+
+std::uint8_t HexValue(char c) {
+  return kHexValues[static_cast<std::uint8_t>(c)];
 }
 
 int Base64Value(char c) {
@@ -44,13 +54,14 @@ std::string HexEncode(std::string_view bytes) {
 
 absl::StatusOr<std::string> HexDecode(std::string_view hex) {
   if (hex.size() % 2 != 0) return InvalidArgument("hex text of odd length {}", hex.size());
-  std::string out;
-  out.reserve(hex.size() / 2);
-  for (std::size_t i = 0; i < hex.size(); i += 2) {
-    const int high = HexValue(hex[i]);
-    const int low = HexValue(hex[i + 1]);
-    if (high < 0 || low < 0) return InvalidArgument("character {} is not a hex digit", high < 0 ? i : i + 1);
-    out.push_back(static_cast<char>(high * 16 + low));
+  std::string out(hex.size() / 2, '\0');
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const unsigned high = HexValue(hex[2 * i]);
+    const unsigned low = HexValue(hex[2 * i + 1]);
+    if (((high | low) & kNotHex) != 0) {
+      return InvalidArgument("character {} is not a hex digit", high == kNotHex ? 2 * i : 2 * i + 1);
+    }
+    out[i] = static_cast<char>(high << 4 | low);
   }
   return out;
 }
@@ -68,7 +79,8 @@ std::string Base64Encode(std::string_view bytes) {
 }
 
 absl::StatusOr<std::string> Base64Decode(std::string_view text) {
-  if (text.size() % 4 != 0) return InvalidArgument("base64 text of length {} is not padded to a multiple of 4", text.size());
+  if (text.size() % 4 != 0)
+    return InvalidArgument("base64 text of length {} is not padded to a multiple of 4", text.size());
   std::string out;
   out.reserve(text.size() / 4 * 3);
   for (std::size_t i = 0; i < text.size(); i += 4) {
