@@ -227,7 +227,7 @@ All of it is still running, in $home (the broken copy: ${port_of[copy]}). Ask it
   . $home/env
   virpctl status
   virpctl claim peer --router edge-a --peer $edge_b
-  virpctl observations list --limit 5
+  virpctl observations watch --after 0
 
 or by gRPC, which describes itself (reflection):
 

@@ -53,7 +53,7 @@ typed() {  # typed PATTERN STATUS [WORDS]: the printed line that matches; how it
     printf '%s\n' "$output"
     fail "not one line is '$1'"
   fi
-  eval "$line" > "$TMPDIR/said" 2>&1
+  eval "${prefix:-} $line" > "$TMPDIR/said" 2>&1
   status=$?
   if [ "$status" -ne "$2" ] || { [ $# -gt 2 ] && ! grep -q -- "$3" "$TMPDIR/said"; }; then
     cat "$TMPDIR/said"
@@ -65,7 +65,7 @@ typed() {  # typed PATTERN STATUS [WORDS]: the printed line that matches; how it
 typed '\. .*' 0
 typed 'virpctl status' 0 "state *OK"
 typed 'virpctl claim peer.*' 1 REFUTED
-typed 'virpctl observations list.*' 0 peer_backward_transition
+prefix="timeout 2" typed 'virpctl observations watch.*' 124 peer_backward_transition  # for ever
 typed 'grpcurl .* list' 0 virp.verify.v1.VerifyService
 typed 'grpcurl .*/VerifyClaim' 0 VERDICT_REFUTED
 typed 'vtysh .*' 0
