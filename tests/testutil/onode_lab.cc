@@ -106,6 +106,7 @@ source::v1::Source OnodeLab::Register(const LabSource& source) {
   to.set_suite(source.suite);
   to.set_key_version(1);
   to.set_vantage(source.vantage);
+  to.set_min_frame_version(source.min_frame_version);
   for (const std::uint32_t type : source.types) to.add_types(type);
   to.add_carried_by(site_.pki().Id(Role::kCollector, source.carrier));
   if (!source.router.empty()) {

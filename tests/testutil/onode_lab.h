@@ -74,6 +74,7 @@ struct LabSource {
   std::vector<std::uint32_t> types{};
   std::string carrier = "test";    // name of the collector
   std::string router{}, bgp_id{};  // empty: it speaks of no router
+  std::uint32_t min_frame_version = 2;
 };
 
 class OnodeLab {

@@ -56,18 +56,22 @@ absl::Status List(const Chain& chain, const pb::ListObservationsRequest& request
   if (!cursor.empty() && cursor.size() != 8) return InvalidField("page_token", "is not one of ours");
   filter.descending = true;
   filter.to = cursor.empty() ? chain.size() : LoadBe<std::uint64_t>(cursor.data());
-  std::size_t scanned = 0;
-  while (static_cast<std::size_t>(response.observations_size()) < page && filter.to > 0) {
+  std::size_t scanned = 0, bytes = 0;
+  const auto full = [&] { return static_cast<std::size_t>(response.observations_size()) == page || bytes >= kPageBytes; };
+  while (!full() && filter.to > 0) {
     ASSIGN_OR_RETURN(const auto sequences, chain.store().List(chain.info().id, filter, page));
     for (const std::uint64_t sequence : sequences) {
       filter.to = sequence;
       ASSIGN_OR_RETURN(const EntryRow row, chain.ReadChecked(sequence));
       ASSIGN_OR_RETURN(chain::v1::Entry entry, EntryOf(row, chain));
-      if (Passes(entry, request.filter())) *response.add_observations() = std::move(entry);
-      if (static_cast<std::size_t>(response.observations_size()) == page) break;
+      if (Passes(entry, request.filter())) {
+        bytes += entry.ByteSizeLong();
+        *response.add_observations() = std::move(entry);
+      }
+      if (full()) break;
     }
     scanned += sequences.size();
-    if (sequences.size() < page) {
+    if (sequences.size() < page && !full()) {
       filter.to = 0;
     } else if (scanned >= kScanAtOnce) {
       break;  // a rare type: the token goes on from here, the page may be short

@@ -347,7 +347,13 @@ grpc::Status SourceHandler::ListQuarantine(grpc::ServerContext*, const pb::ListQ
   const std::uint64_t after = cursor->empty() ? 0 : LoadBe<std::uint64_t>(cursor->data());
   const auto frames = (*chain)->store().ListQuarantine((*chain)->info().id, after, *page);
   if (!frames.ok()) return Reply(frames.status());
+  // The store's page too may be shorter than what was asked for.
+  std::size_t bytes = 0;
+  std::uint64_t last = 0;
   for (const QuarantinedFrame& from : *frames) {
+    bytes += from.frame.size() + from.path.size() + from.source.size();
+    if (bytes > kPageBytes && last != 0) break;
+    last = from.id;
     pb::QuarantinedFrame& to = *response->add_frames();
     *to.mutable_received_at() = TimestampOf(from.received);
     to.set_path(from.path);
@@ -355,9 +361,9 @@ grpc::Status SourceHandler::ListQuarantine(grpc::ServerContext*, const pb::ListQ
     to.set_reason(from.reason);
     to.set_frame(from.frame);
   }
-  if (frames->size() == *page) {
+  if (last != 0) {  // the end is a page without frames
     std::string next;
-    AppendBe(next, frames->back().id);
+    AppendBe(next, last);
     response->set_next_page_token(MakePageToken(next, "quarantine"));
   }
   return grpc::Status::OK;

@@ -35,6 +35,8 @@ std::string MakePageToken(std::string_view cursor, std::string_view filter);
 absl::StatusOr<std::string> ReadPageToken(std::string_view token, std::string_view filter);
 // 0 gives the default of 100; more than 1,000 are cut to it; InvalidField when negative.
 absl::StatusOr<std::size_t> PageSizeOf(std::int32_t asked);
+// A page of frames ends here, too: whoever made them chose their sizes, and a message has 4 MiB.
+inline constexpr std::size_t kPageBytes = 2 << 20;
 
 // When a handler must have answered: the caller's deadline, at most `most` from now, or that when the caller set none.
 std::chrono::steady_clock::time_point DeadlineOf(std::chrono::system_clock::time_point callers, std::chrono::milliseconds most);
