@@ -384,14 +384,16 @@ absl::StatusOr<CertificateInfo> ParseCertificate(std::string_view pem) {
   return Describe(cert.get());
 }
 
-absl::StatusOr<std::vector<CertificateInfo>> ParseCertificates(std::string_view pem) {
+namespace {
+
+absl::StatusOr<std::vector<Cert>> ReadCertificates(std::string_view pem) {
   if (pem.size() > kMaxBundlePem)
     return InvalidArgument("certificates: {} bytes of PEM; at most {}", pem.size(), kMaxBundlePem);
   const Bio bio = ReadOnly(pem);
   if (bio == nullptr) return Failed("certificates");
-  std::vector<CertificateInfo> out;
+  std::vector<Cert> out;
   while (true) {
-    const Cert cert(PEM_read_bio_X509(bio.get(), nullptr, NoPassphrase, nullptr));
+    Cert cert(PEM_read_bio_X509(bio.get(), nullptr, NoPassphrase, nullptr));
     if (cert == nullptr) {
       // No further PEM block is the end; anything else is a broken block.
       const bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
@@ -400,9 +402,40 @@ absl::StatusOr<std::vector<CertificateInfo>> ParseCertificates(std::string_view 
       if (out.empty()) return InvalidArgument("certificates: no certificate in the PEM");
       return out;
     }
+    out.push_back(std::move(cert));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<CertificateInfo>> ParseCertificates(std::string_view pem) {
+  ASSIGN_OR_RETURN(const std::vector<Cert> certificates, ReadCertificates(pem));
+  std::vector<CertificateInfo> out;
+  for (const Cert& cert : certificates) {
     ASSIGN_OR_RETURN(CertificateInfo info, Describe(cert.get()));
     out.push_back(std::move(info));
   }
+  return out;
+}
+
+absl::Status VerifyCertificateChain(std::string_view chain_pem, std::string_view roots_pem, UnixNanos now) {
+  ASSIGN_OR_RETURN(const std::vector<Cert> chain, ReadCertificates(chain_pem));
+  ASSIGN_OR_RETURN(const std::vector<Cert> roots, ReadCertificates(roots_pem));
+  const std::unique_ptr<X509_STORE, Deleter<X509_STORE_free>> store(X509_STORE_new());
+  const std::unique_ptr<X509_STORE_CTX, Deleter<X509_STORE_CTX_free>> context(X509_STORE_CTX_new());
+  const std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * stack) { sk_X509_free(stack); })> between(
+      sk_X509_new_null());
+  bool made = store != nullptr && context != nullptr && between != nullptr;
+  for (const Cert& root : roots) made = made && X509_STORE_add_cert(store.get(), root.get()) == 1;
+  for (std::size_t i = 1; i < chain.size(); ++i) made = made && sk_X509_push(between.get(), chain[i].get()) > 0;
+  made = made && X509_STORE_CTX_init(context.get(), store.get(), chain.front().get(), between.get()) == 1;
+  if (!made) return Failed("certificate chain");
+  X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(context.get()), static_cast<std::time_t>(now / 1'000'000'000));
+  const bool verified = X509_verify_cert(context.get()) == 1;
+  ERR_clear_error();
+  if (verified) return absl::OkStatus();
+  return FailedPrecondition("certificate chain: {}",
+                            X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get())));
 }
 
 absl::Status CheckKeyMatches(std::string_view certificate_pem, std::string_view private_key_pem) {

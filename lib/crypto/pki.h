@@ -83,6 +83,10 @@ absl::StatusOr<CertificateInfo> ParseCertificate(std::string_view pem);
 // Every certificate of a bundle, in order; InvalidArgument when one is broken or there is none.
 absl::StatusOr<std::vector<CertificateInfo>> ParseCertificates(std::string_view pem);
 
+// Whether the first certificate of `chain_pem`, with those that follow it between, leads to one of the roots, as a
+// handshake at this time would have it. FailedPrecondition says why not; InvalidArgument when the PEM does not parse.
+absl::Status VerifyCertificateChain(std::string_view chain_pem, std::string_view roots_pem, UnixNanos now);
+
 // FailedPrecondition when the first certificate's public key is not that of the private key, InvalidArgument when
 // either does not parse.
 absl::Status CheckKeyMatches(std::string_view certificate_pem, std::string_view private_key_pem);

@@ -134,6 +134,23 @@ TEST(PkiTest, BundleIsReadToTheEnd) {
   EXPECT_FALSE(ParseCertificates(one + one.substr(0, one.size() / 2)).ok());
 }
 
+TEST(PkiTest, AChainLeadsToARootOrSaysWhyNot) {
+  const CertificateAuthority ca = Authority();
+  const std::string leaf = ca.Issue(Spec())->certificate_pem;
+  const std::string others = Authority().certificate_pem();
+  EXPECT_TRUE(VerifyCertificateChain(leaf, ca.certificate_pem(), kStart + 1).ok());
+  EXPECT_TRUE(VerifyCertificateChain(leaf, others + ca.certificate_pem(), kStart + 1).ok());
+  EXPECT_TRUE(VerifyCertificateChain(leaf + ca.certificate_pem(), ca.certificate_pem(), kStart + 1).ok());
+  for (const auto& [roots, now] :
+       {std::pair(others, kStart + 1), std::pair(ca.certificate_pem(), kStart + 2 * kHour)}) {
+    EXPECT_EQ(VerifyCertificateChain(leaf, roots, now).code(), absl::StatusCode::kFailedPrecondition);
+  }
+  EXPECT_FALSE(VerifyCertificateChain(leaf + ca.certificate_pem(), others, kStart + 1).ok())
+      << "a root that the chain brings along is none";
+  EXPECT_EQ(VerifyCertificateChain("", others, kStart).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(VerifyCertificateChain(leaf, "junk", kStart).code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(PkiTest, HostsAreMatchedAgainstAlternativeNamesOnly) {
   LeafSpec spec = Spec();
   spec.common_name = "cn.example.org";

@@ -25,6 +25,7 @@ struct State {
   ChangeOptions change;
   BindOptions bind;
   OfflineOptions offline;
+  DoctorOptions doctor;
   std::string prefix, source;
   std::uint32_t limit = 100;
   bool ask_nobody = false;

@@ -3,7 +3,34 @@
 
 namespace virp::virpctl {
 
+namespace {
+
+void AddDoctor(CLI::App& app, State& s) {
+  CLI::App* const doctor =
+      Command(app, s, "doctor",
+              "Looks at clock, certificates, O-Node, kernel and FRR, and at what the options name. Exits with 0 when "
+              "nothing failed, 1 when something did, 3 when something could not be told",
+              [&s] { return Doctor(s.options, s.doctor); });
+  const auto list = [doctor](const char* name, std::vector<std::string>& to, const char* help) {
+    doctor->add_option(name, to, help)->allow_extra_args(false);
+  };
+  list("--keys", s.doctor.keys, "Key directory: modes, owners, dates; this and the others may be repeated");
+  list("--socket", s.doctor.sockets, "Socket of a service: others must not use it");
+  list("--break-glass", s.doctor.break_glass, "Break-glass socket: only its owner may use it");
+  list("--listening", s.doctor.listening, "HOST:PORT on which somebody must listen");
+  list("--free", s.doctor.free, "HOST:PORT on which nobody may listen");
+  doctor
+      ->add_option("--store", s.doctor.store,
+                   "URL of a store: sqlite:PATH or postgresql://...; with a password only "
+                   "in the variable")
+      ->envname("VIRPCTL_STORE");
+  doctor->add_option("--frr", s.doctor.frr, "Path of bgpd; /usr/lib/frr/bgpd, if it is there, when left out");
+}
+
+}  // namespace
+
 void AddLocal(CLI::App& app, State& s) {
+  AddDoctor(app, s);
   CLI::App* const pki = Group(app, "pki", "Certificates for development");
   CLI::App* const init = Command(*pki, s, "init", "Makes a certificate authority", [&s] {
     if (s.pki.days == 0) s.pki.days = 3650;

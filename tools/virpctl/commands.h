@@ -151,6 +151,16 @@ absl::StatusOr<Exit> CollectorStatus(const Options& options);
 absl::StatusOr<Exit> CollectorProducers(const Options& options);
 absl::StatusOr<Exit> BmpPeers(const Options& options, const std::string& source);
 
+// What is looked at beside the machine itself, the certificate and the O-Node of the connection.
+struct DoctorOptions {
+  std::vector<std::string> keys;                  // key directories
+  std::vector<std::string> sockets, break_glass;  // paths
+  std::string store;                              // URL
+  std::string frr;                                // path of bgpd; where Debian has it, if it is there
+  std::vector<std::string> listening, free;       // HOST:PORT that somebody, nobody must listen on
+};
+absl::StatusOr<Exit> Doctor(const Options& options, const DoctorOptions& doctor);
+
 struct OfflineOptions {
   std::string file;       // proof file, claim bundle or export
   std::string keys;       // of an export: key directory with the HMAC secrets of its sources
