@@ -48,9 +48,20 @@ bool RateLimiter::Admit(std::string_view name, std::uint64_t entries, std::uint6
   const MutexLock lock(mutex_);
   Account& account = Of(name);
   if (Wait(account) > std::chrono::nanoseconds(0)) return false;
+  Take(account, entries, bytes);
+  return true;
+}
+
+void RateLimiter::Take(Account& account, std::uint64_t entries, std::uint64_t bytes) {
   if (account.limit.entries_per_second > 0) account.entries.Charge(static_cast<double>(entries));
   account.bytes += bytes;
-  return true;
+}
+
+void RateLimiter::Charge(std::string_view name, std::uint64_t entries, std::uint64_t bytes) {
+  const MutexLock lock(mutex_);
+  Account& account = Of(name);
+  static_cast<void>(Wait(account));  // begins a new day where one has come
+  Take(account, entries, bytes);
 }
 
 std::chrono::nanoseconds RateLimiter::Until(std::string_view name) {

@@ -36,6 +36,9 @@ class RateLimiter {
   // batch and pays afterwards, so a batch above the burst is late and not stuck.
   bool Admit(std::string_view name, std::uint64_t entries, std::uint64_t bytes);
 
+  // Takes it from the account whether there is room or not: what is missing is waited for.
+  void Charge(std::string_view name, std::uint64_t entries, std::uint64_t bytes);
+
   // How long until Admit says yes; zero when it would now.
   std::chrono::nanoseconds Until(std::string_view name);
 
@@ -51,6 +54,7 @@ class RateLimiter {
   };
   Account& Of(std::string_view name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::chrono::nanoseconds Wait(Account& account) const;
+  static void Take(Account& account, std::uint64_t entries, std::uint64_t bytes);
 
   const Clock& clock_;
   Mutex mutex_;

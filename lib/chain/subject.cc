@@ -115,15 +115,17 @@ void ReadPeerStatement(Type type, const Value& payload, Statement& out) {
   out.state = *state;
 }
 
-// Type 3: one path, or a table stated complete.
+// Type 3: one path, or a whole table: stated complete, or summarised.
 void ReadPathStatement(const Value& payload, Statement& out) {
   const auto rib = TextOr(payload, "rib", kDefaultRib);
   if (!rib || !IsRibName(*rib) || !ReadPeer(payload, out)) return;
   out.rib = *rib;
   const auto event = payload["event"].AsString();
-  if (event == "table_complete") {
+  if (event == "table_complete" || event == "routes_summarised") {
     out.subject = TableSubject(out.router, out.vrf, out.rib, out.peer);
-    if (payload["rib"].present() && !payload["prefix"].present() && IsUnicast(payload)) out.what = What::kTableComplete;
+    if (!payload["rib"].present() || payload["prefix"].present() || !IsUnicast(payload)) return;
+    out.what = event == "table_complete" ? What::kTableComplete : What::kTableSummary;
+    out.open = out.what == What::kTableSummary && payload["open"].AsBool().value_or(true);
     return;
   }
   const Value path_id = payload["path_id"];

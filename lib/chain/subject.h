@@ -25,6 +25,7 @@ struct Statement {
     kPathPresent,    // type 3 route_announce
     kPathAbsent,     // type 3 route_withdraw
     kTableComplete,  // type 3 table_complete
+    kTableSummary,   // type 3 routes_summarised
     kBestPath,       // type 4
     kHeartbeat,
     kAlarm,
@@ -38,6 +39,7 @@ struct Statement {
   std::uint64_t path_id = 0;
   std::string state;         // kPeerState: new_state
   bool best_exists = false;  // kBestPath: `new` is an object
+  bool open = false;         // kTableSummary: paths that were summarised have not all been stated since
   bool restated = false;
 };
 

@@ -15,10 +15,10 @@ std::size_t RefusalLog::IndexOf(std::string_view reason) {
 
 void RefusalLog::Refused(const Refusal& refusal) {
   ++counts_[IndexOf(GetReason(refusal.status))];
-  const auto left_out = limiter_.Admit();
-  if (!left_out) return;
+  const auto suppressed = limiter_.Admit();
+  if (!suppressed) return;
   LogStatus(LogLevel::kWarning, "a call was refused", refusal.status,
-            {{"method", refusal.method}, {"caller", refusal.caller}, {"left_out", *left_out}});
+            {{"method", refusal.method}, {"caller", refusal.caller}, {"suppressed", *suppressed}});
 }
 
 RefusalHook RefusalLog::OnRefusal() {

@@ -15,6 +15,7 @@
 #include "lib/bmp/bmp_testing.h"
 #include "lib/frame/key_ring.h"
 #include "lib/service/authorization.h"
+#include "lib/service/refusal_log.h"
 #include "services/collector/transport/access.h"
 #include "services/collector/transport/bmp_report.h"
 #include "services/collector/transport/frame_listener.h"
@@ -304,6 +305,8 @@ TEST_F(CollectorTest, MetricsAreThoseOfTheDocs) {
   const auto listener = FrameListener::Start(intake, *outbox_, liveness_, clock_);
   ASSERT_TRUE(listener.ok()) << listener.status();
   AddListenerMetrics(metrics, **listener);
+  const service::RefusalLog refusals(clock_);
+  refusals.AddMetrics(metrics);
   EXPECT_TRUE(metrics.status().ok()) << metrics.status();
   EXPECT_THAT(testutil::MetricDocDifferences(metrics, "collector", std::string(VIRP_SOURCE_DIR) + "/docs/metrics.md"),
               ::testing::IsEmpty());

@@ -1,17 +1,14 @@
 // virp-collector: composition root.
-#include <condition_variable>
-#include <iostream>
-#include <mutex>
-
 #include "absl/cleanup/cleanup.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/deliver/deliverer.h"
 #include "lib/deliver/grpc_connection.h"
 #include "lib/frame/key_directory.h"
-#include "lib/service/admin.h"
 #include "lib/service/logging.h"
 #include "lib/service/metrics.h"
+#include "lib/service/program.h"
+#include "lib/service/refusal_log.h"
 #include "lib/service/run.h"
 #include "lib/service/server.h"
 #include "services/collector/config.h"
@@ -41,11 +38,7 @@ absl::StatusOr<deliver::DelivererOptions> DeliveryOf(const Config& config) {
 
 absl::StatusOr<int> Run(const Config& config) {
   const SystemClock clock;
-  service::LogOptions log;
-  log.service = "collector";
-  log.level = config.common.log_level;
-  log.format = config.common.log_format;
-  service::SetUpLogging(std::move(log));
+  service::SetUpLogging("collector", config.common);
 
   ASSIGN_OR_RETURN(const auto keys, frame::KeyDirectory::Open(config.keys));
   RunBook runs;
@@ -64,7 +57,9 @@ absl::StatusOr<int> Run(const Config& config) {
     for (const std::string& source : producer.sources) liveness.Add(source, Path::kSubmit, true);
   }
 
-  ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock));
+  service::RefusalLog refusals(clock);
+  ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock,
+                                                                           refusals.OnRefusal(), refusals.OnDenyListChanged()));
   deliver::GrpcConnector connector(ChannelsTo(config.tls, config.access, security));
   AlarmingObserver observer(config.name, *outbox, clock);
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
@@ -95,12 +90,10 @@ absl::StatusOr<int> Run(const Config& config) {
   AddMetrics(metrics, *outbox, *deliverer, liveness);
   AddBmpMetrics(metrics, bmp);
   for (const auto& listener : listeners) AddListenerMetrics(metrics, *listener);
-  RETURN_IF_ERROR(metrics.status());
+  refusals.AddMetrics(metrics);
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
-  service::AdminOptions admin_options;
-  admin_options.listen = config.common.admin_listen;
-  ASSIGN_OR_RETURN(const auto admin, service::AdminServer::Start(admin_options, metrics, readiness));
+  ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   Heart heart(config.name, *outbox, liveness, clock);
   service::Runner runner;
@@ -124,12 +117,5 @@ absl::StatusOr<int> Run(const Config& config) {
 }  // namespace virp::collector
 
 int main(int argc, char** argv) {
-  virp::service::BlockSignals();
-  virp::collector::Config config;
-  const auto next = virp::collector::ReadConfig(argc, argv, std::cout, config);
-  if (!next.ok()) return std::cerr << "virp-collector: " << virp::Message(next.status()) << "\n", 2;
-  if (*next == virp::service::Options::Next::kExit) return 0;
-  const auto status = virp::collector::Run(config);
-  if (!status.ok()) return std::cerr << "virp-collector: " << virp::Message(status.status()) << "\n", 1;
-  return *status;
+  return virp::service::RunProgram<virp::collector::Config>("virp-collector", argc, argv, virp::collector::ReadConfig, virp::collector::Run);
 }

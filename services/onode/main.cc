@@ -7,10 +7,11 @@
 #include "lib/base/status.h"
 #include "lib/crypto/random.h"
 #include "lib/frame/key_directory.h"
-#include "lib/service/admin.h"
 #include "lib/service/logging.h"
 #include "lib/service/metrics.h"
+#include "lib/service/program.h"
 #include "lib/service/rate_limits.h"
+#include "lib/service/refusal_log.h"
 #include "lib/service/run.h"
 #include "lib/service/server.h"
 #include "services/onode/config.h"
@@ -49,11 +50,7 @@ absl::Status RunInit(Node& node, const Config& config) {
 
 absl::StatusOr<int> Run(const Config& config) {
   const SystemClock clock;
-  service::LogOptions log;
-  log.service = "onode";
-  log.level = config.common.log_level;
-  log.format = config.common.log_format;
-  service::SetUpLogging(std::move(log));
+  service::SetUpLogging("onode", config.common);
   StoreOptions store_options;
   store_options.migrate = config.migrate && !config.read_only;
   store_options.migrate_url = config.migrate_url;
@@ -84,7 +81,9 @@ absl::StatusOr<int> Run(const Config& config) {
     return 0;
   }
 
-  ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock));
+  service::RefusalLog refusals(clock);
+  ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock,
+                                                                           refusals.OnRefusal(), refusals.OnDenyListChanged()));
   DeliveryLimits delivery_limits;
   delivery_limits.deliverers = deliverers;
   IngestHandler ingest(node, security.callers, delivery_limits);
@@ -107,12 +106,10 @@ absl::StatusOr<int> Run(const Config& config) {
   service::Metrics metrics("onode");
   AddMetrics(metrics, node, clock);
   AddIngestMetrics(metrics, ingest);
-  RETURN_IF_ERROR(metrics.status());
+  refusals.AddMetrics(metrics);
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
-  service::AdminOptions admin_options;
-  admin_options.listen = config.common.admin_listen;
-  ASSIGN_OR_RETURN(const auto admin, service::AdminServer::Start(admin_options, metrics, readiness));
+  ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   service::Runner runner;
   runner.OnReload("keys", [&] { return keys->Refresh(); });
@@ -136,12 +133,5 @@ absl::StatusOr<int> Run(const Config& config) {
 }  // namespace virp::onode
 
 int main(int argc, char** argv) {
-  virp::service::BlockSignals();
-  virp::onode::Config config;
-  const auto next = virp::onode::ReadConfig(argc, argv, std::cout, config);
-  if (!next.ok()) return std::cerr << "virp-onode: " << virp::Message(next.status()) << "\n", 2;
-  if (*next == virp::service::Options::Next::kExit) return 0;
-  const auto status = virp::onode::Run(config);
-  if (!status.ok()) return std::cerr << "virp-onode: " << virp::Message(status.status()) << "\n", 1;
-  return *status;
+  return virp::service::RunProgram<virp::onode::Config>("virp-onode", argc, argv, virp::onode::ReadConfig, virp::onode::Run);
 }

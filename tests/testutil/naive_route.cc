@@ -14,7 +14,8 @@ bool SaysNotEstablished(const NaiveEntry& e) {
 
 bool IsBgpFact(What what) {
   return what == What::kPeerState || what == What::kPeerDown || what == What::kPathPresent ||
-         what == What::kPathAbsent || what == What::kTableComplete || what == What::kBestPath;
+         what == What::kPathAbsent || what == What::kTableComplete || what == What::kTableSummary ||
+         what == What::kBestPath;
 }
 
 }  // namespace
@@ -50,7 +51,7 @@ class NaiveWorld::RouteQuestion {
     }
     if (match != nullptr) {
       answer_.says = claim_.exists ? Says::kAgrees : Says::kDissents;
-      Rest(match->basis, match->is_event, match->doubt);
+      Rest(match->basis, match->is_event, match->doubt || FoldedSince(*match));
       return answer_;
     }
     if (unknown) return SaysNothing("ATTRIBUTE_UNKNOWN");
@@ -63,6 +64,7 @@ class NaiveWorld::RouteQuestion {
     const NaiveEntry* state = nullptr;   // newest state of the peer
     const NaiveEntry* spoken = nullptr;  // newest path of any prefix
     const NaiveEntry* stated = nullptr;  // newest table_complete
+    const NaiveEntry* folded = nullptr;  // newest routes_summarised, if what it folded is not all stated since
     bool spoken_of = false;
     bool usable = false;
     std::pair<int, std::uint64_t> begin{0, 0};  // furthest beginning of any statement
@@ -84,6 +86,9 @@ class NaiveWorld::RouteQuestion {
   bool IsTable(const NaiveEntry& e) const {
     return IsHere(e) && e.statement.rib == rib_ && e.statement.what == What::kTableComplete;
   }
+  bool IsSummary(const NaiveEntry& e) const {
+    return IsHere(e) && e.statement.rib == rib_ && e.statement.what == What::kTableSummary;
+  }
   bool IsState(const NaiveEntry& e) const {
     return IsHere(e) && (e.statement.what == What::kPeerState || e.statement.what == What::kPeerDown);
   }
@@ -98,7 +103,7 @@ class NaiveWorld::RouteQuestion {
   Answer SaysNothing(const char* why) const {
     const bool compromised = q_.CompromisedSaid([&](const NaiveEntry& e) {
       const bool same = e.statement.prefix == claim_.prefix;
-      return (IsPath(e) && same) || IsTable(e) || (best_ && IsBest(e) && same);
+      return (IsPath(e) && same) || IsTable(e) || IsSummary(e) || (best_ && IsBest(e) && same);
     });
     Answer out;
     out.left_out = compromised ? "KEY_COMPROMISED" : why;
@@ -106,7 +111,7 @@ class NaiveWorld::RouteQuestion {
   }
 
   void FindTables() {
-    for (const NaiveEntry* e : q_.SaidAs([&](const NaiveEntry& e) { return IsPath(e) || IsTable(e); })) {
+    for (const NaiveEntry* e : q_.SaidAs([&](const NaiveEntry& e) { return IsPath(e) || IsTable(e) || IsSummary(e); })) {
       if (!IsSelected(e->statement.peer)) continue;
       Table& table = tables_[e->statement.peer];
       table.spoken_of = true;
@@ -123,6 +128,8 @@ class NaiveWorld::RouteQuestion {
       if (!one_table_) table.state = NewestOf(peer, [&](const NaiveEntry& e) { return IsState(e); });
       table.spoken = NewestOf(peer, [&](const NaiveEntry& e) { return IsPath(e); });
       table.stated = NewestOf(peer, [&](const NaiveEntry& e) { return IsTable(e); });
+      table.folded = NewestOf(peer, [&](const NaiveEntry& e) { return IsSummary(e); });
+      if (table.folded != nullptr && !table.folded->statement.open) table.folded = nullptr;
       table.usable = table.stated != nullptr && IsAboutPrefix(*table.stated) &&
                      (table.stated->first_sequence == 0 || IsWholeFrom(*table.stated, table.stated->first_sequence));
     }
@@ -217,7 +224,8 @@ class NaiveWorld::RouteQuestion {
 
   Answer NothingFits() {
     answer_.says = claim_.exists ? Says::kDissents : Says::kAgrees;
-    for (const Path& path : paths_) Rest(path.basis, path.is_event, path.doubt);
+    for (const Path& path : paths_) Rest(path.basis, path.is_event, path.doubt || FoldedSince(path));
+    for (const auto& [peer, table] : tables_) answer_.in_doubt |= NotKnownSince(peer, table);
     if (!claim_.exists || paths_.empty()) {
       for (const auto& [peer, table] : tables_) {
         if (claim_.exists && table.stated == nullptr && !table.Down()) return SaysNothing("NOTHING_SAID");
@@ -226,6 +234,20 @@ class NaiveWorld::RouteQuestion {
       if (!claim_.exists && tables_.empty()) answer_.in_doubt = true;
     }
     return answer_.bases.empty() ? SaysNothing("NOTHING_SAID") : answer_;
+  }
+  // The path's table was summarised after what the path rests on.
+  bool FoldedSince(const Path& path) const {
+    const bool any = path.said->statement.what == What::kBestPath;
+    return std::any_of(tables_.begin(), tables_.end(), [&](const auto& at) {
+      const bool same = any || at.first == path.said->statement.peer;
+      return same && at.second.folded != nullptr && Newer(q_.s, *at.second.folded, *path.basis);
+    });
+  }
+  // Summarised, and neither stated completely nor lost with its peer since.
+  bool NotKnownSince(const std::string& peer, const Table& table) const {
+    if (table.folded == nullptr) return false;
+    if (table.usable && Newer(q_.s, *table.stated, *table.folded)) return false;
+    return one_table_ || LeftAfter(peer, *table.folded) == nullptr;
   }
   void RestOn(const Table& table) {
     if (!claim_.peer && table.state != nullptr) Rest(table.state, true, false);

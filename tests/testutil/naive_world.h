@@ -173,6 +173,7 @@ struct NaiveWorld::Question {
     return std::any_of(unreliable.begin(), unreliable.end(),
                        [&](const NaiveEntry* other) { return MayBeOf(*other, types) && Newer(s, *other, e); });
   }
+  bool FoldedSince(const NaiveEntry& fact) const;
   // An opaque frame may have said what its type can say; one of a compromised key, anything.
   bool MayBeOf(const NaiveEntry& e, const Types& types) const {
     return !w.KeyCounts(e) || types.contains(static_cast<int>(e.type));

@@ -6,37 +6,13 @@
 #include "lib/base/status.h"
 #include "lib/chain/source_book.h"
 #include "lib/crypto/sha256.h"
+#include "services/collector/domain/saved.h"
 
 namespace virp::collector {
 namespace {
 
 constexpr std::uint64_t kSnapshotVersion = 1;
 constexpr std::uint64_t kSnapshotShare = 4;
-
-void AppendText(std::string& out, std::string_view text) {
-  AppendBe<std::uint64_t>(out, text.size());
-  out.append(text);
-}
-
-// Reads what AppendBe and AppendText wrote; sets `broken` instead of reading beyond the end.
-struct Reader {
-  std::string_view left;
-  bool broken = false;
-
-  std::uint64_t Number() {
-    if (left.size() < 8) return broken = true, 0;
-    const auto value = LoadBe<std::uint64_t>(left.data());
-    left.remove_prefix(8);
-    return value;
-  }
-  std::string_view Text() {
-    const std::uint64_t size = Number();
-    if (left.size() < size) return broken = true, std::string_view();
-    const std::string_view text = left.substr(0, size);
-    left.remove_prefix(size);
-    return text;
-  }
-};
 
 deliver::Record FrameRecord(std::string_view source, std::string_view bytes, std::uint64_t epoch, frame::Spelling spelling) {
   deliver::Record record;
@@ -59,8 +35,8 @@ void AddNote(const Outbox::Note& note, std::vector<deliver::Record>& records) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(deliver::SpoolOptions spool, const frame::KeyProvider& keys, const Clock& clock,
-                                                     std::vector<OutboxState*> states) {
-  std::unique_ptr<Outbox> outbox(new Outbox(keys, clock, std::move(states)));
+                                                     std::vector<OutboxState*> states, EmitGate* gate) {
+  std::unique_ptr<Outbox> outbox(new Outbox(keys, clock, std::move(states), gate));
   ASSIGN_OR_RETURN(outbox->spool_, deliver::Spool::Open(std::move(spool), {[&](std::string_view saved) { return outbox->Load(saved); },
                                                                           [&](const deliver::Record& record) { return outbox->Replay(record); }}));
   return outbox;
@@ -73,24 +49,24 @@ OutboxState* Outbox::StateOf(std::string_view tag) const {
 
 std::string Outbox::Save() const {
   std::string out;
-  AppendBe<std::uint64_t>(out, kSnapshotVersion);
-  AppendBe<std::uint64_t>(out, signers_.size());
+  AppendSaved(out, kSnapshotVersion);
+  AppendSaved(out, signers_.size());
   for (const auto& [source, signer] : signers_) {
-    AppendText(out, source);
-    AppendBe(out, signer.epoch);
-    AppendBe(out, signer.sequence);
-    AppendBe(out, signer.latest);
+    AppendSaved(out, source);
+    AppendSaved(out, signer.epoch);
+    AppendSaved(out, signer.sequence);
+    AppendSaved(out, signer.latest);
   }
-  AppendBe<std::uint64_t>(out, positions_.size());
+  AppendSaved(out, positions_.size());
   for (const auto& [source, position] : positions_) {
-    AppendText(out, source);
-    AppendBe(out, position.epoch);
-    AppendBe(out, position.last_sequence);
+    AppendSaved(out, source);
+    AppendSaved(out, position.epoch);
+    AppendSaved(out, position.last_sequence);
   }
-  AppendBe<std::uint64_t>(out, states_.size());
+  AppendSaved(out, states_.size());
   for (const OutboxState* state : states_) {
-    AppendText(out, state->tag());
-    AppendText(out, state->Save());
+    AppendSaved(out, state->tag());
+    AppendSaved(out, state->Save());
   }
   return out;
 }
@@ -99,7 +75,7 @@ absl::Status Outbox::Load(std::string_view snapshot) {
   const MutexLock lock(mutex_);
   std::map<std::string_view, std::string_view> parts;
   if (!snapshot.empty()) {
-    Reader reader{snapshot};
+    StateReader reader{snapshot};
     if (reader.Number() != kSnapshotVersion) return FailedPrecondition("the spool's snapshot was written by another version of the collector");
     for (std::uint64_t left = reader.Number(); left > 0 && !reader.broken; --left) {
       Signer& signer = signers_[std::string(reader.Text())];
@@ -205,6 +181,36 @@ absl::StatusOr<std::vector<Receipt>> Outbox::Emit(std::string_view source, const
 
 absl::StatusOr<std::vector<Receipt>> Outbox::Emit(const std::vector<Item>& items, const NoteOf& note_of) {
   const MutexLock lock(mutex_);
+  if (gate_ == nullptr || note_of) return EmitAll(items, note_of);
+  const EmitGate::Plan plan = gate_->Decide(items);
+  auto receipts = EmitAll(*plan.items, nullptr);
+  gate_->Done(receipts.ok());
+  if (!receipts.ok() || plan.places.empty()) return receipts;
+  const std::uint64_t last = spool_->stats().last;
+  std::vector<Receipt> placed;
+  placed.reserve(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (plan.places[i] != EmitGate::kFolded) {
+      placed.push_back((*receipts)[plan.places[i]]);
+      continue;
+    }
+    const auto signer = signers_.find(items[i].source);
+    placed.push_back({.number = last, .epoch = signer == signers_.end() ? 0 : signer->second.epoch});
+  }
+  return placed;
+}
+
+absl::StatusOr<std::uint64_t> Outbox::EmitDue() {
+  const MutexLock lock(mutex_);
+  if (gate_ == nullptr) return 0;
+  const EmitGate::Plan plan = gate_->Due();
+  const auto receipts = EmitAll(*plan.items, nullptr);
+  gate_->Done(receipts.ok());
+  RETURN_IF_ERROR(receipts.status());
+  return receipts->empty() ? 0 : receipts->back().number;
+}
+
+absl::StatusOr<std::vector<Receipt>> Outbox::EmitAll(const std::vector<Item>& items, const NoteOf& note_of) {
   const UnixNanos now = clock_.NowNanos();
   // Worked out on copies: all are taken or none, and a number that was not spooled is not used up.
   std::map<std::string_view, Signer> changed;

@@ -59,12 +59,15 @@ class OutboxState {
   virtual absl::Status ReplayFrame(std::string_view source, const frame::Frame& frame, std::uint64_t epoch) = 0;
 };
 
+class EmitGate;
+
 // Thread-safe. What it is given outlives it.
 class Outbox {
  public:
-  // `states` take part in snapshots and replay. Errors as Spool::Open.
+  // `states` take part in snapshots and replay. `gate`, where there is one, is asked what becomes of what Emit is given
+  // without a note. Errors as Spool::Open.
   static absl::StatusOr<std::unique_ptr<Outbox>> Open(deliver::SpoolOptions spool, const frame::KeyProvider& keys, const Clock& clock,
-                                                      std::vector<OutboxState*> states);
+                                                      std::vector<OutboxState*> states, EmitGate* gate = nullptr);
 
   struct Item {
     std::string_view source;
@@ -75,12 +78,17 @@ class Outbox {
     std::string tag, content;
   };
 
-  // Signs and spools all items or none, in order. Not durable before Sync. Errors: NotFound (no key that signs for a source),
+  // Signs and spools all items or none, in order; the receipt of one that the gate folded has sequence 0 and the number
+  // of the last record. Not durable before Sync. Errors: NotFound (no key that signs for a source),
   // ResourceExhausted SPOOL_FULL, InvalidArgument (payload too long).
   // `note`, when given, is asked for the note to go with the frames once their receipts are known (but for the spool number).
   using NoteOf = std::function<Note(const std::vector<Receipt>&)>;
   absl::StatusOr<std::vector<Receipt>> Emit(const std::vector<Item>& items, const NoteOf& note = nullptr);
   absl::StatusOr<std::vector<Receipt>> Emit(std::string_view source, const std::vector<Observation>& observations);
+
+  // Signs and spools what the gate owes by now; to be called several times a second. The last number that it took; 0 for
+  // none.
+  absl::StatusOr<std::uint64_t> EmitDue();
 
   struct Relayed {
     std::uint64_t number = 0;             // in the spool
@@ -115,11 +123,12 @@ class Outbox {
     frame::KeyVersion key;
   };
 
-  Outbox(const frame::KeyProvider& keys, const Clock& clock, std::vector<OutboxState*> states)
-      : keys_(keys), clock_(clock), states_(std::move(states)) {}
+  Outbox(const frame::KeyProvider& keys, const Clock& clock, std::vector<OutboxState*> states, EmitGate* gate)
+      : keys_(keys), clock_(clock), states_(std::move(states)), gate_(gate) {}
   bool Advance(std::string_view source, std::uint64_t epoch, std::uint64_t sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Load(std::string_view snapshot);
   absl::Status Replay(const deliver::Record& record);
+  absl::StatusOr<std::vector<Receipt>> EmitAll(const std::vector<Item>& items, const NoteOf& note) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   OutboxState* StateOf(std::string_view tag) const;
   absl::Status ChooseKey(Signer& signer, std::string_view source, UnixNanos now) const;
@@ -128,12 +137,29 @@ class Outbox {
   const frame::KeyProvider& keys_;
   const Clock& clock_;
   const std::vector<OutboxState*> states_;
+  EmitGate* const gate_;
   std::unique_ptr<deliver::Spool> spool_;
   mutable Mutex mutex_;
   std::map<std::string, Signer, std::less<>> signers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Position, std::less<>> positions_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t bytes_since_snapshot_ ABSL_GUARDED_BY(mutex_) = 0;
   std::uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// Stands between what is to be signed and the spool, and may fold observations of sources that say too much. Called
+// under the outbox's lock: must not call the outbox. After each plan Done is called, before the next one is asked for.
+class EmitGate {
+ public:
+  static constexpr std::size_t kFolded = ~std::size_t{0};
+  struct Plan {
+    const std::vector<Outbox::Item>* items = nullptr;  // to be signed, in this order; the gate's or those given
+    std::vector<std::size_t> places{};  // of each that was given: its index in `items`, or kFolded. Empty: as it was
+  };
+  virtual ~EmitGate() = default;
+  virtual Plan Decide(const std::vector<Outbox::Item>& items) = 0;
+  virtual Plan Due() = 0;
+  // Whether the plan's items were spooled. If not, nothing of the plan has happened.
+  virtual void Done(bool spooled) = 0;
 };
 
 }  // namespace virp::collector

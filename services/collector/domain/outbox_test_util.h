@@ -59,13 +59,13 @@ class OutboxTest : public ::testing::Test {
     }
   }
 
-  absl::Status Open(std::vector<OutboxState*> states = {}, std::uint64_t max_bytes = 64ULL << 20) {
+  absl::Status Open(std::vector<OutboxState*> states = {}, std::uint64_t max_bytes = 64ULL << 20, EmitGate* gate = nullptr) {
     outbox_.reset();
     deliver::SpoolOptions options;
     options.directory = folder_.File("spool");
     options.max_bytes = max_bytes;
     options.segment_bytes = 1 << 20;
-    ASSIGN_OR_RETURN(outbox_, Outbox::Open(options, keys_, clock_, std::move(states)));
+    ASSIGN_OR_RETURN(outbox_, Outbox::Open(options, keys_, clock_, std::move(states), gate));
     return absl::OkStatus();
   }
   std::vector<deliver::Spool::SpooledFrame> Spooled() {

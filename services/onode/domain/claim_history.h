@@ -151,6 +151,13 @@ class History {
     return json;
   }
 
+  std::string Summary(const testutil::BgpPeer& peer) {
+    std::string json = TableCompleteJson(peer, Path().rib);
+    json.replace(json.find("table_complete"), 14, "routes_summarised");
+    json.replace(json.size() - 1, 1, dice_.Of<const char*>({R"(,"open":true})", R"(,"open":false})", "}"}));
+    return json;
+  }
+
   void Speak(const std::string& source, std::uint64_t number) {
     const frame::Tier tier = dice_.OneIn(5)     ? dice_.Of({frame::Tier::kYellow, frame::Tier::kRed})
                              : dice_.OneIn(150) ? frame::Tier::kBlack
@@ -182,6 +189,8 @@ class History {
       case 11:
         return Send(source, number, frame::Type::kBgpProcess, WithdrawJson(holder, path), tier);
       case 12:
+        if (dice_.OneIn(2)) return Send(source, number, frame::Type::kBgpProcess, Summary(holder), tier);
+        [[fallthrough]];
       case 13:
       case 14:
         return Send(source, number, frame::Type::kBgpProcess, Table(holder, source), tier);

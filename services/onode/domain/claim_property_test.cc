@@ -60,7 +60,7 @@ Claim RandomClaim(Dice& dice) {
       claim = {place + "best/" + prefix(), dice.Of<const char*>({"", "bestpath_change", "bestpath_odd"}), {}};
       break;
     case 3:
-      claim = {place + "adj-in-pre/" + peer(), dice.Of<const char*>({"", "table_complete"}), {}};
+      claim = {place + "adj-in-pre/" + peer(), dice.Of<const char*>({"", "table_complete", "routes_summarised"}), {}};
       break;
     case 4:
       claim = {dice.Of<const char*>({"source/daemon", "source/collector-1"}),

@@ -140,10 +140,16 @@ Opinion PeerOpinion(const SourceView& view, const PeerClaim& claim) {
 
 namespace {
 
-// The newest statement of one source about a subject, under one event name or any.
-Mark NewestEvent(const SourceView& view, const FieldClaim& claim) {
+// The newest statement of one source about a subject, under one event name or any, and the table that it belongs to.
+struct Event {
+  Mark said;
+  const TableRow* table = nullptr;
+};
+
+Event NewestEvent(const SourceView& view, const FieldClaim& claim) {
   const FactState& state = view.state();
-  Mark newest;
+  Event out;
+  Mark& newest = out.said;
   const auto take = [&](const Mark& mark) {
     if (mark.held() && mark.Supersedes(newest)) newest = mark;
   };
@@ -156,17 +162,17 @@ Mark NewestEvent(const SourceView& view, const FieldClaim& claim) {
   }
   // Paths, best paths and tables are not held by text.
   const auto parts = ParseSubject(claim.subject);
-  if (!parts) return newest;
+  if (!parts) return out;
   const std::uint32_t place = state.places.Find(PlaceText(parts->router, parts->vrf));
   if (parts->form == SubjectParts::Form::kTable) {
     const auto peer = IpAddress::ParseCanonical(parts->peer);
-    const auto* row =
-        peer.ok() ? state.FindTable(view.index(), place, state.addresses.Find(*peer), parts->rib) : nullptr;
-    if (row != nullptr && asked("table_complete")) take(row->stated);
-    return newest;
+    out.table = peer.ok() ? state.FindTable(view.index(), place, state.addresses.Find(*peer), parts->rib) : nullptr;
+    if (out.table != nullptr && asked("table_complete")) take(out.table->stated);
+    if (out.table != nullptr && asked("routes_summarised")) take(out.table->summary);
+    return out;
   }
   const auto prefix = Prefix::ParseCanonical(parts->prefix);
-  if (!prefix.ok()) return newest;
+  if (!prefix.ok()) return out;
   if (parts->form == SubjectParts::Form::kBest) {
     for (const PathRow& row : state.FindPaths(view.index(), place, *prefix)) {
       if (row.rib == Rib::kBest && row.slot == 0 && asked("bestpath_change")) take(row);
@@ -174,13 +180,14 @@ Mark NewestEvent(const SourceView& view, const FieldClaim& claim) {
   } else if (parts->form == SubjectParts::Form::kPath) {
     const auto peer = IpAddress::ParseCanonical(parts->peer);
     const std::uint32_t index = peer.ok() ? state.addresses.Find(*peer) : kNoIndex;
-    if (index == kNoIndex) return newest;
+    if (index == kNoIndex) return out;
+    out.table = state.FindTable(view.index(), place, index, parts->rib);
     for (const PathRow& row : state.FindPaths(view.index(), place, *prefix)) {
       if (row.rib != parts->rib || row.peer != index || row.path_id != parts->path_id) continue;
       if (asked(row.present ? "route_announce" : "route_withdraw")) take(row);
     }
   }
-  return newest;
+  return out;
 }
 
 }  // namespace
@@ -189,7 +196,7 @@ absl::StatusOr<Opinion> FieldOpinion(const SourceView& view, const FieldClaim& c
                                      const FactBook::EntryReader& read) {
   Opinion out;
   out.left_out = kLeftOutNothing;
-  const Mark newest = NewestEvent(view, claim);
+  const auto [newest, table] = NewestEvent(view, claim);
   if (!newest.held()) {
     if (view.self().compromised.contains(CompromisedScope("subject", {}, claim.subject)))
       out.left_out = kLeftOutKeyCompromised;
@@ -217,6 +224,7 @@ absl::StatusOr<Opinion> FieldOpinion(const SourceView& view, const FieldClaim& c
   out.left_out = {};
   out.bases = {newest};
   view.AddDoubt(newest, GroupBit(newest.group), out);
+  if (out.doubt.empty() && table != nullptr && table->Summarised(newest)) out.doubt = kDoubtSummarised;
   return out;
 }
 

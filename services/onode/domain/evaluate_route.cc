@@ -236,6 +236,25 @@ class RouteQuestion {
   void Rest(const PathStatus& path, Opinion& out) {
     Rest(path.basis, out, path.basis.entry == path.row->entry || path.basis.group == Group::kPeer);
     if (out.doubt.empty()) out.doubt = path.doubt;
+    if (out.doubt.empty() && IsSummarised(path)) out.doubt = kDoubtSummarised;
+  }
+
+  // The path may have changed among what the collector folded. A best path (type 4) stands on the whole Loc-RIB.
+  bool IsSummarised(const PathStatus& path) const {
+    return std::any_of(tables_.begin(), tables_.end(), [&](const Table& table) {
+      const bool same = path.row->rib == Rib::kBest || table.peer == path.row->peer;
+      return same && table.row != nullptr && table.row->Summarised(path.basis);
+    });
+  }
+
+  // That nothing fits is not known of a table of which changes were folded, unless it was stated, or its peer lost, since.
+  void DoubtSummaries(Opinion& out) const {
+    for (const Table& table : tables_) {
+      if (table.row == nullptr || !table.row->Summarised({})) continue;
+      const bool stated = table.usable && !table.row->Summarised(table.row->stated);
+      const bool lost = table.state != nullptr && table.state->down.held() && !table.row->Summarised(table.state->down);
+      if (!stated && !lost && out.doubt.empty()) out.doubt = kDoubtSummarised;
+    }
   }
 
   // No path fits a claim that one exists: every path spoken of counts, or, if none was, every table.
@@ -243,6 +262,7 @@ class RouteQuestion {
     Opinion out;
     out.says = Says::kDissents;
     for (const PathStatus& path : paths_) Rest(path, out);
+    DoubtSummaries(out);
     if (!paths_.empty()) return out;
     for (const Table& table : tables_) {
       if (!table.Stated() && !table.Down()) return NothingSaid(kLeftOutNothing);
@@ -257,6 +277,7 @@ class RouteQuestion {
     out.says = Says::kAgrees;
     for (const PathStatus& path : paths_) Rest(path, out);
     for (const Table& table : tables_) RestOnTable(table, out);
+    DoubtSummaries(out);
     if (out.bases.empty()) return NothingSaid(kLeftOutNothing);
     if (tables_.empty() && out.doubt.empty()) out.doubt = kDoubtTableNotStated;
     return out;

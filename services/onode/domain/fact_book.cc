@@ -130,7 +130,9 @@ std::optional<FactBook::SubjectState> FactBook::FindSubject(std::string_view sub
       parts->form == Form::kTable && covering != state.by_router.end()) {
     for (const std::uint32_t source : covering->second) {
       const auto* row = state.FindTable(source, place, peer, parts->rib);
-      if (row != nullptr) newest.Add(source, row->stated, "table_complete");
+      if (row == nullptr) continue;
+      newest.Add(source, row->stated, "table_complete");
+      newest.Add(source, row->summary, "routes_summarised");
     }
   }
   SubjectState out;

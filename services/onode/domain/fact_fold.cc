@@ -150,6 +150,9 @@ void FactState::Fold(std::uint32_t source, const chain::Entry& entry, const fram
     case What::kTableComplete:
       FoldTable(source, mark, statement, *payload);
       return;
+    case What::kTableSummary:
+      FoldSummary(source, mark, statement);
+      return;
     case What::kBestPath:
       FoldBest(source, mark, statement, *payload);
       if (EventOf(*payload) == kBestEvent) return;
@@ -238,6 +241,17 @@ void FactState::FoldTable(std::uint32_t source, const Mark& mark, const chain::S
   row.stated = mark;
   row.first = first;
   row.only = OnlyPrefixes(payload["prefixes"]);
+}
+
+void FactState::FoldSummary(std::uint32_t source, const Mark& mark, const chain::Statement& statement) {
+  const auto address = IpAddress::Parse(statement.peer);
+  const auto rib = RibFromName(statement.rib);
+  if (!address.ok() || !rib) return;
+  subjects.Insert(statement.subject);
+  TableRow& row = Table(source, PlaceOf(statement), addresses.Intern(*address), *rib);
+  if (!mark.Supersedes(row.summary)) return;
+  row.summary = mark;
+  row.summary_open = statement.open;
 }
 
 // Puts a row where its key belongs; true when no source had spoken of this path before.
@@ -347,6 +361,7 @@ void FactState::FoldCompromised(std::uint32_t source, const chain::Statement& st
       scopes.insert(CompromisedScope("best", place, statement.prefix));
       break;
     case What::kTableComplete:
+    case What::kTableSummary:
       scopes.insert(CompromisedScope("table", place, statement.rib));
       break;
     default:

@@ -101,6 +101,12 @@ struct TableRow {
   std::uint64_t first = 0;                          // source's number of the first frame of that statement; 0: not said
   Position begin;                                   // furthest beginning of any complete statement so far
   std::shared_ptr<const std::vector<Prefix>> only;  // it is about these, their more specifics and no others; null: all
+  Mark summary;                                     // newest routes_summarised
+  bool summary_open = false;                        // it says that what was summarised has not all been stated since
+
+  // True when the collector said, after this statement of the table or of one of its paths, that it folds changes of
+  // the table and has not stated them all since.
+  bool Summarised(const Mark& mark) const { return summary_open && summary.at() > mark.at(); }
 };
 
 // The newest statement of one source about a subject under one event name, for field claims.
@@ -249,6 +255,7 @@ struct FactState {
   void FoldPeer(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
   void FoldPath(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
   void FoldBest(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
+  void FoldSummary(std::uint32_t source, const Mark& mark, const chain::Statement& statement);
   void FoldTable(std::uint32_t source, const Mark& mark, const chain::Statement& statement,
                  const frame::Value& payload);
   void FoldEvent(std::uint32_t source, const Mark& mark, const chain::Statement& statement,
