@@ -52,6 +52,20 @@ TEST(RateLimiter, BytesOfADayComeBackAtMidnight) {
   EXPECT_FALSE(limiter.Admit("a", 1, 1));
 }
 
+TEST(RateLimiter, WhatIsChargedIsTakenWhetherThereIsRoomOrNot) {
+  FakeClock clock(1'750'000'000'000'000'000);
+  RateLimiter limiter({{.entries_per_second = 10, .burst = 10, .bytes_per_day = 100}, {}}, clock);
+  limiter.Charge("a", 10, 1);
+  EXPECT_FALSE(limiter.Admit("a", 1, 1));
+  limiter.Charge("a", 90, 99);
+  clock.Advance(9100ms);
+  EXPECT_EQ(limiter.Until("a"), 32'000s - 9100ms) << "the day's bytes are spent as well";
+  clock.Advance(32'000s);
+  limiter.Charge("a", 1, 99);  // of the new day
+  EXPECT_TRUE(limiter.Admit("a", 1, 1));
+  EXPECT_FALSE(limiter.Admit("a", 1, 1));
+}
+
 TEST(RateLimiter, ANewTableCountsAtOnce) {
   FakeClock clock;
   RateLimiter limiter({{.entries_per_second = 1}, {}}, clock);

@@ -271,6 +271,7 @@ absl::Status Deliverer::Impl::Take(const Ack& ack) {
       const bool passing = frame::IsPassing(result.reason);
       ++(passing ? status.refused_passing : status.refused_lasting);
       if (asked && !passing) observer.OnRefused(source, result.reason);
+      if (asked && result.reason == frame::Reason::kOverLimit) observer.OnOverLimit(source);
     } else {
       asked = ledger.Appended(result.number, result.chain_sequence);
       ++(result.outcome == FrameResult::Outcome::kAppended ? status.appended : status.duplicates);

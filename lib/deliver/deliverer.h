@@ -47,6 +47,8 @@ class DeliveryObserver {
   virtual ~DeliveryObserver() = default;
   // Frames that were refused for good; their numbers will show as a gap.
   virtual void OnRefused(std::string_view source, frame::Reason reason) = 0;
+  // A frame was refused for now, as over its source's limit; it is held and offered again.
+  virtual void OnOverLimit(std::string_view /*source*/) {}
   // The chain does not hold what was acknowledged, or was rolled back: to be signed as an alarm. Once until it passes.
   virtual void OnAuditFailure(std::string_view what) = 0;
 };

@@ -57,7 +57,7 @@ class FakeONode : public Connector {
   std::condition_variable_any changed_;
   std::vector<Hash> leaves_;
   std::map<std::string, std::uint64_t> held_;         // frame bytes -> place
-  std::set<std::string> refuse_passing_, refuse_lasting_;
+  std::set<std::string> refuse_passing_, refuse_lasting_, over_limit_;
   std::vector<std::string> connects_;
   std::string leader_;                                 // others answer NOT_LEADER
   bool lie_ = false;                                   // acknowledge and drop
@@ -108,6 +108,7 @@ class FakeConnection : public Connection {
     FrameResult result;
     result.number = frame.number;
     if (node_.refuse_passing_.contains(frame.source)) return result.reason = frame::Reason::kSourceUnknown, result;
+    if (node_.over_limit_.contains(frame.source)) return result.reason = frame::Reason::kOverLimit, result;
     if (node_.refuse_lasting_.contains(frame.source)) return result.reason = frame::Reason::kBadTag, result;
     const Hash leaf = chain::LeafHash(frame.bytes);
     const auto held = node_.held_.find(frame.bytes);
@@ -183,6 +184,10 @@ class DelivererTest : public ::testing::Test, public DeliveryObserver {
     const MutexLock lock(mutex_);
     refused_.emplace_back(source, reason);
   }
+  void OnOverLimit(std::string_view source) override {
+    const MutexLock lock(mutex_);
+    over_limit_.emplace(source);
+  }
   void OnAuditFailure(std::string_view what) override {
     const MutexLock lock(mutex_);
     audit_failures_.emplace_back(what);
@@ -243,6 +248,7 @@ class DelivererTest : public ::testing::Test, public DeliveryObserver {
   Mutex mutex_;
   std::condition_variable_any wake_;
   std::vector<std::pair<std::string, frame::Reason>> refused_;
+  std::set<std::string> over_limit_;
   std::vector<std::string> audit_failures_;
 };
 
@@ -316,6 +322,27 @@ TEST_F(DelivererTest, PassingReasonHoldsThatSourceOnlyAndInOrder) {
   SignCheckpoint();
   EXPECT_TRUE(Until([this] { return spool_->stats().first == 9; }));
   EXPECT_TRUE(refused_.empty());
+}
+
+TEST_F(DelivererTest, ASourceOverItsLimitIsTold) {
+  node_.refuse_passing_ = {"unregistered"};
+  node_.over_limit_ = {"chatty"};
+  Put("unregistered", 1, 1);
+  Put("chatty", 1, 2);
+  Put("edge-a", 1, 1);
+  Start();
+  ASSERT_TRUE(Until([this] { return leaves() == 1; }));
+  const auto told = [this] {
+    const MutexLock lock(mutex_);
+    return over_limit_;
+  };
+  ASSERT_TRUE(Until([&] { return !told().empty(); }));
+  EXPECT_EQ(told(), (std::set<std::string>{"chatty"}));
+  {
+    const MutexLock lock(node_.mutex_);
+    node_.over_limit_.clear();
+  }
+  EXPECT_TRUE(Until([this] { return leaves() == 3; })) << "and its frames were kept";
 }
 
 TEST_F(DelivererTest, LastingReasonDropsAndTells) {

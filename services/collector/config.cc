@@ -5,6 +5,7 @@
 #include "lib/base/file.h"
 #include "lib/base/names.h"
 #include "lib/base/status.h"
+#include "lib/service/rate_limits.h"
 #include "lib/service/strict_json.h"
 #include "services/collector/bmp_config.h"
 
@@ -126,12 +127,14 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Add(&config.spool, "spool", "Directory of the spool and the audit's state.", "DIR");
   options.AddSize(&config.spool_limit, "spool-limit", "Bytes that the spool may use; beyond it producers are made to wait.", 1 << 20);
   options.Add(&config.sources_file, "sources", "JSON file: listeners for frames, producers, and routers that speak BMP.", "FILE");
+  options.Add(&config.limits, "limits", "JSON file: entries a second, burst and bytes a day of sources at this edge; read again on SIGHUP.", "FILE");
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
   for (const char* name : {"tls-certificate", "tls-key", "tls-roots", "keys", "name", "onode", "origin", "checkpoint-key", "spool"}) options.Require(name);
   options.Check([&config]() -> absl::Status {
     RETURN_IF_ERROR(Annotate(CheckSourceName(config.name), "name"));
     RETURN_IF_ERROR(Annotate(CheckOrigin(config.origin), "origin"));
     if (config.access.trust_domain.empty() && config.access.identity_map_file.empty()) return InvalidArgument("trust-domain or identity-map is needed");
+    if (!config.limits.empty()) RETURN_IF_ERROR(Annotate(service::ReadRateLimits(config.limits).status(), "limits"));
     if (config.sources_file.empty()) return absl::OkStatus();
     ASSIGN_OR_RETURN(const std::string text, ReadFile(config.sources_file, kMaxSourcesFile));
     return ParseSources(text, config);

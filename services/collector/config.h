@@ -31,6 +31,7 @@ struct Config {
   std::string spool;
   std::uint64_t spool_limit = 1ULL << 30;
   std::string sources_file;
+  std::string limits;                        // file; no limits of its own when empty
   bool reflection = false;
 
   // From the sources file.

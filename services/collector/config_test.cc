@@ -35,6 +35,36 @@ absl::Status Parse(const std::string& bmp, Config& config) {
   return ParseSources("{\"bmp\": " + bmp + "}", config);
 }
 
+TEST(FrameConfig, TlsAndItsClients) {
+  const auto read = [](const std::string& listener, Config& config) {
+    config.name = "collector-1";
+    return ParseSources("{\"frames\": [" + listener + "]}", config);
+  };
+  Config config;
+  ASSERT_TRUE(read(R"({"listen": "127.0.0.1:9000", "source": "edge-a.bgpd", "spelling": "v2", "tls": true,
+                       "clients": ["spiffe://example.net/producer/edge-a"], "allow": ["192.0.2.1"]})", config).ok());
+  ASSERT_EQ(config.frames.size(), 1u);
+  EXPECT_TRUE(config.frames[0].tls);
+  EXPECT_THAT(config.frames[0].clients, ElementsAre("spiffe://example.net/producer/edge-a"));
+  Config plain;
+  ASSERT_TRUE(read(R"({"listen": "127.0.0.1:9000", "source": "edge-a.bgpd"})", plain).ok());
+  EXPECT_FALSE(plain.frames[0].tls);
+  EXPECT_THAT(plain.frames[0].clients, ::testing::IsEmpty());
+  EXPECT_EQ(plain.frames[0].spelling, frame::Spelling::kV1Le);
+
+  const auto refusal = [&](const std::string& keys, const std::string& listen = "127.0.0.1:9000") {
+    Config refused;
+    return std::string(Message(read("{\"listen\": \"" + listen + "\", \"source\": \"edge-a.bgpd\", " + keys + "}", refused)));
+  };
+  EXPECT_THAT(refusal(R"("tls": "yes")"), HasSubstr("frames[0]: tls is not true or false"));
+  EXPECT_THAT(refusal(R"("tls": true, "clients": ["alice"])"), HasSubstr("frames[0]: clients"));
+  EXPECT_THAT(refusal(R"("tls": true, "clients": "spiffe://example.net/producer/a")"), HasSubstr("frames[0]"));
+  EXPECT_THAT(refusal(R"("tls": true, "clients": [1])"), HasSubstr("frames[0]"));
+  EXPECT_THAT(refusal(R"("clients": ["spiffe://example.net/producer/a"])"), HasSubstr("add \"tls\": true"));
+  EXPECT_THAT(refusal(R"("tls": true)", "unix:/run/frames.sock"), HasSubstr("not for a Unix socket"));
+  EXPECT_THAT(refusal(R"("TLS": true)"), HasSubstr("frames[0]"));
+}
+
 TEST(BmpConfig, ReadsEveryKey) {
   const testutil::TempDir folder;
   const std::string key_file = folder.File("md5");
@@ -305,6 +335,9 @@ TEST_F(CollectorTest, MetricsAreThoseOfTheDocs) {
   const auto listener = FrameListener::Start(intake, *outbox_, liveness_, clock_);
   ASSERT_TRUE(listener.ok()) << listener.status();
   AddListenerMetrics(metrics, **listener);
+  EdgeLimits limits({}, clock_);
+  const RouteFold fold(limits, clock_);
+  AddLimitMetrics(metrics, fold, limits);
   const service::RefusalLog refusals(clock_);
   refusals.AddMetrics(metrics);
   EXPECT_TRUE(metrics.status().ok()) << metrics.status();

@@ -8,6 +8,7 @@
 #include "lib/service/logging.h"
 #include "lib/service/metrics.h"
 #include "lib/service/program.h"
+#include "lib/service/rate_limits.h"
 #include "lib/service/refusal_log.h"
 #include "lib/service/run.h"
 #include "lib/service/server.h"
@@ -36,6 +37,13 @@ absl::StatusOr<deliver::DelivererOptions> DeliveryOf(const Config& config) {
   return options;
 }
 
+// Without a file this edge has no limits of its own.
+absl::StatusOr<RateLimitTable> LimitsOf(const Config& config) {
+  if (config.limits.empty()) return RateLimitTable{};
+  ASSIGN_OR_RETURN(service::RateLimits limits, service::ReadRateLimits(config.limits));
+  return std::move(limits.sources);
+}
+
 absl::StatusOr<int> Run(const Config& config) {
   const SystemClock clock;
   service::SetUpLogging("collector", config.common);
@@ -47,7 +55,10 @@ absl::StatusOr<int> Run(const Config& config) {
   spool.directory = config.spool + "/frames";
   spool.max_bytes = config.spool_limit;
   BmpIngest bmp(config.bmp, clock);
-  ASSIGN_OR_RETURN(const auto outbox, Outbox::Open(spool, *keys, clock, {&runs, &submissions, &bmp.state()}));
+  ASSIGN_OR_RETURN(RateLimitTable own_limits, LimitsOf(config));
+  EdgeLimits limits(std::move(own_limits), clock);
+  RouteFold fold(limits, clock);
+  ASSIGN_OR_RETURN(const auto outbox, Outbox::Open(spool, *keys, clock, {&runs, &submissions, &bmp.state(), &fold}, &fold));
   Liveness liveness(clock);
   for (const FrameListenerOptions& listener : config.frames) {
     liveness.Add(listener.source, Path::kFrames, false);
@@ -61,11 +72,11 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock,
                                                                            refusals.OnRefusal(), refusals.OnDenyListChanged()));
   deliver::GrpcConnector connector(ChannelsTo(config.tls, config.access, security));
-  AlarmingObserver observer(config.name, *outbox, clock);
+  AlarmingObserver observer(config.name, *outbox, clock, &limits);
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
   ASSIGN_OR_RETURN(const auto deliverer, deliver::Deliverer::Make(std::move(delivery), outbox->spool(), connector, observer, clock));
 
-  CollectorHandler handler(config.name, *outbox, submissions, liveness, bmp, *deliverer, config.producers, security.callers, clock);
+  CollectorHandler handler(config.name, *outbox, submissions, liveness, bmp, *deliverer, config.producers, security.callers, clock, &limits);
   const std::vector<service::ServedService> services{{&handler, "virp.collector.v1.CollectorService"}};
   service::ServerOptions server_options;
   server_options.listen = FormatHostPort(config.listen);
@@ -79,7 +90,7 @@ absl::StatusOr<int> Run(const Config& config) {
   std::vector<std::unique_ptr<FrameListener>> listeners;
   for (const FrameListenerOptions& options : config.frames) {
     const auto on_forgery = [&observer](std::string_view source, std::string_view bytes) { observer.OnForgery(source, bytes); };
-    intakes.push_back(std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock, on_forgery));
+    intakes.push_back(std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock, on_forgery, &limits));
     ASSIGN_OR_RETURN(auto listener, FrameListener::Start(*intakes.back(), *outbox, liveness, clock, &listener_tls));
     listeners.push_back(std::move(listener));
   }
@@ -89,6 +100,7 @@ absl::StatusOr<int> Run(const Config& config) {
   service::Metrics metrics("collector");
   AddMetrics(metrics, *outbox, *deliverer, liveness);
   AddBmpMetrics(metrics, bmp);
+  AddLimitMetrics(metrics, fold, limits);
   for (const auto& listener : listeners) AddListenerMetrics(metrics, *listener);
   refusals.AddMetrics(metrics);
   service::Readiness readiness;
@@ -98,6 +110,11 @@ absl::StatusOr<int> Run(const Config& config) {
   Heart heart(config.name, *outbox, liveness, clock);
   service::Runner runner;
   runner.OnReload("keys", [&] { return keys->Refresh(); });
+  runner.OnReload("limits", [&]() -> absl::Status {
+    ASSIGN_OR_RETURN(RateLimitTable now, LimitsOf(config));
+    limits.Replace(std::move(now));
+    return absl::OkStatus();
+  });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
   runner.OnDrain("listeners", [&] {
@@ -106,7 +123,7 @@ absl::StatusOr<int> Run(const Config& config) {
   });
   runner.OnDrain("delivery", [&] { deliverer->Flush(std::chrono::steady_clock::now() + config.common.drain_grace), deliverer->Stop(); });
   runner.OnDrain("snapshot", [&] { service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot()); });
-  runner.tasks().Start("heart", [&](const std::stop_token& stop) { return KeepHouse(stop, heart, *outbox, *keys, observer); });
+  runner.tasks().Start("heart", [&](const std::stop_token& stop) { return KeepHouse(stop, {heart, *outbox, fold, liveness, *keys, observer}); });
   deliverer->Start();
   server->SetServing(true);
   service::LogInfo("serving", {{"address", server->address()}, {"admin_port", admin->port()}, {"bmp_ports", fmt::format("{}", fmt::join(bmp.ports(), " "))}});

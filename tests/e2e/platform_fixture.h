@@ -83,10 +83,10 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
   }
 
   // `states` take part in the outbox's snapshots and replay, as a collector's intakes do.
-  void StartCollector(std::vector<collector::OutboxState*> states = {}) {
+  void StartCollector(std::vector<collector::OutboxState*> states = {}, collector::EmitGate* gate = nullptr) {
     deliver::SpoolOptions spool;
     spool.directory = dir_ + "/spool";
-    outbox_ = *collector::Outbox::Open(spool, *keys_, clock_, std::move(states));
+    outbox_ = *collector::Outbox::Open(spool, *keys_, clock_, std::move(states), gate);
     liveness_ = std::make_unique<collector::Liveness>(clock_);
     liveness_->Add("edge-a.bmp", collector::Path::kBmp, true);
     connector_ = std::make_unique<deliver::GrpcConnector>(

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
 #include "lib/base/rate_limiter.h"
@@ -32,16 +33,24 @@ class EdgeLimits {
   // and only who configured a limit here wants them pushed back at the door.
   std::chrono::nanoseconds UntilByOwn(std::string_view source) { return own_.Until(source); }
 
+  // OK, or ResourceExhausted OVER_LIMIT with the time to wait, which counts as pushed back.
+  absl::Status Admit(std::string_view source);
+  absl::Status AdmitByOwn(std::string_view source);  // by UntilByOwn
+
   // Takes from the source's account what was spooled of it.
   void Charge(std::string_view source, std::uint64_t entries, std::uint64_t bytes) { own_.Charge(source, entries, bytes); }
 
   void Replace(RateLimitTable own) { own_.Replace(std::move(own)); }
 
+  std::uint64_t pushed_back() const { return pushed_back_; }
   // Sources over the O-Node's limit, by its word.
   std::vector<std::string> ToldSources() const;
 
  private:
+  absl::Status PushBack(std::string_view source, std::chrono::nanoseconds wait);
+
   const Clock& clock_;
+  std::atomic<std::uint64_t> pushed_back_{0};
   RateLimiter own_;
   std::atomic<bool> any_told_{false};
   mutable Mutex mutex_;

@@ -106,6 +106,8 @@ absl::StatusOr<FrameIntake::Taken> FrameIntake::Take(const frame::Frame& frame) 
   const std::string source = SourceOf(frame);
   if (source.empty()) return WithReason(InvalidArgument("a frame of another source than {}, for which this listener is", options_.source), "SOURCE_UNKNOWN");
   RETURN_IF_ERROR(CheckTag(source, frame));
+  // What others signed is not folded. The O-Node's word alone does not keep it out: the spool holds it until it is taken.
+  if (limits_ != nullptr) RETURN_IF_ERROR(limits_->AdmitByOwn(source));
   const MutexLock lock(mutex_);
   Outbox::Relayed relayed;
   if (frame.header.spelling == frame::Spelling::kV2) {
@@ -120,6 +122,7 @@ absl::StatusOr<FrameIntake::Taken> FrameIntake::Take(const frame::Frame& frame) 
     ASSIGN_OR_RETURN(relayed, outbox_.Relay(source, frame, decision.epoch));
     runs_.Accept(source, frame, decision);
   }
+  if (limits_ != nullptr) limits_->Charge(source, 1, frame.bytes.size());
   if (relayed.news) liveness_.SawBytes(source);
   return Taken{relayed.number, relayed.news};
 }

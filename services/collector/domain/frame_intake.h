@@ -14,6 +14,7 @@
 #include "lib/frame/frame.h"
 #include "lib/frame/key.h"
 #include "lib/frame/run.h"
+#include "services/collector/domain/edge_limits.h"
 #include "services/collector/domain/liveness.h"
 #include "services/collector/domain/outbox.h"
 
@@ -54,8 +55,8 @@ using OnForgery = std::function<void(std::string_view source, std::string_view b
 class FrameIntake {
  public:
   FrameIntake(const FrameListenerOptions& options, Outbox& outbox, RunBook& runs, Liveness& liveness, const frame::KeyProvider& keys,
-              const Clock& clock, OnForgery on_forgery = nullptr)
-      : options_(options), outbox_(outbox), runs_(runs), liveness_(liveness), keys_(keys), clock_(clock), on_forgery_(std::move(on_forgery)) {}
+              const Clock& clock, OnForgery on_forgery = nullptr, EdgeLimits* limits = nullptr)
+      : options_(options), outbox_(outbox), runs_(runs), liveness_(liveness), keys_(keys), clock_(clock), on_forgery_(std::move(on_forgery)), limits_(limits) {}
 
   struct Taken {
     std::optional<std::uint64_t> number;  // in the spool; nullopt: a duplicate, nothing was done
@@ -63,7 +64,8 @@ class FrameIntake {
   };
   // Takes one frame. Errors end the producer's connection and have a reason: Unauthenticated BAD_TAG, InvalidArgument SOURCE_UNKNOWN
   // (not this listener's), FailedPrecondition KEY_VERSION_UNKNOWN (no such key is here), REPLAYED or EPOCH_AHEAD (version 1), which
-  // frames of a version 1 source are that do not go on; ResourceExhausted (spool full) asks to wait.
+  // frames of a version 1 source are that do not go on; ResourceExhausted (spool full, or over this
+  // collector's own limit) asks to wait.
   absl::StatusOr<Taken> Take(const frame::Frame& frame);
 
   // FailedPrecondition KEY_VERSION_UNKNOWN while no key of any source of this listener is here.
@@ -91,6 +93,7 @@ class FrameIntake {
   const frame::KeyProvider& keys_;
   const Clock& clock_;
   const OnForgery on_forgery_;
+  EdgeLimits* const limits_;
   Mutex mutex_;                            // one frame of a listener at a time: runs and spool must keep one order
 };
 

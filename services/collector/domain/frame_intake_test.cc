@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "lib/base/status.h"
 #include "lib/frame/reason.h"
 #include "services/collector/domain/outbox_test_util.h"
 
@@ -33,8 +34,11 @@ class FrameIntakeTest : public testing::OutboxTest {
   // Of a new intake each time: what it knows is in the run book and the outbox.
   absl::StatusOr<std::optional<std::uint64_t>> Take(const FrameSpec& spec) {
     const std::string bytes = MakeFrame(spec);
-    FrameIntake intake(options_, *outbox_, runs_, liveness_, keys_, clock_);
-    return intake.Take(frame::Decode(bytes, spec.spelling).value());
+    FrameIntake intake(options_, *outbox_, runs_, liveness_, keys_, clock_,
+                       [this](std::string_view source, std::string_view) { forged_.emplace_back(source); });
+    ASSIGN_OR_RETURN(const FrameIntake::Taken taken, intake.Take(frame::Decode(bytes, spec.spelling).value()));
+    news_ = taken.news;
+    return taken.number;
   }
   FrameSpec V1(std::uint64_t sequence, UnixNanos time) const { return {.sequence = sequence, .time = time}; }
   FrameSpec V2(std::uint64_t sequence) const { return {.spelling = Spelling::kV2, .sequence = sequence, .time = clock_.NowNanos(), .epoch = 7}; }
@@ -42,6 +46,8 @@ class FrameIntakeTest : public testing::OutboxTest {
   FrameListenerOptions options_;
   RunBook runs_;
   Liveness liveness_{clock_};
+  std::vector<std::string> forged_;  // sources of which forgeries were told
+  bool news_ = false;                // of the last frame that was taken
 };
 
 TEST_F(FrameIntakeTest, Version1FramesGetTheEpochOfTheirRun) {
@@ -93,16 +99,29 @@ TEST_F(FrameIntakeTest, ForgeriesEndAtTheDoor) {
   forged.wrong_key = true;
   EXPECT_THAT(Take(forged), ReasonIs("BAD_TAG"));
   EXPECT_TRUE(Spooled().empty());
+  EXPECT_THAT(forged_, ElementsAre("edge-a.bgpd"));
   EXPECT_EQ(liveness_.Sources()[0].last_bytes, 0) << "bytes of a stranger are no sign of life";
   EXPECT_OK(Take(V1(1, clock_.NowNanos())));
   EXPECT_NE(liveness_.Sources()[0].last_bytes, 0);
 }
 
-TEST_F(FrameIntakeTest, WithoutTheKeyTheONodeDecides) {
+TEST_F(FrameIntakeTest, WithoutTheKeyNothingIsRelayed) {
   keys_.Remove("edge-a.bgpd", 1);
-  FrameSpec forged = V1(1, clock_.NowNanos());
-  forged.wrong_key = true;
-  EXPECT_THAT(Take(forged), IsOkAndHolds(Optional(1)));
+  EXPECT_THAT(Take(V1(1, clock_.NowNanos())), ReasonIs("KEY_VERSION_UNKNOWN"));
+  EXPECT_TRUE(Spooled().empty());
+  EXPECT_TRUE(forged_.empty()) << "nobody can say that it is one";
+}
+
+TEST_F(FrameIntakeTest, ARecordingIsNoNewsAndNoSignOfLife) {
+  options_.spelling = Spelling::kV2;
+  ASSERT_OK(Take(V2(41)));
+  EXPECT_TRUE(news_);
+  const UnixNanos heard = liveness_.Sources()[0].last_bytes;
+  clock_.Advance(std::chrono::seconds(5));
+  ASSERT_OK(Take(V2(41)));
+  EXPECT_FALSE(news_);
+  EXPECT_EQ(liveness_.Sources()[0].last_bytes, heard);
+  EXPECT_EQ(outbox_->position("edge-a.bgpd").last_sequence, 41);
 }
 
 TEST_F(FrameIntakeTest, Version2CarriesItsOwnEpochAndMustBeOfTheSource) {
@@ -162,6 +181,25 @@ TEST_F(FrameIntakeTest, AFullSpoolTakesNothingAndForgetsNothing) {
   FrameSpec again = V1(sequence, start + sequence);
   again.payload = big;
   EXPECT_THAT(Take(again), IsOkAndHolds(Optional(last + 1)));
+}
+
+TEST_F(FrameIntakeTest, OverTheCollectorsOwnLimitAFrameWaitsAndTheONodesWordIsForTheSpool) {
+  EdgeLimits limits({{}, {{"edge-a.bgpd", {.entries_per_second = 1, .burst = 1}}}}, clock_);
+  FrameIntake intake(options_, *outbox_, runs_, liveness_, keys_, clock_, nullptr, &limits);
+  const auto take = [&](const FrameSpec& spec) {
+    const std::string bytes = MakeFrame(spec);
+    return intake.Take(frame::Decode(bytes, spec.spelling).value()).status();
+  };
+  const UnixNanos start = clock_.NowNanos();
+  ASSERT_OK(take(V1(1, start)));
+  EXPECT_THAT(take(V1(2, start + 1)), ReasonIs("OVER_LIMIT"));
+  EXPECT_EQ(Spooled().size(), 1);
+  FrameSpec forged = V1(2, start + 1);
+  forged.wrong_key = true;
+  EXPECT_THAT(take(forged), ReasonIs("BAD_TAG")) << "who forges does not wait";
+  clock_.Advance(std::chrono::seconds(1));
+  limits.Told("edge-a.bgpd");
+  EXPECT_OK(take(V1(2, start + 1)));
 }
 
 TEST_F(FrameIntakeTest, RunsOutliveARestart) {

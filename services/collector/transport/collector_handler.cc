@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kMaxObservations = 256;
 constexpr std::size_t kMaxRequestId = 64;
+constexpr std::uint64_t kFrameBytes = 64 + 64;  // header and tag
 
 grpc::Status Reply(const absl::Status& status) { return service::ToGrpcStatus(status, "collector"); }
 
@@ -32,7 +33,7 @@ void AddReceipts(const v1::SubmitRequest& request, const std::vector<Receipt>& r
 
 CollectorHandler::CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness,
                                    const BmpIngest& bmp, const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers,
-                                   std::shared_ptr<const service::CallerResolver> callers, const Clock& clock)
+                                   std::shared_ptr<const service::CallerResolver> callers, const Clock& clock, EdgeLimits* limits)
     : name_(std::move(name)),
       outbox_(outbox),
       submissions_(submissions),
@@ -40,7 +41,8 @@ CollectorHandler::CollectorHandler(std::string name, Outbox& outbox, Submissions
       bmp_(bmp),
       deliverer_(deliverer),
       callers_(std::move(callers)),
-      started_(clock.NowNanos()) {
+      started_(clock.NowNanos()),
+      limits_(limits) {
   for (ProducerBinding& producer : producers) {
     const std::string identity = producer.identity;
     producers_.emplace(identity, std::move(producer));
@@ -68,6 +70,20 @@ absl::Status CollectorHandler::Check(const service::Identity& caller, const v1::
   return absl::OkStatus();
 }
 
+// Each answer names the frame of each observation, so nothing is folded here: who says too much is told to wait.
+absl::Status CollectorHandler::Admit(const v1::SubmitRequest& request) {
+  if (limits_ == nullptr) return absl::OkStatus();
+  std::set<std::string_view> sources;
+  for (const v1::Observation& observation : request.observations()) sources.insert(observation.source());
+  for (const std::string_view source : sources) RETURN_IF_ERROR(limits_->Admit(source));
+  return absl::OkStatus();
+}
+
+void CollectorHandler::Charge(const v1::SubmitRequest& request) {
+  if (limits_ == nullptr) return;
+  for (const v1::Observation& observation : request.observations()) limits_->Charge(observation.source(), 1, kFrameBytes + observation.payload().size());
+}
+
 absl::Status CollectorHandler::Take(const service::Identity& caller, const v1::SubmitRequest& request, v1::SubmitResponse& response) {
   RETURN_IF_ERROR(Check(caller, request));
   const std::string key = caller.spiffe_id + "\n" + request.request_id();
@@ -90,12 +106,14 @@ absl::Status CollectorHandler::Take(const service::Identity& caller, const v1::S
       AddReceipts(request, known->receipts, response);
       last = outbox_.spool().stats().last;  // the first answer may still be waiting for its fsync
     } else {
+      RETURN_IF_ERROR(Admit(request));
       ASSIGN_OR_RETURN(answer.receipts, outbox_.Emit(items, [&](const std::vector<Receipt>& receipts) {
         Submissions::Answer noted = answer;
         noted.receipts = receipts;
         return Submissions::NoteOf(key, noted);
       }));
       submissions_.Remember(key, answer);
+      Charge(request);
       submitted_[caller.spiffe_id] += items.size();
       AddReceipts(request, answer.receipts, response);
       last = answer.receipts.back().number + 1;  // the note behind them
@@ -108,7 +126,7 @@ grpc::Status CollectorHandler::Submit(grpc::ServerContext* context, const v1::Su
   const auto caller = callers_->Resolve(*context);
   if (!caller.ok()) return Reply(caller.status());
   absl::Status taken = Take(*caller, *request, *response);
-  if (absl::IsResourceExhausted(taken)) SetRetryAfter(taken, std::chrono::milliseconds(1'000));
+  if (absl::IsResourceExhausted(taken) && !GetRetryAfter(taken)) SetRetryAfter(taken, std::chrono::milliseconds(1'000));
   return Reply(taken);
 }
 

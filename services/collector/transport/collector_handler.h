@@ -9,6 +9,7 @@
 
 #include "lib/deliver/deliverer.h"
 #include "lib/service/caller.h"
+#include "services/collector/domain/edge_limits.h"
 #include "services/collector/domain/liveness.h"
 #include "services/collector/domain/outbox.h"
 #include "services/collector/domain/submissions.h"
@@ -28,7 +29,8 @@ struct ProducerBinding {
 class CollectorHandler final : public v1::CollectorService::Service {
  public:
   CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness, const BmpIngest& bmp,
-                   const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers, std::shared_ptr<const service::CallerResolver> callers, const Clock& clock);
+                   const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers, std::shared_ptr<const service::CallerResolver> callers, const Clock& clock,
+                   EdgeLimits* limits = nullptr);
 
   grpc::Status Submit(grpc::ServerContext*, const v1::SubmitRequest*, v1::SubmitResponse*) override;
   grpc::Status GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*, v1::GetStatusResponse*) override;
@@ -38,6 +40,8 @@ class CollectorHandler final : public v1::CollectorService::Service {
  private:
   absl::Status Take(const service::Identity& caller, const v1::SubmitRequest& request, v1::SubmitResponse& response);
   absl::Status Check(const service::Identity& caller, const v1::SubmitRequest& request);
+  absl::Status Admit(const v1::SubmitRequest& request);
+  void Charge(const v1::SubmitRequest& request);
 
   const std::string name_;
   Outbox& outbox_;
@@ -48,6 +52,7 @@ class CollectorHandler final : public v1::CollectorService::Service {
   std::map<std::string, ProducerBinding, std::less<>> producers_;
   const std::shared_ptr<const service::CallerResolver> callers_;
   const UnixNanos started_;
+  EdgeLimits* const limits_;
   Mutex mutex_;                                                      // one request of an id at a time
   std::map<std::string, std::uint64_t, std::less<>> submitted_ ABSL_GUARDED_BY(mutex_);
 };

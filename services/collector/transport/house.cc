@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "lib/base/status.h"
@@ -15,11 +16,16 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{100};
 constexpr std::uint64_t kSnapshotBytes = 64ULL << 20;
+constexpr int kDueBatches = 16;  // of the fold, in one tick
 
 }  // namespace
 
 void AlarmingObserver::OnRefused(std::string_view source, frame::Reason reason) {
   service::LogWarning("the O-Node refused a frame for good", {{"source", source}, {"reason", frame::ReasonName(reason)}});
+}
+
+void AlarmingObserver::OnOverLimit(std::string_view source) {
+  if (limits_ != nullptr) limits_->Told(source);
 }
 
 void AlarmingObserver::OnAuditFailure(std::string_view what) {
@@ -63,14 +69,60 @@ absl::Status AlarmingObserver::Flush() {
   return absl::OkStatus();
 }
 
-absl::Status KeepHouse(const std::stop_token& stop, Heart& heart, Outbox& outbox, frame::KeyDirectory& keys, AlarmingObserver& observer) {
+namespace {
+
+// Summaries, and states of paths while there is room: what the outbox's gate owes, durably.
+absl::Status EmitDue(Outbox& outbox) {
+  std::uint64_t last = 0;
+  for (int i = 0; i < kDueBatches; ++i) {
+    ASSIGN_OR_RETURN(const std::uint64_t number, outbox.EmitDue());
+    if (number == 0) break;
+    last = number;
+  }
+  return last == 0 ? absl::OkStatus() : outbox.Sync(last);
+}
+
+// A BMP source counts as connected once the dump that followed its connect was compared.
+void TellCompared(const Liveness& liveness, RouteFold& fold) {
+  for (const SourceLiveness& source : liveness.Sources()) {
+    if (source.path == Path::kBmp && source.connected) fold.Compared(source.source);
+  }
+}
+
+// Says who is over the O-Node's limit, when it begins and when it ends.
+class LimitWatch {
+ public:
+  void Look(const EdgeLimits* limits) {
+    if (limits == nullptr) return;
+    std::set<std::string> now;
+    for (std::string& source : limits->ToldSources()) now.insert(std::move(source));
+    for (const std::string& source : now) {
+      if (!told_.contains(source)) service::LogWarning("a source is over the O-Node's limit; its frames wait, its routes are summarised", {{"source", source}});
+    }
+    for (const std::string& source : told_) {
+      if (!now.contains(source)) service::LogInfo("a source is within the O-Node's limit again", {{"source", source}});
+    }
+    told_ = std::move(now);
+  }
+
+ private:
+  std::set<std::string> told_;
+};
+
+}  // namespace
+
+absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
+  LimitWatch limits;
   std::mutex mutex;
   std::condition_variable_any wake;
   int ticks = 0;
   while (!stop.stop_requested()) {
     // A full spool or a missing key is told each second, not each tick.
     const bool tell = ++ticks % 10 == 0;
-    for (const absl::Status& done : {heart.Tick(), observer.Flush(), outbox.SnapshotIfDue(kSnapshotBytes), tell ? keys.Refresh() : absl::OkStatus()}) {
+    TellCompared(house.liveness, house.fold);
+    limits.Look(house.observer.limits());
+    for (const absl::Status& done : {house.heart.Tick(), house.observer.Flush(), EmitDue(house.outbox), house.outbox.SnapshotIfDue(kSnapshotBytes),
+                                     tell ? house.keys.Refresh() : absl::OkStatus()}) {
       if (!done.ok() && tell) service::LogStatus(service::LogLevel::kError, "the collector cannot do its housekeeping", done);
     }
     std::unique_lock lock(mutex);
@@ -107,6 +159,26 @@ void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Delive
     double up = 0;
     for (const SourceLiveness& source : liveness.Sources()) up += source.connected ? 1 : 0;
     sources.Set(up);
+  });
+}
+
+void AddLimitMetrics(service::Metrics& metrics, const RouteFold& fold, const EdgeLimits& limits) {
+  const auto over = metrics.AddGauge("sources_over_limit", "Sources over the O-Node's limit, by its word.");
+  const auto folded = metrics.AddGauge("folded_observations", "Observations folded into summaries since the start.");
+  const auto summaries = metrics.AddGauge("summaries", "Summaries signed since the start.");
+  const auto stated = metrics.AddGauge("folded_stated", "Paths and tables stated after they had been folded, since the start.");
+  const auto waiting = metrics.AddGauge("folded_waiting", "Paths that changed and wait to be stated.");
+  const auto tables = metrics.AddGauge("summarised_tables", "Tables whose changes are being folded.");
+  const auto pushed = metrics.AddGauge("pushed_back", "Times that a producer was made to wait for its limit, since the start.");
+  metrics.OnCollect([=, &fold, &limits] {
+    const RouteFoldCounters counters = fold.counters();
+    over.Set(static_cast<double>(limits.ToldSources().size()));
+    folded.Set(static_cast<double>(counters.folded));
+    summaries.Set(static_cast<double>(counters.summaries));
+    stated.Set(static_cast<double>(counters.stated));
+    waiting.Set(static_cast<double>(counters.waiting));
+    tables.Set(static_cast<double>(counters.tables));
+    pushed.Set(static_cast<double>(limits.pushed_back()));
   });
 }
 

@@ -15,7 +15,9 @@
 #include "lib/service/break_glass.h"
 #include "lib/service/credentials.h"
 #include "lib/service/metrics.h"
+#include "services/collector/domain/edge_limits.h"
 #include "services/collector/domain/heart.h"
+#include "services/collector/domain/route_fold.h"
 #include "services/collector/transport/frame_listener.h"
 
 namespace virp::collector {
@@ -24,11 +26,14 @@ namespace virp::collector {
 // at its door: of those at most one a minute for each source. Thread-safe.
 class AlarmingObserver final : public deliver::DeliveryObserver {
  public:
-  AlarmingObserver(std::string own_source, Outbox& outbox, const Clock& clock)
-      : own_source_(std::move(own_source)), outbox_(outbox), clock_(clock) {}
+  // `limits`, if given, is told what the O-Node says.
+  AlarmingObserver(std::string own_source, Outbox& outbox, const Clock& clock, EdgeLimits* limits = nullptr)
+      : own_source_(std::move(own_source)), outbox_(outbox), clock_(clock), limits_(limits) {}
   void OnRefused(std::string_view source, frame::Reason reason) override;
+  void OnOverLimit(std::string_view source) override;
   void OnAuditFailure(std::string_view what) override;
   void OnForgery(std::string_view source, std::string_view bytes);
+  const EdgeLimits* limits() const { return limits_; }
   // Enters what was found since the last call: the outbox must not be called from within the deliverer.
   absl::Status Flush();
 
@@ -38,16 +43,29 @@ class AlarmingObserver final : public deliver::DeliveryObserver {
   const std::string own_source_;
   Outbox& outbox_;
   const Clock& clock_;
+  EdgeLimits* const limits_;
   Mutex mutex_;
   chain::AlarmAggregator forgeries_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> failures_ ABSL_GUARDED_BY(mutex_);
 };
 
+struct Household {
+  Heart& heart;
+  Outbox& outbox;
+  RouteFold& fold;
+  const Liveness& liveness;
+  frame::KeyDirectory& keys;
+  AlarmingObserver& observer;
+};
+
 // Several times a second until stopped.
-absl::Status KeepHouse(const std::stop_token& stop, Heart& heart, Outbox& outbox, frame::KeyDirectory& keys, AlarmingObserver& observer);
+absl::Status KeepHouse(const std::stop_token& stop, const Household& household);
 
 // docs/metrics.md, "Collector".
 void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Deliverer& deliverer, const Liveness& liveness);
+
+// The same for what is folded and pushed back over limits.
+void AddLimitMetrics(service::Metrics& metrics, const RouteFold& fold, const EdgeLimits& limits);
 
 // The same for one listener, which outlives the metrics.
 void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener);
