@@ -71,9 +71,7 @@ class GrpcConnection final : public Connection {
       : channel_(std::move(channel)), stub_(pb::IngestService::NewStub(channel_)) {}
 
   absl::StatusOr<Welcome> Open(const Hello& hello, std::chrono::milliseconds timeout) override {
-    if (!channel_->WaitForConnected(std::chrono::system_clock::now() + timeout)) {
-      return Unavailable("no connection within {} ms; is the O-Node up, and are the certificates of both sides valid?", timeout.count());
-    }
+    RETURN_IF_ERROR(AwaitConnected(timeout));
     stream_ = stub_->Deliver(&context_);
     pb::DeliverRequest request;
     request.mutable_hello()->set_protocol_version(1);
@@ -120,6 +118,21 @@ class GrpcConnection final : public Connection {
   void Cancel() override { context_.TryCancel(); }
 
  private:
+  // At most `timeout`, and not a moment longer than it is known to fail: there may be another O-Node to try.
+  absl::Status AwaitConnected(std::chrono::milliseconds timeout) {
+    const auto deadline = std::chrono::system_clock::now() + timeout;
+    while (true) {
+      const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
+      if (state == GRPC_CHANNEL_READY) return absl::OkStatus();
+      if (state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
+        return Unavailable("no connection; is the O-Node up, and are the certificates of both sides valid?");
+      }
+      if (!channel_->WaitForStateChange(state, deadline)) {
+        return Unavailable("no connection within {} ms; is the O-Node up, and are the certificates of both sides valid?", timeout.count());
+      }
+    }
+  }
+
   absl::Status Ended() {
     const absl::Status status = service::FromGrpcStatus(stream_->Finish());
     return status.ok() ? Unavailable("the O-Node ended the stream") : status;

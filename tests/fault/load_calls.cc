@@ -114,9 +114,8 @@ class DirectDeliverer : public Producer {
 
   void Deliver(const std::stop_token& stop, Pace& pace) {
     grpc::ClientContext context;
-    context.set_wait_for_ready(true);
-    const auto stream = stubs_[at_]->Deliver(&context);
-    // A leader that is stopped keeps its stream open and says nothing: cut it then.
+    waiting_ = true;
+    // A leader that is stopped keeps its stream open, or the connection unfinished, and says nothing: cut it then.
     std::jthread watch([&](const std::stop_token& done) {
       for (std::uint64_t before = heard_, quiet = 0; !done.stop_requested() && quiet < 150; std::this_thread::sleep_for(20ms)) {
         quiet = before == heard_ && waiting_ ? quiet + 1 : 0;
@@ -124,11 +123,11 @@ class DirectDeliverer : public Producer {
       }
       if (!done.stop_requested()) context.TryCancel();
     });
+    const auto stream = stubs_[at_]->Deliver(&context);
     ingest::v1::DeliverRequest hello;
     hello.mutable_hello()->set_protocol_version(1);
     hello.mutable_hello()->set_deliverer(identity_);
     hello.mutable_hello()->set_origin(ServiceLab::kOrigin);
-    waiting_ = true;
     ingest::v1::DeliverResponse welcome;
     bool open = stream->Write(hello) && stream->Read(&welcome) && welcome.has_welcome();
     while (open && (!stop.stop_requested() || !unanswered_.empty())) {

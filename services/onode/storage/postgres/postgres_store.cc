@@ -20,6 +20,9 @@ using store::PostgresResult;
 
 constexpr int kWriters = 3;  // an append, a renewal, and one for whatever else is written
 
+// How long a leader whose lease has run out may still keep the head's row, before its session is ended.
+constexpr std::string_view kStalledWait = "SET LOCAL lock_timeout = '500ms'";
+
 store::PostgresOptions ConnectionOptions(const std::string& url, const StoreOptions& options) {
   store::PostgresOptions out;
   out.url = url;
@@ -92,9 +95,20 @@ absl::StatusOr<ChainHead> PostgresChainStore::ReadHead(ChainId chain) {
 absl::StatusOr<ChainHead> PostgresChainStore::TakeLease(ChainId chain, std::string_view instance,
                                                         std::string_view address, std::chrono::milliseconds duration) {
   RETURN_IF_ERROR(CheckLease(instance, address, duration));
+  // Followers ask all the time: while the lease holds, a look is enough, and it takes no lock.
+  ASSIGN_OR_RETURN(const ChainHead now, ReadHead(chain));
+  if (now.lease_valid && now.holder != instance) return LeaseHeld(chain, now.holder);
   const auto take = [&] {
-    return Write("SELECT term, size, head, frontier FROM onode.take_lease($1, $2, $3, $4)", chain, instance, address,
-                 duration.count());
+    absl::StatusOr<PostgresResult> taken;
+    if (writes_ == nullptr) return taken = OpenedReadOnly();
+    const absl::Status done = writes_->Transact(options_.timeout, {}, [&](store::PostgresTransaction& transaction) {
+      RETURN_IF_ERROR(transaction.Run(kStalledWait));
+      taken = transaction.Exec("SELECT term, size, head, frontier FROM onode.take_lease($1, $2, $3, $4)", chain,
+                               instance, address, duration.count());
+      return taken.status();
+    });
+    if (!done.ok()) taken = Retryable(done);
+    return taken;
   };
   auto result = take();
   if (absl::IsUnavailable(result.status())) {
