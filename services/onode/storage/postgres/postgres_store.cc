@@ -95,12 +95,12 @@ absl::StatusOr<ChainHead> PostgresChainStore::ReadHead(ChainId chain) {
 absl::StatusOr<ChainHead> PostgresChainStore::TakeLease(ChainId chain, std::string_view instance,
                                                         std::string_view address, std::chrono::milliseconds duration) {
   RETURN_IF_ERROR(CheckLease(instance, address, duration));
+  if (writes_ == nullptr) return OpenedReadOnly();
   // Followers ask all the time: while the lease holds, a look is enough, and it takes no lock.
   ASSIGN_OR_RETURN(const ChainHead now, ReadHead(chain));
   if (now.lease_valid && now.holder != instance) return LeaseHeld(chain, now.holder);
   const auto take = [&] {
     absl::StatusOr<PostgresResult> taken;
-    if (writes_ == nullptr) return taken = OpenedReadOnly();
     const absl::Status done = writes_->Transact(options_.timeout, {}, [&](store::PostgresTransaction& transaction) {
       RETURN_IF_ERROR(transaction.Run(kStalledWait));
       taken = transaction.Exec("SELECT term, size, head, frontier FROM onode.take_lease($1, $2, $3, $4)", chain,
