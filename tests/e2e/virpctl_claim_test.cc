@@ -101,5 +101,38 @@ TEST_F(VirpctlTest, WhatCannotBeCarriedOutExitsWithTwoAndSaysWhy) {
   EXPECT_EQ(Ctl({"--version"}).exit, kYes);
 }
 
+TEST_F(VirpctlTest, FieldClaimsAndWhatIsAcceptedReachTheONode) {
+  PeerIsUp();
+  const std::vector<std::string> field{"claim", "field", "--subject", "bgp/edge-a/default/peer/192.0.2.2"};
+  const auto with = [&field](std::vector<std::string> more) {
+    more.insert(more.begin(), field.begin(), field.end());
+    return more;
+  };
+  EXPECT_EQ(Ctl(with({"--where", "new_state = Established", "--where", "peer_as > 64500"})).exit, kYes);
+  EXPECT_EQ(Ctl(with({"--where", "new_state != Established"})).exit, kNo);
+  EXPECT_EQ(Ctl(with({"--where", "peer_as = \"64501\""})).exit, kNo) << "a number is no text";
+  EXPECT_EQ(Ctl(with({"--where", "new_state exists", "--event", "peer_state_change"})).exit, kYes);
+  EXPECT_EQ(Ctl(with({"--where", "nonsense"})).exit, kError);
+  EXPECT_EQ(Ctl({"claim", "field", "--subject", "bgp/edge-a/default/peer/192.0.2.9", "--where", "a exists"}).exit,
+            kCannotSay);
+
+  EXPECT_EQ(Ctl(Peer({"--exclude-source", "edge-a.bmp"})).exit, kCannotSay);
+  EXPECT_EQ(Ctl(Peer({"--require-source", "edge-b.bmp"})).exit, kCannotSay);
+  EXPECT_EQ(Ctl(Peer({"--require-source", "edge-a.bmp", "--refuse-alarmed", "--max-dissent", "1"})).exit, kYes);
+  EXPECT_EQ(Ctl(Peer({"--at", "2099-01-01T00:00:00Z"})).exit, kCannotSay);
+  EXPECT_EQ(Ctl(Peer({"--at", "noon"})).exit, kError);
+  EXPECT_EQ(Ctl(Peer({"--chain-size", "1"})).exit, kCannotSay);
+  EXPECT_EQ(Ctl(Peer({"--chain-size", "100000"})).exit, kError);
+  EXPECT_EQ(Ctl(Peer({"--at-least-size", "100000", "--timeout", "1"})).exit, kError);
+  EXPECT_EQ(Ctl(Peer({"--max-age", "soon"})).exit, kError);
+  EXPECT_EQ(Ctl(Peer({"--worst-tier", "black"})).exit, kError);
+  const nlohmann::json acceptance = Json(Peer({"--max-age", "90s", "--max-event-age", "1h", "--worst-tier", "green",
+                                               "--independence", "collector"}))["answer"]["acceptance"];
+  EXPECT_EQ(acceptance["maxAge"], "90s");
+  EXPECT_EQ(acceptance["maxEventAge"], "3600s");
+  EXPECT_EQ(acceptance["worstTier"], "TIER_GREEN");
+  EXPECT_EQ(acceptance["independence"], "INDEPENDENCE_COLLECTOR");
+}
+
 }  // namespace
 }  // namespace virp::e2e
