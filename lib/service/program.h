@@ -1,5 +1,5 @@
-// What the mains of our services have in common. A main reads its configuration, makes its objects on the stack and runs;
-// everything else about being a process is here.
+// What the mains of our services have in common. A main reads its configuration, makes its objects on the stack and
+// runs; everything else about being a process is here.
 #pragma once
 
 #include <iostream>
@@ -38,8 +38,8 @@ inline absl::StatusOr<std::unique_ptr<AdminServer>> StartAdmin(const CommonConfi
   return AdminServer::Start(options, metrics, readiness);
 }
 
-// A service's whole main. Exit status 2 for a wrong configuration, 1 when it could not start or a task failed, 0 after a
-// drain, or when the options asked for nothing more (--help, --check-config).
+// A service's whole main. Exit status 2 for a wrong configuration, 1 when it could not start or a task failed, 0 after
+// a drain, or when the options asked for nothing more (--help, --check-config).
 //   read: absl::StatusOr<Options::Next>(int argc, const char* const* argv, std::ostream& out, Config&)
 //   run:  absl::StatusOr<int>(const Config&), the exit status
 template <typename Config, typename Read, typename Run>

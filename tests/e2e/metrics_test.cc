@@ -23,11 +23,10 @@ TEST_F(PlatformTest, ONodeMetricsAreThoseOfTheDocs) {
               ::testing::IsEmpty());
 
   const std::string text = metrics.Serialize();
-  for (const char* line :
-       {"virp_onode_chain_entries{origin=\"virp.example.net/site1\"} 1",
-        "virp_onode_chain_leading{origin=\"virp.example.net/site1\"} 1",
-        "virp_onode_refused_frames{origin=\"virp.example.net/site1\",reason=\"OVER_LIMIT\"} 0",
-        "virp_onode_refused_calls{reason=\"METHOD_DENIED\"} 0"}) {
+  for (const char* line : {"virp_onode_chain_entries{origin=\"virp.example.net/site1\"} 1",
+                           "virp_onode_chain_leading{origin=\"virp.example.net/site1\"} 1",
+                           "virp_onode_refused_frames{origin=\"virp.example.net/site1\",reason=\"OVER_LIMIT\"} 0",
+                           "virp_onode_refused_calls{reason=\"METHOD_DENIED\"} 0"}) {
     EXPECT_THAT(text, HasSubstr(std::string(line) + "\n"));
   }
 }

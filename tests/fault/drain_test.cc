@@ -1,5 +1,5 @@
-// SIGTERM under load: the programs end in time and in order, what was answered is in the chain by then, and what they wrote
-// meanwhile is the log that docs/operations/logging.md describes.
+// SIGTERM under load: the programs end in time and in order, what was answered is in the chain by then, and what they
+// wrote meanwhile is the log that docs/operations/logging.md describes.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <grpcpp/client_context.h>
@@ -50,13 +50,15 @@ void ExpectJsonLog(const std::string& log, const std::string& service, const std
         /*allow_exceptions=*/false);
     ASSERT_TRUE(entry.is_object()) << line;
     EXPECT_FALSE(twice) << line;
-    for (const char* key : {"time", "level", "service", "message"}) ASSERT_TRUE(entry.contains(key) && entry[key].is_string()) << key << " in " << line;
+    for (const char* key : {"time", "level", "service", "message"})
+      ASSERT_TRUE(entry.contains(key) && entry[key].is_string()) << key << " in " << line;
     EXPECT_TRUE(std::regex_match(entry["time"].get<std::string>(), kTime)) << line;
     EXPECT_THAT(entry["level"].get<std::string>(), ::testing::AnyOf("debug", "info", "warning", "error")) << line;
     EXPECT_EQ(entry["service"], service) << line;
     EXPECT_NE(entry["message"], "") << line;
     // What varies is in fields of its own, each a plain value.
-    for (const auto& [key, value] : entry.items()) EXPECT_TRUE(value.is_primitive() && !value.is_null()) << key << " in " << line;
+    for (const auto& [key, value] : entry.items())
+      EXPECT_TRUE(value.is_primitive() && !value.is_null()) << key << " in " << line;
     if (entry.contains("error")) EXPECT_TRUE(entry.contains("code") && entry["code"].is_string()) << line;
     messages.insert(entry["message"].get<std::string>());
   }
@@ -65,7 +67,8 @@ void ExpectJsonLog(const std::string& log, const std::string& service, const std
 }
 
 // Submits until somebody hangs up; the digests of all frames that were answered for.
-std::vector<std::string> SubmitWhileAnswered(std::shared_ptr<grpc::Channel> channel, std::atomic<std::size_t>& answered) {
+std::vector<std::string> SubmitWhileAnswered(std::shared_ptr<grpc::Channel> channel,
+                                             std::atomic<std::size_t>& answered) {
   std::vector<std::string> digests;
   const auto stub = collector::v1::CollectorService::NewStub(std::move(channel));
   for (int i = 1;; ++i) {
@@ -75,7 +78,9 @@ std::vector<std::string> SubmitWhileAnswered(std::shared_ptr<grpc::Channel> chan
       collector::v1::Observation& observation = *request.add_observations();
       observation.set_source(ServiceLab::kSubmitted);
       observation.set_type(2);
-      observation.set_payload(fmt::format(R"({{"domain":"bgp","event":"peer_down","peer_addr":"192.0.2.2","router_id":"{}","n":{}}})", ServiceLab::kRouterId, 4 * i + n));
+      observation.set_payload(
+          fmt::format(R"({{"domain":"bgp","event":"peer_down","peer_addr":"192.0.2.2","router_id":"{}","n":{}}})",
+                      ServiceLab::kRouterId, 4 * i + n));
     }
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + 20s);
@@ -95,7 +100,9 @@ TEST(Drain, CollectorUnderLoad) {
   Load load(lab, rates);
   load.Start();
   std::atomic<std::size_t> answered{0};
-  auto submitted = std::async(std::launch::async, [&] { return SubmitWhileAnswered(lab.CollectorChannel(service::Role::kProducer), answered); });
+  auto submitted = std::async(std::launch::async, [&] {
+    return SubmitWhileAnswered(lab.CollectorChannel(service::Role::kProducer), answered);
+  });
   ASSERT_TRUE(testutil::WaitUntil(20s, [&] { return answered > 200 && load.offered() > 2'000; }));
 
   const auto status = lab.collector().Terminate(kDrainLimit);
@@ -116,7 +123,8 @@ TEST(Drain, CollectorUnderLoad) {
   std::size_t missing = 0;
   for (const std::string& digest : digests) missing += held.contains(digest) ? 0 : 1;
   EXPECT_EQ(missing, 0U) << "of " << digests.size();
-  ExpectJsonLog(lab.collector().log(), "collector", {"serving", "ready", "stopping", "snapshot of the spool's state", "stopped"});
+  ExpectJsonLog(lab.collector().log(), "collector",
+                {"serving", "ready", "stopping", "snapshot of the spool's state", "stopped"});
 
   const auto again = lab.StartCollector();
   ASSERT_TRUE(again.ok()) << again;

@@ -32,15 +32,21 @@ std::chrono::nanoseconds EdgeLimits::Until(std::string_view source) {
   return wait;
 }
 
-absl::Status EdgeLimits::Admit(std::string_view source) { return PushBack(source, Until(source)); }
-absl::Status EdgeLimits::AdmitByOwn(std::string_view source) { return PushBack(source, UntilByOwn(source)); }
+absl::Status EdgeLimits::Admit(std::string_view source) {
+  return PushBack(source, Until(source));
+}
+absl::Status EdgeLimits::AdmitByOwn(std::string_view source) {
+  return PushBack(source, UntilByOwn(source));
+}
 
 absl::Status EdgeLimits::PushBack(std::string_view source, std::chrono::nanoseconds wait) {
   if (wait <= std::chrono::nanoseconds(0)) return absl::OkStatus();
   ++pushed_back_;
-  absl::Status over = WithReason(ResourceExhausted("source {} is over its limit; try again later", source), "OVER_LIMIT");
+  absl::Status over =
+      WithReason(ResourceExhausted("source {} is over its limit; try again later", source), "OVER_LIMIT");
   // Of a day's limit the rest of the day, which nobody sleeps through in one go.
-  const auto delay = std::chrono::ceil<std::chrono::milliseconds>(std::min<std::chrono::nanoseconds>(wait, kLongestDelay));
+  const auto delay =
+      std::chrono::ceil<std::chrono::milliseconds>(std::min<std::chrono::nanoseconds>(wait, kLongestDelay));
   SetRetryAfter(over, delay);
   return over;
 }

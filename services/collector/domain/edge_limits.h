@@ -38,7 +38,9 @@ class EdgeLimits {
   absl::Status AdmitByOwn(std::string_view source);  // by UntilByOwn
 
   // Takes from the source's account what was spooled of it.
-  void Charge(std::string_view source, std::uint64_t entries, std::uint64_t bytes) { own_.Charge(source, entries, bytes); }
+  void Charge(std::string_view source, std::uint64_t entries, std::uint64_t bytes) {
+    own_.Charge(source, entries, bytes);
+  }
 
   void Replace(RateLimitTable own) { own_.Replace(std::move(own)); }
 
@@ -54,7 +56,8 @@ class EdgeLimits {
   RateLimiter own_;
   std::atomic<bool> any_told_{false};
   mutable Mutex mutex_;
-  std::map<std::string, std::chrono::steady_clock::time_point, std::less<>> told_ ABSL_GUARDED_BY(mutex_);  // until when
+  std::map<std::string, std::chrono::steady_clock::time_point, std::less<>> told_
+      ABSL_GUARDED_BY(mutex_);  // until when
 };
 
 }  // namespace virp::collector

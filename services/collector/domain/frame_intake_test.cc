@@ -12,13 +12,13 @@ namespace {
 
 using absl::StatusCode;
 using frame::Spelling;
+using ::testing::ElementsAre;
 using testing::FrameSpec;
 using testing::MakeFrame;
+using ::testing::Optional;
 using testutil::IsOkAndHolds;
 using testutil::ReasonIs;
 using testutil::StatusIs;
-using ::testing::ElementsAre;
-using ::testing::Optional;
 
 constexpr UnixNanos kSecond = 1'000'000'000;
 
@@ -41,7 +41,9 @@ class FrameIntakeTest : public testing::OutboxTest {
     return taken.number;
   }
   FrameSpec V1(std::uint64_t sequence, UnixNanos time) const { return {.sequence = sequence, .time = time}; }
-  FrameSpec V2(std::uint64_t sequence) const { return {.spelling = Spelling::kV2, .sequence = sequence, .time = clock_.NowNanos(), .epoch = 7}; }
+  FrameSpec V2(std::uint64_t sequence) const {
+    return {.spelling = Spelling::kV2, .sequence = sequence, .time = clock_.NowNanos(), .epoch = 7};
+  }
 
   FrameListenerOptions options_;
   RunBook runs_;
@@ -144,7 +146,9 @@ TEST_F(FrameIntakeTest, ProducerIdsNameSources) {
   EXPECT_EQ(frames[0].source, "edge-b.bgpd");
   EXPECT_EQ(frames[1].source, "edge-a.bgpd");
   // The key of another producer does not do.
-  EXPECT_THAT(Take({.spelling = Spelling::kV1Producer, .source = "edge-a.bgpd", .sequence = 2, .time = now, .producer_id = 7}), ReasonIs("BAD_TAG"));
+  EXPECT_THAT(
+      Take({.spelling = Spelling::kV1Producer, .source = "edge-a.bgpd", .sequence = 2, .time = now, .producer_id = 7}),
+      ReasonIs("BAD_TAG"));
 }
 
 TEST_F(FrameIntakeTest, AnExpiredOrUnknownKeyVersionMakesNoGoodTag) {

@@ -10,10 +10,10 @@
 namespace virp::collector {
 namespace {
 
-using testing::MakeFrame;
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::IsEmpty;
+using testing::MakeFrame;
 
 TEST(LivenessTest, AChangeIsToldOnce) {
   FakeClock clock;

@@ -11,10 +11,10 @@ namespace virp::collector {
 namespace {
 
 using absl::StatusCode;
-using testing::MakeFrame;
-using testutil::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using testing::MakeFrame;
+using testutil::StatusIs;
 
 Observation Say(std::string payload = "{}") {
   Observation observation;
@@ -29,7 +29,9 @@ class Diary final : public OutboxState {
   std::string_view tag() const override { return "diary"; }
   std::string Save() const override { return text; }
   absl::Status Load(std::string_view saved) override { return text = saved, absl::OkStatus(); }
-  absl::Status ReplayNote(std::string_view note) override { return text += "note " + std::string(note) + ";", absl::OkStatus(); }
+  absl::Status ReplayNote(std::string_view note) override {
+    return text += "note " + std::string(note) + ";", absl::OkStatus();
+  }
   absl::Status ReplayFrame(std::string_view source, const frame::Frame& frame, std::uint64_t) override {
     text += std::string(source) + " " + std::to_string(frame.header.sequence) + ";";
     return absl::OkStatus();
@@ -112,7 +114,8 @@ TEST_F(OutboxRulesTest, AClockThatStepsBackOpensAnEpochOnlyWhenTheSkewIsNotEnoug
   clock_.SetWall(before - chain::kSkewNanos);
   ASSERT_OK(outbox_->Emit("edge-a.bgpd", {Say()}));
   EXPECT_EQ(outbox_->position("edge-a.bgpd").epoch, epoch);
-  EXPECT_EQ(frame::Decode(Spooled()[1].bytes, frame::Spelling::kV2).value().header.timestamp, before) << "times do not run backwards in an epoch";
+  EXPECT_EQ(frame::Decode(Spooled()[1].bytes, frame::Spelling::kV2).value().header.timestamp, before)
+      << "times do not run backwards in an epoch";
 
   clock_.SetWall(before - chain::kSkewNanos - 1);
   ASSERT_OK(outbox_->Emit("edge-a.bgpd", {Say()}));
@@ -176,8 +179,8 @@ TEST_F(OutboxRulesTest, AFullSpoolSaysSoAndTakesNothing) {
   EXPECT_LE(outbox_->spool().stats().bytes, 1 << 20);
 }
 
-// A spool holds on to all that lies behind its snapshot: one that is small against the usual distance of snapshots needs
-// them sooner, or it fills up with what was delivered long ago.
+// A spool holds on to all that lies behind its snapshot: one that is small against the usual distance of snapshots
+// needs them sooner, or it fills up with what was delivered long ago.
 TEST_F(OutboxRulesTest, ASmallSpoolIsKeptFreeBySnapshotsThatAreDueSooner) {
   constexpr std::uint64_t kLimit = 4 << 20, kUsualDistance = 64 << 20;
   ASSERT_OK(Open({}, kLimit));

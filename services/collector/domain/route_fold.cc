@@ -3,19 +3,19 @@
 #include <algorithm>
 
 #include "lib/base/status.h"
-#include "services/collector/domain/saved.h"
 
 namespace virp::collector {
 namespace {
 
-constexpr std::uint64_t kSaveVersion = 1;
 constexpr std::size_t kNamedPrefixes = 32;
-constexpr std::size_t kStatedKeys = 65'536;         // beyond it every fold needs a summary
-constexpr std::uint64_t kFrameBytes = 64 + 64;      // header and tag, as limits count them
-constexpr std::uint64_t kWaitingBytes = 256;        // of one that waits, beside its texts
+constexpr std::size_t kStatedKeys = 65'536;     // beyond it every fold needs a summary
+constexpr std::uint64_t kFrameBytes = 64 + 64;  // header and tag, as limits count them
+constexpr std::uint64_t kWaitingBytes = 256;    // of one that waits, beside its texts
 constexpr std::string_view kRestated = ",\"restated\":true}";
 
-void AppendPart(std::string& key, std::string_view part) { key.append("\n").append(part); }
+void AppendPart(std::string& key, std::string_view part) {
+  key.append("\n").append(part);
+}
 
 // What is said of a path when there is room again is its state, said later than it became so.
 void MarkRestated(std::string& payload) {
@@ -33,7 +33,9 @@ std::uint64_t RouteFold::SizeOf(const Waiting& waiting) {
 RouteFold::Route RouteFold::Read(frame::Type type, std::string_view payload) {
   using Kind = Route::Kind;
   Route out;
-  if (type != frame::Type::kBgpProcess && type != frame::Type::kPeerStatusChanged && type != frame::Type::kPeerBackwardTransition) return out;
+  if (type != frame::Type::kBgpProcess && type != frame::Type::kPeerStatusChanged &&
+      type != frame::Type::kPeerBackwardTransition)
+    return out;
   const auto read = reader_.Read(payload);
   if (!read.ok()) return out;
   const frame::Value& json = *read;
@@ -72,7 +74,8 @@ RouteFold::Route RouteFold::Read(frame::Type type, std::string_view payload) {
   for (const char* as : {"peer_as", "local_as"}) {
     if (const auto number = json[as].AsUnsigned()) head.Field(as, *number);
   }
-  head.Field("router_id", json["router_id"].AsString().value_or("")).Field("vrf", json["vrf"].AsString().value_or("default"));
+  head.Field("router_id", json["router_id"].AsString().value_or(""))
+      .Field("vrf", json["vrf"].AsString().value_or("default"));
   head.Field("rib", *rib).EndObject();
   const std::string text = head.Take();
   out.head = text.substr(1, text.size() - 2);
@@ -96,7 +99,8 @@ void RouteFold::Begin(const std::vector<Outbox::Item>& given) {
 RouteFold::Draft& RouteFold::DraftOf(Source& source, std::string_view table) {
   const auto [at, first] = drafts_.try_emplace({&source, std::string(table)});
   if (first) {
-    if (const auto known = source.tables.find(table); known != source.tables.end()) at->second.word = known->second.word;
+    if (const auto known = source.tables.find(table); known != source.tables.end())
+      at->second.word = known->second.word;
   }
   return at->second;
 }
@@ -135,7 +139,8 @@ void RouteFold::Done(bool spooled) {
   for (std::size_t i = 0; i < items.size();) {
     std::uint64_t entries = 0, bytes = 0;
     const std::string_view source = items[i].source;
-    for (; i < items.size() && items[i].source == source; ++i, ++entries) bytes += kFrameBytes + items[i].observation->payload.size();
+    for (; i < items.size() && items[i].source == source; ++i, ++entries)
+      bytes += kFrameBytes + items[i].observation->payload.size();
     limits_.Charge(source, entries, bytes);
   }
   for (Step& step : steps_) Apply(step);
@@ -155,7 +160,8 @@ void RouteFold::Done(bool spooled) {
   }
   drafts_.clear();
   steps_.clear();
-  std::erase_if(sources_, [](const auto& source) { return source.second.tables.empty() && source.second.queue.empty(); });
+  std::erase_if(sources_,
+                [](const auto& source) { return source.second.tables.empty() && source.second.queue.empty(); });
   counters_.folded += counted_.folded;
   counters_.summaries += counted_.summaries;
   counters_.stated += counted_.stated;
@@ -184,7 +190,10 @@ void RouteFold::Summarise(std::string_view source, Draft& draft, bool open) {
   json.Field("limit", "OVER_LIMIT").EndObject();
   Observation summary;
   summary.type = frame::Type::kBgpProcess;
-  summary.payload.append(R"({"domain":"bgp","event":"routes_summarised",)").append(draft.word.head).append(",").append(json.Take(), 1);
+  summary.payload.append(R"({"domain":"bgp","event":"routes_summarised",)")
+      .append(draft.word.head)
+      .append(",")
+      .append(json.Take(), 1);
   Say(source, std::move(summary));
   draft.word.open = open;
   draft.word.renew = false;
@@ -202,7 +211,8 @@ void RouteFold::Take(const Outbox::Item& item) {
   auto source = sources_.find(item.source);
   if (source == sources_.end() && !Over(item.source)) return Pass(item);
   const Route route = Read(item.observation->type, item.observation->payload);
-  const bool is_route = route.kind == Kind::kAnnounced || route.kind == Kind::kWithdrawn || route.kind == Kind::kComplete;
+  const bool is_route =
+      route.kind == Kind::kAnnounced || route.kind == Kind::kWithdrawn || route.kind == Kind::kComplete;
   const bool foldable = is_route && item.observation->tier == frame::Tier::kGreen;
   if (source == sources_.end()) {
     if (!foldable) return Pass(item);
@@ -244,7 +254,9 @@ void RouteFold::Fold(const Outbox::Item& item, Source& source, const Route& rout
   Tally& tally = draft.word.tally;
   tally.last = clock_.NowNanos();
   if (tally.total() == 0) tally.first = tally.last;
-  ++(route.kind == Kind::kAnnounced ? tally.announced : route.kind == Kind::kWithdrawn ? tally.withdrawn : tally.completed);
+  ++(route.kind == Kind::kAnnounced   ? tally.announced
+     : route.kind == Kind::kWithdrawn ? tally.withdrawn
+                                      : tally.completed);
   if (route.kind != Kind::kComplete && !tally.prefixes.contains(route.prefix)) {
     if (tally.prefixes.size() < kNamedPrefixes) {
       tally.prefixes.insert(route.prefix);
@@ -253,9 +265,12 @@ void RouteFold::Fold(const Outbox::Item& item, Source& source, const Route& rout
     }
   }
   const auto table = source.tables.find(route.table);
-  const bool stated_before = !draft.summarised && table != source.tables.end() && table->second.stated.contains(route.path);
-  if (!draft.word.open || draft.word.renew || stated_before || draft.stated.contains(route.path)) Summarise(item.source, draft, /*open=*/true);
-  Step step{route.kind == Kind::kComplete ? Step::Kind::kComplete : Step::Kind::kPut, &source, route.table, route.path, *item.observation};
+  const bool stated_before =
+      !draft.summarised && table != source.tables.end() && table->second.stated.contains(route.path);
+  if (!draft.word.open || draft.word.renew || stated_before || draft.stated.contains(route.path))
+    Summarise(item.source, draft, /*open=*/true);
+  Step step{route.kind == Kind::kComplete ? Step::Kind::kComplete : Step::Kind::kPut, &source, route.table, route.path,
+            *item.observation};
   if (!route.restated) MarkRestated(step.observation.payload);
   steps_.push_back(std::move(step));
   places_.push_back(kFolded);
@@ -289,7 +304,8 @@ EmitGate::Plan RouteFold::Due() {
   const Time now = clock_.Steady();
   for (auto& [name, source] : sources_) {
     for (const auto& [key, table] : source.tables) {
-      if (table.word.tally.total() > 0 && now - table.word.said >= options_.period) Summarise(name, DraftOf(source, key), /*open=*/true);
+      if (table.word.tally.total() > 0 && now - table.word.said >= options_.period)
+        Summarise(name, DraftOf(source, key), /*open=*/true);
     }
     if (now - source.since < options_.hold || Over(name)) continue;
     if (source.queue.empty()) {
@@ -390,96 +406,6 @@ RouteFoldCounters RouteFold::counters() const {
     for (const auto& [key, table] : source.tables) out.tables += table.word.open ? 1 : 0;
   }
   return out;
-}
-
-// ---- Snapshots and replay.
-
-std::string RouteFold::Save() const {
-  const MutexLock lock(mutex_);
-  std::string out;
-  AppendSaved(out, kSaveVersion);
-  AppendSaved(out, sources_.size());
-  for (const auto& [name, source] : sources_) {
-    AppendSaved(out, name);
-    AppendSaved(out, source.tables.size());
-    for (const auto& [key, table] : source.tables) {
-      AppendSaved(out, key);
-      AppendSaved(out, table.word.head);
-      AppendSaved(out, std::uint64_t{table.word.open});
-      AppendSaved(out, table.complete ? std::string_view(table.complete->payload) : std::string_view());
-      const Tally& tally = table.word.tally;
-      for (const std::uint64_t number : {tally.announced, tally.withdrawn, tally.completed, tally.first, tally.last}) AppendSaved(out, number);
-    }
-    AppendSaved(out, source.queue.size());
-    for (const auto& [place, waiting] : source.queue) {
-      AppendSaved(out, waiting.table);
-      AppendSaved(out, waiting.key);
-      AppendSaved(out, waiting.observation.payload);
-    }
-  }
-  return out;
-}
-
-absl::Status RouteFold::Load(std::string_view saved) {
-  const MutexLock lock(mutex_);
-  sources_.clear();
-  bytes_ = 0;
-  if (saved.empty()) return absl::OkStatus();
-  StateReader in{saved};
-  if (in.Number() != kSaveVersion) return FailedPrecondition("the spool's snapshot of folded routes was written by another version of the collector");
-  const auto route = [](std::string_view payload) {
-    return Observation{.type = frame::Type::kBgpProcess, .payload = std::string(payload)};
-  };
-  for (std::uint64_t sources = in.Number(); sources > 0 && !in.broken; --sources) {
-    Source& source = sources_[std::string(in.Text())];
-    source.since = clock_.Steady();
-    for (std::uint64_t tables = in.Number(); tables > 0 && !in.broken; --tables) {
-      Table& table = source.tables[std::string(in.Text())];
-      table.word.head = in.Text();
-      table.word.open = in.Number() != 0;
-      table.word.renew = true;  // which paths were stated since is not kept
-      table.suspect = true;
-      if (const std::string_view complete = in.Text(); !complete.empty()) table.complete = route(complete);
-      Tally& tally = table.word.tally;
-      for (std::uint64_t* number : {&tally.announced, &tally.withdrawn, &tally.completed, &tally.first, &tally.last}) *number = in.Number();
-      tally.more = tally.total() > 0;  // names are not kept
-    }
-    for (std::uint64_t waiting = in.Number(); waiting > 0 && !in.broken; --waiting) {
-      const std::string_view table = in.Text(), key = in.Text(), payload = in.Text();
-      if (!in.broken) Put(source, {std::string(table), std::string(key), route(payload)});
-    }
-  }
-  if (in.broken || !in.left.empty()) return DataLoss("the snapshot of folded routes is not what was written");
-  return absl::OkStatus();
-}
-
-// What is behind the snapshot was said after it: it overtakes what waits.
-absl::Status RouteFold::ReplayFrame(std::string_view name, const frame::Frame& frame, std::uint64_t) {
-  using Kind = Route::Kind;
-  const MutexLock lock(mutex_);
-  auto source = sources_.find(name);
-  const bool summary = frame.header.type == frame::Type::kBgpProcess && frame.payload.find("\"routes_summarised\"") != std::string_view::npos;
-  if (source == sources_.end() && !summary) return absl::OkStatus();
-  const Route route = Read(frame.header.type, frame.payload);
-  if (route.kind == Kind::kSummary) {
-    if (source == sources_.end()) source = sources_.try_emplace(std::string(name)).first;
-    source->second.since = clock_.Steady();
-    Table& table = source->second.tables[route.table];
-    table.word = {.head = route.head, .open = route.open, .tally = {}, .said = clock_.Steady()};
-    table.stated.clear();
-    table.suspect = true;
-    if (!route.open) source->second.tables.erase(route.table);
-  } else if (source != sources_.end()) {
-    const auto table = source->second.tables.find(route.table);
-    if (route.kind == Kind::kPeerLost) ForgetPeer(source->second, route.peer);
-    if (route.kind == Kind::kComplete && table != source->second.tables.end()) table->second.complete.reset();
-    if (route.kind == Kind::kAnnounced || route.kind == Kind::kWithdrawn) {
-      Erase(source->second, route.path);
-      if (table != source->second.tables.end()) table->second.stated.insert(route.path);
-    }
-  }
-  if (source != sources_.end() && source->second.tables.empty() && source->second.queue.empty()) sources_.erase(source);
-  return absl::OkStatus();
 }
 
 }  // namespace virp::collector

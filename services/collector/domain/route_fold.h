@@ -3,8 +3,9 @@
 // `routes_summarised`); and when there is room again each path that changed is stated once, as it is then. Nothing else
 // is ever held back: states of peers, alarms, everything that is not GREEN, and routes that others signed.
 //
-// What readers may rely on: at every moment at which a change of a path is folded and not stated, an open summary of its
-// table stands behind the path's last statement. So no claim is confirmed on evidence that the collector knows is old.
+// What readers may rely on: at every moment at which a change of a path is folded and not stated, an open summary of
+// its table stands behind the path's last statement. So no claim is confirmed on evidence that the collector knows is
+// old.
 #pragma once
 
 #include <chrono>
@@ -94,7 +95,7 @@ class RouteFold final : public OutboxState, public EmitGate {
     Observation observation;
   };
   struct Source {
-    Time since{};  // when the first change was folded
+    Time since{};                                      // when the first change was folded
     std::map<std::string, Table, std::less<>> tables;  // by key
     std::map<std::uint64_t, Waiting> queue;            // first in, first out
     StringMap<std::uint64_t> by_key;
@@ -102,7 +103,14 @@ class RouteFold final : public OutboxState, public EmitGate {
   };
   // A payload as far as it matters here.
   struct Route {
-    enum class Kind : std::uint8_t { kOther, kAnnounced, kWithdrawn, kComplete, kPeerLost, kSummary } kind = Kind::kOther;
+    enum class Kind : std::uint8_t {
+      kOther,
+      kAnnounced,
+      kWithdrawn,
+      kComplete,
+      kPeerLost,
+      kSummary
+    } kind = Kind::kOther;
     std::string peer;   // key of the peer: vrf, LF, address
     std::string table;  // key of the table: that, LF, rib
     std::string path;   // key of the path: that, LF, prefix, LF, path id

@@ -22,7 +22,8 @@ using ::testing::IsEmpty;
 
 constexpr const char* kBmp = "edge-a.bgpd";
 
-std::string Payload(std::string_view event, std::string_view prefix, std::string_view extra = "", std::string_view peer = "192.0.2.2") {
+std::string Payload(std::string_view event, std::string_view prefix, std::string_view extra = "",
+                    std::string_view peer = "192.0.2.2") {
   return fmt::format(R"({{"domain":"bgp","event":"{}"{},"peer":"b","peer_addr":"{}","peer_as":64501,"local_as":64500,)"
                      R"("router_id":"192.0.2.1","vrf":"default","rib":"adj-in-pre"{}{}}})",
                      event, prefix.empty() ? "" : fmt::format(R"(,"prefix":"{}")", prefix), peer,
@@ -34,10 +35,15 @@ Observation Announce(std::string_view prefix, int med = 0, Tier tier = Tier::kGr
 Observation Withdraw(std::string_view prefix, Tier tier = Tier::kGreen) {
   return {Type::kBgpProcess, tier, Payload("route_withdraw", prefix)};
 }
-Observation Complete() { return {Type::kBgpProcess, Tier::kGreen, Payload("table_complete", "")}; }
+Observation Complete() {
+  return {Type::kBgpProcess, Tier::kGreen, Payload("table_complete", "")};
+}
 Observation PeerState(std::string_view state, Tier tier = Tier::kGreen) {
-  return {Type::kPeerStatusChanged, tier,
-          fmt::format(R"({{"domain":"bgp","event":"peer_state_change","peer_addr":"192.0.2.2","router_id":"192.0.2.1","vrf":"default","new_state":"{}"}})", state)};
+  return {
+      Type::kPeerStatusChanged, tier,
+      fmt::format(
+          R"({{"domain":"bgp","event":"peer_state_change","peer_addr":"192.0.2.2","router_id":"192.0.2.1","vrf":"default","new_state":"{}"}})",
+          state)};
 }
 
 class RouteFoldTest : public testing::OutboxTest {
@@ -50,7 +56,9 @@ class RouteFoldTest : public testing::OutboxTest {
     fold_ = std::make_unique<RouteFold>(limits_, clock_);
     ASSERT_OK(Open({fold_.get()}, 64ULL << 20, fold_.get()));
   }
-  void Say(const std::vector<Observation>& observations, const char* source = kBmp) { ASSERT_OK(outbox_->Emit(source, observations)); }
+  void Say(const std::vector<Observation>& observations, const char* source = kBmp) {
+    ASSERT_OK(outbox_->Emit(source, observations));
+  }
   // Time passes, with the ticks of a running collector.
   void Pass(std::chrono::milliseconds time) {
     for (; time > 0ms; time -= 500ms) {
@@ -143,9 +151,14 @@ TEST_F(RouteFoldTest, ASummaryNamesWhatWasFolded) {
 
 TEST_F(RouteFoldTest, WhatIsNotAGreenRouteIsNeverFoldedAndComesBehindWhatWas) {
   limits_.Told(kBmp);
-  Say({Announce("10.0.0.0/24", 1), Announce("10.0.0.0/24", 2), PeerState("Established"), Announce("10.0.1.0/24", 3, Tier::kRed),
-       Withdraw("10.0.2.0/24", Tier::kYellow), {Type::kBgpRouteUpdate, Tier::kGreen, Payload("bestpath_change", "10.0.0.0/24")}});
-  EXPECT_THAT(Said(), ElementsAre("open 1", "open 1", "Established", "announce 10.0.1.0/24 3 !", "withdraw 10.0.2.0/24 !", "change 10.0.0.0/24"));
+  Say({Announce("10.0.0.0/24", 1),
+       Announce("10.0.0.0/24", 2),
+       PeerState("Established"),
+       Announce("10.0.1.0/24", 3, Tier::kRed),
+       Withdraw("10.0.2.0/24", Tier::kYellow),
+       {Type::kBgpRouteUpdate, Tier::kGreen, Payload("bestpath_change", "10.0.0.0/24")}});
+  EXPECT_THAT(Said(), ElementsAre("open 1", "open 1", "Established", "announce 10.0.1.0/24 3 !",
+                                  "withdraw 10.0.2.0/24 !", "change 10.0.0.0/24"));
 }
 
 TEST_F(RouteFoldTest, AnAlarmingStateOvertakesWhatWaitedOfItsPath) {
@@ -158,7 +171,8 @@ TEST_F(RouteFoldTest, AnAlarmingStateOvertakesWhatWaitedOfItsPath) {
 
 TEST_F(RouteFoldTest, AChangeAfterItsPathWasStatedNeedsAnotherSummary) {
   limits_.Told(kBmp);
-  Say({Announce("10.0.0.0/24", 1), Announce("10.0.0.0/24", 2, Tier::kRed), Announce("10.0.1.0/24", 3), Announce("10.0.0.0/24", 4)});
+  Say({Announce("10.0.0.0/24", 1), Announce("10.0.0.0/24", 2, Tier::kRed), Announce("10.0.1.0/24", 3),
+       Announce("10.0.0.0/24", 4)});
   EXPECT_THAT(Said(), ElementsAre("open 1", "announce 10.0.0.0/24 2 !", "open 2"));
 }
 
@@ -172,13 +186,15 @@ TEST_F(RouteFoldTest, ALostPeerTakesWhatWaitsAlong) {
   Say({PeerState("Established"), Announce("10.0.0.0/24", 7)});
   EXPECT_THAT(Said(), ElementsAre("Established", "open 1"));
   Pass(16s);
-  EXPECT_THAT(Said(), ElementsAre("announce 10.9.0.0/24 again", "announce 10.0.0.0/24 7 again", "closed 0", "closed 0"));
+  EXPECT_THAT(Said(),
+              ElementsAre("announce 10.9.0.0/24 again", "announce 10.0.0.0/24 7 again", "closed 0", "closed 0"));
 }
 
 TEST_F(RouteFoldTest, ALossAndAReturnWithinOneBatch) {
   limits_.Told(kBmp);
   Say({Announce("10.0.0.0/24", 1)});
-  Say({Announce("10.0.1.0/24", 2), PeerState("Idle", Tier::kYellow), PeerState("Established"), Announce("10.0.0.0/24", 3), Complete()});
+  Say({Announce("10.0.1.0/24", 2), PeerState("Idle", Tier::kYellow), PeerState("Established"),
+       Announce("10.0.0.0/24", 3), Complete()});
   EXPECT_THAT(Said(), ElementsAre("open 1", "open 1", "Idle !", "Established", "open 1"));
   Pass(16s);
   EXPECT_THAT(Said(), ElementsAre("open 1", "announce 10.0.0.0/24 3 again", "complete again", "closed 0"));
@@ -188,7 +204,8 @@ TEST_F(RouteFoldTest, ATableIsStatedCompleteOnceAllItsPathsAre) {
   limits_.Told(kBmp);
   Say({Announce("10.0.0.0/24", 1), Complete(), Announce("10.0.1.0/24", 1)});
   Pass(16s);
-  EXPECT_THAT(Said(), ElementsAre("open 1", "open 2", "announce 10.0.0.0/24 1 again", "announce 10.0.1.0/24 1 again", "complete again", "closed 0"));
+  EXPECT_THAT(Said(), ElementsAre("open 1", "open 2", "announce 10.0.0.0/24 1 again", "announce 10.0.1.0/24 1 again",
+                                  "complete again", "closed 0"));
 }
 
 TEST_F(RouteFoldTest, OwnLimitsFoldAndPaceWhatIsStatedAfterwards) {
@@ -211,13 +228,15 @@ TEST_F(RouteFoldTest, NewChangesQueueBehindThoseThatWait) {
   Say({Announce("10.0.1.0/24", 1), Announce("10.0.0.0/24", 3)});
   EXPECT_THAT(Said(), IsEmpty());
   Pass(3s);
-  EXPECT_THAT(Said(), ElementsAre("open 2", "announce 10.0.0.0/24 3 again", "announce 10.0.1.0/24 1 again", "closed 0"));
+  EXPECT_THAT(Said(),
+              ElementsAre("open 2", "announce 10.0.0.0/24 3 again", "announce 10.0.1.0/24 1 again", "closed 0"));
 }
 
 TEST_F(RouteFoldTest, OthersAreNotConcerned) {
   limits_.Told(kBmp);
   const Observation one = Announce("10.0.0.0/24");
-  ASSERT_OK_AND_ASSIGN(const auto receipts, outbox_->Emit({{"edge-b.bgpd", &one}, {kBmp, &one}, {"edge-b.bgpd", &one}}));
+  ASSERT_OK_AND_ASSIGN(const auto receipts,
+                       outbox_->Emit({{"edge-b.bgpd", &one}, {kBmp, &one}, {"edge-b.bgpd", &one}}));
   EXPECT_THAT(Said("edge-b.bgpd"), ElementsAre("announce 10.0.0.0/24 0", "announce 10.0.0.0/24 0"));
   ASSERT_EQ(receipts.size(), 3);
   EXPECT_EQ(receipts[0].sequence, 1);
@@ -257,7 +276,8 @@ TEST_F(RouteFoldTest, ASnapshotKeepsWhatWaits) {
   Up();
   EXPECT_EQ(fold_->counters().waiting, 1);
   Pass(16s);
-  EXPECT_THAT(Said(), ElementsAre("open 1", "open 1", "announce 10.0.0.0/24 1 again")) << "changes may be lost: not closed";
+  EXPECT_THAT(Said(), ElementsAre("open 1", "open 1", "announce 10.0.0.0/24 1 again"))
+      << "changes may be lost: not closed";
   fold_->Compared(kBmp);
   Pass(1s);
   EXPECT_THAT(Said(), ElementsAre("complete again", "closed 0"));
@@ -328,7 +348,8 @@ class Reader {
       said_.clear();
       lost_ = number_;
     } else if (json["prefix"].present()) {
-      said_[std::string(*json["prefix"].AsString())] = {number_, event == "route_announce" ? json["med"].AsUnsigned() : std::nullopt};
+      said_[std::string(*json["prefix"].AsString())] = {
+          number_, event == "route_announce" ? json["med"].AsUnsigned() : std::nullopt};
     } else if (event == "table_complete") {
       stated_ = number_;
     }
@@ -358,7 +379,9 @@ TEST(RouteFoldPropertyTest, NobodyIsLeftWithAWordThatTheCollectorKnowsIsOld) {
     frame::KeyRing keys;
     keys.Put(kBmp, {1, testing::KeyOf(kBmp), 0, std::nullopt});
     EdgeLimits limits({{}, {{kBmp, {.entries_per_second = 1 + below(4), .burst = 1 + below(8)}}}}, clock);
-    RouteFold fold(limits, clock, {.hold = 2s, .period = 3s, .max_bytes = below(2) == 0 ? std::size_t{1} << 20 : 1'500, .batch = 1 + below(4)});
+    RouteFold fold(
+        limits, clock,
+        {.hold = 2s, .period = 3s, .max_bytes = below(2) == 0 ? std::size_t{1} << 20 : 1'500, .batch = 1 + below(4)});
     deliver::SpoolOptions options;
     options.directory = folder.File("spool");
     ASSERT_OK_AND_ASSIGN(const auto outbox, Outbox::Open(options, keys, clock, {&fold}, &fold));
@@ -378,7 +401,8 @@ TEST(RouteFoldPropertyTest, NobodyIsLeftWithAWordThatTheCollectorKnowsIsOld) {
         const auto known = reader.Knows(prefix);
         if (!known) continue;
         const auto so = truth.find(prefix);
-        ASSERT_EQ(*known, so == truth.end() ? std::nullopt : std::optional(so->second)) << "seed " << seed << ", " << prefix;
+        ASSERT_EQ(*known, so == truth.end() ? std::nullopt : std::optional(so->second))
+            << "seed " << seed << ", " << prefix;
       }
     };
     for (int step = 0; step < 120; ++step) {
@@ -418,7 +442,8 @@ TEST(RouteFoldPropertyTest, NobodyIsLeftWithAWordThatTheCollectorKnowsIsOld) {
       ASSERT_NO_FATAL_FAILURE(check());
     }
     EXPECT_EQ(fold.counters().waiting, 0) << seed;
-    for (const auto& [prefix, newest] : truth) EXPECT_EQ(reader.Knows(prefix), std::optional(std::optional(newest))) << seed;
+    for (const auto& [prefix, newest] : truth)
+      EXPECT_EQ(reader.Knows(prefix), std::optional(std::optional(newest))) << seed;
   }
 }
 

@@ -1,4 +1,5 @@
-// How the collector's states write themselves into snapshots: numbers of 8 bytes, big-endian, and texts behind their length.
+// How the collector's states write themselves into snapshots: numbers of 8 bytes, big-endian, and texts behind their
+// length.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,9 @@
 
 namespace virp::collector {
 
-inline void AppendSaved(std::string& out, std::uint64_t number) { AppendBe<std::uint64_t>(out, number); }
+inline void AppendSaved(std::string& out, std::uint64_t number) {
+  AppendBe<std::uint64_t>(out, number);
+}
 inline void AppendSaved(std::string& out, std::string_view text) {
   AppendBe<std::uint64_t>(out, text.size());
   out.append(text);

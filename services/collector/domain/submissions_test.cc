@@ -51,7 +51,8 @@ TEST(SubmissionsTest, SavedRequestsComeBackAndCutOnesAreDataLoss) {
   EXPECT_EQ(loaded.Save(), saved);
   EXPECT_EQ(loaded.Find("bob\n1")->receipts[0].digest, crypto::Sha256("frame"));
   std::size_t whole = 0;  // where the first of them ends, it is a saved book of one
-  for (std::size_t size = 1; size < saved.size(); ++size) whole += Submissions().Load(std::string_view(saved).substr(0, size)).ok() ? 1 : 0;
+  for (std::size_t size = 1; size < saved.size(); ++size)
+    whole += Submissions().Load(std::string_view(saved).substr(0, size)).ok() ? 1 : 0;
   EXPECT_EQ(whole, 1);
 }
 

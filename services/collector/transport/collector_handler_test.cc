@@ -58,16 +58,18 @@ namespace virp::collector {
 namespace {
 
 using service::Role;
-using testutil::Eventually;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testutil::Eventually;
 
 constexpr const char* kRequest = "6f1f0a2e-0d3b-4f43-9a38-6a2a2f1d0c11";
 
 class NoConnector final : public deliver::Connector {
  public:
-  absl::StatusOr<std::unique_ptr<deliver::Connection>> Connect(const std::string&) override { return absl::UnavailableError("nobody is there"); }
+  absl::StatusOr<std::unique_ptr<deliver::Connection>> Connect(const std::string&) override {
+    return absl::UnavailableError("nobody is there");
+  }
 };
 class NoObserver final : public deliver::DeliveryObserver {
  public:
@@ -86,15 +88,18 @@ class SubmitTest : public testing::OutboxTest {
     options.state_directory = folder_.File("audit");
     options.verifiers = {chain::VerifierKey::Make(options.origin, std::string(32, '\1')).value()};
     deliverer_ = deliver::Deliverer::Make(options, outbox_->spool(), connector_, observer_, clock_).value();
-    const std::vector<ProducerBinding> producers{{pki_.Id(Role::kProducer, "alice"), {"edge-a.bgpd", "edge-b.bgpd"}, {16, 64}},
-                                                 {pki_.Id(Role::kProducer, "bob"), {"edge-a.bgpd"}, {16}}};
+    const std::vector<ProducerBinding> producers{
+        {pki_.Id(Role::kProducer, "alice"), {"edge-a.bgpd", "edge-b.bgpd"}, {16, 64}},
+        {pki_.Id(Role::kProducer, "bob"), {"edge-a.bgpd"}, {16}}};
     const service::Security security = pki_.MakeSecurity(AccessTable());
-    handler_ = std::make_unique<CollectorHandler>("collector-1", *outbox_, submissions_, liveness_, bmp_, *deliverer_, producers, security.callers, clock_, &limits_);
+    handler_ = std::make_unique<CollectorHandler>("collector-1", *outbox_, submissions_, liveness_, bmp_, *deliverer_,
+                                                  producers, security.callers, clock_, &limits_);
     server_ = pki_.StartServer(Role::kCollector, security, {{handler_.get(), "virp.collector.v1.CollectorService"}});
   }
   ~SubmitTest() override { disk.Hold(false); }
 
-  static v1::SubmitRequest Ask(std::string_view payload = "{\"n\":1}", std::string_view id = kRequest, std::string_view source = "edge-a.bgpd") {
+  static v1::SubmitRequest Ask(std::string_view payload = "{\"n\":1}", std::string_view id = kRequest,
+                               std::string_view source = "edge-a.bgpd") {
     v1::SubmitRequest request;
     request.set_request_id(std::string(id));
     v1::Observation& observation = *request.add_observations();

@@ -123,10 +123,11 @@ TEST_F(Summaries, FieldClaimsSeeThemAndTheirDoubt) {
 
 TEST_F(Summaries, OneThatIsNotOfItsFormSaysNothing) {
   scene.Announce("d");
-  for (const char* payload :
-       {R"({"event":"routes_summarised","peer_addr":"192.0.2.2","router_id":"192.0.2.1"})",
-        R"({"event":"routes_summarised","rib":"adj-in-pre","router_id":"192.0.2.1"})",
-        R"({"event":"routes_summarised","rib":"adj-in-pre","peer_addr":"192.0.2.2","router_id":"192.0.2.1","prefix":"203.0.113.0/24"})"}) {
+  for (
+      const char* payload :
+      {R"({"event":"routes_summarised","peer_addr":"192.0.2.2","router_id":"192.0.2.1"})",
+       R"({"event":"routes_summarised","rib":"adj-in-pre","router_id":"192.0.2.1"})",
+       R"({"event":"routes_summarised","rib":"adj-in-pre","peer_addr":"192.0.2.2","router_id":"192.0.2.1","prefix":"203.0.113.0/24"})"}) {
     scene.Say("d", frame::Type::kBgpProcess, payload);
     EXPECT_EQ(On(Route()), Verdict::kConfirmed) << payload;
   }
