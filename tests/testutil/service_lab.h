@@ -73,6 +73,7 @@ class ServiceLab {
   std::size_t onodes() const { return onodes_.size(); }
   const std::string& onode_address(std::size_t i = 0) const { return onodes_.at(i)->address; }
   std::string onode_folder(std::size_t i = 0) const { return onodes_.at(i)->folder; }  // state, and the SQLite database
+  std::string collector_address() const { return submit_port_.address(); }
   std::string collector_folder() const { return dir_.File("collector"); }              // spool
   std::string frame_socket() const { return dir_.File("frames.sock"); }
   const ReservedPort& frame_port() const { return frame_port_; }
