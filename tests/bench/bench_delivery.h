@@ -11,6 +11,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "lib/frame/frame.h"
 #include "tests/bench/bench_onode.h"
@@ -25,31 +26,58 @@ inline constexpr std::size_t kPayload = 300;
 inline constexpr std::size_t kBatch = 256;
 inline constexpr std::uint64_t kPrefixes = 200'000;
 
-// Signed frames of all sources in turn, each about one of 200,000 prefixes.
+// Signed frames of all sources in turn, each of one type about one of 200,000 prefixes.
 class Frames {
  public:
-  explicit Frames(const BenchONode& onode) : onode_(onode) {}
+  explicit Frames(const BenchONode& onode, frame::Type type = frame::Type::kBgpRouteUpdate)
+      : onode_(onode), type_(type) {}
 
   pb::DeliverRequest Next(std::size_t count) {
     pb::DeliverRequest request;
     for (std::size_t i = 0; i < count; ++i) Add(*request.mutable_batch()->add_frames());
     return request;
   }
+  // A beat of every source, so that what it said before is confirmed now.
+  pb::DeliverRequest Beats() {
+    pb::DeliverRequest request;
+    for (int i = 0; i < kSources; ++i) {
+      Add(*request.mutable_batch()->add_frames(), frame::Type::kHeartbeat, R"({"domain":"virp","event":"heartbeat"})");
+    }
+    return request;
+  }
   std::uint64_t made() const { return number_; }
+  // One of the last million that were announced.
+  struct Path {
+    int source = 0;
+    std::uint32_t prefix = 0;
+  };
+  Path AnyPath(std::uint64_t random) const { return paths_[random % paths_.size()]; }
+  static int SourceOf(std::uint64_t number) { return static_cast<int>(number % kSources); }
+  static std::string Prefix(std::uint64_t prefix) {
+    return fmt::format("10.{}.{}.{}/32", prefix >> 16 & 255, prefix >> 8 & 255, prefix & 255);
+  }
 
  private:
   void Add(pb::DeliveredFrame& to) {
-    const auto source = static_cast<int>(number_ % kSources);
-    const std::uint64_t prefix = random_() % kPrefixes;
+    const Path path{SourceOf(number_), static_cast<std::uint32_t>(random_() % kPrefixes)};
+    if (paths_.size() < kPathsKept) {
+      paths_.push_back(path);
+    } else {
+      paths_[number_ % kPathsKept] = path;
+    }
     std::string payload = fmt::format(
         R"({{"domain":"bgp","event":"route_announce","router_id":"192.0.2.{}","peer_addr":"198.51.100.7","peer_as":64501,)"
-        R"("local_as":64500,"rib":"adj-in-pre","path_id":0,"safi":1,"prefix":"10.{}.{}.{}/32","nexthop":"198.51.100.7",)"
+        R"("local_as":64500,"rib":"adj-in-pre","path_id":0,"safi":1,"prefix":"{}","nexthop":"198.51.100.7",)"
         R"("as_path":"64501 64510 64511","note":")",
-        source + 1, prefix >> 16 & 255, prefix >> 8 & 255, prefix & 255);
+        path.source + 1, Prefix(path.prefix));
     payload.append(kPayload - payload.size() - 2, 'x');
     payload += "\"}";
+    Add(to, type_, payload);
+  }
+  void Add(pb::DeliveredFrame& to, frame::Type type, std::string_view payload) {
+    const int source = SourceOf(number_);
     frame::Header header;
-    header.type = frame::Type::kBgpRouteUpdate;
+    header.type = type;
     header.timestamp = clock_.NowNanos();
     header.sequence = number_ / kSources + 1;
     header.key_version = 1;
@@ -61,7 +89,11 @@ class Frames {
     to.set_spelling(pb::SPELLING_V2);
   }
 
+  static constexpr std::size_t kPathsKept = 1'000'000;
+
   const BenchONode& onode_;
+  const frame::Type type_;
+  std::vector<Path> paths_;  // the last ones
   SystemClock clock_;
   const std::uint64_t epoch_ = clock_.NowNanos();
   std::uint64_t number_ = 0;
