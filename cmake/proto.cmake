@@ -61,5 +61,5 @@ function(virp_protoset name)
     DEPENDS ${inputs} protobuf::protoc
     COMMENT "Writing ${name}" VERBATIM)
   add_custom_target(virp_protoset ALL DEPENDS ${PROJECT_BINARY_DIR}/${name})
-  install(FILES ${PROJECT_BINARY_DIR}/${name} DESTINATION ${CMAKE_INSTALL_DATADIR}/virp)
+  install(FILES ${PROJECT_BINARY_DIR}/${name} DESTINATION ${CMAKE_INSTALL_DATADIR}/virp COMPONENT virpctl)
 endfunction()

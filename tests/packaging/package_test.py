@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""Packs what a build folder holds, installs the packages in a throw-away root, runs both services as their units say, asks,
+upgrades, removes, purges.   package_test.py BUILD_FOLDER | --packages FOLDER     Exit status 77: cannot be done here."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import throw_away_root
+from systemd_part import Service
+from throw_away_root import ThrowAwayRoot
+
+NAMES = ("virp-onode", "virp-collector", "virpctl")
+SERVICES = ("virp-onode", "virp-collector")
+ORIGIN = "example.org/main"
+SKIPPED = 77
+NOT_OURS = ("/packages", "/var/lib/dpkg", "/var/log", "/var/cache", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-",
+            "/etc/subuid-", "/etc/subgid-", "/etc/.pwd.lock", "/etc/passwd", "/etc/group", "/run/adduser", "/run/credentials", "/run/systemd", "/systemctl.log")
+
+
+def say(text):
+    print(f"package_test: {text}", flush=True)
+
+
+def expect(got, wanted, what):
+    assert got == wanted, f"{what}: {got!r}, not {wanted!r}"
+
+
+def pack(build, folder):
+    packed = subprocess.run(["cpack", "-B", folder], cwd=build, capture_output=True, text=True, check=False)
+    assert packed.returncode == 0, packed.stdout + packed.stderr
+    shutil.rmtree(os.path.join(folder, "_CPack_Packages"))
+
+
+def packages_in(folder):
+    """name -> path."""
+    found = {}
+    for name in os.listdir(folder):
+        if name.endswith(".deb") and "-dbgsym" not in name:
+            found[name.split("_")[0]] = os.path.join(folder, name)
+    expect(sorted(found), sorted(NAMES), "packages")
+    return found
+
+
+def field(package, name):
+    return subprocess.run(["dpkg-deb", "-f", package, name], check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Story:
+    def __init__(self, root, packages):
+        self.root = root
+        self.packages = packages
+        os.mkdir(root.inside("/packages"))
+        for path in packages.values():
+            shutil.copy(path, root.inside("/packages"))
+        # A systemd that runs, as far as maintainer scripts can see; it writes down what it is told.
+        os.makedirs(root.inside("/run/systemd/system"))
+        root.write("/usr/bin/systemctl", '#!/bin/sh\necho "$*" >> /systemctl.log\n', 0o755)
+        self.services = {}
+
+    def dpkg(self, *arguments):
+        return self.root.run("dpkg", *arguments).stdout
+
+    def install(self):
+        return self.dpkg("-i", *sorted(f"/packages/{os.path.basename(path)}" for path in self.packages.values()))
+
+    def systemctl(self):
+        """What it was told since the last time."""
+        path = self.root.inside("/systemctl.log")
+        told = []
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as log:
+                told = [line for line in log.read().splitlines() if line != "daemon-reload"]
+            os.unlink(path)
+        return told
+
+    def users(self):
+        return [name for name in SERVICES if self.root.user(name) is not None]
+
+    def virpctl(self, *arguments, status=0):
+        done = self.root.run("virpctl", "--state", "/root/seen", "--output", "json", *arguments, check=False)
+        if status is not None:
+            expect(done.returncode, status, f"virpctl {' '.join(arguments)}\n{done.stdout}")
+        return done.stdout
+
+    # ---- the steps
+
+    def installs_and_purges_without_trace(self):
+        before = self.root.tree(*NOT_OURS)
+        said = self.install()
+        for name in SERVICES:
+            assert f"{name}: not started" in said, said
+        expect(self.users(), list(SERVICES), "users")
+        expect(self.systemctl(), [], "what an installation does to services")
+        for name in NAMES:
+            version = self.root.run(name, "--version").stdout
+            assert re.search(r"\d+\.\d+\.\d+", version), version
+        self.modes_are_right()
+        self.dpkg("-P", *NAMES)
+        self.systemctl()
+        after = self.root.tree(*NOT_OURS)
+        expect([path for path in after if path not in before], [], "left by a purge")
+        expect([path for path in before if path not in after], [], "taken along by a purge")
+        expect(self.users(), [], "users left by a purge")
+
+    def modes_are_right(self):
+        tree = self.root.tree()
+        onode, collector = self.root.user("virp-onode"), self.root.user("virp-collector")
+        for path, wanted in {
+                "/etc/virp/onode": ("drwxr-x---", 0, onode[1]), "/etc/virp/onode/own-key": ("drwx------", 0, 0),
+                "/etc/virp/onode/checkpoint-keys": ("drwx------", 0, 0), "/etc/virp/onode/keys": ("drwx------", *onode),
+                "/etc/virp/collector": ("drwxr-x---", 0, collector[1]), "/etc/virp/collector/keys": ("drwx------", 0, 0),
+                "/etc/virp/onode.json": ("-rw-r--r--", 0, 0), "/usr/bin/virp-onode": ("-rwxr-xr-x", 0, 0)}.items():
+            expect(tree[path], wanted, path)
+
+    def manual_pages_say_what_help_says(self):
+        for page, program in (("man8/virp-onode.8", "virp-onode"), ("man8/virp-collector.8", "virp-collector"), ("man1/virpctl.1", "virpctl")):
+            with gzip.open(self.root.inside(f"/usr/share/man/{page}.gz"), "rt", encoding="utf-8") as file:
+                text = file.read().replace("\\-", "-")
+            offered = re.findall(r"^  (?:-\w,)?(--[a-z-]+)", self.root.run(program, "--help").stdout, re.MULTILINE)
+            assert len(offered) > 8, f"{program} --help shows {len(offered)} options"
+            expect([option for option in offered if option not in text], [], f"options that {page} lacks")
+            assert "@" not in text and "OPTIONS@" not in text, f"{page} has a placeholder left"
+
+    def units_hold(self):
+        if shutil.which("systemd-analyze") is None:
+            say("no systemd-analyze here: units are not looked at by it")
+            return
+        for name in SERVICES:
+            unit = f"/usr/lib/systemd/system/{name}.service"
+            verified = subprocess.run(["systemd-analyze", "verify", "--man=no", self.root.inside(unit)], capture_output=True, text=True, check=False)
+            # It looks for the programs outside of the root.
+            absent = re.findall(rf"{name}.service: Command (\S+) is not executable", verified.stderr)
+            expect([path for path in absent if not os.access(self.root.inside(path), os.X_OK)], [], "programs that the unit names")
+            said = [line for line in verified.stderr.splitlines() if name in line and "is not executable" not in line]
+            expect(said, [], f"systemd-analyze verify {name}")
+            # 15: an exposure of 1.5. What is left of it are sockets, which these services are for.
+            exposed = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=15", self.root.inside(unit)],
+                                     capture_output=True, text=True, check=False)
+            expect(exposed.returncode, 0, f"systemd-analyze security {name}: {exposed.stdout[-300:]}")
+
+    def configure(self):
+        run = self.root.run
+        run("virpctl", "--trust-domain", "example.org", "pki", "init", "--dir", "/root/pki")
+        for role, name in (("onode", "node-1"), ("collector", "collector-1"), ("operator", "noc")):
+            run("virpctl", "--trust-domain", "example.org", "pki", "issue", "--dir", "/root/pki", "--role", role, "--name", name,
+                "--dns", "localhost", "--ip", "127.0.0.1")
+        for service, certificate in (("onode", "onode-node-1"), ("collector", "collector-collector-1")):
+            for source, target, mode in ((f"{certificate}.crt", "tls.crt", "0644"), ("ca.crt", "ca.crt", "0644"), (f"{certificate}.key", "tls.key", "0640")):
+                run("install", "-m", mode, "-g", f"virp-{service}", f"/root/pki/{source}", f"/etc/virp/{service}/{target}")
+        self.edit("/etc/virp/onode.json", {'"127.0.0.1:8443"': '"127.0.0.1:0"', '"127.0.0.1:9443"': '"127.0.0.1:0"'})
+        self.root.write("/etc/virp/onode-scopes.json", '{"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["*"]}]}')
+
+    def edit(self, path, changes):
+        text = self.root.read(path)
+        for old, new in changes.items():
+            assert old in text, f"{path} has no {old}"
+            text = text.replace(old, new)
+        self.root.write(path, text)
+
+    def start(self, name):
+        service = Service(self.root, name)
+        self.services[name] = service
+        service.start()
+        service.wait_notified("WATCHDOG=1", 10)
+        uid = self.root.user(name)[0]
+        expect(os.stat(f"/proc/{service.process.pid}").st_uid, uid, f"user that {name} runs as")
+        serving = [json.loads(line) for line in service.said().splitlines() if '"serving"' in line]
+        assert serving, service.said()
+        return serving[-1]
+
+    def stop(self, name):
+        expect(self.services.pop(name).stop(), 0, f"exit status of {name}")
+
+    def starts_the_onode(self):
+        key = self.root.run("virp-onode-init", ORIGIN).stdout.splitlines()[-1]
+        assert key.startswith(ORIGIN + "+"), key
+        expect([name for name in os.listdir(self.root.inside("/run")) if "init" in name], [], "copies of keys left in /run")
+        refused = self.root.run("virp-onode-init", "a_b/c", check=False)
+        expect(refused.returncode, 2, refused.stdout)
+        address = self.start("virp-onode")["address"]
+        keys = self.root.tree("/etc/virp/onode/own-key")
+        expect(keys[f"/run/virp-onode/own-key/{ORIGIN}/1.seed"], ("-rw-------", *self.root.user("virp-onode")), "key that the unit laid out")
+        return key, address
+
+    def registers_and_starts_the_collector(self, key, address):
+        run = self.root.run
+        run("virpctl", "keys", "create", "collector-1", "--dir", "/etc/virp/collector/keys")
+        listed = json.loads(run("virpctl", "--output", "json", "keys", "list", "--dir", "/etc/virp/collector/keys").stdout)
+        public = re.search(r"\b[0-9a-f]{64}\b", json.dumps(listed))[0]
+        run("install", "-d", "-m", "0700", "-o", "virp-onode", "-g", "virp-onode", "/etc/virp/onode/keys/collector-1")
+        self.root.write("/etc/virp/onode/keys/collector-1/1.pub", public)
+        self.services["virp-onode"].reload()
+        self.root.write("/root/collector-1.json", json.dumps({
+            "name": "collector-1", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_SERVICE", "types": [22, 23, 24],
+            "carriedBy": ["spiffe://example.org/collector/collector-1"]}))
+        self.ask = ("--onode", address, "--tls-certificate", "/root/pki/operator-noc.crt", "--tls-key", "/root/pki/operator-noc.key",
+                    "--tls-roots", "/root/pki/ca.crt", "--trust-domain", "example.org", "--trust", key)
+        self.virpctl(*self.ask, "sources", "register", "--file", "/root/collector-1.json", "--reason", "installed")
+        self.edit("/etc/virp/collector.json", {
+            '"127.0.0.1:8444"': '"127.0.0.1:0"', '"127.0.0.1:9444"': '"127.0.0.1:0"', '"onode.example.org:8443"': f'"{address}"',
+            '"the line that virp-onode init printed"': f'"{key}"'})
+        self.start("virp-collector")
+        expect(self.root.tree()["/run/virp-collector/keys/collector-1/1.seed"], ("-rw-------", *self.root.user("virp-collector")),
+               "key that the unit laid out")
+
+    def answers(self):
+        deadline = time.monotonic() + 30
+        while "collector-1" not in self.virpctl(*self.ask, "observations", "list"):
+            assert time.monotonic() < deadline, "no observation arrived\n" + self.services["virp-collector"].said()
+            time.sleep(0.1)
+        self.virpctl(*self.ask, "chain", "verify")
+        self.virpctl("--onode", "unix:/run/virp-onode/break-glass/socket", "status")
+
+    def upgrades(self):
+        self.systemctl()
+        self.install()
+        expect(sorted(self.systemctl()), [f"try-restart {name}.service" for name in sorted(SERVICES)], "what an upgrade does to services")
+        for path in ("/etc/virp/onode.json", "/etc/virp/collector.json"):
+            assert '"127.0.0.1:0"' in self.root.read(path), f"the upgrade changed {path}"
+
+    def restarts(self):
+        self.stop("virp-collector")
+        self.stop("virp-onode")
+        address = self.start("virp-onode")["address"]
+        assert "collector-1" in self.virpctl("--onode", address, *self.ask[2:], "observations", "list"), "the chain did not outlive a restart"
+        self.stop("virp-onode")
+
+    def goes(self, before):
+        self.systemctl()
+        self.dpkg("-r", *NAMES)
+        expect(sorted(self.systemctl()), [f"disable --now {name}.service" for name in sorted(SERVICES)], "what a removal does to services")
+        left = self.root.tree()
+        expect([path for path in left if "/usr/" in path and "virp" in path], [], "programs and units left")
+        assert "/etc/virp/onode.json" in left and "/var/lib/virp-onode/chain.db" in left
+        said = self.dpkg("-P", *NAMES)
+        for what in ("/var/lib/virp-onode", "/etc/virp/onode", "/var/lib/virp-collector", "/etc/virp/collector"):
+            assert f"{what} " in said, f"purging does not say that {what} stays:\n{said}"
+        expect(self.users(), list(SERVICES), "users whose evidence stays")
+        kept = [path for path in self.root.tree(*NOT_OURS, "/root") if path not in before]
+        ours = re.compile(r"^(/etc/virp$|/etc/virp/(onode|collector)(/|$)|/var/lib/virp-(onode|collector)(/|$)|/virp-\w+\.log$)")
+        expect([path for path in kept if not ours.match(path)], [], "left by a purge")
+
+
+def run(packages):
+    say("making a root of the dependencies alone")
+    depends = [entry for path in packages.values() for name in ("Depends", "Pre-Depends") for entry in throw_away_root.split(field(path, name))]
+    with ThrowAwayRoot(depends) as root:
+        story = Story(root, packages)
+        try:
+            say("install, purge")
+            story.installs_and_purges_without_trace()
+            before = root.tree(*NOT_OURS, "/root")
+            story.install()
+            story.systemctl()
+            story.manual_pages_say_what_help_says()
+            story.units_hold()
+            say("configure, start, ask")
+            story.configure()
+            key, address = story.starts_the_onode()
+            story.registers_and_starts_the_collector(key, address)
+            story.answers()
+            for service in story.services.values():
+                service.reload()
+            say("upgrade, restart, remove, purge")
+            story.upgrades()
+            story.restarts()
+            story.goes(before)
+        finally:
+            for service in story.services.values():
+                service.close()
+    say("all well")
+
+
+def main():
+    if os.geteuid() != 0:
+        say("skipped: needs root, for a root of its own and for the services' users")
+        return SKIPPED
+    if sys.argv[1] == "--packages":
+        run(packages_in(sys.argv[2]))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="virp-packages.") as folder:
+        say("packing")
+        pack(sys.argv[1], folder)
+        run(packages_in(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
