@@ -45,6 +45,7 @@ inline absl::StatusOr<std::unique_ptr<AdminServer>> StartAdmin(const CommonConfi
 template <typename Config, typename Read, typename Run>
 int RunProgram(const char* name, int argc, const char* const* argv, const Read& read, const Run& run) {
   BlockSignals();  // before anything makes a thread
+  RaiseDescriptorLimit();
   Config config;
   const absl::StatusOr<Options::Next> next = read(argc, argv, std::cout, config);
   if (!next.ok()) return std::cerr << name << ": " << Message(next.status()) << "\n", 2;

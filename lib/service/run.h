@@ -27,6 +27,10 @@ namespace virp::service {
 // Blocks SIGTERM, SIGINT and SIGHUP in this thread and those it makes, so that Runner gets them; ignores SIGPIPE.
 void BlockSignals();
 
+// To the hard limit: the caps on connections are for more descriptors than the soft limit of most systems, and whoever
+// uses those up keeps the store from opening its files. Nothing of ours uses select().
+void RaiseDescriptorLimit();
+
 // Made and run by the main thread. RequestStop and tasks() may be used from any thread.
 class Runner {
  public:

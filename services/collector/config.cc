@@ -119,7 +119,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Add(&config.access.identity_map_file, "identity-map", "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
   options.Add(&config.access.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.", "FILE");
   options.Add(&config.break_glass_socket, "break-glass-socket", "Unix socket for the way in when certificates have lapsed.", "PATH");
-  options.Add(&config.keys, "keys", "Key directory: of sources that it signs for, and of those whose frames it checks.", "DIR");
+  options.Add(&config.keys, "keys", "Key directory: of sources that it signs for, and of those whose frames it relays (the public half is enough).", "DIR");
   options.Add(&config.name, "name", "The collector's own source name; its heartbeats are signed as it.", "SOURCE");
   options.Add(&config.onodes, "onode", "host:port of an O-Node; several for replicas.", "ADDRESS");
   options.Add(&config.origin, "origin", "Chain to deliver to.", "ORIGIN");

@@ -95,10 +95,11 @@ void ServiceLab::MakeKeys() {
 void ServiceLab::WriteConfigurations() const {
   std::ofstream(dir_.File("scopes.json")) << kScopes;
   std::ofstream(dir_.File("sources.json")) << fmt::format(
-      R"({{"frames": [{{"listen": "unix:{}", "source": "{}", "spelling": "v1-le"}}, {{"listen": "{}", "source": "{}", "spelling": "v2"}}],
+      R"({{"frames": [{{"listen": "unix:{}", "source": "{}", "spelling": "v1-le"}}, {{"listen": "{}", "source": "{}", "spelling": "v2"}},
+           {{"listen": "{}", "source": "{}", "spelling": "v2", "tls": true}}],
            "producers": [{{"identity": "{}", "sources": ["{}"], "types": [1, 2, 3, 4]}}],
            "bmp": {{"listen": ["{}"], "quiet": "5s", "routers": [{{"source": "{}", "addresses": ["127.0.0.1"], "sys_name": "edge-b", "mode": "routes"}}]}}}})",
-      frame_socket(), kDaemon, frame_port_.address(), kNative, pki_.Id(Role::kProducer), kSubmitted, bmp_port_.address(), kBmp);
+      frame_socket(), kDaemon, frame_port_.address(), kNative, frame_tls_port_.address(), kNative, pki_.Id(Role::kProducer), kSubmitted, bmp_port_.address(), kBmp);
 }
 
 std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t i) const {
@@ -108,14 +109,14 @@ std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t 
           "--checkpoint-keys", dir_.File("checkpoint-keys"), "--state", node.folder + "/state", "--tls-certificate", tls.certificate,
           "--tls-key", tls.private_key, "--tls-roots", tls.roots, "--trust-domain", "test.virp.example", "--scopes", dir_.File("scopes.json"),
           "--lease", fmt::format("{}ms", options_.lease.count()), "--checkpoint-interval", fmt::format("{}ms", options_.checkpoint_interval.count()),
-          "--listen", node.address, "--admin-listen", "127.0.0.1:0"};
+          "--listen", node.address, "--admin-listen", node.admin.address()};
 }
 
 std::vector<std::string> ServiceLab::CollectorCommand() const {
   const service::TlsFiles& tls = tls_.at("collector");
   std::vector<std::string> command{options_.binaries + "/services/collector/virp-collector", "--name", kCollector, "--origin", kOrigin, "--checkpoint-key",
                                    verifier_, "--keys", dir_.File("keys"), "--spool", collector_folder() + "/spool", "--sources", dir_.File("sources.json"),
-                                   "--listen", submit_port_.address(), "--admin-listen", "127.0.0.1:0", "--tls-certificate", tls.certificate,
+                                   "--listen", submit_port_.address(), "--admin-listen", collector_admin_.address(), "--tls-certificate", tls.certificate,
                                    "--tls-key", tls.private_key, "--tls-roots", tls.roots, "--trust-domain", "test.virp.example"};
   for (const auto& node : onodes_) command.insert(command.end(), {"--onode", node->address});
   return command;

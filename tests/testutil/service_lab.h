@@ -77,7 +77,11 @@ class ServiceLab {
   std::string collector_folder() const { return dir_.File("collector"); }              // spool
   std::string frame_socket() const { return dir_.File("frames.sock"); }
   const ReservedPort& frame_port() const { return frame_port_; }
+  const ReservedPort& frame_tls_port() const { return frame_tls_port_; }  // kNative too; no client certificate is asked for
   const ReservedPort& bmp_port() const { return bmp_port_; }
+  const ReservedPort& collector_port() const { return submit_port_; }  // gRPC
+  const ReservedPort& collector_admin() const { return collector_admin_; }
+  const ReservedPort& onode_admin(std::size_t i = 0) const { return onodes_.at(i)->admin; }
 
   frame::KeyProvider& keys() { return *keys_; }
   const std::string& verifier() const { return verifier_; }  // of the chain's checkpoints
@@ -95,7 +99,7 @@ class ServiceLab {
 
  private:
   struct Node {
-    ReservedPort port;
+    ReservedPort port, admin;
     std::string address, folder;
     std::unique_ptr<Process> process;
     std::shared_ptr<grpc::Channel> reader;
@@ -115,7 +119,7 @@ class ServiceLab {
   std::string verifier_;
   std::unique_ptr<frame::KeyDirectory> keys_;
   std::vector<std::unique_ptr<Node>> onodes_;
-  ReservedPort submit_port_, frame_port_, bmp_port_;
+  ReservedPort submit_port_, frame_port_, frame_tls_port_, bmp_port_, collector_admin_;
   std::unique_ptr<Process> collector_;
   std::shared_ptr<grpc::Channel> collector_operator_;
 };

@@ -19,7 +19,7 @@ namespace virp::collector {
 namespace {
 
 constexpr std::string_view kUnix = "unix:";
-constexpr int kBacklog = 128;
+constexpr int kBacklog = 512;
 constexpr int kTickMs = 200;
 constexpr std::size_t kReadSize = 64 << 10;
 constexpr std::chrono::milliseconds kFullPause{100};

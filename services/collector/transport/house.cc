@@ -183,19 +183,24 @@ void AddLimitMetrics(service::Metrics& metrics, const RouteFold& fold, const Edg
 }
 
 void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener) {
-  const service::MetricLabels labels{{"source", listener.options().source}};
+  const service::MetricLabels labels{{"source", listener.options().source}, {"listen", listener.options().listen}};
+  const auto with_reason = [&](std::string_view reason) {
+    service::MetricLabels all = labels;
+    all["reason"] = reason;
+    return all;
+  };
   const auto open = metrics.AddGauge("listener_connections", "Connections of producers of signed frames.", labels);
   const auto accepted = metrics.AddGauge("listener_accepted_connections", "Connections accepted since the start.", labels);
   std::array<service::Gauge, kDoorReasons.size()> refused;
   for (std::size_t i = 0; i < refused.size(); ++i) {
     refused[i] = metrics.AddGauge("listener_refused_connections", "Connections closed at the door since the start, by reason.",
-                                  {{"source", listener.options().source}, {"reason", std::string(kDoorReasons[i])}});
+                                  with_reason(kDoorReasons[i]));
   }
   const auto refused_by_tls = metrics.AddGauge("listener_failed_handshakes", "TLS handshakes that failed or showed nobody who may connect.", labels);
   std::array<service::Gauge, kEndReasons.size()> ended;
   for (std::size_t i = 0; i < ended.size(); ++i) {
     ended[i] = metrics.AddGauge("listener_ended_connections", "Connections ended because of what came over them, by reason.",
-                                {{"source", listener.options().source}, {"reason", std::string(kEndReasons[i])}});
+                                with_reason(kEndReasons[i]));
   }
   const auto frames = metrics.AddGauge("listener_frames", "Frames taken since the start.", labels);
   const auto duplicates = metrics.AddGauge("listener_duplicate_frames", "Frames of version 1 that were taken before.", labels);
