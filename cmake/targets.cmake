@@ -84,17 +84,29 @@ function(virp_script_test name)
   endif()
 endfunction()
 
-# virp_fuzz(NAME SOURCES x_fuzz.cc DEPS target ...)  ->  libFuzzer target; its corpus is tests/fuzz/corpus/NAME
+# virp_fuzz(NAME SOURCES x_fuzz.cc DEPS target ... COVERS file.cc|file.cc:Function,Function ...)
+# With VIRP_BUILD_FUZZ a libFuzzer target, without it a program that replays its corpus, tests/fuzz/corpus/NAME; a test
+# with label fuzz either way. COVERS says what it is for: scripts/fuzz measures how much of these files, or of these
+# functions in them, its inputs reach.
 function(virp_fuzz name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
-  if(NOT VIRP_BUILD_FUZZ)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;COVERS" ${ARGN})
+  if(NOT VIRP_BUILD_TESTS)
     return()
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
   virp_compile_options(${name})
-  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set(corpus ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  if(VIRP_BUILD_FUZZ)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME ${name} COMMAND ${name} -runs=0 ${corpus})
+    set_property(GLOBAL APPEND PROPERTY VIRP_FUZZ_TARGETS "${name} ${ARG_COVERS}")
+  else()
+    target_link_libraries(${name} PRIVATE virp_fuzz_replay)
+    add_test(NAME ${name} COMMAND ${name} ${corpus})
+  endif()
+  virp_test_properties(${name} fuzz 120)
 endfunction()
 
 # virp_bench(NAME SOURCES x_bench.cc DEPS target ...)  ->  Google Benchmark program, with VIRP_BUILD_BENCH (preset release)
