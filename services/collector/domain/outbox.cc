@@ -153,7 +153,6 @@ absl::StatusOr<std::string> Outbox::SignNext(Signer& signer, std::string_view so
     signer.epoch = std::max(now, signer.epoch + 1);
     signer.sequence = 0;
     signer.latest = now;
-    signer.restate = true;
   }
   frame::Header header;
   header.type = observation.type;
@@ -269,12 +268,6 @@ Position Outbox::position(std::string_view source) const {
   const MutexLock lock(mutex_);
   const auto at = positions_.find(source);
   return at == positions_.end() ? Position{} : at->second;
-}
-
-bool Outbox::TakeRestateNeeded(std::string_view source) {
-  const MutexLock lock(mutex_);
-  const auto at = signers_.find(source);
-  return at != signers_.end() && std::exchange(at->second.restate, false);
 }
 
 absl::Status Outbox::SnapshotIfDue(std::uint64_t bytes) {

@@ -102,9 +102,6 @@ class Outbox {
   absl::Status Sync(std::uint64_t number) { return spool_->Sync(number); }
 
   Position position(std::string_view source) const;
-  // True once after an epoch was opened for a source that the collector signs for (fresh spool, clock stepped back): it must
-  // restate everything.
-  bool TakeRestateNeeded(std::string_view source);
 
   // Writes a snapshot when more than `bytes` were spooled since the last one, and four times its size, but at the latest after
   // a quarter of the spool's limit; replay and disk use are bounded by it.
@@ -118,7 +115,6 @@ class Outbox {
     std::uint64_t epoch = 0;
     std::uint64_t sequence = 0;           // last one used
     UnixNanos latest = 0;                 // time of the last frame
-    bool restate = false;
     std::uint64_t key_generation = 0;
     frame::KeyVersion key;
   };

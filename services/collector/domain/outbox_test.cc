@@ -96,19 +96,10 @@ TEST_F(OutboxRulesTest, NumbersGoOnAfterARestartWithAndWithoutASnapshot) {
   EXPECT_EQ(outbox_->position("edge-a.bgpd").epoch, epoch);
 }
 
-TEST_F(OutboxRulesTest, ANewSourceMustRestateOnce) {
-  ASSERT_OK(Open());
-  EXPECT_FALSE(outbox_->TakeRestateNeeded("edge-a.bgpd"));
-  ASSERT_OK(outbox_->Emit("edge-a.bgpd", {Say()}));
-  EXPECT_TRUE(outbox_->TakeRestateNeeded("edge-a.bgpd"));
-  EXPECT_FALSE(outbox_->TakeRestateNeeded("edge-a.bgpd"));
-}
-
 TEST_F(OutboxRulesTest, AClockThatStepsBackOpensAnEpochOnlyWhenTheSkewIsNotEnough) {
   ASSERT_OK(Open());
   ASSERT_OK(outbox_->Emit("edge-a.bgpd", {Say()}));
   const std::uint64_t epoch = outbox_->position("edge-a.bgpd").epoch;
-  outbox_->TakeRestateNeeded("edge-a.bgpd");
 
   const UnixNanos before = clock_.NowNanos();
   clock_.SetWall(before - chain::kSkewNanos);
@@ -121,7 +112,6 @@ TEST_F(OutboxRulesTest, AClockThatStepsBackOpensAnEpochOnlyWhenTheSkewIsNotEnoug
   ASSERT_OK(outbox_->Emit("edge-a.bgpd", {Say()}));
   EXPECT_GT(outbox_->position("edge-a.bgpd").epoch, epoch);
   EXPECT_EQ(outbox_->position("edge-a.bgpd").last_sequence, 1);
-  EXPECT_TRUE(outbox_->TakeRestateNeeded("edge-a.bgpd"));
 }
 
 TEST_F(OutboxRulesTest, SignsWithTheNewestKeyThatMaySignNow) {
