@@ -23,14 +23,23 @@ void FileDescriptor::Reset(int fd) {
 absl::Status ErrnoStatus(int error, std::string_view what, std::string_view path) {
   absl::StatusCode code = absl::StatusCode::kUnavailable;
   switch (error) {
-    case ENOENT: code = absl::StatusCode::kNotFound; break;
+    case ENOENT:
+      code = absl::StatusCode::kNotFound;
+      break;
     case EACCES:
     case EPERM:
-    case EROFS: code = absl::StatusCode::kPermissionDenied; break;
-    case EEXIST: code = absl::StatusCode::kAlreadyExists; break;
+    case EROFS:
+      code = absl::StatusCode::kPermissionDenied;
+      break;
+    case EEXIST:
+      code = absl::StatusCode::kAlreadyExists;
+      break;
     case ENOSPC:
-    case EDQUOT: code = absl::StatusCode::kResourceExhausted; break;
-    default: break;
+    case EDQUOT:
+      code = absl::StatusCode::kResourceExhausted;
+      break;
+    default:
+      break;
   }
   return MakeStatus(code, "{} {}: {}", what, path, std::generic_category().message(error));
 }
@@ -103,8 +112,10 @@ absl::Status MakeDirectory(const std::string& path, unsigned mode) {
   for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
     const std::string part = path.substr(0, at);
     if (!part.empty()) {
-      if (::mkdir(part.c_str(), mode) == 0) RETURN_IF_ERROR(SyncDirectory(ParentDirectory(part)));
-      else if (errno != EEXIST) return ErrnoStatus(errno, "cannot make", part);
+      if (::mkdir(part.c_str(), mode) == 0)
+        RETURN_IF_ERROR(SyncDirectory(ParentDirectory(part)));
+      else if (errno != EEXIST)
+        return ErrnoStatus(errno, "cannot make", part);
     }
     if (at == std::string::npos) return absl::OkStatus();
   }

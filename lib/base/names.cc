@@ -8,7 +8,9 @@ namespace {
 constexpr std::size_t kMaxName = 128;
 constexpr std::size_t kMaxOrigin = 255;
 
-bool IsAlphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
+bool IsAlphanumeric(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
 
 }  // namespace
 
@@ -24,7 +26,8 @@ absl::Status CheckSourceName(std::string_view name) {
 }
 
 absl::Status CheckOrigin(std::string_view origin) {
-  if (origin.size() > kMaxOrigin) return InvalidArgument("an origin of {} bytes; at most {}", origin.size(), kMaxOrigin);
+  if (origin.size() > kMaxOrigin)
+    return InvalidArgument("an origin of {} bytes; at most {}", origin.size(), kMaxOrigin);
   std::size_t start = 0;
   while (true) {
     const std::size_t slash = origin.find('/', start);

@@ -91,8 +91,9 @@ Placement PlaceInNewest(const Channel& channel, const EpochState& state, const f
     return v1 ? Refuse(frame::Reason::kReplayed) : Placement{Where::kLate, {}, frame::Reason::kNone};
   }
   if (v1) {
-    // As frame::RunState has it, from the chain alone. A gap entry may have opened the run before its first frame; after
-    // that, time falls by no more than the skew, and never to that of an earlier run: its frames would fit in again.
+    // As frame::RunState has it, from the chain alone. A gap entry may have opened the run before its first frame;
+    // after that, time falls by no more than the skew, and never to that of an earlier run: its frames would fit in
+    // again.
     const bool goes_on = state.latest_time == 0 ? BeginsRun(channel, header, state.epoch)
                                                 : header.timestamp > state.latest_before &&
                                                       !ExceedsBy(state.latest_time, header.timestamp, kSkewNanos);

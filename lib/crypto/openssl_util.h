@@ -1,4 +1,5 @@
-// Private to lib/crypto and the other adapters over OpenSSL: owning pointers over OpenSSL objects, and what to do when the library itself fails.
+// Private to lib/crypto and the other adapters over OpenSSL: owning pointers over OpenSSL objects, and what to do when
+// the library itself fails.
 #pragma once
 
 #include <openssl/evp.h>

@@ -1,4 +1,5 @@
-// What a server's RefusalHook and DenyList::Hook are for: each refused call is counted by its reason, and a few are logged.
+// What a server's RefusalHook and DenyList::Hook are for: each refused call is counted by its reason, and a few are
+// logged.
 #pragma once
 
 #include <array>

@@ -23,15 +23,15 @@ struct Config {
   service::TlsFiles tls;
   service::AccessOptions access;
   std::string break_glass_socket;
-  std::string keys;                          // key directory: sources that it signs for or checks
-  std::string name;                          // its own source
+  std::string keys;  // key directory: sources that it signs for or checks
+  std::string name;  // its own source
   std::vector<std::string> onodes;
   std::string origin;
   std::vector<std::string> checkpoint_keys;  // pinned verifier keys
   std::string spool;
   std::uint64_t spool_limit = 1ULL << 30;
   std::string sources_file;
-  std::string limits;                        // file; no limits of its own when empty
+  std::string limits;  // file; no limits of its own when empty
   bool reflection = false;
 
   // From the sources file.

@@ -42,7 +42,9 @@ TEST(FrameConfig, TlsAndItsClients) {
   };
   Config config;
   ASSERT_TRUE(read(R"({"listen": "127.0.0.1:9000", "source": "edge-a.bgpd", "spelling": "v2", "tls": true,
-                       "clients": ["spiffe://example.net/producer/edge-a"], "allow": ["192.0.2.1"]})", config).ok());
+                       "clients": ["spiffe://example.net/producer/edge-a"], "allow": ["192.0.2.1"]})",
+                   config)
+                  .ok());
   ASSERT_EQ(config.frames.size(), 1u);
   EXPECT_TRUE(config.frames[0].tls);
   EXPECT_THAT(config.frames[0].clients, ElementsAre("spiffe://example.net/producer/edge-a"));
@@ -54,7 +56,8 @@ TEST(FrameConfig, TlsAndItsClients) {
 
   const auto refusal = [&](const std::string& keys, const std::string& listen = "127.0.0.1:9000") {
     Config refused;
-    return std::string(Message(read("{\"listen\": \"" + listen + "\", \"source\": \"edge-a.bgpd\", " + keys + "}", refused)));
+    return std::string(
+        Message(read("{\"listen\": \"" + listen + "\", \"source\": \"edge-a.bgpd\", " + keys + "}", refused)));
   };
   EXPECT_THAT(refusal(R"("tls": "yes")"), HasSubstr("frames[0]: tls is not true or false"));
   EXPECT_THAT(refusal(R"("tls": true, "clients": ["alice"])"), HasSubstr("frames[0]: clients"));

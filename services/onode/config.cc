@@ -11,61 +11,81 @@ namespace virp::onode {
 namespace {
 
 void AddStore(service::Options& options, Config& config) {
-  options.AddCustom("store", "URL", "Where the chain is kept: sqlite:PATH or postgresql://... (a password only by file or environment).", "",
-                    [&config](const std::string& text, service::ValueOrigin origin) -> absl::Status {
-                      const bool visible = origin == service::ValueOrigin::kCommandLine;
-                      ASSIGN_OR_RETURN(config.store, store::ParseStorageUrl(text, visible ? store::UrlOrigin::kCommandLine : store::UrlOrigin::kPrivate));
-                      return absl::OkStatus();
-                    },
-                    /*private_value=*/true);
+  options.AddCustom(
+      "store", "URL",
+      "Where the chain is kept: sqlite:PATH or postgresql://... (a password only by file or environment).", "",
+      [&config](const std::string& text, service::ValueOrigin origin) -> absl::Status {
+        const bool visible = origin == service::ValueOrigin::kCommandLine;
+        ASSIGN_OR_RETURN(config.store, store::ParseStorageUrl(text, visible ? store::UrlOrigin::kCommandLine
+                                                                            : store::UrlOrigin::kPrivate));
+        return absl::OkStatus();
+      },
+      /*private_value=*/true);
   options.Require("store");
-  options.AddSize(&config.store_limit, "store-limit", "Bytes that the store may use; 0 leaves it to the disk. The last 5 % are for alarms, keys and clearing.");
-  options.AddCustom("migrate-store", "URL", "PostgreSQL: credentials that own the schema, used for migrating only.", "",
-                    [&config](const std::string& text, service::ValueOrigin) -> absl::Status {
-                      config.migrate_url = text;
-                      return absl::OkStatus();
-                    },
-                    /*private_value=*/true);
+  options.AddSize(
+      &config.store_limit, "store-limit",
+      "Bytes that the store may use; 0 leaves it to the disk. The last 5 % are for alarms, keys and clearing.");
+  options.AddCustom(
+      "migrate-store", "URL", "PostgreSQL: credentials that own the schema, used for migrating only.", "",
+      [&config](const std::string& text, service::ValueOrigin) -> absl::Status {
+        config.migrate_url = text;
+        return absl::OkStatus();
+      },
+      /*private_value=*/true);
   options.Add(&config.migrate, "migrate", "Apply missing schema files at the start.");
-  options.Add(&config.read_only, "read-only", "Answer only: lead nothing, write nothing. Fit for a copy of a database.");
+  options.Add(&config.read_only, "read-only",
+              "Answer only: lead nothing, write nothing. Fit for a copy of a database.");
 }
 
 void AddAccess(service::Options& options, Config& config) {
-  options.Add(&config.tls.certificate, "tls-certificate", "PEM file: this O-Node's certificate with its chain.", "FILE");
+  options.Add(&config.tls.certificate, "tls-certificate", "PEM file: this O-Node's certificate with its chain.",
+              "FILE");
   options.AddSecretFile(&config.tls.private_key, "tls-key", "PEM file: its private key.");
   options.Add(&config.tls.roots, "tls-roots", "PEM file: authorities that peers are verified against.", "FILE");
   options.Add(&config.access.trust_domain, "trust-domain", "Trust domain of the SPIFFE ids that are let in.", "NAME");
-  options.Add(&config.access.identity_map_file, "identity-map", "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
-  options.Add(&config.access.scopes_file, "scopes", "JSON file: which identities may act on which chains and sources.", "FILE");
-  options.Add(&config.access.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.", "FILE");
+  options.Add(&config.access.identity_map_file, "identity-map",
+              "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
+  options.Add(&config.access.scopes_file, "scopes", "JSON file: which identities may act on which chains and sources.",
+              "FILE");
+  options.Add(&config.access.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.",
+              "FILE");
   options.Add(&config.limits, "limits",
               "JSON file: entries a second, burst and bytes a day of sources and deliverers; read again on SIGHUP.",
               "FILE");
-  options.Add(&config.break_glass_socket, "break-glass-socket", "Unix socket for the way in when certificates have lapsed.", "PATH");
+  options.Add(&config.break_glass_socket, "break-glass-socket",
+              "Unix socket for the way in when certificates have lapsed.", "PATH");
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
 }
 
 void AddKeys(service::Options& options, Config& config) {
   options.Add(&config.keys, "keys", "Key directory of the sources.", "DIR");
   options.Add(&config.own_key, "own-key", "Key directory with the chain's own O-Key, <origin>/<version>.seed.", "DIR");
-  options.Add(&config.checkpoint_keys, "checkpoint-keys", "Key directory with the chain's checkpoint key, <origin>/<version>.seed.", "DIR");
-  options.Add(&config.state, "state", "Directory for the largest checkpoint, beside the database; must not be restored with it.", "DIR");
+  options.Add(&config.checkpoint_keys, "checkpoint-keys",
+              "Key directory with the chain's checkpoint key, <origin>/<version>.seed.", "DIR");
+  options.Add(&config.state, "state",
+              "Directory for the largest checkpoint, beside the database; must not be restored with it.", "DIR");
   for (const char* name : {"keys", "own-key", "checkpoint-keys", "state"}) options.Require(name);
 }
 
 }  // namespace
 
-absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* argv, std::ostream& out, Config& config) {
-  service::Options options("virp-onode", "Verifies, orders, chains and keeps observations; answers whether a claim is backed by evidence.", VIRP_VERSION);
+absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* argv, std::ostream& out,
+                                                  Config& config) {
+  service::Options options(
+      "virp-onode", "Verifies, orders, chains and keeps observations; answers whether a claim is backed by evidence.",
+      VIRP_VERSION);
   config.common.admin_listen = {"127.0.0.1", 9443};
   service::AddCommonOptions(options, &config.common);
   options.Add(&config.listen, "listen", "Where gRPC is served, with mutual TLS.");
-  options.Add(&config.advertise, "advertise", "host:port under which deliverers reach this O-Node; `listen` when empty.", "ADDRESS");
+  options.Add(&config.advertise, "advertise",
+              "host:port under which deliverers reach this O-Node; `listen` when empty.", "ADDRESS");
   AddStore(options, config);
   AddAccess(options, config);
   AddKeys(options, config);
-  options.Add(&config.lease, "lease", "How long the leadership of a chain lasts without renewal.", std::chrono::milliseconds(500));
-  options.Add(&config.checkpoint_interval, "checkpoint-interval", "How often a checkpoint is signed while there is something new.", std::chrono::milliseconds(100));
+  options.Add(&config.lease, "lease", "How long the leadership of a chain lasts without renewal.",
+              std::chrono::milliseconds(500));
+  options.Add(&config.checkpoint_interval, "checkpoint-interval",
+              "How often a checkpoint is signed while there is something new.", std::chrono::milliseconds(100));
   service::Options& init = options.AddCommand("init", "Opens a chain and ends.");
   init.Add(&config.origins, "origin", "Name of the chain: [a-z0-9][a-z0-9._-]* joined by '/'.", "ORIGIN");
   init.Require("origin");
@@ -73,9 +93,11 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Check([&config, &options]() -> absl::Status {
     if (!options.command().empty()) return absl::OkStatus();
     if (config.tls.certificate.empty() || config.tls.private_key.empty() || config.tls.roots.empty()) {
-      return InvalidArgument("tls-certificate, tls-key and tls-roots are needed: there is no service without mutual TLS");
+      return InvalidArgument(
+          "tls-certificate, tls-key and tls-roots are needed: there is no service without mutual TLS");
     }
-    if (config.access.trust_domain.empty() && config.access.identity_map_file.empty()) return InvalidArgument("trust-domain or identity-map is needed");
+    if (config.access.trust_domain.empty() && config.access.identity_map_file.empty())
+      return InvalidArgument("trust-domain or identity-map is needed");
     return Annotate(service::ReadRateLimits(config.limits).status(), "limits");
   });
   ASSIGN_OR_RETURN(const auto next, options.Read(argc, argv, out));

@@ -20,7 +20,7 @@ namespace virp::onode {
 struct Config {
   service::CommonConfig common;
   HostPort listen{"127.0.0.1", 8443};
-  std::string advertise;                     // address that deliverers are sent to; `listen` when empty
+  std::string advertise;  // address that deliverers are sent to; `listen` when empty
   store::StorageUrl store;
   std::uint64_t store_limit = 0;
   std::string migrate_url;
@@ -34,8 +34,8 @@ struct Config {
   bool reflection = false;
   std::chrono::milliseconds lease{5'000};
   std::chrono::milliseconds checkpoint_interval{1'000};
-  std::vector<std::string> origins;          // `init --origin`
-  std::string command;                       // "", "init" or "migrate"
+  std::vector<std::string> origins;  // `init --origin`
+  std::string command;               // "", "init" or "migrate"
 };
 
 // InvalidArgument names the option. kExit when there is nothing more to do.

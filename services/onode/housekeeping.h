@@ -1,5 +1,5 @@
-// What a running O-Node does beside answering: keys read again, chains that other replicas opened, metrics, the way in when certificates
-// have lapsed.
+// What a running O-Node does beside answering: keys read again, chains that other replicas opened, metrics, the way in
+// when certificates have lapsed.
 #pragma once
 
 #include <memory>
@@ -25,7 +25,7 @@ void AddMetrics(service::Metrics& metrics, Node& node, const Clock& clock);
 void AddIngestMetrics(service::Metrics& metrics, const IngestHandler& ingest);
 
 // Null when `socket` is empty. Every use is an entry of each chain that this O-Node leads, and a line of the log.
-absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(const std::string& socket, Node& node,
-                                                                           const std::vector<service::ServedService>& services);
+absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
+    const std::string& socket, Node& node, const std::vector<service::ServedService>& services);
 
 }  // namespace virp::onode

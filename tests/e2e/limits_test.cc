@@ -58,9 +58,10 @@ TEST_F(LimitsTest, TheEdgeSummarisesRoutesOfASourceOverItsLimit) {
   collector::RouteFold fold(edge_, clock_);
   StartCollector({&fold}, &fold);
   const auto announce = [&](int prefix, int hop) {
-    Observe(fmt::format(R"({{"domain":"bgp","event":"route_announce","prefix":"10.0.{}.0/24","peer_addr":"192.0.2.2",)"
-                        R"("router_id":"192.0.2.1","vrf":"default","rib":"adj-in-pre","path_id":0,"nexthop":"10.9.{}.{}"}})",
-                        prefix, hop / 256, hop % 256)
+    Observe(fmt::format(
+                R"({{"domain":"bgp","event":"route_announce","prefix":"10.0.{}.0/24","peer_addr":"192.0.2.2",)"
+                R"("router_id":"192.0.2.1","vrf":"default","rib":"adj-in-pre","path_id":0,"nexthop":"10.9.{}.{}"}})",
+                prefix, hop / 256, hop % 256)
                 .c_str(),
             frame::Type::kBgpProcess);
   };
@@ -99,7 +100,8 @@ TEST_F(LimitsTest, TheEdgeSummarisesRoutesOfASourceOverItsLimit) {
   const auto folded = ask(3, 0);
   EXPECT_EQ(folded.verdict(), verify::v1::VERDICT_INCOMPLETE) << folded.ShortDebugString();
   EXPECT_EQ(folded.opinions(0).doubt(), "SUMMARISED");
-  EXPECT_EQ(ask(kPrefixes - 1, 0).verdict(), verify::v1::VERDICT_INCOMPLETE) << "nobody said that this one stayed as it was";
+  EXPECT_EQ(ask(kPrefixes - 1, 0).verdict(), verify::v1::VERDICT_INCOMPLETE)
+      << "nobody said that this one stayed as it was";
   EXPECT_EQ(Ask().verdict(), verify::v1::VERDICT_CONFIRMED);
 
   ASSERT_TRUE(Until([&] {
@@ -110,7 +112,8 @@ TEST_F(LimitsTest, TheEdgeSummarisesRoutesOfASourceOverItsLimit) {
   Beat();
   for (int i = 0; i < kPrefixes - 1; ++i) {
     const int newest = hop - (hop - 1 - i) % (kPrefixes - 1);
-    EXPECT_EQ(ask(i, newest).verdict(), verify::v1::VERDICT_CONFIRMED) << i << ": " << ask(i, newest).ShortDebugString();
+    EXPECT_EQ(ask(i, newest).verdict(), verify::v1::VERDICT_CONFIRMED)
+        << i << ": " << ask(i, newest).ShortDebugString();
   }
   EXPECT_EQ(ask(kPrefixes - 1, 0).verdict(), verify::v1::VERDICT_CONFIRMED) << "said before, and not folded";
   EXPECT_TRUE(Gapless("edge-a.bmp"));

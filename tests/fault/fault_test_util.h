@@ -37,20 +37,26 @@ inline void SleepUpTo(std::mt19937& random, int from_ms, int to_ms) {
   std::this_thread::sleep_for(std::chrono::milliseconds(std::uniform_int_distribution<int>(from_ms, to_ms)(random)));
 }
 
-inline std::string BuildFolder() { return VIRP_BINARY_DIR; }
+inline std::string BuildFolder() {
+  return VIRP_BINARY_DIR;
+}
 
 // All that the collector has spooled was answered, and the audit found nothing.
-inline ::testing::AssertionResult Drained(testutil::ServiceLab& lab, std::chrono::milliseconds patience = std::chrono::seconds(30)) {
+inline ::testing::AssertionResult Drained(testutil::ServiceLab& lab,
+                                          std::chrono::milliseconds patience = std::chrono::seconds(30)) {
   std::string seen;
   const bool drained = testutil::WaitUntil(patience, [&] {
     const auto status = lab.CollectorStatus();
     seen = status.ok() ? status->ShortDebugString() : status.status().ToString();
     return status.ok() && status->answered_delivery_number() == status->last_delivery_number();
   });
-  return drained ? ::testing::AssertionSuccess() : ::testing::AssertionFailure() << "not all was delivered: " << seen << "\n" << lab.collector().log();
+  return drained ? ::testing::AssertionSuccess()
+                 : ::testing::AssertionFailure() << "not all was delivered: " << seen << "\n"
+                                                 << lab.collector().log();
 }
 
-// After the load has stopped and everything is up: the chain holds what is owed, and the O-Node itself finds nothing wrong with it.
+// After the load has stopped and everything is up: the chain holds what is owed, and the O-Node itself finds nothing
+// wrong with it.
 inline void ExpectNothingLost(testutil::ServiceLab& lab, const Load& load, std::size_t onode = 0) {
   ASSERT_TRUE(Drained(lab));
   const auto entries = lab.Entries(onode);
@@ -58,8 +64,9 @@ inline void ExpectNothingLost(testutil::ServiceLab& lab, const Load& load, std::
   const Ledger ledger = load.ledger();
   std::size_t submitted = 0;
   for (const auto& answers : ledger.submitted) submitted += answers.size();
-  std::cout << load.offered() << " observations at " << static_cast<int>(load.per_second()) << "/s, " << submitted << " answered by Submit, "
-            << ledger.delivered.size() << " by Deliver; chain of " << entries->size() << std::endl;
+  std::cout << load.offered() << " observations at " << static_cast<int>(load.per_second()) << "/s, " << submitted
+            << " answered by Submit, " << ledger.delivered.size() << " by Deliver; chain of " << entries->size()
+            << std::endl;
   const auto findings = Judge(*entries, ledger);
   for (const std::string& finding : findings) ADD_FAILURE() << finding;
   const auto report = lab.VerifyChain(onode);
@@ -70,9 +77,10 @@ inline void ExpectNothingLost(testutil::ServiceLab& lab, const Load& load, std::
   EXPECT_EQ(status->audit_problem(), "");
 }
 
-// The programs under full load, struck again and again: `strike` breaks something and puts it right, or fails the test. Starts
-// the lab and holds what came of it against what was answered.
-inline void StrikeUnderLoad(testutil::ServiceLab& lab, std::mt19937& random, const std::function<void(int round)>& strike) {
+// The programs under full load, struck again and again: `strike` breaks something and puts it right, or fails the test.
+// Starts the lab and holds what came of it against what was answered.
+inline void StrikeUnderLoad(testutil::ServiceLab& lab, std::mt19937& random,
+                            const std::function<void(int round)>& strike) {
   constexpr double kLeastPerSecond = 2'000;
   ASSERT_OK(lab.Start());
   Load load(lab, {});

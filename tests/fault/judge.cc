@@ -67,7 +67,8 @@ void Reading::Read(const std::vector<std::string>& entries) {
   for (const std::string& bytes : entries) {
     const auto entry = chain::DecodeEntry(bytes);
     if (!entry.ok()) return Find("entry {} is none: {}", leaves_.size(), Message(entry.status()));
-    if (entry->header.sequence != leaves_.size()) Find("entry {} says that it is {}", leaves_.size(), entry->header.sequence);
+    if (entry->header.sequence != leaves_.size())
+      Find("entry {} says that it is {}", leaves_.size(), entry->header.sequence);
     if (entry->header.previous != previous) Find("entry {} does not link to the one before", leaves_.size());
     ReadEntry(*entry);
     previous = chain::LeafHash(bytes);
@@ -79,10 +80,13 @@ void Reading::ReadEntry(const chain::Entry& entry) {
   const chain::EntryHeader& header = entry.header;
   Numbers& numbers = numbers_[{header.source, header.source_epoch}];
   const auto [at, first] = numbers.entered.emplace(header.source_sequence, header.sequence);
-  if (!first) Find("number {} of source {:x} stands at {} and at {}", header.source_sequence, header.source, at->second, header.sequence);
+  if (!first)
+    Find("number {} of source {:x} stands at {} and at {}", header.source_sequence, header.source, at->second,
+         header.sequence);
   const bool next = header.source_sequence == numbers.newest + 1 || numbers.Missing(numbers.newest + 1);
   if (header.source_sequence <= numbers.newest ? !numbers.Missing(header.source_sequence) : !next) {
-    Find("entry {}: number {} of source {:x} comes after {}", header.sequence, header.source_sequence, header.source, numbers.newest);
+    Find("entry {}: number {} of source {:x} comes after {}", header.sequence, header.source_sequence, header.source,
+         numbers.newest);
   }
   numbers.newest = std::max(numbers.newest, header.source_sequence);
 
@@ -93,7 +97,8 @@ void Reading::ReadEntry(const chain::Entry& entry) {
   if (header.source == frame::ShortIdOf(ServiceLab::kBmp)) ReadBmp(*frame);
   if (const std::size_t said = frame->payload.find("\"said\":\""); said != std::string_view::npos) {
     const std::string_view text = frame->payload.substr(said + 8);
-    if (!said_.insert(std::string(text.substr(0, text.find('"')))).second) Find("entry {} was said before: {}", header.sequence, text);
+    if (!said_.insert(std::string(text.substr(0, text.find('"')))).second)
+      Find("entry {} was said before: {}", header.sequence, text);
   }
 }
 
@@ -110,7 +115,8 @@ void Reading::ReadBmp(const frame::Frame& frame) {
   const auto text = [&](std::string_view key) { return std::string((*value)[key].AsString().value_or("")); };
   const std::string peer = text("peer_addr"), event = text("event");
   const std::pair<std::string, std::string> at{peer, text("prefix")};
-  const bool down = frame.header.type == frame::Type::kPeerBackwardTransition || (frame.header.type == frame::Type::kPeerStatusChanged && text("new_state") != "Established");
+  const bool down = frame.header.type == frame::Type::kPeerBackwardTransition ||
+                    (frame.header.type == frame::Type::kPeerStatusChanged && text("new_state") != "Established");
   if (down) {
     peers_up_.erase(peer);
     std::erase_if(routes_, [&](const auto& route) { return route.first.first == peer; });
@@ -135,13 +141,15 @@ void Reading::HoldSubmitted(const std::vector<Ledger::Submitted>& answers) {
   const std::uint64_t source = frame::ShortIdOf(ServiceLab::kSubmitted);
   std::pair<std::uint64_t, std::uint64_t> before{};
   for (const Ledger::Submitted& answer : answers) {
-    if (std::pair(answer.epoch, answer.sequence) <= before) Find("Submit answered number {} after {}", answer.sequence, before.second);
+    if (std::pair(answer.epoch, answer.sequence) <= before)
+      Find("Submit answered number {} after {}", answer.sequence, before.second);
     before = {answer.epoch, answer.sequence};
     const auto& entered = numbers_[{source, answer.epoch}].entered;
     const auto at = entered.find(answer.sequence);
     if (at == entered.end()) {
       Find("Submit answered number {} of epoch {}, and the chain does not hold it", answer.sequence, answer.epoch);
-    } else if (crypto::Sha256(std::string_view((*entries_)[at->second]).substr(chain::kEntryHeaderSize)) != answer.digest) {
+    } else if (crypto::Sha256(std::string_view((*entries_)[at->second]).substr(chain::kEntryHeaderSize)) !=
+               answer.digest) {
       Find("number {} of epoch {} is another frame than Submit answered", answer.sequence, answer.epoch);
     }
   }
@@ -150,7 +158,8 @@ void Reading::HoldSubmitted(const std::vector<Ledger::Submitted>& answers) {
 void Reading::HoldDelivered(const std::vector<Ledger::Delivered>& answers) {
   std::optional<std::uint64_t> before;
   for (const Ledger::Delivered& answer : answers) {
-    if (before && answer.chain_sequence <= *before) Find("Deliver answered entry {} after {}", answer.chain_sequence, *before);
+    if (before && answer.chain_sequence <= *before)
+      Find("Deliver answered entry {} after {}", answer.chain_sequence, *before);
     before = answer.chain_sequence;
     if (answer.chain_sequence >= entries_->size()) {
       Find("Deliver answered entry {}, and the chain ends at {}", answer.chain_sequence, entries_->size());
@@ -164,13 +173,16 @@ void Reading::HoldDelivered(const std::vector<Ledger::Delivered>& answers) {
 void Reading::HoldSent(const std::string& source, const Ledger::Sent& sent) {
   std::vector<const Numbers*> epochs;
   for (const auto& [at, numbers] : numbers_) {
-    if (at.first == frame::ShortIdOf(source) && (sent.epoch == 0 || at.second == sent.epoch)) epochs.push_back(&numbers);
+    if (at.first == frame::ShortIdOf(source) && (sent.epoch == 0 || at.second == sent.epoch))
+      epochs.push_back(&numbers);
   }
   if (epochs.size() != 1) return Find("source {} has {} epochs", source, epochs.size());
   for (std::uint64_t number = 1; number <= sent.last; ++number) {
-    if (epochs[0]->entered.count(number) == 0 && !epochs[0]->Missing(number)) Find("number {} of source {} is neither held nor missing", number, source);
+    if (epochs[0]->entered.count(number) == 0 && !epochs[0]->Missing(number))
+      Find("number {} of source {} is neither held nor missing", number, source);
   }
-  if (epochs[0]->newest > sent.last) Find("source {} sent {} numbers, the chain holds {}", source, sent.last, epochs[0]->newest);
+  if (epochs[0]->newest > sent.last)
+    Find("source {} sent {} numbers, the chain holds {}", source, sent.last, epochs[0]->newest);
 }
 
 void Reading::HoldRouter(const Ledger& ledger) {
@@ -179,11 +191,14 @@ void Reading::HoldRouter(const Ledger& ledger) {
   }
   for (const auto& [at, learnt_from] : ledger.routes) {
     const auto held = routes_.find(at);
-    if (held == routes_.end()) Find("{} from {} is in the router's table and not in the chain's", at.second, at.first);
-    else if (held->second != learnt_from) Find("{} from {} is by AS {}, not {}", at.second, at.first, learnt_from, held->second);
+    if (held == routes_.end())
+      Find("{} from {} is in the router's table and not in the chain's", at.second, at.first);
+    else if (held->second != learnt_from)
+      Find("{} from {} is by AS {}, not {}", at.second, at.first, learnt_from, held->second);
   }
   for (const auto& [at, learnt_from] : routes_) {
-    if (ledger.routes.count(at) == 0) Find("{} from {} is in the chain's table and not in the router's", at.second, at.first);
+    if (ledger.routes.count(at) == 0)
+      Find("{} from {} is in the chain's table and not in the router's", at.second, at.first);
   }
 }
 

@@ -31,7 +31,8 @@ Load::Load(testutil::ServiceLab& lab, const Rates& rates) {
   using testutil::ServiceLab;
   if (rates.daemon != 0) producers_.push_back(MakeFrameProducer(lab, ServiceLab::kDaemon, rates.daemon));
   if (rates.native != 0) producers_.push_back(MakeFrameProducer(lab, ServiceLab::kNative, rates.native));
-  for (int program = 0; program < 2 && rates.submit != 0; ++program) producers_.push_back(MakeSubmitter(lab, rates.submit / 2, program));
+  for (int program = 0; program < 2 && rates.submit != 0; ++program)
+    producers_.push_back(MakeSubmitter(lab, rates.submit / 2, program));
   if (rates.direct != 0) producers_.push_back(MakeDirectDeliverer(lab, rates.direct));
   if (rates.bmp != 0) producers_.push_back(MakeBmpRouter(lab, rates.bmp));
 }
@@ -59,7 +60,9 @@ std::uint64_t Load::offered() const {
   return all;
 }
 
-double Load::per_second() const { return ran_.count() == 0 ? 0 : static_cast<double>(offered()) / ran_.count(); }
+double Load::per_second() const {
+  return ran_.count() == 0 ? 0 : static_cast<double>(offered()) / ran_.count();
+}
 
 Ledger Load::ledger() const {
   Ledger out;

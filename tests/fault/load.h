@@ -1,6 +1,6 @@
-// Load on a service_lab as the real world makes it, and the ledger of all that was sent and answered: a routing daemon with
-// published frames on the Unix socket, a native producer on frame TCP, a program that Submits, a deliverer of its own at the O-Node,
-// a router that speaks BMP. None of them slows down when services die.
+// Load on a service_lab as the real world makes it, and the ledger of all that was sent and answered: a routing daemon
+// with published frames on the Unix socket, a native producer on frame TCP, a program that Submits, a deliverer of its
+// own at the O-Node, a router that speaks BMP. None of them slows down when services die.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ namespace virp::fault {
 struct Ledger {
   struct Submitted {
     std::uint64_t epoch = 0, sequence = 0;
-    Hash digest{};                  // of the frame, as the receipt says
+    Hash digest{};  // of the frame, as the receipt says
   };
   struct Delivered {
     std::uint64_t chain_sequence = 0;
@@ -31,8 +31,8 @@ struct Ledger {
     std::string frame;
   };
   struct Sent {
-    std::uint64_t epoch = 0;        // 0: version 1, whose epoch is found out from the chain
-    std::uint64_t last = 0;         // numbers 1 to this were sent
+    std::uint64_t epoch = 0;  // 0: version 1, whose epoch is found out from the chain
+    std::uint64_t last = 0;   // numbers 1 to this were sent
   };
   std::vector<std::vector<Submitted>> submitted;  // by program, in the order of their answers
   std::vector<Delivered> delivered;               // in the order of their answers
@@ -42,7 +42,7 @@ struct Ledger {
   std::vector<std::string> peers_up;
 };
 
-struct Rates {                      // observations per second; 0: not at all
+struct Rates {  // observations per second; 0: not at all
   unsigned daemon = 900, native = 500, submit = 400, direct = 200, bmp = 300;
   unsigned all() const { return daemon + native + submit + direct + bmp; }
 };
@@ -50,13 +50,14 @@ struct Rates {                      // observations per second; 0: not at all
 class Producer {
  public:
   virtual ~Producer() = default;
-  // Until `stop`. Then it ends what it has begun: connects once more if it must, says one last thing, waits for answers.
+  // Until `stop`. Then it ends what it has begun: connects once more if it must, says one last thing, waits for
+  // answers.
   virtual void Run(const std::stop_token& stop) = 0;
   virtual void Report(Ledger& ledger) const = 0;  // while Run does not run
   std::uint64_t offered() const { return offered_; }
 
  protected:
-  std::atomic<std::uint64_t> offered_{0};         // observations that it made so far
+  std::atomic<std::uint64_t> offered_{0};  // observations that it made so far
 };
 
 class Load {
@@ -66,11 +67,12 @@ class Load {
   ~Load();
 
   void Start();
-  // When everything is up: returns when all producers have said their last and had their answers, or gave up after half a minute.
+  // When everything is up: returns when all producers have said their last and had their answers, or gave up after half
+  // a minute.
   void Stop();
-  double per_second() const;               // observations, while it ran
+  double per_second() const;  // observations, while it ran
   std::uint64_t offered() const;
-  Ledger ledger() const;                   // while it does not run
+  Ledger ledger() const;  // while it does not run
 
  private:
   std::vector<std::unique_ptr<Producer>> producers_;
@@ -89,7 +91,7 @@ std::unique_ptr<Producer> MakeBmpRouter(testutil::ServiceLab& lab, unsigned rate
 class Pace {
  public:
   explicit Pace(unsigned rate) : rate_(rate) {}
-  unsigned Wait();                         // sleeps; 0 to a second's worth
+  unsigned Wait();  // sleeps; 0 to a second's worth
 
  private:
   const double rate_;

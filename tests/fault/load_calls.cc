@@ -24,7 +24,9 @@ constexpr std::size_t kBatch = 64;     // frames in one delivery message
 class Submitter : public Producer {
  public:
   Submitter(ServiceLab& lab, unsigned rate, int number)
-      : stub_(collector::v1::CollectorService::NewStub(lab.CollectorChannel(service::Role::kProducer))), rate_(rate), number_(number) {}
+      : stub_(collector::v1::CollectorService::NewStub(lab.CollectorChannel(service::Role::kProducer))),
+        rate_(rate),
+        number_(number) {}
 
   void Run(const std::stop_token& stop) override {
     Pace pace(rate_);
@@ -55,12 +57,14 @@ class Submitter : public Producer {
       context.set_deadline(std::chrono::system_clock::now() + 2s);
       if (stub_->Submit(&context, request, &response).ok()) {
         for (const auto& receipt : response.receipts()) {
-          answers_.push_back({receipt.epoch(), receipt.sequence(), HashFromBytes(receipt.frame_sha256()).value_or(Hash{})});
+          answers_.push_back(
+              {receipt.epoch(), receipt.sequence(), HashFromBytes(receipt.frame_sha256()).value_or(Hash{})});
         }
         return;
       }
       if (stop.stop_requested()) {  // everything is up now
-        if (deadline == std::chrono::steady_clock::time_point()) deadline = std::chrono::steady_clock::now() + kPatience;
+        if (deadline == std::chrono::steady_clock::time_point())
+          deadline = std::chrono::steady_clock::now() + kPatience;
         if (std::chrono::steady_clock::now() > deadline) return;
       }
       std::this_thread::sleep_for(20ms);
@@ -74,12 +78,14 @@ class Submitter : public Producer {
   std::vector<Ledger::Submitted> answers_;
 };
 
-// A deliverer without spool: what it has said and is not answered it keeps, and delivers again on the next stream, wherever the
-// leader is.
+// A deliverer without spool: what it has said and is not answered it keeps, and delivers again on the next stream,
+// wherever the leader is.
 class DirectDeliverer : public Producer {
  public:
   DirectDeliverer(ServiceLab& lab, unsigned rate)
-      : identity_(lab.pki().Id(service::Role::kCollector, "direct")), key_(lab.keys().Find(ServiceLab::kDirect, 1)), rate_(rate),
+      : identity_(lab.pki().Id(service::Role::kCollector, "direct")),
+        key_(lab.keys().Find(ServiceLab::kDirect, 1)),
+        rate_(rate),
         epoch_(SystemClock().NowNanos()) {
     for (std::size_t i = 0; i < lab.onodes(); ++i) {
       stubs_.push_back(ingest::v1::IngestService::NewStub(lab.ONodeChannel(service::Role::kCollector, i, "direct")));
@@ -91,7 +97,8 @@ class DirectDeliverer : public Producer {
     std::chrono::steady_clock::time_point deadline{};
     while (true) {
       if (stop.stop_requested()) {
-        if (deadline == std::chrono::steady_clock::time_point()) deadline = std::chrono::steady_clock::now() + kPatience;
+        if (deadline == std::chrono::steady_clock::time_point())
+          deadline = std::chrono::steady_clock::now() + kPatience;
         if (unanswered_.empty() || std::chrono::steady_clock::now() > deadline) break;
       }
       Deliver(stop, pace);
@@ -117,7 +124,8 @@ class DirectDeliverer : public Producer {
     waiting_ = true;
     // A leader that is stopped keeps its stream open, or the connection unfinished, and says nothing: cut it then.
     std::jthread watch([&](const std::stop_token& done) {
-      for (std::uint64_t before = heard_, quiet = 0; !done.stop_requested() && quiet < 150; std::this_thread::sleep_for(20ms)) {
+      for (std::uint64_t before = heard_, quiet = 0; !done.stop_requested() && quiet < 150;
+           std::this_thread::sleep_for(20ms)) {
         quiet = before == heard_ && waiting_ ? quiet + 1 : 0;
         before = heard_;
       }
@@ -168,7 +176,8 @@ class DirectDeliverer : public Producer {
   void Take(const ingest::v1::FrameResult& result) {
     if (unanswered_.empty() || result.delivery_number() != unanswered_.front().number) return;
     if (result.outcome() != ingest::v1::FrameResult::OUTCOME_REFUSED) {
-      answers_.push_back({result.chain_sequence(), HashFromBytes(result.leaf_hash()).value_or(Hash{}), unanswered_.front().frame});
+      answers_.push_back(
+          {result.chain_sequence(), HashFromBytes(result.leaf_hash()).value_or(Hash{}), unanswered_.front().frame});
     }
     unanswered_.erase(unanswered_.begin());
   }
@@ -200,7 +209,11 @@ class DirectDeliverer : public Producer {
 
 }  // namespace
 
-std::unique_ptr<Producer> MakeSubmitter(ServiceLab& lab, unsigned rate, int number) { return std::make_unique<Submitter>(lab, rate, number); }
-std::unique_ptr<Producer> MakeDirectDeliverer(ServiceLab& lab, unsigned rate) { return std::make_unique<DirectDeliverer>(lab, rate); }
+std::unique_ptr<Producer> MakeSubmitter(ServiceLab& lab, unsigned rate, int number) {
+  return std::make_unique<Submitter>(lab, rate, number);
+}
+std::unique_ptr<Producer> MakeDirectDeliverer(ServiceLab& lab, unsigned rate) {
+  return std::make_unique<DirectDeliverer>(lab, rate);
+}
 
 }  // namespace virp::fault

@@ -40,7 +40,8 @@ class Connection {
     inet.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     const bool is_unix = !path_.empty();
     FileDescriptor socket(::socket(is_unix ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const auto* const address = is_unix ? reinterpret_cast<const sockaddr*>(&local) : reinterpret_cast<const sockaddr*>(&inet);
+    const auto* const address =
+        is_unix ? reinterpret_cast<const sockaddr*>(&local) : reinterpret_cast<const sockaddr*>(&inet);
     const timeval patience{5, 0};  // a paused collector must not keep a test for ever
     if (::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) != 0 ||
         ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0 ||
@@ -54,8 +55,10 @@ class Connection {
   bool Send(std::string_view bytes) {
     while (open() && !bytes.empty()) {
       const ssize_t sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (sent < 0) Close();
-      else bytes.remove_prefix(static_cast<std::size_t>(sent));
+      if (sent < 0)
+        Close();
+      else
+        bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
     return open();
   }
@@ -77,8 +80,12 @@ class Connection {
 class FrameProducer : public Producer {
  public:
   FrameProducer(ServiceLab& lab, const char* source, unsigned rate)
-      : source_(source), key_(lab.keys().Find(source, 1)), is_v1_(source == std::string_view(ServiceLab::kDaemon)), rate_(rate),
-        connection_(is_v1_ ? Connection(lab.frame_socket()) : Connection(lab.frame_port().port())), epoch_(SystemClock().NowNanos()) {}
+      : source_(source),
+        key_(lab.keys().Find(source, 1)),
+        is_v1_(source == std::string_view(ServiceLab::kDaemon)),
+        rate_(rate),
+        connection_(is_v1_ ? Connection(lab.frame_socket()) : Connection(lab.frame_port().port())),
+        epoch_(SystemClock().NowNanos()) {}
 
   void Run(const std::stop_token& stop) override {
     Pace pace(rate_);
@@ -142,11 +149,14 @@ class BmpRouter : public Producer {
       std::string changes;
       for (unsigned i = 0; i < due; ++i) changes += Change();
       offered_ += due;
-      if (connection_.open()) connection_.Send(changes);
-      else if (connection_.Open()) connection_.Send(Dump());
+      if (connection_.open())
+        connection_.Send(changes);
+      else if (connection_.Open())
+        connection_.Send(Dump());
     }
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while ((connection_.open() || (connection_.Open() && connection_.Send(Dump()))) && !connection_.Finish() && std::chrono::steady_clock::now() < deadline) {
+    while ((connection_.open() || (connection_.Open() && connection_.Send(Dump()))) && !connection_.Finish() &&
+           std::chrono::steady_clock::now() < deadline) {
     }
   }
 
@@ -167,8 +177,9 @@ class BmpRouter : public Producer {
 
   std::string Update(const std::string& peer, const std::string& prefix, std::uint32_t learnt_from) const {
     using namespace bmp::testing;
-    const std::string body = learnt_from == 0 ? UpdateBody(Nlri(prefix), "", "")
-                                              : UpdateBody("", BasicAttributes(peer, {64501, learnt_from}), Nlri(prefix));
+    const std::string body = learnt_from == 0
+                                 ? UpdateBody(Nlri(prefix), "", "")
+                                 : UpdateBody("", BasicAttributes(peer, {64501, learnt_from}), Nlri(prefix));
     return RouteMonitoringBytes(Peer(peer), body);
   }
 
@@ -176,17 +187,21 @@ class BmpRouter : public Producer {
     const std::string peer = kPeers[random_() % 2];
     const std::string prefix = fmt::format("10.{}.{}.0/24", 128 + random_() % 2, random_() % 200);
     const auto learnt_from = static_cast<std::uint32_t>(random_() % 4 == 0 ? 0 : 64512 + random_() % 1000);
-    if (learnt_from == 0) table_.erase({peer, prefix});
-    else table_[{peer, prefix}] = learnt_from;
+    if (learnt_from == 0)
+      table_.erase({peer, prefix});
+    else
+      table_[{peer, prefix}] = learnt_from;
     return Update(peer, prefix, learnt_from);
   }
 
   std::string Dump() const {
     using namespace bmp::testing;
     std::string out = Bmp(4, Cat(TlvBytes(1, "a router of the tests"), TlvBytes(2, "edge-b")));
-    const std::string families = CapabilityBytes(65, U32(64500)) + CapabilityBytes(1, Cat(U16(1), U8(0), U8(1))) + CapabilityBytes(64, U16(0));
+    const std::string families =
+        CapabilityBytes(65, U32(64500)) + CapabilityBytes(1, Cat(U16(1), U8(0), U8(1))) + CapabilityBytes(64, U16(0));
     for (const char* peer : kPeers) {
-      out += PeerUpBytes(Peer(peer), OpenBody(64500, ServiceLab::kBmpRouterId, families), OpenBody(64501, peer, families));
+      out +=
+          PeerUpBytes(Peer(peer), OpenBody(64500, ServiceLab::kBmpRouterId, families), OpenBody(64501, peer, families));
     }
     for (const auto& [at, learnt_from] : table_) out += Update(at.first, at.second, learnt_from);
     for (const char* peer : kPeers) out += RouteMonitoringBytes(Peer(peer), UpdateBody("", "", ""));  // End-of-RIB
@@ -204,6 +219,8 @@ class BmpRouter : public Producer {
 std::unique_ptr<Producer> MakeFrameProducer(ServiceLab& lab, const char* source, unsigned rate) {
   return std::make_unique<FrameProducer>(lab, source, rate);
 }
-std::unique_ptr<Producer> MakeBmpRouter(ServiceLab& lab, unsigned rate) { return std::make_unique<BmpRouter>(lab, rate); }
+std::unique_ptr<Producer> MakeBmpRouter(ServiceLab& lab, unsigned rate) {
+  return std::make_unique<BmpRouter>(lab, rate);
+}
 
 }  // namespace virp::fault

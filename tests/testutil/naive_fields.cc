@@ -119,11 +119,12 @@ NaiveWorld::Question::Answer NaiveWorld::Question::Ask(const onode::FieldClaim& 
 // The newest summary of the table that a path or a table's statement belongs to is newer and still open.
 bool NaiveWorld::Question::FoldedSince(const NaiveEntry& fact) const {
   if (fact.type != frame::Type::kBgpProcess) return false;
-  const NaiveEntry* summary = Newest(s, SaidAs([&](const NaiveEntry& e) {
-    return e.statement.what == What::kTableSummary && e.statement.router == fact.statement.router &&
-           e.statement.vrf == fact.statement.vrf && e.statement.rib == fact.statement.rib &&
-           e.statement.peer == fact.statement.peer;
-  }));
+  const NaiveEntry* summary =
+      Newest(s, SaidAs([&](const NaiveEntry& e) {
+               return e.statement.what == What::kTableSummary && e.statement.router == fact.statement.router &&
+                      e.statement.vrf == fact.statement.vrf && e.statement.rib == fact.statement.rib &&
+                      e.statement.peer == fact.statement.peer;
+             }));
   return summary != nullptr && summary->statement.open && Newer(s, *summary, fact);
 }
 

@@ -111,7 +111,8 @@ class NaiveWorld::RouteQuestion {
   }
 
   void FindTables() {
-    for (const NaiveEntry* e : q_.SaidAs([&](const NaiveEntry& e) { return IsPath(e) || IsTable(e) || IsSummary(e); })) {
+    for (const NaiveEntry* e :
+         q_.SaidAs([&](const NaiveEntry& e) { return IsPath(e) || IsTable(e) || IsSummary(e); })) {
       if (!IsSelected(e->statement.peer)) continue;
       Table& table = tables_[e->statement.peer];
       table.spoken_of = true;

@@ -83,7 +83,8 @@ bool Process::running() {
 }
 
 absl::StatusOr<int> Process::AwaitExit(std::chrono::milliseconds patience) {
-  if (!WaitUntil(patience, [this] { return !running(); })) return DeadlineExceeded("{} does not end", options_.command[0]);
+  if (!WaitUntil(patience, [this] { return !running(); }))
+    return DeadlineExceeded("{} does not end", options_.command[0]);
   return WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
 }
 

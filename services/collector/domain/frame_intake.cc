@@ -10,9 +10,11 @@ namespace virp::collector {
 namespace {
 
 absl::Status NoKey(std::string_view source) {
-  return WithReason(FailedPrecondition("no key for frames of source {} is here: its key folder needs the version that it signs with "
-                                       "(<version>.pub or <version>.hmac, and <version>.json)", source),
-                    frame::ReasonName(frame::Reason::kKeyVersionUnknown));
+  return WithReason(
+      FailedPrecondition("no key for frames of source {} is here: its key folder needs the version that it signs with "
+                         "(<version>.pub or <version>.hmac, and <version>.json)",
+                         source),
+      frame::ReasonName(frame::Reason::kKeyVersionUnknown));
 }
 
 }  // namespace
@@ -99,14 +101,18 @@ absl::Status FrameIntake::CheckTag(const std::string& source, const frame::Frame
   const bool unknown = named ? keys_.Find(source, frame.header.key_version) == nullptr : keys_.Versions(source).empty();
   if (unknown) return NoKey(source);
   Forged(source, frame.bytes);
-  return WithReason(Unauthenticated("a frame of source {} whose tag is not by its key", source), frame::ReasonName(frame::Reason::kBadTag));
+  return WithReason(Unauthenticated("a frame of source {} whose tag is not by its key", source),
+                    frame::ReasonName(frame::Reason::kBadTag));
 }
 
 absl::StatusOr<FrameIntake::Taken> FrameIntake::Take(const frame::Frame& frame) {
   const std::string source = SourceOf(frame);
-  if (source.empty()) return WithReason(InvalidArgument("a frame of another source than {}, for which this listener is", options_.source), "SOURCE_UNKNOWN");
+  if (source.empty())
+    return WithReason(InvalidArgument("a frame of another source than {}, for which this listener is", options_.source),
+                      "SOURCE_UNKNOWN");
   RETURN_IF_ERROR(CheckTag(source, frame));
-  // What others signed is not folded. The O-Node's word alone does not keep it out: the spool holds it until it is taken.
+  // What others signed is not folded. The O-Node's word alone does not keep it out: the spool holds it until it is
+  // taken.
   if (limits_ != nullptr) RETURN_IF_ERROR(limits_->AdmitByOwn(source));
   const MutexLock lock(mutex_);
   Outbox::Relayed relayed;
@@ -116,7 +122,8 @@ absl::StatusOr<FrameIntake::Taken> FrameIntake::Take(const frame::Frame& frame) 
     const frame::RunDecision decision = runs_.Decide(source, frame, clock_.NowNanos());
     if (decision.step == frame::RunDecision::Step::kDuplicate) return Taken{};
     if (!decision.accepted()) {
-      return WithReason(FailedPrecondition("number {} of source {} does not go on from what was heard", frame.header.sequence, source),
+      return WithReason(FailedPrecondition("number {} of source {} does not go on from what was heard",
+                                           frame.header.sequence, source),
                         frame::ReasonName(decision.reason));
     }
     ASSIGN_OR_RETURN(relayed, outbox_.Relay(source, frame, decision.epoch));

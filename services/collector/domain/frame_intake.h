@@ -1,6 +1,6 @@
-// Signed frames from producers, on their way to the spool byte for byte: which source a listener speaks for, tags, runs of
-// version 1. Only what a key of the source has signed is relayed, so that nobody else moves what heartbeats say of it
-// (docs/adr/0001-collectors-check-tags.md). One intake for each configured listener.
+// Signed frames from producers, on their way to the spool byte for byte: which source a listener speaks for, tags, runs
+// of version 1. Only what a key of the source has signed is relayed, so that nobody else moves what heartbeats say of
+// it (docs/adr/0001-collectors-check-tags.md). One intake for each configured listener.
 #pragma once
 
 #include <functional>
@@ -38,14 +38,14 @@ class RunBook final : public OutboxState {
 };
 
 struct FrameListenerOptions {
-  std::string listen;                      // "unix:/path" or "host:port"
-  std::string source;                      // version 1: the source of what comes in here; version 2: must be it, if set
-  std::optional<frame::Spelling> spelling; // nullopt: auto
+  std::string listen;  // "unix:/path" or "host:port"
+  std::string source;  // version 1: the source of what comes in here; version 2: must be it, if set
+  std::optional<frame::Spelling> spelling;         // nullopt: auto
   std::map<std::uint32_t, std::string> producers;  // v1-producer: producer id to source
-  std::vector<std::string> allow;          // addresses that may connect (TCP); loopback only when empty
-  bool tls = false;                        // TCP: inside TLS, with the collector's own certificate
-  std::vector<std::string> clients;        // TLS: SPIFFE ids that may connect; empty: no client certificate is asked for
-  std::optional<std::uint32_t> uid;        // Unix: the only user that may connect, beside root and our own
+  std::vector<std::string> allow;                  // addresses that may connect (TCP); loopback only when empty
+  bool tls = false;                                // TCP: inside TLS, with the collector's own certificate
+  std::vector<std::string> clients;  // TLS: SPIFFE ids that may connect; empty: no client certificate is asked for
+  std::optional<std::uint32_t> uid;  // Unix: the only user that may connect, beside root and our own
 };
 
 // Somebody sent a frame of that source whose tag is not by its key. `bytes`: the frame, or where it began.
@@ -54,18 +54,26 @@ using OnForgery = std::function<void(std::string_view source, std::string_view b
 // Thread-safe.
 class FrameIntake {
  public:
-  FrameIntake(const FrameListenerOptions& options, Outbox& outbox, RunBook& runs, Liveness& liveness, const frame::KeyProvider& keys,
-              const Clock& clock, OnForgery on_forgery = nullptr, EdgeLimits* limits = nullptr)
-      : options_(options), outbox_(outbox), runs_(runs), liveness_(liveness), keys_(keys), clock_(clock), on_forgery_(std::move(on_forgery)), limits_(limits) {}
+  FrameIntake(const FrameListenerOptions& options, Outbox& outbox, RunBook& runs, Liveness& liveness,
+              const frame::KeyProvider& keys, const Clock& clock, OnForgery on_forgery = nullptr,
+              EdgeLimits* limits = nullptr)
+      : options_(options),
+        outbox_(outbox),
+        runs_(runs),
+        liveness_(liveness),
+        keys_(keys),
+        clock_(clock),
+        on_forgery_(std::move(on_forgery)),
+        limits_(limits) {}
 
   struct Taken {
     std::optional<std::uint64_t> number;  // in the spool; nullopt: a duplicate, nothing was done
     bool news = false;                    // beyond all that this source has said: whoever sent it plays no recording
   };
-  // Takes one frame. Errors end the producer's connection and have a reason: Unauthenticated BAD_TAG, InvalidArgument SOURCE_UNKNOWN
-  // (not this listener's), FailedPrecondition KEY_VERSION_UNKNOWN (no such key is here), REPLAYED or EPOCH_AHEAD (version 1), which
-  // frames of a version 1 source are that do not go on; ResourceExhausted (spool full, or over this
-  // collector's own limit) asks to wait.
+  // Takes one frame. Errors end the producer's connection and have a reason: Unauthenticated BAD_TAG, InvalidArgument
+  // SOURCE_UNKNOWN (not this listener's), FailedPrecondition KEY_VERSION_UNKNOWN (no such key is here), REPLAYED or
+  // EPOCH_AHEAD (version 1), which frames of a version 1 source are that do not go on; ResourceExhausted (spool full,
+  // or over this collector's own limit) asks to wait.
   absl::StatusOr<Taken> Take(const frame::Frame& frame);
 
   // FailedPrecondition KEY_VERSION_UNKNOWN while no key of any source of this listener is here.
@@ -94,7 +102,7 @@ class FrameIntake {
   const Clock& clock_;
   const OnForgery on_forgery_;
   EdgeLimits* const limits_;
-  Mutex mutex_;                            // one frame of a listener at a time: runs and spool must keep one order
+  Mutex mutex_;  // one frame of a listener at a time: runs and spool must keep one order
 };
 
 }  // namespace virp::collector

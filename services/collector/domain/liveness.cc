@@ -6,10 +6,14 @@ namespace virp::collector {
 
 std::string_view PathName(Path path) {
   switch (path) {
-    case Path::kFrames: return "frames";
-    case Path::kBmp: return "bmp";
-    case Path::kSubmit: return "submit";
-    case Path::kOwn: return "own";
+    case Path::kFrames:
+      return "frames";
+    case Path::kBmp:
+      return "bmp";
+    case Path::kSubmit:
+      return "submit";
+    case Path::kOwn:
+      return "own";
   }
   return "";
 }

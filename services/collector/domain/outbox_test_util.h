@@ -59,7 +59,8 @@ class OutboxTest : public ::testing::Test {
     }
   }
 
-  absl::Status Open(std::vector<OutboxState*> states = {}, std::uint64_t max_bytes = 64ULL << 20, EmitGate* gate = nullptr) {
+  absl::Status Open(std::vector<OutboxState*> states = {}, std::uint64_t max_bytes = 64ULL << 20,
+                    EmitGate* gate = nullptr) {
     outbox_.reset();
     deliver::SpoolOptions options;
     options.directory = folder_.File("spool");

@@ -25,7 +25,9 @@ std::string Encode(std::string_view key, const Submissions::Answer& answer) {
 
 }  // namespace
 
-Outbox::Note Submissions::NoteOf(std::string_view key, const Answer& answer) { return {"submit", Encode(key, answer)}; }
+Outbox::Note Submissions::NoteOf(std::string_view key, const Answer& answer) {
+  return {"submit", Encode(key, answer)};
+}
 
 absl::Status Submissions::Add(std::string_view encoded) {
   if (encoded.size() < 4) return DataLoss("a saved request is cut short");

@@ -21,7 +21,7 @@ class Submissions final : public OutboxState {
   static constexpr std::size_t kRemembered = 10'000;
 
   struct Answer {
-    Hash request{};                       // SHA-256 of what was asked
+    Hash request{};  // SHA-256 of what was asked
     std::vector<Receipt> receipts;
   };
 

@@ -17,7 +17,9 @@ constexpr int kMaxObservations = 256;
 constexpr std::size_t kMaxRequestId = 64;
 constexpr std::uint64_t kFrameBytes = 64 + 64;  // header and tag
 
-grpc::Status Reply(const absl::Status& status) { return service::ToGrpcStatus(status, "collector"); }
+grpc::Status Reply(const absl::Status& status) {
+  return service::ToGrpcStatus(status, "collector");
+}
 
 void AddReceipts(const v1::SubmitRequest& request, const std::vector<Receipt>& receipts, v1::SubmitResponse& response) {
   for (std::size_t i = 0; i < receipts.size(); ++i) {
@@ -32,8 +34,10 @@ void AddReceipts(const v1::SubmitRequest& request, const std::vector<Receipt>& r
 }  // namespace
 
 CollectorHandler::CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness,
-                                   const BmpIngest& bmp, const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers,
-                                   std::shared_ptr<const service::CallerResolver> callers, const Clock& clock, EdgeLimits* limits)
+                                   const BmpIngest& bmp, const deliver::Deliverer& deliverer,
+                                   std::vector<ProducerBinding> producers,
+                                   std::shared_ptr<const service::CallerResolver> callers, const Clock& clock,
+                                   EdgeLimits* limits)
     : name_(std::move(name)),
       outbox_(outbox),
       submissions_(submissions),
@@ -51,17 +55,22 @@ CollectorHandler::CollectorHandler(std::string name, Outbox& outbox, Submissions
 
 absl::Status CollectorHandler::Check(const service::Identity& caller, const v1::SubmitRequest& request) {
   const auto producer = producers_.find(caller.spiffe_id);
-  if (producer == producers_.end()) return WithReason(PermissionDenied("{} is bound to no source here", caller.spiffe_id), "SCOPE_DENIED");
-  if (request.request_id().empty() || request.request_id().size() > kMaxRequestId) return InvalidField("request_id", "is empty or too long; use a UUID");
+  if (producer == producers_.end())
+    return WithReason(PermissionDenied("{} is bound to no source here", caller.spiffe_id), "SCOPE_DENIED");
+  if (request.request_id().empty() || request.request_id().size() > kMaxRequestId)
+    return InvalidField("request_id", "is empty or too long; use a UUID");
   if (request.observations_size() < 1 || request.observations_size() > kMaxObservations) {
-    return InvalidField("observations", fmt::format("has {} observations; 1 to {} are taken", request.observations_size(), kMaxObservations));
+    return InvalidField("observations", fmt::format("has {} observations; 1 to {} are taken",
+                                                    request.observations_size(), kMaxObservations));
   }
   frame::PayloadReader reader;
   for (int i = 0; i < request.observations_size(); ++i) {
     const v1::Observation& observation = request.observations(i);
-    if (!producer->second.sources.contains(observation.source()) || !producer->second.types.contains(observation.type())) {
-      return WithReason(PermissionDenied("observations[{}]: source '{}' with type {} is not bound to {}", i, observation.source().substr(0, 128),
-                                         observation.type(), caller.spiffe_id), "SCOPE_DENIED");
+    if (!producer->second.sources.contains(observation.source()) ||
+        !producer->second.types.contains(observation.type())) {
+      return WithReason(PermissionDenied("observations[{}]: source '{}' with type {} is not bound to {}", i,
+                                         observation.source().substr(0, 128), observation.type(), caller.spiffe_id),
+                        "SCOPE_DENIED");
     }
     if (observation.tier() > 3) return InvalidField(fmt::format("observations[{}].tier", i), "is not 0 to 3");
     const auto payload = reader.Read(observation.payload());
@@ -81,10 +90,12 @@ absl::Status CollectorHandler::Admit(const v1::SubmitRequest& request) {
 
 void CollectorHandler::Charge(const v1::SubmitRequest& request) {
   if (limits_ == nullptr) return;
-  for (const v1::Observation& observation : request.observations()) limits_->Charge(observation.source(), 1, kFrameBytes + observation.payload().size());
+  for (const v1::Observation& observation : request.observations())
+    limits_->Charge(observation.source(), 1, kFrameBytes + observation.payload().size());
 }
 
-absl::Status CollectorHandler::Take(const service::Identity& caller, const v1::SubmitRequest& request, v1::SubmitResponse& response) {
+absl::Status CollectorHandler::Take(const service::Identity& caller, const v1::SubmitRequest& request,
+                                    v1::SubmitResponse& response) {
   RETURN_IF_ERROR(Check(caller, request));
   const std::string key = caller.spiffe_id + "\n" + request.request_id();
   Submissions::Answer answer;
@@ -93,7 +104,8 @@ absl::Status CollectorHandler::Take(const service::Identity& caller, const v1::S
   std::vector<Outbox::Item> items;
   observations.reserve(static_cast<std::size_t>(request.observations_size()));
   for (const v1::Observation& from : request.observations()) {
-    observations.push_back({static_cast<frame::Type>(from.type()), static_cast<frame::Tier>(from.tier()), from.payload()});
+    observations.push_back(
+        {static_cast<frame::Type>(from.type()), static_cast<frame::Tier>(from.tier()), from.payload()});
     items.push_back({from.source(), &observations.back()});
   }
   std::uint64_t last = 0;
@@ -101,7 +113,8 @@ absl::Status CollectorHandler::Take(const service::Identity& caller, const v1::S
     const MutexLock lock(mutex_);
     if (const auto known = submissions_.Find(key)) {
       if (known->request != answer.request) {
-        return WithReason(AlreadyExists("request_id {} was used for other observations", request.request_id()), "REQUEST_ID_REUSED");
+        return WithReason(AlreadyExists("request_id {} was used for other observations", request.request_id()),
+                          "REQUEST_ID_REUSED");
       }
       AddReceipts(request, known->receipts, response);
       last = outbox_.spool().stats().last;  // the first answer may still be waiting for its fsync
@@ -122,7 +135,8 @@ absl::Status CollectorHandler::Take(const service::Identity& caller, const v1::S
   return outbox_.Sync(last);
 }
 
-grpc::Status CollectorHandler::Submit(grpc::ServerContext* context, const v1::SubmitRequest* request, v1::SubmitResponse* response) {
+grpc::Status CollectorHandler::Submit(grpc::ServerContext* context, const v1::SubmitRequest* request,
+                                      v1::SubmitResponse* response) {
   const auto caller = callers_->Resolve(*context);
   if (!caller.ok()) return Reply(caller.status());
   absl::Status taken = Take(*caller, *request, *response);
@@ -130,7 +144,8 @@ grpc::Status CollectorHandler::Submit(grpc::ServerContext* context, const v1::Su
   return Reply(taken);
 }
 
-grpc::Status CollectorHandler::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*, v1::GetStatusResponse* response) {
+grpc::Status CollectorHandler::GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*,
+                                         v1::GetStatusResponse* response) {
   const deliver::SpoolStats spool = outbox_.spool().stats();
   const deliver::DelivererStatus delivery = deliverer_.status();
   response->set_name(name_);
@@ -162,7 +177,8 @@ grpc::Status CollectorHandler::GetStatus(grpc::ServerContext*, const v1::GetStat
   return grpc::Status::OK;
 }
 
-grpc::Status CollectorHandler::ListProducers(grpc::ServerContext*, const v1::ListProducersRequest* request, v1::ListProducersResponse* response) {
+grpc::Status CollectorHandler::ListProducers(grpc::ServerContext*, const v1::ListProducersRequest* request,
+                                             v1::ListProducersResponse* response) {
   if (request->page_size() < 0) return Reply(InvalidField("page_size", "is negative"));
   const int page = request->page_size() == 0 ? 100 : std::min(request->page_size(), 1'000);
   const MutexLock lock(mutex_);
@@ -180,7 +196,8 @@ grpc::Status CollectorHandler::ListProducers(grpc::ServerContext*, const v1::Lis
   return grpc::Status::OK;
 }
 
-grpc::Status CollectorHandler::ListBmpPeers(grpc::ServerContext*, const v1::ListBmpPeersRequest* request, v1::ListBmpPeersResponse* response) {
+grpc::Status CollectorHandler::ListBmpPeers(grpc::ServerContext*, const v1::ListBmpPeersRequest* request,
+                                            v1::ListBmpPeersResponse* response) {
   return Reply(collector::ListBmpPeers(bmp_, *request, *response));
 }
 

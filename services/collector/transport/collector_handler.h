@@ -28,13 +28,15 @@ struct ProducerBinding {
 // Thread-safe; what it is given outlives it.
 class CollectorHandler final : public v1::CollectorService::Service {
  public:
-  CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness, const BmpIngest& bmp,
-                   const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers, std::shared_ptr<const service::CallerResolver> callers, const Clock& clock,
+  CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness,
+                   const BmpIngest& bmp, const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers,
+                   std::shared_ptr<const service::CallerResolver> callers, const Clock& clock,
                    EdgeLimits* limits = nullptr);
 
   grpc::Status Submit(grpc::ServerContext*, const v1::SubmitRequest*, v1::SubmitResponse*) override;
   grpc::Status GetStatus(grpc::ServerContext*, const v1::GetStatusRequest*, v1::GetStatusResponse*) override;
-  grpc::Status ListProducers(grpc::ServerContext*, const v1::ListProducersRequest*, v1::ListProducersResponse*) override;
+  grpc::Status ListProducers(grpc::ServerContext*, const v1::ListProducersRequest*,
+                             v1::ListProducersResponse*) override;
   grpc::Status ListBmpPeers(grpc::ServerContext*, const v1::ListBmpPeersRequest*, v1::ListBmpPeersResponse*) override;
 
  private:
@@ -53,7 +55,7 @@ class CollectorHandler final : public v1::CollectorService::Service {
   const std::shared_ptr<const service::CallerResolver> callers_;
   const UnixNanos started_;
   EdgeLimits* const limits_;
-  Mutex mutex_;                                                      // one request of an id at a time
+  Mutex mutex_;  // one request of an id at a time
   std::map<std::string, std::uint64_t, std::less<>> submitted_ ABSL_GUARDED_BY(mutex_);
 };
 

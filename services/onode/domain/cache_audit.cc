@@ -60,7 +60,8 @@ absl::StatusOr<std::optional<Break>> TileAudit::CheckLeaves(std::uint64_t index)
 absl::StatusOr<std::optional<Break>> TileAudit::CheckAbove(unsigned level, std::uint64_t index, const Hash& root) {
   const std::uint64_t first = index << (chain::kTileHeight * (level + 1));
   const auto stored = read_(level, index);
-  if (absl::IsNotFound(stored.status())) return IndexBreak(first, fmt::format("full tile {}/{} is not stored", level, index));
+  if (absl::IsNotFound(stored.status()))
+    return IndexBreak(first, fmt::format("full tile {}/{} is not stored", level, index));
   RETURN_IF_ERROR(stored.status());
   chain::Frontier tile;
   for (std::size_t at = 0; at + sizeof(Hash) <= stored->size(); at += sizeof(Hash)) {
@@ -74,11 +75,15 @@ absl::StatusOr<std::optional<Break>> TileAudit::CheckAbove(unsigned level, std::
 
 absl::StatusOr<std::optional<Break>> CheckHeadCaches(ChainStore& store, const ChainInfo& info, const ChainHead& head,
                                                      const chain::ChainWalk& walk) {
-  if (walk.head() != head.head) return IndexBreak(walk.size(), "the stored head is not the leaf hash of the newest entry");
-  if (walk.frontier().ToBytes() != head.frontier) return IndexBreak(walk.size(), "the stored frontier is not that of the entries");
+  if (walk.head() != head.head)
+    return IndexBreak(walk.size(), "the stored head is not the leaf hash of the newest entry");
+  if (walk.frontier().ToBytes() != head.frontier)
+    return IndexBreak(walk.size(), "the stored frontier is not that of the entries");
   ASSIGN_OR_RETURN(const auto chains, store.ListChains());
-  const auto row = std::find_if(chains.begin(), chains.end(), [&](const ChainInfo& chain) { return chain.id == info.id; });
-  if (row == chains.end() || row->origin != info.origin) return IndexBreak(0, "the store has another origin for this chain");
+  const auto row =
+      std::find_if(chains.begin(), chains.end(), [&](const ChainInfo& chain) { return chain.id == info.id; });
+  if (row == chains.end() || row->origin != info.origin)
+    return IndexBreak(0, "the store has another origin for this chain");
   if (walk.size() < 2) return std::optional<Break>();
   ASSIGN_OR_RETURN(const EntryRow second, store.ReadEntry(info.id, 1));
   if (PredecessorIn(second.bytes) == row->predecessor) return std::optional<Break>();

@@ -1,5 +1,6 @@
 // What a store keeps beside its entries to be quick, held against the entries: full tiles, the head's frontier, the
-// chain's origin and predecessor. No verdict rests on them; proofs and their readers would fail, and nobody would know why.
+// chain's origin and predecessor. No verdict rests on them; proofs and their readers would fail, and nobody would know
+// why.
 #pragma once
 
 #include <array>
@@ -17,8 +18,8 @@
 
 namespace virp::onode {
 
-// Follows a walk from entry 0. Tiles of level 0 are compared hash by hash. Those above are bound by the root that the walk
-// has where they end, so that nothing is hashed twice. Not thread-safe.
+// Follows a walk from entry 0. Tiles of level 0 are compared hash by hash. Those above are bound by the root that the
+// walk has where they end, so that nothing is hashed twice. Not thread-safe.
 class TileAudit {
  public:
   // A full tile's hashes as ChainStore::ReadTile gives them.
@@ -38,7 +39,7 @@ class TileAudit {
 };
 
 // Head, frontier, origin and predecessor's note, after a whole walk.
-absl::StatusOr<std::optional<chain::Break>> CheckHeadCaches(ChainStore& store, const ChainInfo& info, const ChainHead& head,
-                                                            const chain::ChainWalk& walk);
+absl::StatusOr<std::optional<chain::Break>> CheckHeadCaches(ChainStore& store, const ChainInfo& info,
+                                                            const ChainHead& head, const chain::ChainWalk& walk);
 
 }  // namespace virp::onode

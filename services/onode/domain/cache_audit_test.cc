@@ -56,7 +56,9 @@ class TileAuditTest : public ::testing::Test {
   std::map<Key, std::string> tiles_ = Honest();
 };
 
-TEST_F(TileAuditTest, HonestTilesOfAllLevelsPass) { EXPECT_FALSE(Audit().has_value()); }
+TEST_F(TileAuditTest, HonestTilesOfAllLevelsPass) {
+  EXPECT_FALSE(Audit().has_value());
+}
 
 TEST_F(TileAuditTest, AWrongLeafIsNamedByItsEntry) {
   tiles_[{0, 300}][5 * sizeof(Hash) + 31] ^= 1;

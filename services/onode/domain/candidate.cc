@@ -13,7 +13,8 @@ bool TagHolds(const Candidate& candidate, std::uint32_t version, KeyCache& keys)
 }
 
 Reason CheckVersion1(Candidate& candidate, KeyCache& keys) {
-  const auto versions = chain::SourceBook::AcceptedVersions(*candidate.source, candidate.frame.header, candidate.received, candidate.epoch);
+  const auto versions = chain::SourceBook::AcceptedVersions(*candidate.source, candidate.frame.header,
+                                                            candidate.received, candidate.epoch);
   if (versions.empty()) return Reason::kKeyVersionUnknown;
   for (const std::uint32_t version : versions) {
     if (!TagHolds(candidate, version, keys)) continue;
@@ -26,8 +27,8 @@ Reason CheckVersion1(Candidate& candidate, KeyCache& keys) {
 
 Reason CheckVersion2(Candidate& candidate, KeyCache& keys) {
   const frame::Header& header = candidate.frame.header;
-  const Reason reason = chain::SourceBook::CheckKeyVersion(*candidate.source, header.key_version, header, candidate.epoch,
-                                                           candidate.received, &candidate.admitted_late);
+  const Reason reason = chain::SourceBook::CheckKeyVersion(
+      *candidate.source, header.key_version, header, candidate.epoch, candidate.received, &candidate.admitted_late);
   if (reason != Reason::kNone) return reason;
   if (keys.Find(*candidate.source, header.key_version) == nullptr) return Reason::kKeyVersionUnknown;
   candidate.key_version = header.key_version;
@@ -41,15 +42,16 @@ Reason CheckSourceAndTag(Candidate& candidate, KeyCache& keys) {
   const bool v2 = header.spelling == frame::Spelling::kV2;
   if (v2 && header.source_id != candidate.source->id) return Reason::kSourceUnknown;
   candidate.bound = candidate.source->MayBeCarriedBy(*candidate.carrier);
-  const Reason reason = chain::SourceBook::CheckSource(*candidate.source, header, *candidate.carrier, candidate.received);
+  const Reason reason =
+      chain::SourceBook::CheckSource(*candidate.source, header, *candidate.carrier, candidate.received);
   if (reason != Reason::kNone) return reason;
   return v2 ? CheckVersion2(candidate, keys) : CheckVersion1(candidate, keys);
 }
 
 }  // namespace
 
-void Recheck(Candidate& candidate, const chain::SourceBook::SourceTable& table,
-             std::uint64_t generation, KeyCache& keys) {
+void Recheck(Candidate& candidate, const chain::SourceBook::SourceTable& table, std::uint64_t generation,
+             KeyCache& keys) {
   candidate.generation = generation;
   if (!candidate.shaped) return;
   candidate.tag_good = false;
@@ -59,8 +61,9 @@ void Recheck(Candidate& candidate, const chain::SourceBook::SourceTable& table,
   candidate.reason = candidate.source == nullptr ? Reason::kSourceUnknown : CheckSourceAndTag(candidate, keys);
 }
 
-std::unique_ptr<Candidate> CheckDelivery(Delivery delivery, std::shared_ptr<const std::string> carrier, UnixNanos received,
-                                         const chain::SourceBook::SourceTable& table, std::uint64_t generation, KeyCache& keys) {
+std::unique_ptr<Candidate> CheckDelivery(Delivery delivery, std::shared_ptr<const std::string> carrier,
+                                         UnixNanos received, const chain::SourceBook::SourceTable& table,
+                                         std::uint64_t generation, KeyCache& keys) {
   auto candidate = std::make_unique<Candidate>(std::move(delivery));
   candidate->received = received;
   candidate->carrier = std::move(carrier);
@@ -72,7 +75,7 @@ std::unique_ptr<Candidate> CheckDelivery(Delivery delivery, std::shared_ptr<cons
   candidate->frame = *decoded;
   candidate->shaped = true;
   candidate->epoch = candidate->frame.header.spelling == frame::Spelling::kV2 ? candidate->frame.header.boot_epoch
-                                                                             : candidate->delivery.epoch;
+                                                                              : candidate->delivery.epoch;
   Recheck(*candidate, table, generation, keys);
   return candidate;
 }

@@ -14,7 +14,7 @@ namespace virp::onode {
 
 struct AuditRequest {
   std::uint64_t begin = 0;
-  std::uint64_t end = 0;             // 0: all that the store's head says
+  std::uint64_t end = 0;  // 0: all that the store's head says
   bool check_subjects = false;
 };
 
@@ -23,12 +23,12 @@ struct AuditReport {
   std::vector<chain::Unchecked> unchecked;
   std::uint64_t checked = 0;
   std::uint64_t size = 0;
-  std::optional<Hash> root;          // when the walk began at 0
+  std::optional<Hash> root;  // when the walk began at 0
 };
 
-// `progress` is told entries checked and total now and then; false from it ends the walk with Cancelled. Checkpoints that count: all
-// that the store holds, and the largest beside it. A whole walk also compares what the store keeps beside entries: rows behind the
-// head, tiles, frontier, the predecessor's note.
+// `progress` is told entries checked and total now and then; false from it ends the walk with Cancelled. Checkpoints
+// that count: all that the store holds, and the largest beside it. A whole walk also compares what the store keeps
+// beside entries: rows behind the head, tiles, frontier, the predecessor's note.
 absl::StatusOr<AuditReport> AuditChain(Chain& chain, const AuditRequest& request,
                                        const std::function<bool(std::uint64_t checked, std::uint64_t total)>& progress);
 

@@ -11,8 +11,8 @@ constexpr std::size_t kRowsAtOnce = 1'024;
 
 }  // namespace
 
-// The largest checkpoint that anyone kept: the store's newest, and the one beside it. What counts is what a verified note says:
-// the row around it is as easily changed as any other.
+// The largest checkpoint that anyone kept: the store's newest, and the one beside it. What counts is what a verified
+// note says: the row around it is as easily changed as any other.
 absl::StatusOr<std::optional<StoredCheckpoint>> Chain::LargestKnown() {
   const std::vector<chain::VerifierKey> keys = vault_.Verifiers();
   std::optional<StoredCheckpoint> largest;
@@ -57,7 +57,8 @@ absl::Status Chain::Load() {
   ASSIGN_OR_RETURN(const std::optional<StoredCheckpoint> largest, LargestKnown());
   std::uint64_t signed_size = 0;
   if (largest && largest->size > head.size) {
-    Freeze(fmt::format("TAIL_MISSING: a checkpoint of {} entries is known, the store ends at {}", largest->size, head.size));
+    Freeze(fmt::format("TAIL_MISSING: a checkpoint of {} entries is known, the store ends at {}", largest->size,
+                       head.size));
   } else if (largest) {
     signed_size = largest->size;
   }
@@ -88,7 +89,8 @@ absl::Status Chain::Load() {
 
 absl::Status Chain::ApplyUpTo(std::uint64_t to, bool check_tags) {
   while (size() < to) {
-    ASSIGN_OR_RETURN(const auto rows, store_.ReadEntries(info_.id, size(), std::min<std::uint64_t>(kRowsAtOnce, to - size())));
+    ASSIGN_OR_RETURN(const auto rows,
+                     store_.ReadEntries(info_.id, size(), std::min<std::uint64_t>(kRowsAtOnce, to - size())));
     if (rows.empty()) return DataLoss("TAIL_MISSING: the head says {} entries, the store has {}", to, size());
     RETURN_IF_ERROR(ApplyRows(rows, check_tags));
   }
@@ -132,14 +134,17 @@ absl::Status Chain::ApplyRows(const std::vector<EntryRow>& rows, bool check_tags
 // A key was marked compromised: what it verified from then on must go, and older facts count again.
 absl::Status Chain::RefoldCompromised() {
   return state_->facts.Refold(
-      state_->book, [this, size = state_->size, root = state_->root](std::uint64_t sequence) -> absl::StatusOr<std::string> {
+      state_->book,
+      [this, size = state_->size, root = state_->root](std::uint64_t sequence) -> absl::StatusOr<std::string> {
         ASSIGN_OR_RETURN(EntryRow row, ReadCheckedAt(sequence, size, root));
         return std::move(row.bytes);
       });
 }
 
 void Chain::NotifyGrowth() {
-  { const MutexLock lock(mutex_); }  // whoever tests the size under the lock must not miss this
+  {
+    const MutexLock lock(mutex_);
+  }  // whoever tests the size under the lock must not miss this
   changed_.notify_all();
 }
 
@@ -149,7 +154,8 @@ absl::Status Chain::Follow() {
     const MutexLock lock(mutex_);
     leader_ = head.lease_valid ? head.holder_address : "";
   }
-  if (head.size < size()) return DataLoss("TAIL_MISSING: the store ends at {}, {} entries were seen", head.size, size());
+  if (head.size < size())
+    return DataLoss("TAIL_MISSING: the store ends at {}, {} entries were seen", head.size, size());
   RETURN_IF_ERROR(ApplyUpTo(head.size, /*check_tags=*/true));
   return CheckNewCheckpoint();
 }

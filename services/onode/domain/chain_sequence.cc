@@ -1,4 +1,5 @@
-// The sequencer: leads when it may, orders what is queued, commits, answers. While one commit is in flight the next batch collects.
+// The sequencer: leads when it may, orders what is queued, commits, answers. While one commit is in flight the next
+// batch collects.
 #include <algorithm>
 #include <utility>
 
@@ -25,7 +26,8 @@ void Chain::Run(const std::stop_token& stop) {
     const absl::Status followed = frozen().empty() ? Follow() : absl::OkStatus();
     if (absl::IsDataLoss(followed)) Freeze(std::string(Message(followed)));
     const MutexLock lock(mutex_);
-    changed_.wait_for(mutex_, options_.follow_interval, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
+    changed_.wait_for(mutex_, options_.follow_interval,
+                      [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
   }
 }
 
@@ -37,7 +39,9 @@ bool Chain::Compete() {
   absl::Status ready = ApplyUpTo(head->size, /*check_tags=*/true);
   if (ready.ok()) {
     const bool fits = Read([&](const ChainState& state) { return state.head == head->head; });
-    if (!fits) ready = DataLoss("PREVIOUS_HASH: the store's head at size {} is not the leaf hash of its newest entry", head->size);
+    if (!fits)
+      ready =
+          DataLoss("PREVIOUS_HASH: the store's head at size {} is not the leaf hash of its newest entry", head->size);
   }
   if (ready.ok()) ready = MakeBuilder();
   if (ready.ok()) SeedAlarms();
@@ -111,10 +115,12 @@ absl::Status Chain::MakeBuilder() {
     for (const OwnKey& key : own_keys_) {
       if (self == nullptr || self->keys.contains(key.version)) own = key;
     }
-    if (own.key == nullptr) return FailedPrecondition("chain {}: none of the own keys is one that the chain names", info_.origin);
+    if (own.key == nullptr)
+      return FailedPrecondition("chain {}: none of the own keys is one that the chain names", info_.origin);
     std::uint64_t epoch = clock_.NowNanos();
     if (self != nullptr) {
-      if (const chain::Channel* channel = state.book.FindChannel(self->short_id)) epoch = std::max(epoch, channel->newest_epoch + 1);
+      if (const chain::Channel* channel = state.book.FindChannel(self->short_id))
+        epoch = std::max(epoch, channel->newest_epoch + 1);
     }
     ChainTip tip{state.book, tree_->Edge(), state.head};
     builder_ = std::make_unique<BatchBuilder>(
@@ -133,7 +139,8 @@ std::vector<Chain::Work> Chain::NextWork(std::chrono::milliseconds wait) {
   std::size_t bytes = 0;
   {
     const MutexLock lock(mutex_);
-    changed_.wait_for(mutex_, wait, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !queue_.empty(); });
+    changed_.wait_for(mutex_, wait,
+                      [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !queue_.empty(); });
     while (!queue_.empty() && frames < options_.batch_frames && bytes < kBatchBytes) {
       for (const auto& candidate : queue_.front().frames) bytes += candidate->delivery.frame.size();
       frames += queue_.front().frames.size();
@@ -259,8 +266,14 @@ absl::Status Chain::EnterRegistration() {
   static_cast<void>(entry);
   if (!info_.predecessor.empty()) {
     frame::JsonWriter json;
-    json.BeginObject().Field("domain", "virp").Field("event", "predecessor").Field("note", info_.predecessor).EndObject();
-    RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kForeignCheckpoint, frame::Tier::kGreen, json.Take(), clock_.NowNanos()).status());
+    json.BeginObject()
+        .Field("domain", "virp")
+        .Field("event", "predecessor")
+        .Field("note", info_.predecessor)
+        .EndObject();
+    RETURN_IF_ERROR(
+        builder_->AddOwn(frame::Type::kForeignCheckpoint, frame::Tier::kGreen, json.Take(), clock_.NowNanos())
+            .status());
   }
   return Commit();
 }
@@ -274,7 +287,9 @@ absl::Status Chain::EnterOwnKeyVersion() {
   event.source = info_.origin;
   event.key = {newest.version, newest.key->suite(), newest.key->public_key(), "", clock_.NowNanos(), std::nullopt};
   if (!builder_->tip().book.CheckKeyEvent(event).ok()) return absl::OkStatus();  // an older version's file came back
-  RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kKeyEvent, frame::Tier::kGreen, chain::BuildKeyEvent(event), clock_.NowNanos()).status());
+  RETURN_IF_ERROR(
+      builder_->AddOwn(frame::Type::kKeyEvent, frame::Tier::kGreen, chain::BuildKeyEvent(event), clock_.NowNanos())
+          .status());
   builder_->SetOwnKey(newest);
   return absl::OkStatus();
 }
@@ -293,12 +308,16 @@ absl::Status Chain::EnterKeyVersions() {
       if (is_new && !downgrade) {
         chain::KeyEvent event;
         event.source = name;
-        event.key = {version.version,     version.key->suite(),  version.key->public_key(), version.key->Commitment(name, version.version),
-                     version.accept_from, version.accept_until};
+        event.key = {version.version,           version.key->suite(),
+                     version.key->public_key(), version.key->Commitment(name, version.version),
+                     version.accept_from,       version.accept_until};
         event.previous_accept_until = previous_until;
         // A key file with impossible times is no reason to stop: its frames are KEY_VERSION_UNKNOWN.
         if (!builder_->tip().book.CheckKeyEvent(event).ok()) continue;
-        RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kKeyEvent, frame::Tier::kGreen, chain::BuildKeyEvent(event), clock_.NowNanos()).status());
+        RETURN_IF_ERROR(
+            builder_
+                ->AddOwn(frame::Type::kKeyEvent, frame::Tier::kGreen, chain::BuildKeyEvent(event), clock_.NowNanos())
+                .status());
         asymmetric = version.key->suite() == frame::Suite::kEd25519;
       }
       previous_until = version.accept_until;
@@ -307,7 +326,8 @@ absl::Status Chain::EnterKeyVersions() {
   return absl::OkStatus();
 }
 
-// One alarm a minute for each source and cause holds over take-overs and restarts, too: when the last was entered is in the chain.
+// One alarm a minute for each source and cause holds over take-overs and restarts, too: when the last was entered is in
+// the chain.
 void Chain::SeedAlarms() {
   std::vector<std::pair<std::string, chain::ActiveAlarm>> standing;
   Read([&](const ChainState& state) {
@@ -327,7 +347,9 @@ void Chain::SeedAlarms() {
 
 absl::Status Chain::EnterAlarms() {
   for (const chain::Alarm& alarm : alarms_.TakeDue(clock_.NowNanos())) {
-    RETURN_IF_ERROR(builder_->AddOwn(frame::Type::kChannelAlarm, frame::Tier::kYellow, chain::BuildAlarm(alarm), clock_.NowNanos()).status());
+    RETURN_IF_ERROR(
+        builder_->AddOwn(frame::Type::kChannelAlarm, frame::Tier::kYellow, chain::BuildAlarm(alarm), clock_.NowNanos())
+            .status());
   }
   return absl::OkStatus();
 }
@@ -338,7 +360,8 @@ absl::Status Chain::Commit() {
   const auto started = std::chrono::steady_clock::now();
   absl::Status appended = store_.Append(info_.id, batch);
   // Fenced and full say that nothing was written; whatever else went wrong is settled by reading, never by guessing.
-  if (!appended.ok() && !absl::IsAborted(appended) && !absl::IsResourceExhausted(appended)) appended = SettleUnknown(batch);
+  if (!appended.ok() && !absl::IsAborted(appended) && !absl::IsResourceExhausted(appended))
+    appended = SettleUnknown(batch);
   counters_.commit_nanos += static_cast<std::uint64_t>((std::chrono::steady_clock::now() - started).count());
   if (absl::IsAborted(appended)) ++counters_.fenced;
   RETURN_IF_ERROR(appended);
@@ -363,7 +386,8 @@ absl::Status Chain::SettleUnknown(const AppendBatch& batch) {
       if (again.ok() || absl::IsAborted(again) || absl::IsResourceExhausted(again)) return again;
     }
     const MutexLock lock(mutex_);
-    const bool stopped = changed_.wait_for(mutex_, kRetry, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
+    const bool stopped =
+        changed_.wait_for(mutex_, kRetry, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
     if (stopped) return Unavailable("chain {}: stopping while a commit's outcome is not known", origin());
   }
 }
@@ -383,7 +407,8 @@ void Chain::Publish(const AppendBatch& batch) {
       chain::Registration none;
       const chain::Registration* registration = source != nullptr ? &source->registration : &none;
       if (source == nullptr && payload) {  // entry 0 registers itself
-        if (auto event = chain::ParseSourceEvent(*payload); event.ok() && event->registration) none = *event->registration;
+        if (auto event = chain::ParseSourceEvent(*payload); event.ok() && event->registration)
+          none = *event->registration;
       }
       chain::Statement statement = chain::ReadStatement(*registration, frame->header.type, payload);
       static_cast<void>(state.book.Apply(*entry, *frame, statement, payload));  // the builder's book took it

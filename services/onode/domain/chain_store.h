@@ -25,30 +25,30 @@ using ChainId = std::int32_t;
 struct ChainInfo {
   ChainId id = 0;
   std::string origin;
-  std::string predecessor;               // checkpoint note of the chain that this one succeeds; empty for none
+  std::string predecessor;  // checkpoint note of the chain that this one succeeds; empty for none
 };
 
 struct ChainHead {
-  std::uint64_t term = 0;                // fencing token: grows by one with every take-over
-  std::string holder;                    // instance id of the leader; empty when nobody leads
-  std::string holder_address;            // where clients reach it (host:port)
-  bool lease_valid = false;              // by the database's clock, at the time of reading
+  std::uint64_t term = 0;      // fencing token: grows by one with every take-over
+  std::string holder;          // instance id of the leader; empty when nobody leads
+  std::string holder_address;  // where clients reach it (host:port)
+  bool lease_valid = false;    // by the database's clock, at the time of reading
   std::uint64_t size = 0;
-  Hash head{};                           // leaf hash of entry size-1, or the genesis value
-  std::string frontier;                  // chain::Frontier::ToBytes()
+  Hash head{};           // leaf hash of entry size-1, or the genesis value
+  std::string frontier;  // chain::Frontier::ToBytes()
 };
 
 struct EntryRow {
   std::uint64_t sequence = 0;
   Hash leaf{};
   std::string bytes;
-  chain::IndexColumns index;             // a cache of what the bytes say
+  chain::IndexColumns index;  // a cache of what the bytes say
 };
 
 struct Tile {
   unsigned level = 0;
   std::uint64_t index = 0;
-  std::string hashes;                    // 256 hashes, 8,192 bytes
+  std::string hashes;  // 256 hashes, 8,192 bytes
 };
 
 struct AppendBatch {
@@ -57,32 +57,32 @@ struct AppendBatch {
   Hash old_head{};
   Hash new_head{};
   std::string new_frontier;
-  std::vector<EntryRow> rows;            // rows[i].sequence == old_size + i; at most 4,096
-  std::vector<Tile> tiles;               // full tiles that this batch completes
+  std::vector<EntryRow> rows;  // rows[i].sequence == old_size + i; at most 4,096
+  std::vector<Tile> tiles;     // full tiles that this batch completes
 };
 
 struct StoredCheckpoint {
   std::uint64_t size = 0;
   Hash root{};
-  std::string note;                      // empty while it is only an intent
+  std::string note;  // empty while it is only an intent
 };
 
 struct QuarantinedFrame {
-  std::uint64_t id = 0;                  // rising; given by the store
+  std::uint64_t id = 0;  // rising; given by the store
   UnixNanos received = 0;
-  std::string path;                      // how it came in: deliverer's identity
-  std::string source;                    // as claimed; may be empty
-  std::string reason;                    // frame::ReasonName
+  std::string path;    // how it came in: deliverer's identity
+  std::string source;  // as claimed; may be empty
+  std::string reason;  // frame::ReasonName
   std::string frame;
 };
 
 struct StoreUsage {
   std::uint64_t used_bytes = 0;
-  std::uint64_t limit_bytes = 0;         // the smaller of the configured limit and used plus free space; 0: unknown
+  std::uint64_t limit_bytes = 0;  // the smaller of the configured limit and used plus free space; 0: unknown
 };
 
-// Thread-safe. Errors common to all calls: Unavailable (connection lost, locked; retry), DataLoss (the database says that
-// it is corrupt), ResourceExhausted (disk full).
+// Thread-safe. Errors common to all calls: Unavailable (connection lost, locked; retry), DataLoss (the database says
+// that it is corrupt), ResourceExhausted (disk full).
 class ChainStore {
  public:
   virtual ~ChainStore() = default;
@@ -100,13 +100,14 @@ class ChainStore {
   virtual absl::Status RenewLease(ChainId chain, std::uint64_t term, std::chrono::milliseconds duration) = 0;
   virtual absl::Status ReleaseLease(ChainId chain, std::uint64_t term) = 0;
 
-  // One transaction: compare-and-swap of (term, old_size, old_head), rows, tiles, commit with fsync. Aborted: fenced, nothing
-  // was written. Unknown: the commit's outcome is not known; settle it with ReadHead before anything else.
+  // One transaction: compare-and-swap of (term, old_size, old_head), rows, tiles, commit with fsync. Aborted: fenced,
+  // nothing was written. Unknown: the commit's outcome is not known; settle it with ReadHead before anything else.
   virtual absl::Status Append(ChainId chain, const AppendBatch& batch) = 0;
 
-  // Entries [first, first + limit) in order, fewer at the end; at most 16 MiB a call. What `rows` holds is replaced and its
-  // memory used again: a walk over a whole chain calls this with the same vector and allocates nothing.
-  virtual absl::Status ReadEntriesInto(ChainId chain, std::uint64_t first, std::size_t limit, std::vector<EntryRow>& rows) = 0;
+  // Entries [first, first + limit) in order, fewer at the end; at most 16 MiB a call. What `rows` holds is replaced and
+  // its memory used again: a walk over a whole chain calls this with the same vector and allocates nothing.
+  virtual absl::Status ReadEntriesInto(ChainId chain, std::uint64_t first, std::size_t limit,
+                                       std::vector<EntryRow>& rows) = 0;
   absl::StatusOr<std::vector<EntryRow>> ReadEntries(ChainId chain, std::uint64_t first, std::size_t limit) {
     std::vector<EntryRow> rows;
     if (absl::Status status = ReadEntriesInto(chain, first, limit, rows); !status.ok()) return status;
@@ -118,14 +119,15 @@ class ChainStore {
   virtual absl::StatusOr<std::vector<Hash>> ReadLeafHashes(ChainId chain, std::uint64_t first, std::size_t count) = 0;
 
   // By index columns, ascending chain sequence. Rows come back by sequence only: read and check the entry itself.
-  virtual absl::StatusOr<std::vector<std::uint64_t>> FindBySource(ChainId chain, std::uint64_t source, std::uint64_t epoch,
+  virtual absl::StatusOr<std::vector<std::uint64_t>> FindBySource(ChainId chain, std::uint64_t source,
+                                                                  std::uint64_t epoch,
                                                                   std::uint64_t source_sequence) = 0;
   struct Filter {
     std::optional<std::uint64_t> source;
     std::optional<std::uint64_t> subject;
     std::optional<std::uint8_t> kind;
-    std::uint64_t from = 0;                      // chain sequence, inclusive
-    std::uint64_t to = ~std::uint64_t{0};        // exclusive
+    std::uint64_t from = 0;                // chain sequence, inclusive
+    std::uint64_t to = ~std::uint64_t{0};  // exclusive
     bool descending = false;
   };
   virtual absl::StatusOr<std::vector<std::uint64_t>> List(ChainId chain, const Filter& filter, std::size_t limit) = 0;
@@ -153,7 +155,8 @@ class ChainStore {
     }
     return gone;
   }
-  virtual absl::StatusOr<std::vector<QuarantinedFrame>> ListQuarantine(ChainId chain, std::uint64_t after_id, std::size_t limit) = 0;
+  virtual absl::StatusOr<std::vector<QuarantinedFrame>> ListQuarantine(ChainId chain, std::uint64_t after_id,
+                                                                       std::size_t limit) = 0;
 
   virtual absl::StatusOr<StoreUsage> Usage() = 0;
 };

@@ -24,7 +24,8 @@ class CheckpointVault {
   // Those of them that sign now.
   virtual std::vector<chain::VerifierKey> Signing() const = 0;
 
-  // The largest note kept beside the database, verified; nullopt when there is none yet. DataLoss when the file does not verify.
+  // The largest note kept beside the database, verified; nullopt when there is none yet. DataLoss when the file does
+  // not verify.
   virtual absl::StatusOr<std::optional<std::string>> Largest() = 0;
   // Keeps a note durably (fsync) if it is larger than the one kept.
   virtual absl::Status Keep(std::string_view note) = 0;

@@ -113,7 +113,7 @@ inline constexpr std::string_view kDoubtTail = "TAIL_NOT_ARRIVED";   // a beat s
 inline constexpr std::string_view kDoubtUnreadable = "UNREADABLE";   // a later frame is opaque or its key compromised
 inline constexpr std::string_view kDoubtTableNotStated = "TABLE_NOT_STATED";
 inline constexpr std::string_view kDoubtSummarised = "SUMMARISED";  // the collector folds changes of the table
-inline constexpr std::string_view kDoubtPeerLeft = "PEER_LEFT";  // the best path's peer is not Established any more
+inline constexpr std::string_view kDoubtPeerLeft = "PEER_LEFT";     // the best path's peer is not Established any more
 
 // What one source says to the claim, and the entries that this rests on.
 struct SourceOpinion {

@@ -247,7 +247,8 @@ class RouteQuestion {
     });
   }
 
-  // That nothing fits is not known of a table of which changes were folded, unless it was stated, or its peer lost, since.
+  // That nothing fits is not known of a table of which changes were folded, unless it was stated, or its peer lost,
+  // since.
   void DoubtSummaries(Opinion& out) const {
     for (const Table& table : tables_) {
       if (table.row == nullptr || !table.row->Summarised({})) continue;

@@ -13,7 +13,8 @@ std::shared_ptr<const frame::OKey> KeyCache::Find(const chain::Source& source, s
   {
     const ReaderLock lock(mutex_);
     const auto known = known_.find(name);
-    if (generation_ == generation && known != known_.end() && known->second.statement == stated) return known->second.key;
+    if (generation_ == generation && known != known_.end() && known->second.statement == stated)
+      return known->second.key;
   }
   std::shared_ptr<const frame::OKey> key;
   if (asymmetric) {

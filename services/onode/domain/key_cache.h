@@ -1,5 +1,5 @@
-// The keys that the chain itself names, ready to verify with: Ed25519 public halves from the chain, HMAC secrets from the
-// KeyProvider where they match the chain's commitment.
+// The keys that the chain itself names, ready to verify with: Ed25519 public halves from the chain, HMAC secrets from
+// the KeyProvider where they match the chain's commitment.
 #pragma once
 
 #include <cstdint>

@@ -7,7 +7,9 @@
 
 namespace virp::onode {
 
-Node::~Node() { Stop(); }
+Node::~Node() {
+  Stop();
+}
 
 void Node::Stop() {
   for (Chain* chain : chains()) chain->Stop();
@@ -17,14 +19,17 @@ absl::Status Node::OpenOne(const ChainInfo& info) {
   Held held;
   ASSIGN_OR_RETURN(held.custody, custody_(info.origin));
   held.keys = std::make_unique<KeyCache>(keys_);
-  ASSIGN_OR_RETURN(held.chain, Chain::Open(info, store_, *held.keys, *held.custody.vault, held.custody.own_keys, clock_, options_));
+  ASSIGN_OR_RETURN(held.chain,
+                   Chain::Open(info, store_, *held.keys, *held.custody.vault, held.custody.own_keys, clock_, options_));
   held.chain->Start();
   const MutexLock lock(mutex_);
   chains_.emplace(info.origin, std::move(held));
   return absl::OkStatus();
 }
 
-absl::Status Node::Open() { return OpenNew(); }
+absl::Status Node::Open() {
+  return OpenNew();
+}
 
 absl::Status Node::OpenNew() {
   ASSIGN_OR_RETURN(const auto infos, store_.ListChains());

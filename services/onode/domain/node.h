@@ -18,7 +18,7 @@ namespace virp::onode {
 // What belongs to one chain and is not in the store: its keys, and the checkpoint beside the database.
 struct ChainCustody {
   std::unique_ptr<CheckpointVault> vault;
-  std::vector<OwnKey> own_keys;            // ascending versions; not empty unless the O-Node only reads
+  std::vector<OwnKey> own_keys;  // ascending versions; not empty unless the O-Node only reads
 };
 
 // Thread-safe. What it is given outlives it.
@@ -37,12 +37,14 @@ class Node {
   absl::Status OpenNew();
   void Stop();
 
-  // The chain of that origin; an empty origin means the only one. NotFound; InvalidArgument when an empty origin is ambiguous.
+  // The chain of that origin; an empty origin means the only one. NotFound; InvalidArgument when an empty origin is
+  // ambiguous.
   absl::StatusOr<Chain*> Find(std::string_view origin) const;
   std::vector<Chain*> chains() const;
 
   // AlreadyExists; FailedPrecondition without keys for it. Waits until the chain's own registration is committed.
-  absl::StatusOr<Chain*> Create(std::string_view origin, std::string_view predecessor_note, std::chrono::steady_clock::time_point deadline);
+  absl::StatusOr<Chain*> Create(std::string_view origin, std::string_view predecessor_note,
+                                std::chrono::steady_clock::time_point deadline);
 
  private:
   struct Held {

@@ -1,5 +1,5 @@
-// Refused frames for whoever looks into them: who sends what, named by path. Never in the way of those that are accepted: what
-// comes faster than the store takes it pushes the oldest of its own path out.
+// Refused frames for whoever looks into them: who sends what, named by path. Never in the way of those that are
+// accepted: what comes faster than the store takes it pushes the oldest of its own path out.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,8 @@ struct QuarantineCounters {
   std::atomic<std::uint64_t> failed{0};  // the store did not take them
 };
 
-// Thread-safe. Memory: at most 1,000 frames and 4 MiB for each path that waits to be written, 64 paths. The store outlives it.
+// Thread-safe. Memory: at most 1,000 frames and 4 MiB for each path that waits to be written, 64 paths. The store
+// outlives it.
 class Quarantine {
  public:
   static constexpr std::size_t kQueuedFrames = 1'000;

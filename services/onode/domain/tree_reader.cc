@@ -51,7 +51,8 @@ absl::StatusOr<std::vector<Hash>> TreeReader::Inclusion(std::uint64_t index, std
 }
 
 absl::StatusOr<std::vector<Hash>> TreeReader::Consistency(std::uint64_t old_size, std::uint64_t size) {
-  return chain::ConsistencyProof(old_size, size, [this](unsigned level, std::uint64_t at) { return Subtree(level, at); });
+  return chain::ConsistencyProof(old_size, size,
+                                 [this](unsigned level, std::uint64_t at) { return Subtree(level, at); });
 }
 
 absl::StatusOr<chain::Frontier> TreeReader::FrontierAt(std::uint64_t size) {

@@ -1,5 +1,5 @@
-// Proofs over the committed tree, from the store's tiles, and entries proven against a root. Tiles are not believed: each
-// proof is checked against the root that the caller derived from checked entries.
+// Proofs over the committed tree, from the store's tiles, and entries proven against a root. Tiles are not believed:
+// each proof is checked against the root that the caller derived from checked entries.
 #pragma once
 
 #include <cstdint>

@@ -16,8 +16,8 @@ struct StoreOptions {
   // Nothing is changed, no lease taken: every call that writes is FailedPrecondition. SQLite: fit for a copy of a
   // database.
   bool read_only = false;
-  // What the store may use, in bytes; 0 leaves it to the disk. SQLite refuses to grow beyond it (ResourceExhausted), its
-  // write-ahead log not counted.
+  // What the store may use, in bytes; 0 leaves it to the disk. SQLite refuses to grow beyond it (ResourceExhausted),
+  // its write-ahead log not counted.
   std::uint64_t limit_bytes = 0;
   // Connections for reads that run at the same time; further ones wait for each other.
   int readers = 4;

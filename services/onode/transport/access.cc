@@ -11,28 +11,35 @@ std::vector<MethodRule> AccessTable() {
   const service::RoleSet keepers{Role::kReader, Role::kOperator};
   const service::RoleSet operators{Role::kOperator};
   std::vector<MethodRule> rows;
-  const auto add = [&rows](std::string_view service, std::initializer_list<std::string_view> methods, const service::RoleSet& roles) {
-    for (const std::string_view method : methods) rows.push_back({"/" + std::string(service) + "/" + std::string(method), roles});
+  const auto add = [&rows](std::string_view service, std::initializer_list<std::string_view> methods,
+                           const service::RoleSet& roles) {
+    for (const std::string_view method : methods)
+      rows.push_back({"/" + std::string(service) + "/" + std::string(method), roles});
   };
   // A deliverer's sources are bound to it by their registrations, which are entries of the chain.
   add("virp.ingest.v1.IngestService", {"Deliver"}, carriers);
   add("virp.verify.v1.VerifyService",
-      {"VerifyClaim", "VerifyClaims", "WatchClaim", "GetSubject", "ListSubjects", "ListObservations", "WatchObservations"}, readers);
+      {"VerifyClaim", "VerifyClaims", "WatchClaim", "GetSubject", "ListSubjects", "ListObservations",
+       "WatchObservations"},
+      readers);
   add("virp.verify.v1.VerifyService", {"VerifyFrame"}, {Role::kOperator, Role::kCollector});
   add("virp.chain.v1.ChainService",
-      {"GetChain", "GetEntry", "StreamEntries", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof", "GetEvidence", "VerifyChain"},
+      {"GetChain", "GetEntry", "StreamEntries", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof",
+       "GetEvidence", "VerifyChain"},
       readers);
   add("virp.source.v1.SourceService", {"GetSource", "ListSources", "ListQuarantine"}, keepers);
   add("virp.source.v1.SourceService",
-      {"RegisterSource", "UpdateSource", "SuspendSource", "ResumeSource", "MarkBlack", "ClearAlarm", "ResetSourceEpoch", "AdmitLate"},
+      {"RegisterSource", "UpdateSource", "SuspendSource", "ResumeSource", "MarkBlack", "ClearAlarm", "ResetSourceEpoch",
+       "AdmitLate"},
       operators);
-  add("virp.chain.v1.ChainAdminService", {"CreateChain", "SucceedChain", "RollCheckpointKey", "ListCheckpointKeys"}, operators);
+  add("virp.chain.v1.ChainAdminService", {"CreateChain", "SucceedChain", "RollCheckpointKey", "ListCheckpointKeys"},
+      operators);
   return rows;
 }
 
 std::vector<std::string> BreakGlassMethods() {
-  return {"/virp.chain.v1.ChainService/GetChain", "/virp.source.v1.SourceService/GetSource", "/virp.source.v1.SourceService/ListSources",
-          "/virp.source.v1.SourceService/ClearAlarm"};
+  return {"/virp.chain.v1.ChainService/GetChain", "/virp.source.v1.SourceService/GetSource",
+          "/virp.source.v1.SourceService/ListSources", "/virp.source.v1.SourceService/ClearAlarm"};
 }
 
 }  // namespace virp::onode

@@ -14,7 +14,9 @@ namespace pb = ::virp::chain::v1;
 
 constexpr std::chrono::milliseconds kMostWait{30'000};
 
-grpc::Status Reply(const absl::Status& status) { return service::ToGrpcStatus(status, "onode"); }
+grpc::Status Reply(const absl::Status& status) {
+  return service::ToGrpcStatus(status, "onode");
+}
 
 absl::StatusOr<std::string> VerifierKeyOf(const Chain& chain) {
   const auto keys = chain.vault().Signing();
@@ -24,7 +26,8 @@ absl::StatusOr<std::string> VerifierKeyOf(const Chain& chain) {
 
 }  // namespace
 
-grpc::Status ChainAdminHandler::CreateChain(grpc::ServerContext* context, const pb::CreateChainRequest* request, pb::CreateChainResponse* response) {
+grpc::Status ChainAdminHandler::CreateChain(grpc::ServerContext* context, const pb::CreateChainRequest* request,
+                                            pb::CreateChainResponse* response) {
   // The origin itself is the idempotency key: a chain is opened once.
   auto chain = node_.Create(request->origin(), "", DeadlineOf(context->deadline(), kMostWait));
   if (!chain.ok()) return Reply(chain.status());
@@ -35,14 +38,16 @@ grpc::Status ChainAdminHandler::CreateChain(grpc::ServerContext* context, const 
   return grpc::Status::OK;
 }
 
-absl::Status ChainAdminHandler::Succeed(const grpc::ServerContext& context, const pb::SucceedChainRequest& request, pb::SucceedChainResponse& response) {
+absl::Status ChainAdminHandler::Succeed(const grpc::ServerContext& context, const pb::SucceedChainRequest& request,
+                                        pb::SucceedChainResponse& response) {
   ASSIGN_OR_RETURN(const chain::VerifierKey old_key, chain::VerifierKey::Parse(request.predecessor_verifier_key()));
   const auto note = chain::OpenCheckpoint(request.predecessor_note(), {old_key});
   if (!note.ok()) return InvalidField("predecessor_note", Message(note.status()));
   ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
   const auto deadline = DeadlineOf(context.deadline(), kMostWait);
 
-  // Sources of the old chain, as far as this O-Node still has it. Old entries prove history; what is now waits for restatement.
+  // Sources of the old chain, as far as this O-Node still has it. Old entries prove history; what is now waits for
+  // restatement.
   std::vector<std::shared_ptr<const chain::Source>> sources;
   if (const auto old = node_.Find(note->origin); old.ok()) {
     sources = (*old)->Read([](const ChainState& state) { return state.book.Sources(); });
@@ -57,12 +62,14 @@ absl::Status ChainAdminHandler::Succeed(const grpc::ServerContext& context, cons
     chain::SourceEvent event;
     event.source = source->registration.source;
     event.registration = source->registration;
-    event.registration->key = source->keys.rbegin()->second.statement;  // the newest version is the first of the new chain
+    event.registration->key =
+        source->keys.rbegin()->second.statement;  // the newest version is the first of the new chain
     event.by = caller.spiffe_id;
     event.reason = request.reason();
     const auto decide = [&](const chain::SourceBook& book) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
       RETURN_IF_ERROR(book.CheckSourceEvent(event));
-      return std::vector<Chain::OwnEntry>{{frame::Type::kSourceEvent, frame::Tier::kGreen, chain::BuildSourceEvent(event)}};
+      return std::vector<Chain::OwnEntry>{
+          {frame::Type::kSourceEvent, frame::Tier::kGreen, chain::BuildSourceEvent(event)}};
     };
     RETURN_IF_ERROR(chain->Mutate("", decide, deadline - std::chrono::steady_clock::now()).status());
     response.add_sources(event.source);
@@ -73,7 +80,8 @@ absl::Status ChainAdminHandler::Succeed(const grpc::ServerContext& context, cons
   return absl::OkStatus();
 }
 
-grpc::Status ChainAdminHandler::SucceedChain(grpc::ServerContext* context, const pb::SucceedChainRequest* request, pb::SucceedChainResponse* response) {
+grpc::Status ChainAdminHandler::SucceedChain(grpc::ServerContext* context, const pb::SucceedChainRequest* request,
+                                             pb::SucceedChainResponse* response) {
   return Reply(Succeed(*context, *request, *response));
 }
 
@@ -93,7 +101,8 @@ absl::Status ChainAdminHandler::Roll(const grpc::ServerContext& context, const p
     return std::vector<Chain::OwnEntry>{{frame::Type::kForeignCheckpoint, frame::Tier::kGreen, payload}};
   };
   const auto deadline = DeadlineOf(context.deadline(), kMostWait);
-  ASSIGN_OR_RETURN(const auto done, chain->Mutate(request.request_id(), decide, deadline - std::chrono::steady_clock::now()));
+  ASSIGN_OR_RETURN(const auto done,
+                   chain->Mutate(request.request_id(), decide, deadline - std::chrono::steady_clock::now()));
   // The old key signs the entry into the chain: by the first checkpoint that covers it.
   RETURN_IF_ERROR(chain->WaitForCheckpoint(done.entries.front() + 1, deadline).status());
   RETURN_IF_ERROR(chain->vault().Activate(next));
@@ -102,7 +111,8 @@ absl::Status ChainAdminHandler::Roll(const grpc::ServerContext& context, const p
   return absl::OkStatus();
 }
 
-grpc::Status ChainAdminHandler::RollCheckpointKey(grpc::ServerContext* context, const pb::RollCheckpointKeyRequest* request,
+grpc::Status ChainAdminHandler::RollCheckpointKey(grpc::ServerContext* context,
+                                                  const pb::RollCheckpointKeyRequest* request,
                                                   pb::RollCheckpointKeyResponse* response) {
   return Reply(Roll(*context, *request, *response));
 }
@@ -115,7 +125,8 @@ grpc::Status ChainAdminHandler::ListCheckpointKeys(grpc::ServerContext*, const p
   for (const chain::VerifierKey& key : (*chain)->vault().Verifiers()) {
     pb::CheckpointKey& to = *response->add_keys();
     to.set_verifier_key(key.ToString());
-    to.set_signing(std::any_of(signing.begin(), signing.end(), [&](const auto& one) { return one.ToString() == key.ToString(); }));
+    to.set_signing(
+        std::any_of(signing.begin(), signing.end(), [&](const auto& one) { return one.ToString() == key.ToString(); }));
   }
   return grpc::Status::OK;
 }

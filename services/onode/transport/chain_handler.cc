@@ -19,7 +19,9 @@ constexpr std::chrono::milliseconds kMostWait{30'000};
 constexpr std::chrono::milliseconds kProgress{1'000};
 constexpr std::size_t kStreamBytes = 1 << 20;
 
-grpc::Status Reply(const absl::Status& status) { return service::ToGrpcStatus(status, kService); }
+grpc::Status Reply(const absl::Status& status) {
+  return service::ToGrpcStatus(status, kService);
+}
 
 absl::Status FillChain(const Chain& chain, pb::GetChainResponse& out) {
   chain.Read([&](const ChainState& state) {
@@ -38,9 +40,11 @@ absl::Status FillChain(const Chain& chain, pb::GetChainResponse& out) {
   return absl::OkStatus();
 }
 
-absl::Status FillInclusion(Chain& chain, const pb::GetInclusionProofRequest& request, pb::GetInclusionProofResponse& out) {
+absl::Status FillInclusion(Chain& chain, const pb::GetInclusionProofRequest& request,
+                           pb::GetInclusionProofResponse& out) {
   const auto checkpoint = chain.latest_checkpoint();
-  if (request.size() == 0 && !checkpoint) return NotFound("chain {} has no checkpoint yet; give a size", chain.origin());
+  if (request.size() == 0 && !checkpoint)
+    return NotFound("chain {} has no checkpoint yet; give a size", chain.origin());
   const std::uint64_t size = request.size() == 0 ? checkpoint->size : request.size();
   if (size > chain.size()) return OutOfRange("chain {} has {} entries", chain.origin(), chain.size());
   ASSIGN_OR_RETURN(const auto path, chain.tree().Inclusion(request.sequence(), size));
@@ -55,9 +59,11 @@ absl::Status FillInclusion(Chain& chain, const pb::GetInclusionProofRequest& req
   return absl::OkStatus();
 }
 
-absl::Status FillConsistency(Chain& chain, const pb::GetConsistencyProofRequest& request, pb::GetConsistencyProofResponse& out) {
+absl::Status FillConsistency(Chain& chain, const pb::GetConsistencyProofRequest& request,
+                             pb::GetConsistencyProofResponse& out) {
   const auto checkpoint = chain.latest_checkpoint();
-  if (request.new_size() == 0 && !checkpoint) return NotFound("chain {} has no checkpoint yet; give a size", chain.origin());
+  if (request.new_size() == 0 && !checkpoint)
+    return NotFound("chain {} has no checkpoint yet; give a size", chain.origin());
   const std::uint64_t size = request.new_size() == 0 ? checkpoint->size : request.new_size();
   if (size > chain.size()) return OutOfRange("chain {} has {} entries", chain.origin(), chain.size());
   ASSIGN_OR_RETURN(const auto path, chain.tree().Consistency(request.old_size(), size));
@@ -77,7 +83,8 @@ absl::Status Stream(Chain& chain, const pb::StreamEntriesRequest& request, grpc:
   std::size_t bytes = 0;
   for (std::uint64_t at = request.begin(); at < end;) {
     if (context.IsCancelled()) return absl::CancelledError("the caller left");
-    ASSIGN_OR_RETURN(const auto rows, chain.store().ReadEntries(chain.info().id, at, std::min<std::uint64_t>(1'024, end - at)));
+    ASSIGN_OR_RETURN(const auto rows,
+                     chain.store().ReadEntries(chain.info().id, at, std::min<std::uint64_t>(1'024, end - at)));
     if (rows.empty()) return DataLoss("TAIL_MISSING: entry {} is not in the store", at);
     for (const EntryRow& row : rows) {
       response.add_entries(row.bytes);
@@ -101,8 +108,9 @@ void FillReport(const AuditReport& from, pb::VerifyReport& out) {
     out.add_unchecked()->set_what(item.what);
     out.mutable_unchecked(out.unchecked_size() - 1)->set_entries(item.entries);
   }
-  out.set_result(from.broken ? pb::VerifyReport::RESULT_BROKEN
-                             : from.unchecked.empty() ? pb::VerifyReport::RESULT_VERIFIED : pb::VerifyReport::RESULT_COULD_NOT_CHECK);
+  out.set_result(from.broken              ? pb::VerifyReport::RESULT_BROKEN
+                 : from.unchecked.empty() ? pb::VerifyReport::RESULT_VERIFIED
+                                          : pb::VerifyReport::RESULT_COULD_NOT_CHECK);
   if (!from.broken) return;
   out.set_broken_at(from.broken->sequence);
   out.set_broken_kind(std::string(chain::BreakKindName(from.broken->kind)));
@@ -121,7 +129,8 @@ absl::Status Verify(Chain& chain, const pb::VerifyChainRequest& request, grpc::S
     response.mutable_progress()->set_total(total);
     return writer.Write(response);
   };
-  ASSIGN_OR_RETURN(const AuditReport report, AuditChain(chain, {request.begin(), request.end(), request.check_subjects()}, progress));
+  ASSIGN_OR_RETURN(const AuditReport report,
+                   AuditChain(chain, {request.begin(), request.end(), request.check_subjects()}, progress));
   pb::VerifyChainResponse response;
   FillReport(report, *response.mutable_report());
   writer.Write(response);
@@ -130,12 +139,14 @@ absl::Status Verify(Chain& chain, const pb::VerifyChainRequest& request, grpc::S
 
 }  // namespace
 
-grpc::Status ChainHandler::GetChain(grpc::ServerContext*, const pb::GetChainRequest* request, pb::GetChainResponse* response) {
+grpc::Status ChainHandler::GetChain(grpc::ServerContext*, const pb::GetChainRequest* request,
+                                    pb::GetChainResponse* response) {
   const auto chain = node_.Find(request->origin());
   return Reply(chain.ok() ? FillChain(**chain, *response) : chain.status());
 }
 
-grpc::Status ChainHandler::GetEntry(grpc::ServerContext*, const pb::GetEntryRequest* request, pb::GetEntryResponse* response) {
+grpc::Status ChainHandler::GetEntry(grpc::ServerContext*, const pb::GetEntryRequest* request,
+                                    pb::GetEntryResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
   const auto row = (*chain)->ReadChecked(request->sequence());
@@ -151,7 +162,8 @@ grpc::Status ChainHandler::StreamEntries(grpc::ServerContext* context, const pb:
   return Reply(chain.ok() ? Stream(**chain, *request, *context, *writer) : chain.status());
 }
 
-grpc::Status ChainHandler::GetCheckpoint(grpc::ServerContext*, const pb::GetCheckpointRequest* request, pb::GetCheckpointResponse* response) {
+grpc::Status ChainHandler::GetCheckpoint(grpc::ServerContext*, const pb::GetCheckpointRequest* request,
+                                         pb::GetCheckpointResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
   if (request->at_least_size() > 0) {
@@ -177,13 +189,15 @@ grpc::Status ChainHandler::GetConsistencyProof(grpc::ServerContext*, const pb::G
   return Reply(chain.ok() ? FillConsistency(**chain, *request, *response) : chain.status());
 }
 
-grpc::Status ChainHandler::GetEvidence(grpc::ServerContext* context, const pb::GetEvidenceRequest* request, pb::GetEvidenceResponse* response) {
+grpc::Status ChainHandler::GetEvidence(grpc::ServerContext* context, const pb::GetEvidenceRequest* request,
+                                       pb::GetEvidenceResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
   if (request->sequence() >= (*chain)->size()) {
     return Reply(OutOfRange("chain {} has {} entries", (*chain)->origin(), (*chain)->size()));
   }
-  const auto checkpoint = (*chain)->WaitForCheckpoint(request->sequence() + 1, DeadlineOf(context->deadline(), kMostWait));
+  const auto checkpoint =
+      (*chain)->WaitForCheckpoint(request->sequence() + 1, DeadlineOf(context->deadline(), kMostWait));
   if (!checkpoint.ok()) return Reply(checkpoint.status());
   auto proof = ProofOf(**chain, request->sequence(), *checkpoint);
   if (proof.ok()) response->set_proof(*std::move(proof));

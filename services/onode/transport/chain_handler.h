@@ -17,12 +17,14 @@ class ChainHandler final : public chain::v1::ChainService::Service {
   grpc::Status GetEntry(grpc::ServerContext*, const chain::v1::GetEntryRequest*, chain::v1::GetEntryResponse*) override;
   grpc::Status StreamEntries(grpc::ServerContext*, const chain::v1::StreamEntriesRequest*,
                              grpc::ServerWriter<chain::v1::StreamEntriesResponse>*) override;
-  grpc::Status GetCheckpoint(grpc::ServerContext*, const chain::v1::GetCheckpointRequest*, chain::v1::GetCheckpointResponse*) override;
+  grpc::Status GetCheckpoint(grpc::ServerContext*, const chain::v1::GetCheckpointRequest*,
+                             chain::v1::GetCheckpointResponse*) override;
   grpc::Status GetInclusionProof(grpc::ServerContext*, const chain::v1::GetInclusionProofRequest*,
                                  chain::v1::GetInclusionProofResponse*) override;
   grpc::Status GetConsistencyProof(grpc::ServerContext*, const chain::v1::GetConsistencyProofRequest*,
                                    chain::v1::GetConsistencyProofResponse*) override;
-  grpc::Status GetEvidence(grpc::ServerContext*, const chain::v1::GetEvidenceRequest*, chain::v1::GetEvidenceResponse*) override;
+  grpc::Status GetEvidence(grpc::ServerContext*, const chain::v1::GetEvidenceRequest*,
+                           chain::v1::GetEvidenceResponse*) override;
   grpc::Status VerifyChain(grpc::ServerContext*, const chain::v1::VerifyChainRequest*,
                            grpc::ServerWriter<chain::v1::VerifyChainResponse>*) override;
 

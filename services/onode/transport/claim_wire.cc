@@ -56,17 +56,27 @@ absl::StatusOr<Claim> FieldClaimOf(const pb::FieldClaim& message, const std::str
     FieldCondition& to = claim.conditions.emplace_back();
     to.path = from.path();
     if (from.operator_() < pb::FieldCondition::OPERATOR_EQ || from.operator_() > pb::FieldCondition::OPERATOR_EXISTS) {
-      return InvalidField(fmt::format("{}.conditions[{}].operator", field, claim.conditions.size() - 1), "is not given");
+      return InvalidField(fmt::format("{}.conditions[{}].operator", field, claim.conditions.size() - 1),
+                          "is not given");
     }
     to.op = static_cast<FieldCondition::Op>(from.operator_() - pb::FieldCondition::OPERATOR_EQ);
     switch (from.value_case()) {
-      case pb::FieldCondition::kStringValue: to.value = from.string_value(); break;
-      case pb::FieldCondition::kNumberValue: to.value = from.number_value(); break;
-      case pb::FieldCondition::kIntegerValue: to.value = std::int64_t{from.integer_value()}; break;
-      case pb::FieldCondition::kBoolValue: to.value = from.bool_value(); break;
+      case pb::FieldCondition::kStringValue:
+        to.value = from.string_value();
+        break;
+      case pb::FieldCondition::kNumberValue:
+        to.value = from.number_value();
+        break;
+      case pb::FieldCondition::kIntegerValue:
+        to.value = std::int64_t{from.integer_value()};
+        break;
+      case pb::FieldCondition::kBoolValue:
+        to.value = from.bool_value();
+        break;
       case pb::FieldCondition::VALUE_NOT_SET:
         if (to.op != FieldCondition::Op::kExists) {
-          return InvalidField(fmt::format("{}.conditions[{}].value", field, claim.conditions.size() - 1), "is not given");
+          return InvalidField(fmt::format("{}.conditions[{}].value", field, claim.conditions.size() - 1),
+                              "is not given");
         }
         to.value = true;
         break;
@@ -75,9 +85,11 @@ absl::StatusOr<Claim> FieldClaimOf(const pb::FieldClaim& message, const std::str
   return claim;
 }
 
-absl::StatusOr<std::chrono::nanoseconds> DurationOf(const google::protobuf::Duration& duration, const std::string& field) {
+absl::StatusOr<std::chrono::nanoseconds> DurationOf(const google::protobuf::Duration& duration,
+                                                    const std::string& field) {
   constexpr std::int64_t kMaxSeconds = 4'000'000'000;
-  if (duration.seconds() < 0 || duration.nanos() < 0 || duration.seconds() > kMaxSeconds) return InvalidField(field, "is negative or too long");
+  if (duration.seconds() < 0 || duration.nanos() < 0 || duration.seconds() > kMaxSeconds)
+    return InvalidField(field, "is negative or too long");
   return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
 }
 
@@ -126,7 +138,8 @@ struct ClaimMessage {
     for (const FieldCondition& from : claim.conditions) {
       pb::FieldCondition& condition = *to.add_conditions();
       condition.set_path(from.path);
-      condition.set_operator_(static_cast<pb::FieldCondition::Operator>(static_cast<int>(from.op) + pb::FieldCondition::OPERATOR_EQ));
+      condition.set_operator_(
+          static_cast<pb::FieldCondition::Operator>(static_cast<int>(from.op) + pb::FieldCondition::OPERATOR_EQ));
       std::visit(ConditionValue{condition}, from.value);
     }
   }
@@ -161,10 +174,14 @@ pb::SourceOpinion MessageOfOpinion(const SourceOpinion& from) {
 
 absl::StatusOr<Claim> ClaimOf(const pb::Claim& message, const std::string& field) {
   switch (message.claim_case()) {
-    case pb::Claim::kPeer: return PeerClaimOf(message.peer(), field + ".peer");
-    case pb::Claim::kRoute: return RouteClaimOf(message.route(), field + ".route");
-    case pb::Claim::kField: return FieldClaimOf(message.field(), field + ".field");
-    case pb::Claim::CLAIM_NOT_SET: break;
+    case pb::Claim::kPeer:
+      return PeerClaimOf(message.peer(), field + ".peer");
+    case pb::Claim::kRoute:
+      return RouteClaimOf(message.route(), field + ".route");
+    case pb::Claim::kField:
+      return FieldClaimOf(message.field(), field + ".field");
+    case pb::Claim::CLAIM_NOT_SET:
+      break;
   }
   return InvalidField(field, "says nothing: set peer, route or field");
 }
@@ -183,7 +200,8 @@ absl::StatusOr<Acceptance> AcceptanceOf(const pb::Acceptance& message) {
   }
   if (message.min_sources() != 0) acceptance.min_sources = message.min_sources();
   if (message.independence() != pb::INDEPENDENCE_UNSPECIFIED) {
-    if (!pb::Independence_IsValid(message.independence())) return InvalidField("acceptance.independence", "is not known");
+    if (!pb::Independence_IsValid(message.independence()))
+      return InvalidField("acceptance.independence", "is not known");
     acceptance.independence = static_cast<Independence>(message.independence() - 1);
   }
   acceptance.require_sources.assign(message.require_sources().begin(), message.require_sources().end());
@@ -238,7 +256,8 @@ pb::ClaimAnswer MessageOf(const Answer& from) {
 std::vector<std::uint64_t> EntriesOf(const Answer& answer) {
   std::vector<std::uint64_t> entries;
   const auto add = [&](std::uint64_t entry) {
-    if (entry != chain::kNone && std::find(entries.begin(), entries.end(), entry) == entries.end()) entries.push_back(entry);
+    if (entry != chain::kNone && std::find(entries.begin(), entries.end(), entry) == entries.end())
+      entries.push_back(entry);
   };
   for (const SourceOpinion& opinion : answer.opinions) {
     if (!opinion.counted) continue;

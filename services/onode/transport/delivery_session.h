@@ -79,15 +79,15 @@ class DeliverySession {
   Mutex mutex_;
   std::condition_variable_any changed_;
   std::deque<std::vector<FrameOutcome>> answers_ ABSL_GUARDED_BY(mutex_);
-  std::size_t unanswered_ ABSL_GUARDED_BY(mutex_) = 0;   // frames whose ack is not written yet
-  std::size_t processing_ ABSL_GUARDED_BY(mutex_) = 0;   // batches whose answer the sequencer still owes
+  std::size_t unanswered_ ABSL_GUARDED_BY(mutex_) = 0;  // frames whose ack is not written yet
+  std::size_t processing_ ABSL_GUARDED_BY(mutex_) = 0;  // batches whose answer the sequencer still owes
   absl::Status ended_ ABSL_GUARDED_BY(mutex_);
   bool ending_sent_ ABSL_GUARDED_BY(mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
 
   // The writer's own.
-  std::uint64_t noticed_ = 0;                            // size of the last checkpoint shown
-  std::deque<std::uint64_t> to_show_;                    // places of this stream's entries that no notice showed yet
+  std::uint64_t noticed_ = 0;          // size of the last checkpoint shown
+  std::deque<std::uint64_t> to_show_;  // places of this stream's entries that no notice showed yet
 };
 
 }  // namespace virp::onode

@@ -19,14 +19,17 @@ absl::Status IngestHandler::Serve(grpc::ServerContext& context, DeliverySession:
   ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
   service::StreamGuard guard(*callers_, caller, &context);
   ingest::v1::DeliverRequest request;
-  if (!stream.Read(&request) || !request.has_hello()) return InvalidArgument("the first request of a delivery is a hello");
+  if (!stream.Read(&request) || !request.has_hello())
+    return InvalidArgument("the first request of a delivery is a hello");
   const ingest::v1::Hello hello = request.hello();
   if (hello.protocol_version() != kProtocolVersion) {
-    return InvalidField("hello.protocol_version", fmt::format("{}; this O-Node speaks {}", hello.protocol_version(), kProtocolVersion));
+    return InvalidField("hello.protocol_version",
+                        fmt::format("{}; this O-Node speaks {}", hello.protocol_version(), kProtocolVersion));
   }
   const std::string identity = caller.spiffe_id;
   if (hello.deliverer() != identity) {
-    return WithReason(PermissionDenied("the hello names {}, the certificate {}", hello.deliverer(), identity), "NOT_THE_CERTIFICATE");
+    return WithReason(PermissionDenied("the hello names {}, the certificate {}", hello.deliverer(), identity),
+                      "NOT_THE_CERTIFICATE");
   }
   ASSIGN_OR_RETURN(Chain* const chain, node_.Find(hello.origin()));
   if (!hello.checkpoint().empty()) chain->Audit(hello.checkpoint());

@@ -18,7 +18,9 @@ constexpr int kMaxTypes = 16;
 constexpr std::size_t kScanAtOnce = 1'000;
 constexpr std::chrono::milliseconds kWatchTick{1'000};
 
-grpc::Status Reply(const absl::Status& status) { return service::ToGrpcStatus(status, "onode"); }
+grpc::Status Reply(const absl::Status& status) {
+  return service::ToGrpcStatus(status, "onode");
+}
 
 pb::Subject MessageOfSubject(const FactBook::SubjectState& from, const chain::SourceBook& book) {
   pb::Subject to;
@@ -34,7 +36,8 @@ pb::Subject MessageOfSubject(const FactBook::SubjectState& from, const chain::So
 }
 
 absl::StatusOr<ChainStore::Filter> StoreFilterOf(const pb::ObservationFilter& filter) {
-  if (filter.types_size() > kMaxTypes) return InvalidField("filter.types", fmt::format("has more than {} types", kMaxTypes));
+  if (filter.types_size() > kMaxTypes)
+    return InvalidField("filter.types", fmt::format("has more than {} types", kMaxTypes));
   ChainStore::Filter out;
   if (!filter.source().empty()) out.source = frame::ShortIdOf(filter.source());
   if (!filter.subject().empty()) out.subject = chain::SubjectIdOf(filter.subject());
@@ -45,11 +48,15 @@ absl::StatusOr<ChainStore::Filter> StoreFilterOf(const pb::ObservationFilter& fi
 bool Passes(const chain::v1::Entry& entry, const pb::ObservationFilter& filter) {
   if (!filter.source().empty() && entry.source() != filter.source()) return false;
   if (!filter.subject().empty() && entry.subject() != filter.subject()) return false;
-  if (filter.types_size() > 0 && std::find(filter.types().begin(), filter.types().end(), entry.type()) == filter.types().end()) return false;
-  return filter.at_least_tier() == pb::TIER_UNSPECIFIED || static_cast<int>(entry.tier()) + 1 >= static_cast<int>(filter.at_least_tier());
+  if (filter.types_size() > 0 &&
+      std::find(filter.types().begin(), filter.types().end(), entry.type()) == filter.types().end())
+    return false;
+  return filter.at_least_tier() == pb::TIER_UNSPECIFIED ||
+         static_cast<int>(entry.tier()) + 1 >= static_cast<int>(filter.at_least_tier());
 }
 
-absl::Status List(const Chain& chain, const pb::ListObservationsRequest& request, pb::ListObservationsResponse& response) {
+absl::Status List(const Chain& chain, const pb::ListObservationsRequest& request,
+                  pb::ListObservationsResponse& response) {
   ASSIGN_OR_RETURN(const std::size_t page, PageSizeOf(request.page_size()));
   ASSIGN_OR_RETURN(ChainStore::Filter filter, StoreFilterOf(request.filter()));
   ASSIGN_OR_RETURN(const std::string cursor, ReadPageToken(request.page_token(), request.filter().SerializeAsString()));
@@ -57,7 +64,9 @@ absl::Status List(const Chain& chain, const pb::ListObservationsRequest& request
   filter.descending = true;
   filter.to = cursor.empty() ? chain.size() : LoadBe<std::uint64_t>(cursor.data());
   std::size_t scanned = 0, bytes = 0;
-  const auto full = [&] { return static_cast<std::size_t>(response.observations_size()) == page || bytes >= kPageBytes; };
+  const auto full = [&] {
+    return static_cast<std::size_t>(response.observations_size()) == page || bytes >= kPageBytes;
+  };
   while (!full() && filter.to > 0) {
     ASSIGN_OR_RETURN(const auto sequences, chain.store().List(chain.info().id, filter, page));
     for (const std::uint64_t sequence : sequences) {
@@ -98,7 +107,8 @@ absl::Status WatchEntries(const Chain& chain, const pb::WatchObservationsRequest
       pb::WatchObservationsResponse response;
       ASSIGN_OR_RETURN(*response.mutable_observation(), EntryOf(row, chain));
       // Write blocks while the consumer's window is closed; nothing is buffered here.
-      if (Passes(response.observation(), request.filter()) && !writer.Write(response)) return absl::CancelledError("the caller left");
+      if (Passes(response.observation(), request.filter()) && !writer.Write(response))
+        return absl::CancelledError("the caller left");
     }
   }
   return absl::CancelledError("the caller left");
@@ -106,7 +116,8 @@ absl::Status WatchEntries(const Chain& chain, const pb::WatchObservationsRequest
 
 }  // namespace
 
-grpc::Status VerifyHandler::GetSubject(grpc::ServerContext*, const pb::GetSubjectRequest* request, pb::GetSubjectResponse* response) {
+grpc::Status VerifyHandler::GetSubject(grpc::ServerContext*, const pb::GetSubjectRequest* request,
+                                       pb::GetSubjectResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
   const bool found = (*chain)->Read([&](const ChainState& state) {
@@ -114,10 +125,12 @@ grpc::Status VerifyHandler::GetSubject(grpc::ServerContext*, const pb::GetSubjec
     if (subject) *response->mutable_subject() = MessageOfSubject(*subject, state.book);
     return subject.has_value();
   });
-  return found ? grpc::Status::OK : Reply(NotFound("nothing was said about subject '{}'", request->subject().substr(0, 200)));
+  return found ? grpc::Status::OK
+               : Reply(NotFound("nothing was said about subject '{}'", request->subject().substr(0, 200)));
 }
 
-grpc::Status VerifyHandler::ListSubjects(grpc::ServerContext*, const pb::ListSubjectsRequest* request, pb::ListSubjectsResponse* response) {
+grpc::Status VerifyHandler::ListSubjects(grpc::ServerContext*, const pb::ListSubjectsRequest* request,
+                                         pb::ListSubjectsResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
   const auto page = PageSizeOf(request->page_size());

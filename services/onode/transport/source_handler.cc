@@ -20,7 +20,9 @@ constexpr std::chrono::milliseconds kMostWait{30'000};
 constexpr std::size_t kMaxReason = 1'024;
 constexpr std::uint64_t kMaxAdmitted = 100'000;
 
-grpc::Status Reply(const absl::Status& status) { return service::ToGrpcStatus(status, "onode"); }
+grpc::Status Reply(const absl::Status& status) {
+  return service::ToGrpcStatus(status, "onode");
+}
 
 bool IsUuid(std::string_view text) {
   if (text.size() != 36) return false;
@@ -39,26 +41,33 @@ absl::Status CheckSame(const Chain& chain, std::uint64_t sequence, const Chain::
   ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
   ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(entry.frame, entry.header.spelling));
   if (frame.header.type == wanted.type && frame.payload == wanted.payload) return absl::OkStatus();
-  return WithReason(AlreadyExists("this request_id was used for another request, answered by entry {}", sequence), "REQUEST_ID_REUSED");
+  return WithReason(AlreadyExists("this request_id was used for another request, answered by entry {}", sequence),
+                    "REQUEST_ID_REUSED");
 }
 
-// Enters what `build` gives. The key statement is rebuilt for the comparison of a repeat, so `build` must not depend on time.
+// Enters what `build` gives. The key statement is rebuilt for the comparison of a repeat, so `build` must not depend on
+// time.
 absl::StatusOr<Chain::Mutation> Enter(Chain& chain, const std::string& request_id, std::chrono::nanoseconds timeout,
                                       const std::function<Chain::OwnEntry()>& build,
                                       const std::function<absl::Status(const chain::SourceBook&)>& check) {
-  ASSIGN_OR_RETURN(const Chain::Mutation done, chain.Mutate(request_id, [&](const chain::SourceBook& book) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
-    RETURN_IF_ERROR(check(book));
-    return std::vector<Chain::OwnEntry>{build()};
-  }, timeout));
+  ASSIGN_OR_RETURN(const Chain::Mutation done,
+                   chain.Mutate(
+                       request_id,
+                       [&](const chain::SourceBook& book) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
+                         RETURN_IF_ERROR(check(book));
+                         return std::vector<Chain::OwnEntry>{build()};
+                       },
+                       timeout));
   if (done.replayed) RETURN_IF_ERROR(CheckSame(chain, done.entries.front(), build()));
   return done;
 }
 
 }  // namespace
 
-absl::StatusOr<SourceHandler::Change> SourceHandler::Begin(const grpc::ServerContext& context, const std::string& origin,
-                                                           const std::string& source, const std::string& request_id,
-                                                           const std::string& reason, bool reason_required) const {
+absl::StatusOr<SourceHandler::Change> SourceHandler::Begin(const grpc::ServerContext& context,
+                                                           const std::string& origin, const std::string& source,
+                                                           const std::string& request_id, const std::string& reason,
+                                                           bool reason_required) const {
   Change change;
   ASSIGN_OR_RETURN(change.chain, node_.Find(origin));
   ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
@@ -67,12 +76,15 @@ absl::StatusOr<SourceHandler::Change> SourceHandler::Begin(const grpc::ServerCon
   change.timeout = DeadlineOf(context.deadline(), kMostWait) - std::chrono::steady_clock::now();
   if (!IsUuid(request_id)) return InvalidField("request_id", "is not a UUID; make a new one for each change");
   if (reason_required && reason.empty()) return InvalidField("reason", "is empty; it goes into the chain");
-  if (reason.size() > kMaxReason) return InvalidField("reason", fmt::format("has {} bytes; at most {}", reason.size(), kMaxReason));
+  if (reason.size() > kMaxReason)
+    return InvalidField("reason", fmt::format("has {} bytes; at most {}", reason.size(), kMaxReason));
   return change;
 }
 
-absl::StatusOr<std::uint64_t> SourceHandler::EnterRegistration(const grpc::ServerContext& context, const pb::RegisterSourceRequest& request) const {
-  ASSIGN_OR_RETURN(const Change change, Begin(context, request.origin(), request.source().name(), request.request_id(), request.reason(), false));
+absl::StatusOr<std::uint64_t> SourceHandler::EnterRegistration(const grpc::ServerContext& context,
+                                                               const pb::RegisterSourceRequest& request) const {
+  ASSIGN_OR_RETURN(const Change change, Begin(context, request.origin(), request.source().name(), request.request_id(),
+                                              request.reason(), false));
   chain::SourceEvent event;
   event.event = chain::SourceEvent::Event::kRegistered;
   event.source = request.source().name();
@@ -89,8 +101,11 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterRegistration(const grpc::Serve
     key.accept_until = version.accept_until;
   }
   if (secret == nullptr || secret->suite() != key.suite) {
-    return WithReason(FailedPrecondition("the O-Node has no {} key of version {} for source {}: put its file into the key directory first",
-                                         frame::SuiteName(key.suite), key.version, event.source), "KEY_MISSING");
+    return WithReason(
+        FailedPrecondition(
+            "the O-Node has no {} key of version {} for source {}: put its file into the key directory first",
+            frame::SuiteName(key.suite), key.version, event.source),
+        "KEY_MISSING");
   }
   key.public_key = secret->public_key();
   key.commitment = secret->Commitment(event.source, key.version);
@@ -99,15 +114,21 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterRegistration(const grpc::Serve
     RETURN_IF_ERROR(change.chain->Read([&](const ChainState& state) { return check(state.book); }));
     return chain::kNone;
   }
-  ASSIGN_OR_RETURN(const auto done, Enter(*change.chain, request.request_id(), change.timeout, [&] {
-    return Chain::OwnEntry{frame::Type::kSourceEvent, frame::Tier::kGreen, chain::BuildSourceEvent(event)};
-  }, check));
+  ASSIGN_OR_RETURN(const auto done, Enter(
+                                        *change.chain, request.request_id(), change.timeout,
+                                        [&] {
+                                          return Chain::OwnEntry{frame::Type::kSourceEvent, frame::Tier::kGreen,
+                                                                 chain::BuildSourceEvent(event)};
+                                        },
+                                        check));
   return done.entries.front();
 }
 
-absl::StatusOr<std::uint64_t> SourceHandler::EnterUpdate(const grpc::ServerContext& context, const pb::UpdateSourceRequest& request) const {
+absl::StatusOr<std::uint64_t> SourceHandler::EnterUpdate(const grpc::ServerContext& context,
+                                                         const pb::UpdateSourceRequest& request) const {
   const std::string& name = request.source().name();
-  ASSIGN_OR_RETURN(const Change change, Begin(context, request.origin(), name, request.request_id(), request.reason(), false));
+  ASSIGN_OR_RETURN(const Change change,
+                   Begin(context, request.origin(), name, request.request_id(), request.reason(), false));
   chain::SourceEvent event;
   event.event = chain::SourceEvent::Event::kChanged;
   event.source = name;
@@ -121,7 +142,8 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterUpdate(const grpc::ServerConte
   const auto check = [&](const chain::SourceBook& book) -> absl::Status {
     const auto now = book.FindByName(name);
     if (now != nullptr && EtagOf(*now) != request.source().etag()) {
-      return WithReason(Aborted("source {} was changed since etag {}; read it again", name, request.source().etag()), "ETAG_MISMATCH");
+      return WithReason(Aborted("source {} was changed since etag {}; read it again", name, request.source().etag()),
+                        "ETAG_MISMATCH");
     }
     return book.CheckSourceEvent(event);
   };
@@ -129,15 +151,21 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterUpdate(const grpc::ServerConte
     RETURN_IF_ERROR(change.chain->Read([&](const ChainState& state) { return check(state.book); }));
     return chain::kNone;
   }
-  ASSIGN_OR_RETURN(const auto done, Enter(*change.chain, request.request_id(), change.timeout, [&] {
-    return Chain::OwnEntry{frame::Type::kSourceEvent, frame::Tier::kGreen, chain::BuildSourceEvent(event)};
-  }, check));
+  ASSIGN_OR_RETURN(const auto done, Enter(
+                                        *change.chain, request.request_id(), change.timeout,
+                                        [&] {
+                                          return Chain::OwnEntry{frame::Type::kSourceEvent, frame::Tier::kGreen,
+                                                                 chain::BuildSourceEvent(event)};
+                                        },
+                                        check));
   return done.entries.front();
 }
 
 template <typename Request>
-absl::StatusOr<std::uint64_t> SourceHandler::EnterEvent(const grpc::ServerContext& context, const Request& request, chain::SourceEvent event) const {
-  ASSIGN_OR_RETURN(const Change change, Begin(context, request.origin(), request.name(), request.request_id(), request.reason(), true));
+absl::StatusOr<std::uint64_t> SourceHandler::EnterEvent(const grpc::ServerContext& context, const Request& request,
+                                                        chain::SourceEvent event) const {
+  ASSIGN_OR_RETURN(const Change change,
+                   Begin(context, request.origin(), request.name(), request.request_id(), request.reason(), true));
   event.source = request.name();
   event.by = change.by;
   event.reason = request.reason();
@@ -149,14 +177,20 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterEvent(const grpc::ServerContex
       return channel == nullptr ? std::uint64_t{0} : channel->newest_epoch;
     });
   }
-  ASSIGN_OR_RETURN(const auto done, Enter(*change.chain, request.request_id(), change.timeout, [&] {
-    return Chain::OwnEntry{frame::Type::kSourceEvent, frame::Tier::kGreen, chain::BuildSourceEvent(event)};
-  }, [&](const chain::SourceBook& book) { return book.CheckSourceEvent(event); }));
+  ASSIGN_OR_RETURN(const auto done, Enter(
+                                        *change.chain, request.request_id(), change.timeout,
+                                        [&] {
+                                          return Chain::OwnEntry{frame::Type::kSourceEvent, frame::Tier::kGreen,
+                                                                 chain::BuildSourceEvent(event)};
+                                        },
+                                        [&](const chain::SourceBook& book) { return book.CheckSourceEvent(event); }));
   return done.entries.front();
 }
 
-absl::StatusOr<std::uint64_t> SourceHandler::EnterBlack(const grpc::ServerContext& context, const pb::MarkBlackRequest& request) const {
-  ASSIGN_OR_RETURN(const Change change, Begin(context, request.origin(), request.name(), request.request_id(), request.reason(), true));
+absl::StatusOr<std::uint64_t> SourceHandler::EnterBlack(const grpc::ServerContext& context,
+                                                        const pb::MarkBlackRequest& request) const {
+  ASSIGN_OR_RETURN(const Change change,
+                   Begin(context, request.origin(), request.name(), request.request_id(), request.reason(), true));
   if (request.key_version() != 0) {
     chain::KeyEvent event;
     event.event = chain::KeyEvent::Event::kCompromised;
@@ -183,40 +217,57 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterBlack(const grpc::ServerContex
   alarm.by = change.by;
   alarm.reason = request.reason();
   alarm.request_id = request.request_id();
-  ASSIGN_OR_RETURN(const auto done, Enter(*change.chain, request.request_id(), change.timeout, [&] {
-    return Chain::OwnEntry{frame::Type::kChannelAlarm, frame::Tier::kYellow, chain::BuildAlarm(alarm)};
-  }, [&](const chain::SourceBook& book) {
-    return book.FindByName(alarm.source) != nullptr ? absl::OkStatus() : NotFound("chain {} has no source {}", change.chain->origin(), alarm.source);
-  }));
+  ASSIGN_OR_RETURN(
+      const auto done,
+      Enter(
+          *change.chain, request.request_id(), change.timeout,
+          [&] { return Chain::OwnEntry{frame::Type::kChannelAlarm, frame::Tier::kYellow, chain::BuildAlarm(alarm)}; },
+          [&](const chain::SourceBook& book) {
+            return book.FindByName(alarm.source) != nullptr
+                       ? absl::OkStatus()
+                       : NotFound("chain {} has no source {}", change.chain->origin(), alarm.source);
+          }));
   return done.entries.front();
 }
 
-absl::Status SourceHandler::Clear(const grpc::ServerContext& context, const pb::ClearAlarmRequest& request, pb::ClearAlarmResponse& response) const {
-  if (request.source().empty() && request.cause().empty()) return InvalidField("source", "and cause are both empty; name at least one");
-  ASSIGN_OR_RETURN(const Change change, Begin(context, request.origin(), request.source(), request.request_id(), request.reason(), true));
+absl::Status SourceHandler::Clear(const grpc::ServerContext& context, const pb::ClearAlarmRequest& request,
+                                  pb::ClearAlarmResponse& response) const {
+  if (request.source().empty() && request.cause().empty())
+    return InvalidField("source", "and cause are both empty; name at least one");
+  ASSIGN_OR_RETURN(const Change change,
+                   Begin(context, request.origin(), request.source(), request.request_id(), request.reason(), true));
   std::vector<chain::AlarmCleared> cleared;
   const auto collect = [&](const chain::SourceBook& book) {
     cleared.clear();
     for (const auto& source : book.Sources()) {
       const chain::Channel* channel = book.FindChannel(source->short_id);
-      if (channel == nullptr || (!request.source().empty() && source->registration.source != request.source())) continue;
+      if (channel == nullptr || (!request.source().empty() && source->registration.source != request.source()))
+        continue;
       for (const auto& [cause, alarm] : channel->alarms) {
         if (!request.cause().empty() && cause != request.cause()) continue;
         cleared.push_back({source->registration.source, cause, change.by, request.reason(), request.request_id()});
       }
     }
-    return cleared.empty() ? NotFound("no standing alarm fits source '{}' and cause '{}'", request.source(), request.cause()) : absl::OkStatus();
+    return cleared.empty()
+               ? NotFound("no standing alarm fits source '{}' and cause '{}'", request.source(), request.cause())
+               : absl::OkStatus();
   };
   std::vector<std::uint64_t> entries;
   if (request.validate_only()) {
     RETURN_IF_ERROR(change.chain->Read([&](const ChainState& state) { return collect(state.book); }));
   } else {
-    ASSIGN_OR_RETURN(const auto done, change.chain->Mutate(request.request_id(), [&](const chain::SourceBook& book) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
-      RETURN_IF_ERROR(collect(book));
-      std::vector<Chain::OwnEntry> payloads;
-      for (const auto& one : cleared) payloads.push_back({frame::Type::kAlarmCleared, frame::Tier::kGreen, chain::BuildAlarmCleared(one)});
-      return payloads;
-    }, change.timeout));
+    ASSIGN_OR_RETURN(
+        const auto done,
+        change.chain->Mutate(
+            request.request_id(),
+            [&](const chain::SourceBook& book) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
+              RETURN_IF_ERROR(collect(book));
+              std::vector<Chain::OwnEntry> payloads;
+              for (const auto& one : cleared)
+                payloads.push_back({frame::Type::kAlarmCleared, frame::Tier::kGreen, chain::BuildAlarmCleared(one)});
+              return payloads;
+            },
+            change.timeout));
     entries = done.entries;
   }
   for (std::size_t i = 0; i < std::max(cleared.size(), entries.size()); ++i) {
@@ -238,48 +289,53 @@ absl::StatusOr<pb::Source> SourceHandler::Describe(const std::string& origin, co
 }
 
 // The common end of changes: the source as it is now, and the entry.
-#define VIRP_ANSWER_CHANGE(ENTERED, NAME)                                       \
-  const auto entered = ENTERED;                                                 \
-  if (!entered.ok()) return Reply(entered.status());                            \
-  if (*entered == chain::kNone) {                                               \
-    *response->mutable_source() = request->source();                            \
-    return grpc::Status::OK;                                                    \
-  }                                                                             \
-  response->set_entry(*entered);                                                \
-  auto described = Describe(request->origin(), NAME);                           \
-  if (described.ok()) *response->mutable_source() = *std::move(described);      \
+#define VIRP_ANSWER_CHANGE(ENTERED, NAME)                                  \
+  const auto entered = ENTERED;                                            \
+  if (!entered.ok()) return Reply(entered.status());                       \
+  if (*entered == chain::kNone) {                                          \
+    *response->mutable_source() = request->source();                       \
+    return grpc::Status::OK;                                               \
+  }                                                                        \
+  response->set_entry(*entered);                                           \
+  auto described = Describe(request->origin(), NAME);                      \
+  if (described.ok()) *response->mutable_source() = *std::move(described); \
   return Reply(described.status())
 
-grpc::Status SourceHandler::RegisterSource(grpc::ServerContext* context, const pb::RegisterSourceRequest* request, pb::RegisterSourceResponse* response) {
+grpc::Status SourceHandler::RegisterSource(grpc::ServerContext* context, const pb::RegisterSourceRequest* request,
+                                           pb::RegisterSourceResponse* response) {
   VIRP_ANSWER_CHANGE(EnterRegistration(*context, *request), request->source().name());
 }
 
-grpc::Status SourceHandler::UpdateSource(grpc::ServerContext* context, const pb::UpdateSourceRequest* request, pb::UpdateSourceResponse* response) {
+grpc::Status SourceHandler::UpdateSource(grpc::ServerContext* context, const pb::UpdateSourceRequest* request,
+                                         pb::UpdateSourceResponse* response) {
   VIRP_ANSWER_CHANGE(EnterUpdate(*context, *request), request->source().name());
 }
 #undef VIRP_ANSWER_CHANGE
 
-#define VIRP_ANSWER_EVENT(ENTERED)                                              \
-  const auto entered = ENTERED;                                                 \
-  if (!entered.ok()) return Reply(entered.status());                            \
-  response->set_entry(*entered);                                                \
-  auto described = Describe(request->origin(), request->name());                \
-  if (described.ok()) *response->mutable_source() = *std::move(described);      \
+#define VIRP_ANSWER_EVENT(ENTERED)                                         \
+  const auto entered = ENTERED;                                            \
+  if (!entered.ok()) return Reply(entered.status());                       \
+  response->set_entry(*entered);                                           \
+  auto described = Describe(request->origin(), request->name());           \
+  if (described.ok()) *response->mutable_source() = *std::move(described); \
   return Reply(described.status())
 
-grpc::Status SourceHandler::SuspendSource(grpc::ServerContext* context, const pb::SuspendSourceRequest* request, pb::SuspendSourceResponse* response) {
+grpc::Status SourceHandler::SuspendSource(grpc::ServerContext* context, const pb::SuspendSourceRequest* request,
+                                          pb::SuspendSourceResponse* response) {
   chain::SourceEvent event;
   event.event = chain::SourceEvent::Event::kSuspended;
   VIRP_ANSWER_EVENT(EnterEvent(*context, *request, event));
 }
 
-grpc::Status SourceHandler::ResumeSource(grpc::ServerContext* context, const pb::ResumeSourceRequest* request, pb::ResumeSourceResponse* response) {
+grpc::Status SourceHandler::ResumeSource(grpc::ServerContext* context, const pb::ResumeSourceRequest* request,
+                                         pb::ResumeSourceResponse* response) {
   chain::SourceEvent event;
   event.event = chain::SourceEvent::Event::kResumed;
   VIRP_ANSWER_EVENT(EnterEvent(*context, *request, event));
 }
 
-grpc::Status SourceHandler::MarkBlack(grpc::ServerContext* context, const pb::MarkBlackRequest* request, pb::MarkBlackResponse* response) {
+grpc::Status SourceHandler::MarkBlack(grpc::ServerContext* context, const pb::MarkBlackRequest* request,
+                                      pb::MarkBlackResponse* response) {
   VIRP_ANSWER_EVENT(EnterBlack(*context, *request));
 }
 
@@ -291,7 +347,8 @@ grpc::Status SourceHandler::ResetSourceEpoch(grpc::ServerContext* context, const
 }
 #undef VIRP_ANSWER_EVENT
 
-grpc::Status SourceHandler::AdmitLate(grpc::ServerContext* context, const pb::AdmitLateRequest* request, pb::AdmitLateResponse* response) {
+grpc::Status SourceHandler::AdmitLate(grpc::ServerContext* context, const pb::AdmitLateRequest* request,
+                                      pb::AdmitLateResponse* response) {
   if (request->from() > request->to() || request->to() - request->from() > kMaxAdmitted) {
     return Reply(InvalidField("to", fmt::format("must not be below from, nor more than {} behind it", kMaxAdmitted)));
   }
@@ -305,17 +362,20 @@ grpc::Status SourceHandler::AdmitLate(grpc::ServerContext* context, const pb::Ad
   return Reply(entered.status());
 }
 
-grpc::Status SourceHandler::ClearAlarm(grpc::ServerContext* context, const pb::ClearAlarmRequest* request, pb::ClearAlarmResponse* response) {
+grpc::Status SourceHandler::ClearAlarm(grpc::ServerContext* context, const pb::ClearAlarmRequest* request,
+                                       pb::ClearAlarmResponse* response) {
   return Reply(Clear(*context, *request, *response));
 }
 
-grpc::Status SourceHandler::GetSource(grpc::ServerContext*, const pb::GetSourceRequest* request, pb::GetSourceResponse* response) {
+grpc::Status SourceHandler::GetSource(grpc::ServerContext*, const pb::GetSourceRequest* request,
+                                      pb::GetSourceResponse* response) {
   auto source = Describe(request->origin(), request->name());
   if (source.ok()) *response->mutable_source() = *std::move(source);
   return Reply(source.status());
 }
 
-grpc::Status SourceHandler::ListSources(grpc::ServerContext*, const pb::ListSourcesRequest* request, pb::ListSourcesResponse* response) {
+grpc::Status SourceHandler::ListSources(grpc::ServerContext*, const pb::ListSourcesRequest* request,
+                                        pb::ListSourcesResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
   const auto page = PageSizeOf(request->page_size());
@@ -328,7 +388,8 @@ grpc::Status SourceHandler::ListSources(grpc::ServerContext*, const pb::ListSour
       const chain::Channel* channel = state.book.FindChannel(source->short_id);
       if (request->alarmed_only() && (channel == nullptr || channel->alarms.empty())) continue;
       if (response->sources_size() == static_cast<int>(*page)) {
-        response->set_next_page_token(MakePageToken(response->sources().rbegin()->name(), request->alarmed_only() ? "alarmed" : "all"));
+        response->set_next_page_token(
+            MakePageToken(response->sources().rbegin()->name(), request->alarmed_only() ? "alarmed" : "all"));
         return;
       }
       *response->add_sources() = MessageOf(*source, channel);
@@ -337,13 +398,15 @@ grpc::Status SourceHandler::ListSources(grpc::ServerContext*, const pb::ListSour
   return grpc::Status::OK;
 }
 
-grpc::Status SourceHandler::ListQuarantine(grpc::ServerContext*, const pb::ListQuarantineRequest* request, pb::ListQuarantineResponse* response) {
+grpc::Status SourceHandler::ListQuarantine(grpc::ServerContext*, const pb::ListQuarantineRequest* request,
+                                           pb::ListQuarantineResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
   const auto page = PageSizeOf(request->page_size());
   if (!page.ok()) return Reply(page.status());
   const auto cursor = ReadPageToken(request->page_token(), "quarantine");
-  if (!cursor.ok() || (!cursor->empty() && cursor->size() != 8)) return Reply(InvalidField("page_token", "is not one of ours"));
+  if (!cursor.ok() || (!cursor->empty() && cursor->size() != 8))
+    return Reply(InvalidField("page_token", "is not one of ours"));
   const std::uint64_t after = cursor->empty() ? 0 : LoadBe<std::uint64_t>(cursor->data());
   const auto frames = (*chain)->store().ListQuarantine((*chain)->info().id, after, *page);
   if (!frames.ok()) return Reply(frames.status());

@@ -53,12 +53,15 @@ void FillChannel(const chain::Channel& channel, pb::Source& out) {
 absl::StatusOr<chain::Registration> RegistrationOf(const pb::Source& message) {
   chain::Registration registration;
   registration.source = message.name();
-  if (message.suite() != pb::SUITE_HMAC_SHA256 && message.suite() != pb::SUITE_ED25519) return InvalidField("source.suite", "is not given");
+  if (message.suite() != pb::SUITE_HMAC_SHA256 && message.suite() != pb::SUITE_ED25519)
+    return InvalidField("source.suite", "is not given");
   registration.key.suite = static_cast<frame::Suite>(message.suite());
   registration.key.version = message.key_version() == 0 ? 1 : message.key_version();
   if (message.min_frame_version() > 2) return InvalidField("source.min_frame_version", "is neither 1 nor 2");
-  registration.min_frame_version = static_cast<std::uint8_t>(message.min_frame_version() == 0 ? 2 : message.min_frame_version());
-  if (message.vantage() < pb::VANTAGE_DAEMON || message.vantage() > pb::VANTAGE_SERVICE) return InvalidField("source.vantage", "is not given");
+  registration.min_frame_version =
+      static_cast<std::uint8_t>(message.min_frame_version() == 0 ? 2 : message.min_frame_version());
+  if (message.vantage() < pb::VANTAGE_DAEMON || message.vantage() > pb::VANTAGE_SERVICE)
+    return InvalidField("source.vantage", "is not given");
   registration.vantage = static_cast<chain::Vantage>(message.vantage() - pb::VANTAGE_DAEMON);
   for (const std::uint32_t type : message.types()) {
     if (type < 1 || type > 255) return InvalidField("source.types", fmt::format("{} is no observation type", type));
@@ -81,7 +84,8 @@ std::string EtagOf(const chain::Source& source) {
   chain::SourceEvent event;
   event.source = source.registration.source;
   event.registration = source.registration;
-  const Hash hash = crypto::Sha256(fmt::format("{} {} {}", chain::BuildSourceEvent(event), source.suspended, source.keys.size()));
+  const Hash hash =
+      crypto::Sha256(fmt::format("{} {} {}", chain::BuildSourceEvent(event), source.suspended, source.keys.size()));
   return HexEncode(View(hash).substr(0, 8));
 }
 

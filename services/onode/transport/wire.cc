@@ -11,7 +11,7 @@ namespace virp::onode {
 namespace {
 
 constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
-constexpr std::int64_t kMaxSeconds = 9'000'000'000;    // fits 64 bits of nanoseconds
+constexpr std::int64_t kMaxSeconds = 9'000'000'000;  // fits 64 bits of nanoseconds
 constexpr std::size_t kFilterHash = 8;
 constexpr char kTokenVersion = 1;
 constexpr std::size_t kDefaultPage = 100;
@@ -50,7 +50,8 @@ absl::StatusOr<chain::v1::Entry> EntryOf(const EntryRow& row, const Chain& chain
   out.set_result(entry.header.result);
   out.set_payload(std::string(frame.payload));
   out.set_spelling(std::string(frame::SpellingName(entry.header.spelling)));
-  const auto source = chain.Read([&](const ChainState& state) { return state.book.FindByShortId(entry.header.source); });
+  const auto source =
+      chain.Read([&](const ChainState& state) { return state.book.FindByShortId(entry.header.source); });
   if (source == nullptr) {
     std::string id;
     AppendBe(id, entry.header.source);
@@ -68,7 +69,8 @@ absl::StatusOr<chain::v1::Entry> EntryOf(const EntryRow& row, const Chain& chain
 }
 
 absl::StatusOr<std::string> ProofOf(Chain& chain, std::uint64_t sequence, const StoredCheckpoint& checkpoint) {
-  if (sequence >= checkpoint.size) return OutOfRange("the checkpoint of {} entries does not cover entry {}", checkpoint.size, sequence);
+  if (sequence >= checkpoint.size)
+    return OutOfRange("the checkpoint of {} entries does not cover entry {}", checkpoint.size, sequence);
   ASSIGN_OR_RETURN(EntryRow row, chain.ReadChecked(sequence));
   chain::Proof proof;
   proof.index = sequence;
@@ -104,9 +106,12 @@ absl::StatusOr<std::size_t> PageSizeOf(std::int32_t asked) {
   return asked == 0 ? kDefaultPage : std::min(static_cast<std::size_t>(asked), kMaxPage);
 }
 
-std::chrono::steady_clock::time_point DeadlineOf(std::chrono::system_clock::time_point callers, std::chrono::milliseconds most) {
+std::chrono::steady_clock::time_point DeadlineOf(std::chrono::system_clock::time_point callers,
+                                                 std::chrono::milliseconds most) {
   const auto left = callers - std::chrono::system_clock::now();
-  return std::chrono::steady_clock::now() + std::min<std::chrono::nanoseconds>(std::max<std::chrono::nanoseconds>(left, std::chrono::nanoseconds(0)), most);
+  return std::chrono::steady_clock::now() +
+         std::min<std::chrono::nanoseconds>(std::max<std::chrono::nanoseconds>(left, std::chrono::nanoseconds(0)),
+                                            most);
 }
 
 }  // namespace virp::onode

@@ -30,7 +30,8 @@ absl::StatusOr<chain::v1::Entry> EntryOf(const EntryRow& row, const Chain& chain
 // Proof file of one entry in the checkpoint. OutOfRange when it does not cover it.
 absl::StatusOr<std::string> ProofOf(Chain& chain, std::uint64_t sequence, const StoredCheckpoint& checkpoint);
 
-// Page tokens: an opaque cursor bound to the filter it was made for. InvalidField for anything that we did not make for it.
+// Page tokens: an opaque cursor bound to the filter it was made for. InvalidField for anything that we did not make for
+// it.
 std::string MakePageToken(std::string_view cursor, std::string_view filter);
 absl::StatusOr<std::string> ReadPageToken(std::string_view token, std::string_view filter);
 // 0 gives the default of 100; more than 1,000 are cut to it; InvalidField when negative.
@@ -39,6 +40,7 @@ absl::StatusOr<std::size_t> PageSizeOf(std::int32_t asked);
 inline constexpr std::size_t kPageBytes = 2 << 20;
 
 // When a handler must have answered: the caller's deadline, at most `most` from now, or that when the caller set none.
-std::chrono::steady_clock::time_point DeadlineOf(std::chrono::system_clock::time_point callers, std::chrono::milliseconds most);
+std::chrono::steady_clock::time_point DeadlineOf(std::chrono::system_clock::time_point callers,
+                                                 std::chrono::milliseconds most);
 
 }  // namespace virp::onode

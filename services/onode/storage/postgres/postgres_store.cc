@@ -132,15 +132,16 @@ absl::StatusOr<ChainHead> PostgresChainStore::TakeLease(ChainId chain, std::stri
 }
 
 // Ends the session that holds the row of this chain's head although its lease has run out: a leader that was stopped in
-// the middle of COPY. No timeout of the server's ends that (it does not look up from waiting for the client's data), and a
-// stopped process keeps its connection. Whoever it was finds its append in doubt when it wakes.
+// the middle of COPY. No timeout of the server's ends that (it does not look up from waiting for the client's data),
+// and a stopped process keeps its connection. Whoever it was finds its append in doubt when it wakes.
 absl::Status PostgresChainStore::EndStalledLeader(ChainId chain) {
-  return Write("SELECT pg_terminate_backend(a.pid) FROM onode.chain_head h"
-               " JOIN pg_catalog.pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = h.xmax AND l.granted"
-               " JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
-               " WHERE h.chain_id=$1 AND h.lease_until <= clock_timestamp() AND a.pid <> pg_backend_pid()"
-               " AND a.usename = current_user",
-               chain)
+  return Write(
+             "SELECT pg_terminate_backend(a.pid) FROM onode.chain_head h"
+             " JOIN pg_catalog.pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = h.xmax AND l.granted"
+             " JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid"
+             " WHERE h.chain_id=$1 AND h.lease_until <= clock_timestamp() AND a.pid <> pg_backend_pid()"
+             " AND a.usename = current_user",
+             chain)
       .status();
 }
 
