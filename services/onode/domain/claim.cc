@@ -1,8 +1,11 @@
 #include "services/onode/domain/claim.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
+#include "lib/base/error_info.h"
 #include "lib/base/ip.h"
 #include "lib/base/names.h"
 #include "lib/base/status.h"
@@ -27,34 +30,44 @@ bool IsPlain(std::string_view text, std::size_t limit) {
   });
 }
 
-absl::Status CheckRouterAndVrf(std::string_view router, std::string_view vrf) {
-  RETURN_IF_ERROR(Annotate(CheckSourceName(router), "router"));
+template <typename... Args>
+absl::Status Refuse(const std::string& field, fmt::format_string<Args...> why, Args&&... args) {
+  return InvalidField(field, fmt::format(why, std::forward<Args>(args)...));
+}
+
+// What a parser found is wrong with `field`.
+absl::Status RefuseUnless(const std::string& field, const absl::Status& parsed) {
+  return parsed.ok() ? parsed : InvalidField(field, Message(parsed));
+}
+
+absl::Status CheckRouterAndVrf(const std::string& field, std::string_view router, std::string_view vrf) {
+  RETURN_IF_ERROR(RefuseUnless(field + ".router", CheckSourceName(router)));
   if (!IsPlain(vrf, kMaxVrf) || vrf.find('/') != std::string_view::npos) {
-    return InvalidArgument("vrf: \"{}\" is not a VRF name; without VRFs it is \"default\"", vrf);
+    return Refuse(field + ".vrf", "\"{}\" is not a VRF name; without VRFs it is \"default\"", vrf.substr(0, kMaxVrf));
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckAddress(std::string_view field, std::string_view text) {
-  return Annotate(IpAddress::ParseCanonical(text).status(), field);
+absl::Status CheckAddress(const std::string& field, std::string_view text) {
+  return RefuseUnless(field, IpAddress::ParseCanonical(text).status());
 }
 
-absl::Status Check(const PeerClaim& claim) {
-  RETURN_IF_ERROR(CheckRouterAndVrf(claim.router, claim.vrf));
-  RETURN_IF_ERROR(CheckAddress("peer", claim.peer));
-  if (!IsPlain(claim.state, kMaxState)) return InvalidArgument("state: 1 to {} printable characters", kMaxState);
+absl::Status Check(const PeerClaim& claim, const std::string& field) {
+  RETURN_IF_ERROR(CheckRouterAndVrf(field, claim.router, claim.vrf));
+  RETURN_IF_ERROR(CheckAddress(field + ".peer_address", claim.peer));
+  if (!IsPlain(claim.state, kMaxState)) return Refuse(field + ".state", "1 to {} printable characters", kMaxState);
   return absl::OkStatus();
 }
 
-absl::Status Check(const RouteClaim& claim) {
-  RETURN_IF_ERROR(CheckRouterAndVrf(claim.router, claim.vrf));
+absl::Status Check(const RouteClaim& claim, const std::string& field) {
+  RETURN_IF_ERROR(CheckRouterAndVrf(field, claim.router, claim.vrf));
   if (claim.rib != "best" && !chain::IsRibName(claim.rib)) {
-    return InvalidArgument("rib: \"{}\" is not adj-in-pre, adj-in-post, loc, adj-out-pre, adj-out-post or best",
-                           claim.rib);
+    return Refuse(field + ".rib", "\"{}\" is not adj-in-pre, adj-in-post, loc, adj-out-pre, adj-out-post or best",
+                  claim.rib.substr(0, kMaxText));
   }
-  RETURN_IF_ERROR(Annotate(Prefix::ParseCanonical(claim.prefix).status(), "prefix"));
-  if (claim.next_hop) RETURN_IF_ERROR(CheckAddress("next hop", *claim.next_hop));
-  if (claim.peer) RETURN_IF_ERROR(CheckAddress("peer", *claim.peer));
+  RETURN_IF_ERROR(RefuseUnless(field + ".prefix", Prefix::ParseCanonical(claim.prefix).status()));
+  if (claim.next_hop) RETURN_IF_ERROR(CheckAddress(field + ".next_hop", *claim.next_hop));
+  if (claim.peer) RETURN_IF_ERROR(CheckAddress(field + ".peer_address", *claim.peer));
   return absl::OkStatus();
 }
 
@@ -63,66 +76,47 @@ bool IsOrdering(FieldCondition::Op op) {
   return op == Op::kLt || op == Op::kLe || op == Op::kGt || op == Op::kGe;
 }
 
-absl::Status Check(const FieldCondition& condition) {
-  if (!IsPlain(condition.path, kMaxText)) return InvalidArgument("path: 1 to {} printable characters", kMaxText);
-  if (condition.op > FieldCondition::Op::kExists) return InvalidArgument("operator: unknown");
+absl::Status Check(const FieldCondition& condition, const std::string& field) {
+  if (!IsPlain(condition.path, kMaxText)) return Refuse(field + ".path", "1 to {} printable characters", kMaxText);
+  if (condition.op > FieldCondition::Op::kExists) return Refuse(field + ".operator", "unknown");
   const bool is_bool = std::holds_alternative<bool>(condition.value);
   if (condition.op == FieldCondition::Op::kExists && !is_bool) {
-    return InvalidArgument("value: EXISTS takes true or false");
+    return Refuse(field + ".value", "EXISTS takes true or false");
   }
   if (IsOrdering(condition.op) && (is_bool || std::holds_alternative<std::string>(condition.value))) {
-    return InvalidArgument("value: LT, LE, GT and GE compare numbers");
+    return Refuse(field + ".value", "LT, LE, GT and GE compare numbers");
   }
   if (const double* number = std::get_if<double>(&condition.value); number != nullptr && !std::isfinite(*number)) {
-    return InvalidArgument("value: not a finite number");
+    return Refuse(field + ".value", "not a finite number");
   }
   return absl::OkStatus();
 }
 
-absl::Status Check(const FieldClaim& claim) {
+absl::Status Check(const FieldClaim& claim, const std::string& field) {
   if (!IsPlain(claim.subject, kMaxText) || claim.subject.find('/') == std::string::npos) {
-    return InvalidArgument("subject: \"{}\" is not DOMAIN/... of at most {} characters", claim.subject, kMaxText);
+    return Refuse(field + ".subject", "\"{}\" is not DOMAIN/... of at most {} characters",
+                  claim.subject.substr(0, kMaxText), kMaxText);
   }
   if (!claim.event.empty() && !IsPlain(claim.event, kMaxEvent)) {
-    return InvalidArgument("event: at most {} printable characters", kMaxEvent);
+    return Refuse(field + ".event", "at most {} printable characters", kMaxEvent);
   }
   if (claim.conditions.size() > kMaxConditions) {
-    return InvalidArgument("conditions: {} of them; at most {}", claim.conditions.size(), kMaxConditions);
+    return Refuse(field + ".conditions", "{} of them; at most {}", claim.conditions.size(), kMaxConditions);
   }
   for (std::size_t i = 0; i < claim.conditions.size(); ++i) {
-    RETURN_IF_ERROR(Annotate(Check(claim.conditions[i]), fmt::format("conditions[{}]", i)));
+    RETURN_IF_ERROR(Check(claim.conditions[i], fmt::format("{}.conditions[{}]", field, i)));
   }
   return absl::OkStatus();
 }
 
-absl::Status CheckSources(std::string_view field, const std::vector<std::string>& names) {
-  if (names.size() > kMaxNamedSources) {
-    return InvalidArgument("{}: {} of them; at most {}", field, names.size(), kMaxNamedSources);
-  }
-  for (const std::string& name : names) RETURN_IF_ERROR(Annotate(CheckOrigin(name), field));
-  return absl::OkStatus();
+std::string_view FormOf(const Claim& claim) {
+  return std::array<std::string_view, 3>{"peer", "route", "field"}[claim.index()];
 }
 
-absl::Status CheckAcceptance(const Acceptance& accept) {
-  const auto in_range = [](std::chrono::nanoseconds d) { return d.count() > 0 && d <= kMaxDuration; };
-  if (!in_range(accept.max_age)) return InvalidArgument("max age: more than 0 and at most ten years");
-  if (accept.max_event_age && !in_range(*accept.max_event_age)) {
-    return InvalidArgument("max event age: more than 0 and at most ten years");
-  }
-  if (accept.worst_tier >= frame::Tier::kBlack) {
-    return InvalidArgument("worst tier: GREEN, YELLOW or RED; BLACK is never accepted");
-  }
-  if (accept.min_sources == 0 || accept.min_sources > kMaxMinSources) {
-    return InvalidArgument("min sources: 1 to {}", kMaxMinSources);
-  }
-  if (accept.independence > Independence::kRouter) return InvalidArgument("independence: SIGNER, COLLECTOR or ROUTER");
-  if (accept.level > ChainLevel::kWitnessed) return InvalidArgument("level: COMMITTED, CHECKPOINTED or WITNESSED");
-  RETURN_IF_ERROR(CheckSources("require sources", accept.require_sources));
-  RETURN_IF_ERROR(CheckSources("exclude sources", accept.exclude_sources));
-  for (const std::string& name : accept.require_sources) {
-    if (std::find(accept.exclude_sources.begin(), accept.exclude_sources.end(), name) != accept.exclude_sources.end()) {
-      return InvalidArgument("exclude sources: {} is required as well", name);
-    }
+absl::Status CheckSources(const std::string& field, const std::vector<std::string>& names) {
+  if (names.size() > kMaxNamedSources) return Refuse(field, "{} of them; at most {}", names.size(), kMaxNamedSources);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    RETURN_IF_ERROR(RefuseUnless(fmt::format("{}[{}]", field, i), CheckOrigin(names[i])));
   }
   return absl::OkStatus();
 }
@@ -155,21 +149,37 @@ std::string_view VerdictName(Verdict verdict) {
   return "?";
 }
 
-std::string_view OriginStrengthName(OriginStrength strength) {
-  switch (strength) {
-    case OriginStrength::kCollectorAsserted:
-      return "COLLECTOR_ASSERTED";
-    case OriginStrength::kSharedKey:
-      return "SHARED_KEY";
-    case OriginStrength::kSourceSigned:
-      return "SOURCE_SIGNED";
-  }
-  return "?";
+absl::Status CheckClaim(const Claim& claim, const std::string& field) {
+  const std::string form = fmt::format("{}.{}", field, FormOf(claim));
+  return std::visit([&](const auto& c) { return Check(c, form); }, claim);
 }
 
-absl::Status CheckClaim(const Claim& claim, const Acceptance& acceptance) {
-  RETURN_IF_ERROR(Annotate(std::visit([](const auto& c) { return Check(c); }, claim), "claim"));
-  return Annotate(CheckAcceptance(acceptance), "acceptance");
+absl::Status CheckAcceptance(const Acceptance& accept) {
+  const auto in_range = [](std::chrono::nanoseconds d) { return d.count() > 0 && d <= kMaxDuration; };
+  if (!in_range(accept.max_age)) return Refuse("acceptance.max_age", "more than 0 and at most ten years");
+  if (accept.max_event_age && !in_range(*accept.max_event_age)) {
+    return Refuse("acceptance.max_event_age", "more than 0 and at most ten years");
+  }
+  if (accept.worst_tier >= frame::Tier::kBlack) {
+    return Refuse("acceptance.worst_tier", "GREEN, YELLOW or RED; BLACK is never accepted");
+  }
+  if (accept.min_sources == 0 || accept.min_sources > kMaxMinSources) {
+    return Refuse("acceptance.min_sources", "1 to {}", kMaxMinSources);
+  }
+  if (accept.independence > Independence::kRouter) {
+    return Refuse("acceptance.independence", "SIGNER, COLLECTOR or ROUTER");
+  }
+  if (accept.level > ChainLevel::kWitnessed) {
+    return Refuse("acceptance.chain_level", "COMMITTED, CHECKPOINTED or WITNESSED");
+  }
+  RETURN_IF_ERROR(CheckSources("acceptance.require_sources", accept.require_sources));
+  RETURN_IF_ERROR(CheckSources("acceptance.exclude_sources", accept.exclude_sources));
+  for (const std::string& name : accept.require_sources) {
+    if (std::find(accept.exclude_sources.begin(), accept.exclude_sources.end(), name) != accept.exclude_sources.end()) {
+      return Refuse("acceptance.exclude_sources", "{} is required as well", name);
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace virp::onode

@@ -80,7 +80,6 @@ enum class Verdict : std::uint8_t {
 std::string_view VerdictName(Verdict verdict);  // "CHAIN_FROZEN", ...
 
 enum class OriginStrength : std::uint8_t { kCollectorAsserted = 1, kSharedKey = 2, kSourceSigned = 3 };
-std::string_view OriginStrengthName(OriginStrength strength);  // "COLLECTOR_ASSERTED", ...
 
 // Reasons of Answer::reason.
 inline constexpr std::string_view kReasonSettling = "SETTLING";       // CONFLICT
@@ -149,7 +148,9 @@ struct Answer {
   OriginStrength origin_strength = OriginStrength::kSharedKey;  // weakest among those that the verdict rests on
 };
 
-// InvalidArgument with the field that is wrong (not canonical, unknown rib, BLACK tier, more than 16 conditions ...).
-absl::Status CheckClaim(const Claim& claim, const Acceptance& acceptance);
+// InvalidField with the API's name of what is wrong (not canonical, unknown rib, BLACK tier, more than 16 conditions
+// ...): below `field`, such as "claims[3].route.next_hop"; "acceptance.worst_tier".
+absl::Status CheckClaim(const Claim& claim, const std::string& field = "claim");
+absl::Status CheckAcceptance(const Acceptance& acceptance);
 
 }  // namespace virp::onode

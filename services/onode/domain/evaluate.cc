@@ -244,7 +244,8 @@ std::string Explain(const facts::Decision& decision, const std::vector<Finding>&
 absl::StatusOr<Answer> FactBook::Evaluate(const Claim& claim, const Acceptance& acceptance,
                                           const chain::SourceBook& book, UnixNanos now, bool frozen,
                                           std::uint64_t checkpointed_size, const EntryReader& read) const {
-  RETURN_IF_ERROR(CheckClaim(claim, acceptance));
+  RETURN_IF_ERROR(CheckClaim(claim));
+  RETURN_IF_ERROR(CheckAcceptance(acceptance));
   const FactState& state = impl_->state;
   if (book.size() != state.size) {
     return Internal("facts of {} entries were asked together with sources of {}", state.size, book.size());

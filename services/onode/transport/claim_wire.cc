@@ -85,11 +85,25 @@ absl::StatusOr<Claim> FieldClaimOf(const pb::FieldClaim& message, const std::str
   return claim;
 }
 
+absl::StatusOr<Claim> FormOf(const pb::Claim& message, const std::string& field) {
+  switch (message.claim_case()) {
+    case pb::Claim::kPeer:
+      return PeerClaimOf(message.peer(), field + ".peer");
+    case pb::Claim::kRoute:
+      return RouteClaimOf(message.route(), field + ".route");
+    case pb::Claim::kField:
+      return FieldClaimOf(message.field(), field + ".field");
+    case pb::Claim::CLAIM_NOT_SET:
+      break;
+  }
+  return InvalidField(field, "says nothing: set peer, route or field");
+}
+
 absl::StatusOr<std::chrono::nanoseconds> DurationOf(const google::protobuf::Duration& duration,
                                                     const std::string& field) {
-  constexpr std::int64_t kMaxSeconds = 4'000'000'000;
+  constexpr std::int64_t kMaxSeconds = 4'000'000'000;  // what nanoseconds can hold; CheckAcceptance allows less
   if (duration.seconds() < 0 || duration.nanos() < 0 || duration.seconds() > kMaxSeconds)
-    return InvalidField(field, "is negative or too long");
+    return InvalidField(field, "more than 0 and at most ten years");
   return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
 }
 
@@ -173,17 +187,9 @@ pb::SourceOpinion MessageOfOpinion(const SourceOpinion& from) {
 }  // namespace
 
 absl::StatusOr<Claim> ClaimOf(const pb::Claim& message, const std::string& field) {
-  switch (message.claim_case()) {
-    case pb::Claim::kPeer:
-      return PeerClaimOf(message.peer(), field + ".peer");
-    case pb::Claim::kRoute:
-      return RouteClaimOf(message.route(), field + ".route");
-    case pb::Claim::kField:
-      return FieldClaimOf(message.field(), field + ".field");
-    case pb::Claim::CLAIM_NOT_SET:
-      break;
-  }
-  return InvalidField(field, "says nothing: set peer, route or field");
+  ASSIGN_OR_RETURN(Claim claim, FormOf(message, field));
+  RETURN_IF_ERROR(CheckClaim(claim, field));
+  return claim;
 }
 
 absl::StatusOr<Acceptance> AcceptanceOf(const pb::Acceptance& message) {
@@ -195,23 +201,26 @@ absl::StatusOr<Acceptance> AcceptanceOf(const pb::Acceptance& message) {
     ASSIGN_OR_RETURN(acceptance.max_event_age, DurationOf(message.max_event_age(), "acceptance.max_event_age"));
   }
   if (message.worst_tier() != pb::TIER_UNSPECIFIED) {
-    if (!pb::Tier_IsValid(message.worst_tier())) return InvalidField("acceptance.worst_tier", "is no tier");
+    if (!pb::Tier_IsValid(message.worst_tier()))
+      return InvalidField("acceptance.worst_tier", "is not GREEN, YELLOW or RED");
     acceptance.worst_tier = static_cast<frame::Tier>(message.worst_tier() - 1);
   }
   if (message.min_sources() != 0) acceptance.min_sources = message.min_sources();
   if (message.independence() != pb::INDEPENDENCE_UNSPECIFIED) {
     if (!pb::Independence_IsValid(message.independence()))
-      return InvalidField("acceptance.independence", "is not known");
+      return InvalidField("acceptance.independence", "is not SIGNER, COLLECTOR or ROUTER");
     acceptance.independence = static_cast<Independence>(message.independence() - 1);
   }
   acceptance.require_sources.assign(message.require_sources().begin(), message.require_sources().end());
   acceptance.exclude_sources.assign(message.exclude_sources().begin(), message.exclude_sources().end());
   acceptance.max_dissent = message.max_dissent();
   if (message.chain_level() != pb::CHAIN_LEVEL_UNSPECIFIED) {
-    if (!pb::ChainLevel_IsValid(message.chain_level())) return InvalidField("acceptance.chain_level", "is not known");
+    if (!pb::ChainLevel_IsValid(message.chain_level()))
+      return InvalidField("acceptance.chain_level", "is not COMMITTED, CHECKPOINTED or WITNESSED");
     acceptance.level = static_cast<ChainLevel>(message.chain_level() - 1);
   }
   acceptance.accept_alarmed = !message.refuse_alarmed();
+  RETURN_IF_ERROR(CheckAcceptance(acceptance));
   return acceptance;
 }
 

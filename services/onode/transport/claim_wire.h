@@ -9,8 +9,8 @@
 
 namespace virp::onode {
 
-// InvalidField with the path below `field`. Addresses and prefixes are put into canonical form; the rest is
-// CheckClaim's.
+// Checked (CheckClaim, CheckAcceptance), addresses and prefixes in canonical form. InvalidField with the path below
+// `field`.
 absl::StatusOr<Claim> ClaimOf(const verify::v1::Claim& message, const std::string& field);
 absl::StatusOr<Acceptance> AcceptanceOf(const verify::v1::Acceptance& message);
 
