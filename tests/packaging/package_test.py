@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Packs what a build folder holds, installs the packages in a throw-away root, runs both services as their units say, asks,
 upgrades, removes, purges.   package_test.py BUILD_FOLDER | --packages FOLDER     Exit status 77: cannot be done here."""
 

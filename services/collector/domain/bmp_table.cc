@@ -81,7 +81,9 @@ std::uint8_t StatedBy(const frame::Value& prefixes) {
   std::uint8_t out = 0;
   for (const frame::Value::Member& member : prefixes.members()) {
     const auto prefix = Prefix::Parse(member.value.AsString().value_or(""));
-    if (prefix.ok()) out |= FamilyBit(*prefix) | (prefix->length() > 0 ? kListedOnly : 0);
+    if (!prefix.ok()) continue;
+    out |= FamilyBit(*prefix);
+    if (prefix->length() > 0) out |= kListedOnly;
   }
   return out;
 }

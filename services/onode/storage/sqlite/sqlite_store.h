@@ -67,9 +67,9 @@ class SqliteChainStore final : public ChainStore {
   const std::string path_;
   const std::uint64_t limit_bytes_;
   const Clock& clock_;
-  SqliteReaders readers_;
   Mutex writer_mutex_;
   std::unique_ptr<store::SqliteDb> writer_ ABSL_PT_GUARDED_BY(writer_mutex_);  // null when read-only
+  SqliteReaders readers_;  // closed before the writer: the log goes away with the last connection, if that may write
   std::unique_ptr<SqliteCheckpointer> checkpointer_;                           // null when read-only; goes first
 };
 
