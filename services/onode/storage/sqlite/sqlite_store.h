@@ -70,7 +70,7 @@ class SqliteChainStore final : public ChainStore {
   Mutex writer_mutex_;
   std::unique_ptr<store::SqliteDb> writer_ ABSL_PT_GUARDED_BY(writer_mutex_);  // null when read-only
   SqliteReaders readers_;  // closed before the writer: the log goes away with the last connection, if that may write
-  std::unique_ptr<SqliteCheckpointer> checkpointer_;                           // null when read-only; goes first
+  std::unique_ptr<SqliteCheckpointer> checkpointer_;  // null when read-only; goes first
 };
 
 }  // namespace virp::onode
