@@ -52,6 +52,10 @@ def field(package, name):
     return subprocess.run(["dpkg-deb", "-f", package, name], check=True, capture_output=True, text=True).stdout.strip()
 
 
+def dependencies(packages):
+    return [entry for path in packages for name in ("Depends", "Pre-Depends") for entry in throw_away_root.split(field(path, name))]
+
+
 class Story:
     def __init__(self, root, packages):
         self.root = root
@@ -127,6 +131,17 @@ class Story:
             assert len(offered) > 8, f"{program} --help shows {len(offered)} options"
             expect([option for option in offered if option not in text], [], f"options that {page} lacks")
             assert "@" not in text and "OPTIONS@" not in text, f"{page} has a placeholder left"
+
+    def each_names_its_own_libraries(self):
+        """The root holds what all packages need together; one alone must do, too."""
+        for name, package in self.packages.items():
+            own = throw_away_root.closure(dependencies([package]))
+            owned = subprocess.run(["dpkg", "-L", *own], check=True, capture_output=True, text=True).stdout
+            there = {os.path.basename(path) for path in owned.splitlines()}
+            dynamic = subprocess.run(["objdump", "-p", self.root.inside(f"/usr/bin/{name}")], check=True, capture_output=True, text=True).stdout
+            needed = re.findall(r"NEEDED\s+(\S+)", dynamic)
+            assert len(needed) > 4, f"{name} needs {needed}"
+            expect([library for library in needed if library not in there], [], f"libraries that {name} does not depend on")
 
     def units_hold(self):
         if shutil.which("systemd-analyze") is None:
@@ -250,8 +265,7 @@ class Story:
 
 def run(packages):
     say("making a root of the dependencies alone")
-    depends = [entry for path in packages.values() for name in ("Depends", "Pre-Depends") for entry in throw_away_root.split(field(path, name))]
-    with ThrowAwayRoot(depends) as root:
+    with ThrowAwayRoot(dependencies(packages.values())) as root:
         story = Story(root, packages)
         try:
             say("install, purge")
@@ -260,6 +274,7 @@ def run(packages):
             story.install()
             story.systemctl()
             story.manual_pages_say_what_help_says()
+            story.each_names_its_own_libraries()
             story.units_hold()
             say("configure, start, ask")
             story.configure()

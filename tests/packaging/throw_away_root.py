@@ -40,7 +40,6 @@ def split(field):
 def closure(depends):
     """Names for dpkg of all that is essential, and of what the dependencies `depends` need, in no order."""
     packages, provided = _installed()
-    provided = {name: provider for name, provider in provided.items()}
     wanted = [name for name, (_, essential, _) in packages.items() if essential]
     waiting = list(depends) + [entry for name in wanted for entry in packages[name][2]]
     found = set(wanted)
