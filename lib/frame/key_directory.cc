@@ -16,8 +16,6 @@
 namespace virp::frame {
 namespace {
 
-constexpr std::size_t kEd25519Bytes = 32;
-
 // What one reading of the directory gave. Immutable once published.
 struct KeySet {
   // A keyed digest of each file's contents tells whether it changed, without keeping the secret a second time.
@@ -29,44 +27,6 @@ struct KeySet {
   KeyTable table;
   std::map<std::string, File, std::less<>> files;  // by path
 };
-
-// Ed25519 halves are 32 raw bytes or 64 hex characters, with trailing CR and LF stripped.
-absl::StatusOr<crypto::Secret> Ed25519Bytes(std::string_view contents) {
-  if (contents.size() == kEd25519Bytes) return crypto::Secret(contents);
-  while (!contents.empty() && (contents.back() == '\n' || contents.back() == '\r')) contents.remove_suffix(1);
-  if (contents.size() != 2 * kEd25519Bytes) {
-    return InvalidArgument("an Ed25519 key is 32 raw bytes or 64 hex characters, not {} bytes", contents.size());
-  }
-  ASSIGN_OR_RETURN(std::string bytes, HexDecode(contents));
-  crypto::Secret out{std::string_view(bytes)};
-  crypto::Wipe(bytes.data(), bytes.size());
-  return out;
-}
-
-absl::StatusOr<std::shared_ptr<const OKey>> ParseKey(KeyFileKind kind, std::string_view contents) {
-  if (kind == KeyFileKind::kHmac || kind == KeyFileKind::kText) {
-    ASSIGN_OR_RETURN(const std::string_view secret, HmacSecretFromFile(contents));
-    return OKey::Hmac(secret);
-  }
-  ASSIGN_OR_RETURN(const crypto::Secret bytes, Ed25519Bytes(contents));
-  return kind == KeyFileKind::kSeed ? OKey::Ed25519FromSeed(bytes.view()) : OKey::Ed25519FromPublic(bytes.view());
-}
-
-absl::Status ParseTimes(std::string_view json, KeyVersion& out) {
-  PayloadReader reader;
-  ASSIGN_OR_RETURN(const Value root, reader.Read(json));
-  if (const Value from = root["accept_from_ns"]; from.present()) {
-    if (!from.AsUnsigned().has_value()) return InvalidArgument("accept_from_ns is not a count of nanoseconds");
-    out.accept_from = *from.AsUnsigned();
-  }
-  if (const Value until = root["accept_until_ns"]; until.present() && until.kind() != Value::Kind::kNull) {
-    if (!until.AsUnsigned().has_value())
-      return InvalidArgument("accept_until_ns is neither a count of nanoseconds nor null");
-    out.accept_until = until.AsUnsigned();
-    if (*out.accept_until < out.accept_from) return InvalidArgument("accept_until_ns is before accept_from_ns");
-  }
-  return absl::OkStatus();
-}
 
 absl::Status InFile(const KeyFile& file, const absl::Status& status) {
   if (status.ok()) return status;
@@ -120,7 +80,7 @@ class Loader {
     if (version == source->second.end()) return absl::OkStatus();
     ASSIGN_OR_RETURN(const crypto::Secret contents, ReadKeyFile(root_, file));
     out_.files.emplace(file.path, KeySet::File{digest_key_.Sign(contents.view()), nullptr});
-    return InFile(file, ParseTimes(contents.view(), version->second));
+    return InFile(file, ParseKeyTimes(contents.view(), version->second));
   }
 
   std::shared_ptr<const OKey> Unchanged(const KeyFile& file, const Hash& digest) const {

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -98,35 +97,6 @@ absl::Status CheckFile(const struct stat& info, const KeyFile& file) {
   return absl::OkStatus();
 }
 
-std::optional<KeyFileKind> KindFromExtension(std::string_view extension) {
-  for (const KeyFileKind kind :
-       {KeyFileKind::kHmac, KeyFileKind::kText, KeyFileKind::kSeed, KeyFileKind::kPublic, KeyFileKind::kTimes}) {
-    if (KeyFileExtension(kind) == extension) return kind;
-  }
-  return std::nullopt;
-}
-
-// "<version>.<extension>"; nothing for files that are none of ours (a README, an editor's backup).
-absl::StatusOr<std::optional<KeyFile>> ParseFileName(const std::string& source, std::string_view name,
-                                                     const std::string& path) {
-  const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return std::nullopt;
-  const std::optional<KeyFileKind> kind = KindFromExtension(name.substr(dot + 1));
-  if (!kind.has_value()) return std::nullopt;
-  std::uint32_t version = 0;
-  const std::string_view stem = name.substr(0, dot);
-  const char* stem_end = stem.data() + stem.size();
-  const auto [end, error] = std::from_chars(stem.data(), stem_end, version);
-  if (error != std::errc() || end != stem_end || version == 0 || name.front() == '0') {
-    return FailedPrecondition("key file {}: a key file is named by its version, a number from 1, such as 1.{}", path,
-                              KeyFileExtension(*kind));
-  }
-  if (source.empty()) {
-    return FailedPrecondition("key file {}: belongs into a folder with the name of its source", path);
-  }
-  return KeyFile{source, version, *kind, path};
-}
-
 std::int64_t Nanos(const struct timespec& time) {
   return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
@@ -176,7 +146,7 @@ class Scanner {
     if (S_ISDIR(info.st_mode)) {
       return CheckSourceName(name).ok() ? Visit(folder, name, path) : absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(std::optional<KeyFile> file, ParseFileName(source, name, path));
+    ASSIGN_OR_RETURN(std::optional<KeyFile> file, ParseKeyFileName(source, name, path));
     if (!file.has_value()) return absl::OkStatus();
     if (out_.files.size() >= kMaxFiles) return FailedPrecondition("more than {} key files", kMaxFiles);
     RETURN_IF_ERROR(Annotate(CheckOrigin(source), path));

@@ -9,36 +9,9 @@
 
 #include "absl/status/statusor.h"
 #include "lib/crypto/secret.h"
+#include "lib/frame/key_format.h"
 
 namespace virp::frame {
-
-enum class KeyFileKind : std::uint8_t { kHmac, kText, kSeed, kPublic, kTimes };
-
-constexpr std::string_view KeyFileExtension(KeyFileKind kind) {
-  switch (kind) {
-    case KeyFileKind::kHmac:
-      return "hmac";
-    case KeyFileKind::kText:
-      return "txt";
-    case KeyFileKind::kSeed:
-      return "seed";
-    case KeyFileKind::kPublic:
-      return "pub";
-    case KeyFileKind::kTimes:
-      return "json";
-  }
-  return "";
-}
-constexpr bool IsSecret(KeyFileKind kind) {
-  return kind == KeyFileKind::kHmac || kind == KeyFileKind::kText || kind == KeyFileKind::kSeed;
-}
-
-struct KeyFile {
-  std::string source;
-  std::uint32_t version = 0;
-  KeyFileKind kind = KeyFileKind::kHmac;
-  std::string path;  // from the root of the directory, for messages
-};
 
 struct KeyTree {
   std::vector<KeyFile> files;  // by source, version and kind

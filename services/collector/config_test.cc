@@ -68,6 +68,22 @@ TEST(FrameConfig, TlsAndItsClients) {
   EXPECT_THAT(refusal(R"("TLS": true)"), HasSubstr("frames[0]"));
 }
 
+TEST(FrameConfig, ProducerIdsAreNumbersOf32Bits) {
+  const auto read = [](const std::string& id, Config& config) {
+    return ParseSources(R"({"frames": [{"listen": "127.0.0.1:9000", "source": "edge-a.bgpd", "spelling": "v1-producer",
+                                        "producers": {")" + id + R"(": "edge-b.bgpd"}}]})", config);
+  };
+  Config config;
+  ASSERT_TRUE(read("4294967295", config).ok());
+  EXPECT_EQ(config.frames[0].producers.at(4294967295), "edge-b.bgpd");
+  ASSERT_TRUE(read("0", config).ok());
+  // One that is cut to 32 bits would be another producer's; two spellings of one number would be two lines of the file.
+  for (const char* id : {"4294967296", "9999999999", "01", "", "-1", "+1", "1 ", "0x1", "a"}) {
+    Config refused;
+    EXPECT_THAT(Message(read(id, refused)), HasSubstr("frames[0]: producers maps")) << id;
+  }
+}
+
 TEST(BmpConfig, ReadsEveryKey) {
   const testutil::TempDir folder;
   const std::string key_file = folder.File("md5");

@@ -3,13 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
 #include <utility>
 
-#include "lib/base/mutex.h"
 #include "lib/base/status.h"
 #include "lib/frame/payload.h"
 #include "lib/service/logging.h"
@@ -88,14 +86,14 @@ absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirect
 
 namespace {
 
-// One chain's series; what is returned sets them.
-std::function<void()> AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock) {
+// One chain's series; set when they are scraped.
+void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock) {
   const service::MetricLabels labels{{"origin", chain.origin()}};
   const auto size = metrics.AddGauge("chain_entries", "Entries committed and checked.", labels);
   const auto leading = metrics.AddGauge("chain_leading", "1 while this O-Node leads the chain.", labels);
   const auto frozen = metrics.AddGauge("chain_frozen", "1 when the chain takes no entries because it may have been rolled back.", labels);
   const auto signed_size = metrics.AddGauge("checkpoint_entries", "Size of the largest signed checkpoint.", labels);
-  const auto lag = metrics.AddGauge("checkpoint_lag_entries", "Entries that no checkpoint covers yet.", labels);
+  const auto age = metrics.AddGauge("checkpoint_lag_entries", "Entries that no checkpoint covers yet.", labels);
   const auto subjects = metrics.AddGauge("facts_subjects", "Subjects that anything was said about.", labels);
   const auto memory = metrics.AddGauge("facts_bytes", "Memory of the facts, estimated.", labels);
   const auto alarmed = metrics.AddGauge("sources_alarmed", "Sources whose channel is ALARMED, KEY_MISMATCH or BLACK.", labels);
@@ -118,7 +116,7 @@ std::function<void()> AddChainMetrics(service::Metrics& metrics, Chain& chain, c
     const service::MetricLabels by{{"origin", chain.origin()}, {"reason", std::string(frame::ReasonName(static_cast<frame::Reason>(reason)))}};
     refused.push_back(metrics.AddGauge("refused_frames", "Frames refused since the start, by reason.", by));
   }
-  return [=, &chain, &clock] {
+  metrics.OnCollect([=, &chain, &clock] {
     const ChainCounters& counters = chain.counters();
     const auto checkpoint = chain.latest_checkpoint();
     const std::uint64_t covered = checkpoint ? checkpoint->size : 0;
@@ -126,7 +124,7 @@ std::function<void()> AddChainMetrics(service::Metrics& metrics, Chain& chain, c
     leading.Set(chain.leading() ? 1 : 0);
     frozen.Set(chain.frozen().empty() ? 0 : 1);
     signed_size.Set(static_cast<double>(covered));
-    lag.Set(static_cast<double>(chain.size() - std::min(covered, chain.size())));
+    age.Set(static_cast<double>(chain.size() - std::min(covered, chain.size())));
     commit.Set(static_cast<double>(counters.commit_nanos.load()) / 1e9);
     batches.Set(static_cast<double>(counters.batches.load()));
     appended.Set(static_cast<double>(counters.appended.load()));
@@ -151,38 +149,13 @@ std::function<void()> AddChainMetrics(service::Metrics& metrics, Chain& chain, c
       }
       alarmed.Set(bad);
     });
-  };
+  });
 }
-
-// The series of all chains of a node: chains come while it runs, and none goes before it ends. Thread-safe.
-class ChainMetrics {
- public:
-  ChainMetrics(service::Metrics& metrics, const Node& node, const Clock& clock)
-      : metrics_(metrics), node_(node), clock_(clock) {}
-
-  void Update() {
-    const MutexLock lock(mutex_);
-    for (Chain* chain : node_.chains()) {
-      std::function<void()>& update = updates_[chain];
-      if (update == nullptr) update = AddChainMetrics(metrics_, *chain, clock_);
-      update();
-    }
-  }
-
- private:
-  service::Metrics& metrics_;
-  const Node& node_;
-  const Clock& clock_;
-  Mutex mutex_;
-  std::map<const Chain*, std::function<void()>> updates_ ABSL_GUARDED_BY(mutex_);
-};
 
 }  // namespace
 
 void AddMetrics(service::Metrics& metrics, Node& node, const Clock& clock) {
-  const auto chains = std::make_shared<ChainMetrics>(metrics, node, clock);
-  chains->Update();  // so that names and labels exist before the first scrape
-  metrics.OnCollect([chains] { chains->Update(); });
+  for (Chain* chain : node.chains()) AddChainMetrics(metrics, *chain, clock);
 }
 
 void AddIngestMetrics(service::Metrics& metrics, const IngestHandler& ingest) {

@@ -4,14 +4,14 @@
 #include <cstdint>
 
 #include "lib/bmp/bmp_testing.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/require.h"
 
 namespace virp::bmp {
 namespace {
 
 void CheckRoute(const Route& route) {
   const auto again = Prefix::ParseCanonical(route.prefix.ToString());
-  FUZZ_CHECK(again.ok() && *again == route.prefix);
+  REQUIRE(again.ok() && *again == route.prefix);
 }
 
 template <typename T>
@@ -21,25 +21,25 @@ bool IsSet(const std::vector<T>& values) {
 }
 
 void CheckAttributes(const PathAttributes& attributes) {
-  FUZZ_CHECK(IsSet(attributes.communities) && IsSet(attributes.large_communities) &&
-             IsSet(attributes.extended_communities));
+  REQUIRE(IsSet(attributes.communities) && IsSet(attributes.large_communities) &&
+          IsSet(attributes.extended_communities));
   std::size_t numbers = 0;
   for (const auto& segment : attributes.as_path.segments()) {
-    FUZZ_CHECK(segment.size > 0);
+    REQUIRE(segment.size > 0);
     numbers += segment.size;
   }
-  FUZZ_CHECK(numbers == attributes.as_path.numbers().size());
-  FUZZ_CHECK(attributes.as_path.ToString().empty() == attributes.as_path.empty());
-  FUZZ_CHECK(attributes.CommunityTexts().size() == attributes.communities.size() + attributes.large_communities.size() +
-                                                       attributes.extended_communities.size());
+  REQUIRE(numbers == attributes.as_path.numbers().size());
+  REQUIRE(attributes.as_path.ToString().empty() == attributes.as_path.empty());
+  REQUIRE(attributes.CommunityTexts().size() ==
+          attributes.communities.size() + attributes.large_communities.size() + attributes.extended_communities.size());
 }
 
 void CheckUpdate(const Update& update, std::size_t size) {
-  FUZZ_CHECK(update.withdrawn.size() + update.announced.size() <= size);
-  FUZZ_CHECK(update.skipped.size() <= 2);
-  FUZZ_CHECK((update.error == UpdateError::kNone) == update.error_text.empty());
-  if (update.error == UpdateError::kTreatAsWithdraw) FUZZ_CHECK(update.announced.empty());
-  if (update.end_of_rib) FUZZ_CHECK(update.announced.empty() && update.withdrawn.empty());
+  REQUIRE(update.withdrawn.size() + update.announced.size() <= size);
+  REQUIRE(update.skipped.size() <= 2);
+  REQUIRE((update.error == UpdateError::kNone) == update.error_text.empty());
+  if (update.error == UpdateError::kTreatAsWithdraw) REQUIRE(update.announced.empty());
+  if (update.end_of_rib) REQUIRE(update.announced.empty() && update.withdrawn.empty());
   for (const auto& route : update.withdrawn) CheckRoute(route);
   for (const auto& announcement : update.announced) CheckRoute(announcement.route);
   CheckAttributes(update.attributes);
@@ -60,17 +60,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto status = DecodeUpdate(body, context, reused);
   Update fresh;
   UpdateContext again = given;
-  FUZZ_CHECK(DecodeUpdate(body, again, fresh) == status);
-  FUZZ_CHECK(reused.withdrawn == fresh.withdrawn && reused.attributes == fresh.attributes &&
-             reused.error_text == fresh.error_text);
-  FUZZ_CHECK(reused.announced.size() == fresh.announced.size() && reused.end_of_rib == fresh.end_of_rib);
+  REQUIRE(DecodeUpdate(body, again, fresh) == status);
+  REQUIRE(reused.withdrawn == fresh.withdrawn && reused.attributes == fresh.attributes &&
+          reused.error_text == fresh.error_text);
+  REQUIRE(reused.announced.size() == fresh.announced.size() && reused.end_of_rib == fresh.end_of_rib);
   if (status.ok()) {
     CheckUpdate(reused, body.size());
-    FUZZ_CHECK(given.ipv4.adaptive || context.ipv4.path_ids == given.ipv4.path_ids);
-    FUZZ_CHECK(given.ipv6.adaptive || context.ipv6.path_ids == given.ipv6.path_ids);
+    REQUIRE(given.ipv4.adaptive || context.ipv4.path_ids == given.ipv4.path_ids);
+    REQUIRE(given.ipv6.adaptive || context.ipv6.path_ids == given.ipv6.path_ids);
   } else {
-    FUZZ_CHECK(reused.withdrawn.empty() && reused.announced.empty() && reused.attributes == PathAttributes());
-    FUZZ_CHECK(context.ipv4.path_ids == given.ipv4.path_ids && context.ipv6.path_ids == given.ipv6.path_ids);
+    REQUIRE(reused.withdrawn.empty() && reused.announced.empty() && reused.attributes == PathAttributes());
+    REQUIRE(context.ipv4.path_ids == given.ipv4.path_ids && context.ipv6.path_ids == given.ipv6.path_ids);
   }
   return 0;
 }

@@ -6,7 +6,7 @@
 
 #include "lib/base/utf8.h"
 #include "lib/bmp/bmp_testing.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/require.h"
 
 namespace virp::bmp {
 namespace {
@@ -14,20 +14,20 @@ namespace {
 class CheckingLog : public testing::EventLog {
  public:
   void OnInitiation(const Initiation& m) override {
-    FUZZ_CHECK(IsUtf8(m.sys_name) && IsUtf8(m.sys_descr));
+    REQUIRE(IsUtf8(m.sys_name) && IsUtf8(m.sys_descr));
     EventLog::OnInitiation(m);
   }
   void OnPeerUp(const PeerUp& m) override {
-    FUZZ_CHECK(IsUtf8(m.table_name) && m.sent.capabilities.size() <= 65535);
+    REQUIRE(IsUtf8(m.table_name) && m.sent.capabilities.size() <= 65535);
     EventLog::OnPeerUp(m);
   }
   void OnPeerDown(const PeerDown& m) override {
-    if (m.notification) FUZZ_CHECK(IsUtf8(m.notification->shutdown_message));
+    if (m.notification) REQUIRE(IsUtf8(m.notification->shutdown_message));
     EventLog::OnPeerDown(m);
   }
   void OnRoutes(const PeerHeader& peer, Rib rib, const Update& update) override {
-    FUZZ_CHECK(!update.withdrawn.empty() || !update.announced.empty());
-    FUZZ_CHECK(peer.rib() == rib);
+    REQUIRE(!update.withdrawn.empty() || !update.announced.empty());
+    REQUIRE(peer.rib() == rib);
     EventLog::OnRoutes(peer, rib, update);
   }
 };
@@ -55,8 +55,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string piece(stream.substr(at, step));  // freed before the next one
     last = piecewise.Feed(piece);
   }
-  FUZZ_CHECK(last == status);
-  FUZZ_CHECK(pieces.lines == whole.lines);
-  FUZZ_CHECK(at_once.peers() <= options.max_peers);
+  REQUIRE(last == status);
+  REQUIRE(pieces.lines == whole.lines);
+  REQUIRE(at_once.peers() <= options.max_peers);
   return 0;
 }

@@ -6,7 +6,7 @@
 
 #include "lib/chain/export.h"
 #include "tests/fuzz/archive_input.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/require.h"
 
 namespace {
 
@@ -19,11 +19,11 @@ void WriteAgain(const ExportReader& reader, const std::vector<std::string>& entr
     archive += bytes;
     return absl::OkStatus();
   });
-  FUZZ_CHECK(writer.ok());
-  for (const std::string& entry : entries) FUZZ_CHECK(writer->Add(entry).ok());
+  REQUIRE(writer.ok());
+  for (const std::string& entry : entries) REQUIRE(writer->Add(entry).ok());
   // The reader leaves it to the caller to hash entries, so they may not be those of the tiles.
   const absl::Status finished = writer->Finish();
-  FUZZ_CHECK(finished.ok() || absl::IsDataLoss(finished));
+  REQUIRE(finished.ok() || absl::IsDataLoss(finished));
 }
 
 void Export(std::string_view archive) {
@@ -34,10 +34,10 @@ void Export(std::string_view archive) {
     const auto item = reader->Next();
     if (!item.ok()) return;
     if (!*item) break;
-    FUZZ_CHECK((*item)->sequence == entries.size() && (*item)->entry.size() <= kMaxEntry);
+    REQUIRE((*item)->sequence == entries.size() && (*item)->entry.size() <= kMaxEntry);
     entries.emplace_back((*item)->entry);
   }
-  FUZZ_CHECK(entries.size() == reader->checkpoint().size);
+  REQUIRE(entries.size() == reader->checkpoint().size);
   WriteAgain(*reader, entries);
 }
 
@@ -45,12 +45,12 @@ void Keys(std::string_view json) {
   const auto keys = DecodeExportKeys(json);
   if (!keys.ok()) return;
   const auto again = DecodeExportKeys(EncodeExportKeys(*keys));
-  FUZZ_CHECK(again.ok() && *again == *keys);
+  REQUIRE(again.ok() && *again == *keys);
 }
 
 void Path(std::string_view path) {
   const auto name = ParseTilePath(path);
-  FUZZ_CHECK(!name.ok() || TilePath(*name) == path);
+  REQUIRE(!name.ok() || TilePath(*name) == path);
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lib/chain/note.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/require.h"
 
 namespace {
 
@@ -24,18 +24,18 @@ void Note(std::string_view note) {
   const auto parsed = ParseCheckpointUnverified(note);
   const auto opened = OpenCheckpoint(note, Keys());
   if (!parsed.ok()) {
-    FUZZ_CHECK(parsed.status().code() == absl::StatusCode::kInvalidArgument);
-    FUZZ_CHECK(opened.status().code() == absl::StatusCode::kInvalidArgument);
+    REQUIRE(parsed.status().code() == absl::StatusCode::kInvalidArgument);
+    REQUIRE(opened.status().code() == absl::StatusCode::kInvalidArgument);
     return;
   }
   // One spelling only: what was parsed is the text that was there.
-  FUZZ_CHECK(note.starts_with(CheckpointText(*parsed) + "\n"));
-  FUZZ_CHECK(!opened.ok() || *opened == *parsed);
+  REQUIRE(note.starts_with(CheckpointText(*parsed) + "\n"));
+  REQUIRE(!opened.ok() || *opened == *parsed);
 }
 
 void Key(std::string_view text) {
   const auto key = VerifierKey::Parse(text);
-  FUZZ_CHECK(!key.ok() || key->ToString() == text);
+  REQUIRE(!key.ok() || key->ToString() == text);
 }
 
 void SignedText(std::string_view text) {
@@ -43,7 +43,7 @@ void SignedText(std::string_view text) {
   const std::string note = std::string(text) + "\n" + signer.SignatureLine(text).value();
   Note(note);
   const auto opened = OpenCheckpoint(note, Keys());
-  FUZZ_CHECK(!opened.ok() || opened->origin == "fuzz");
+  REQUIRE(!opened.ok() || opened->origin == "fuzz");
 }
 
 }  // namespace

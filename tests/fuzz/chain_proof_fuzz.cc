@@ -7,7 +7,7 @@
 
 #include "lib/chain/merkle.h"
 #include "lib/chain/proof.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/require.h"
 
 namespace {
 
@@ -19,12 +19,12 @@ void File(std::string_view text) {
       VerifierKey::Parse("virp.example.net/bytes+db4b1cde+ASmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X").value()};
   const auto proof = DecodeProof(text);
   if (!proof.ok()) {
-    FUZZ_CHECK(proof.status().code() == absl::StatusCode::kInvalidArgument);
+    REQUIRE(proof.status().code() == absl::StatusCode::kInvalidArgument);
     return;
   }
-  FUZZ_CHECK(proof->path.size() <= 63 && EncodeProof(*proof) == text);
+  REQUIRE(proof->path.size() <= 63 && EncodeProof(*proof) == text);
   const auto verified = VerifyProof(*proof, keys);
-  FUZZ_CHECK(!verified.ok() || verified->header.sequence == proof->index);
+  REQUIRE(!verified.ok() || verified->header.sequence == proof->index);
 }
 
 // Nothing made of arbitrary hashes verifies, but for the trivial cases; no size makes it hang or read out of bounds.
@@ -38,8 +38,8 @@ void Checks(std::string_view bytes) {
   }
   Hash root{};
   root[0] = 1;
-  FUZZ_CHECK(!VerifyInclusion(Hash{}, first, size, path, root).ok());
-  FUZZ_CHECK(!VerifyConsistency(first, Hash{}, size, root, path).ok());
+  REQUIRE(!VerifyInclusion(Hash{}, first, size, path, root).ok());
+  REQUIRE(!VerifyConsistency(first, Hash{}, size, root, path).ok());
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include "lib/chain/claim_bundle.h"
 #include "tests/fuzz/archive_input.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/require.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace virp::chain;  // NOLINT(google-build-using-namespace): a fuzz target is one function
@@ -17,11 +17,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     again += bytes;
     return absl::OkStatus();
   });
-  FUZZ_CHECK(written.ok());
+  REQUIRE(written.ok());
   const auto read = ReadClaimBundle(SourceFrom(again));
-  FUZZ_CHECK(read.ok() && read->claim_json == bundle->claim_json && read->proofs.size() == bundle->proofs.size());
+  REQUIRE(read.ok() && read->claim_json == bundle->claim_json && read->proofs.size() == bundle->proofs.size());
   for (std::size_t i = 0; i < read->proofs.size(); ++i) {
-    FUZZ_CHECK(EncodeProof(read->proofs[i]) == EncodeProof(bundle->proofs[i]));
+    REQUIRE(EncodeProof(read->proofs[i]) == EncodeProof(bundle->proofs[i]));
   }
   return 0;
 }

@@ -96,7 +96,8 @@ void RequireSame(const Value& value, const json& expected) {
       std::size_t i = 0;
       for (const auto& [key, element] : value.members()) RequireSame(element, expected[i++]);
       REQUIRE(i == expected.size() && !value.at(i).present());
-      if (i != 0) RequireSame(value.at(i - 1), expected.back());
+      // Not what is below it a second time: at each depth of a deep payload that doubles the work.
+      if (i != 0 && !expected.back().is_structured()) RequireSame(value.at(i - 1), expected.back());
       break;
     }
     case json::value_t::object: {

@@ -10,28 +10,12 @@
 namespace virp::onode {
 namespace {
 
-constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
-constexpr std::int64_t kMaxSeconds = 9'000'000'000;  // fits 64 bits of nanoseconds
 constexpr std::size_t kFilterHash = 8;
 constexpr char kTokenVersion = 1;
 constexpr std::size_t kDefaultPage = 100;
 constexpr std::size_t kMaxPage = 1'000;
 
 }  // namespace
-
-google::protobuf::Timestamp TimestampOf(UnixNanos nanos) {
-  google::protobuf::Timestamp time;
-  time.set_seconds(static_cast<std::int64_t>(nanos / kNanosPerSecond));
-  time.set_nanos(static_cast<std::int32_t>(nanos % kNanosPerSecond));
-  return time;
-}
-
-absl::StatusOr<UnixNanos> NanosOf(const google::protobuf::Timestamp& time, std::string_view field) {
-  const bool fits = time.seconds() >= 0 && time.seconds() <= kMaxSeconds && time.nanos() >= 0 &&
-                    time.nanos() < static_cast<std::int64_t>(kNanosPerSecond);
-  if (!fits) return InvalidField(field, "is not a time between 1970 and 2255");
-  return static_cast<UnixNanos>(time.seconds()) * kNanosPerSecond + static_cast<UnixNanos>(time.nanos());
-}
 
 absl::StatusOr<chain::v1::Entry> EntryOf(const EntryRow& row, const Chain& chain) {
   ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
