@@ -1,4 +1,5 @@
-// The files that say who may do what. Input: 'i' and an identity map, 's' and scope rules, or 'd' and a deny list.
+// The files that say who may do what. Input: 'i' and an identity map, 's' and scope rules, 'd' and a deny list, or 'l' and
+// limits.
 #include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include "lib/service/authorization.h"
 #include "lib/service/deny_list.h"
 #include "lib/service/identity.h"
+#include "lib/service/rate_limits.h"
 #include "tests/fuzz/require.h"
 
 using namespace virp::service;  // NOLINT(google-build-using-namespace): a fuzz target is one function
@@ -101,5 +103,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (data[0] == 'i') IdentityMapHolds(text);
   if (data[0] == 's') ScopeRulesHold(text);
   if (data[0] == 'd') DenyListHolds(text);
+  if (data[0] == 'l') ParseRateLimits(text).IgnoreError();
   return 0;
 }

@@ -272,6 +272,31 @@ def notes():
     put("kept_note_fuzz", "audited-no-frontier", "a" + body + "--\n")
 
 
+def access():
+    limit = {"entries_per_second": 5, "burst": 7, "bytes_per_day": 9}
+    limits = {"all": {"sources": {"others": limit, "named": {"edge-a.bgpd": {"burst": 1}}}, "deliverers": {"named": {}}}, "number": {"sources": {"others": {"burst": -1}}},
+              "named": {"sources": {"named": [1]}}, "one": {"sources": {"named": {"a": {"x": 1}}}}, "table": {"deliverers": 7}, "other": {"x": {}}}
+    for name, file in limits.items():
+        put("access_config_fuzz", f"limits-{name}", "l" + json.dumps(file))
+    rule = {"path": "/ci/{n}", "role": "producer", "name": "{n}"}
+    for name, change in {"no-rule": {"rules": []}, "no-list": {"rules": 1}, "domain": {"trust_domain": "-/"}, "no-domain": {"trust_domain": 1}, "key": {"x": 1},
+                         "both": {"rules": [{**rule, "id": "spiffe://t/a"}]}, "neither": {"rules": [{"role": "producer", "name": "a"}]},
+                         "foreign": {"rules": [{"id": "spiffe://u/a", "role": "reader", "name": "a"}]}, "id": {"rules": [{"id": "x", "role": "reader", "name": "a"}]},
+                         "role": {"rules": [{**rule, "role": "king"}]}, "part": {"rules": [{**rule, "name": "{m}"}]}, "open": {"rules": [{**rule, "name": "{n"}]},
+                         "name": {"rules": [{**rule, "name": "-"}]}, "path": {"rules": [{**rule, "path": "ci"}]}, "twice": {"rules": [{**rule, "path": "/{n}/{n}"}]},
+                         "brace": {"rules": [{**rule, "path": "/a{n}"}]}, "empty-part": {"rules": [{**rule, "path": "/{}/x"}]}, "same": {"rules": [rule, rule]},
+                         "exact-twice": {"rules": [{"id": "spiffe://t/a", "role": "reader", "name": "a"}] * 2}, "role-part": {"rules": [{**rule, "role": "{m}"}]},
+                         "unused": {"rules": [{**rule, "name": "a"}]}, "no-object": {"rules": [1]}, "no-text": {"rules": [{**rule, "name": 1}]}}.items():
+        put("access_config_fuzz", f"map-{name}", "i" + json.dumps({"trust_domain": "t", "rules": [rule], **change}))
+    scope = {"role": "collector", "name": "c1", "origins": ["a"], "sources": ["a"], "types": [1]}
+    for name, change in {"role": {"role": "x"}, "name": {"name": ""}, "origins": {"origins": 1}, "sources": {"sources": [1]}, "type": {"types": ["a"]}, "types": {"types": 1},
+                         "large": {"types": [256]}, "key": {"x": 1}, "pattern": {"sources": ["-"]}}.items():
+        put("access_config_fuzz", f"scope-{name}", "s" + json.dumps({"scopes": [{**scope, **change}]}))
+    put("access_config_fuzz", "scopes-none", "s" + json.dumps({"scopes": 1}))
+    for name, text_ in {"word": "who x", "id": "id", "long": "serial " + "a" * 300, "bad-id": "id spiffe://t/\x01"}.items():
+        put("access_config_fuzz", f"deny-{name}", "d" + text_)
+
+
 if __name__ == "__main__":
-    for make in (texts, key_files, sources_files, collector_states, spools, facts, claims, notes):
+    for make in (access, texts, key_files, sources_files, collector_states, spools, facts, claims, notes):
         make()
