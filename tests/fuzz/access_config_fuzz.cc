@@ -1,5 +1,5 @@
-// The files that say who may do what. Input: 'i' and an identity map, 's' and scope rules, 'd' and a deny list, or 'l' and
-// limits.
+// The files that say who may do what. Input: 'i' and an identity map, 's' and scope rules, 'd' and a deny list, or 'l'
+// and limits.
 #include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
