@@ -62,6 +62,18 @@ absl::StatusOr<std::string> ReadAt(int fd, std::uint64_t offset, std::size_t len
   return bytes;
 }
 
+// Makes the bytes of a file from `begin` to `end` dirty, which are what they were.
+absl::Status WriteAgain(const std::string& path, std::string_view content, std::size_t begin, std::size_t end) {
+  ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path, O_WRONLY));
+  while (begin < end) {
+    const ssize_t put = ::pwrite(fd.get(), content.data() + begin, end - begin, static_cast<off_t>(begin));
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return ErrnoStatus(put < 0 ? errno : EIO, "cannot write again", path);
+    begin += static_cast<std::size_t>(put);
+  }
+  return absl::OkStatus();
+}
+
 // Whether a whole record behind damage at `at` says that `number` was already fsynced: then the damage is no torn tail.
 bool DurableBehind(std::string_view bytes, std::size_t at, std::uint64_t number) {
   for (std::size_t i = at + 1; i + kRecordHeaderSize <= bytes.size(); ++i) {
@@ -86,6 +98,7 @@ struct Spool::Impl {
   std::uint64_t snapshot ABSL_GUARDED_BY(mutex) = 0;
   std::uint64_t bytes ABSL_GUARDED_BY(mutex) = 0;
   bool syncing ABSL_GUARDED_BY(mutex) = false;
+  bool full ABSL_GUARDED_BY(mutex) = false;
   absl::Status failed ABSL_GUARDED_BY(mutex);
   mutable Cursor cursor ABSL_GUARDED_BY(mutex);
   std::string buffer ABSL_GUARDED_BY(mutex);
@@ -94,7 +107,9 @@ struct Spool::Impl {
 
   absl::Status LoadSnapshot(const std::vector<std::string>& names, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::Status LoadSegment(std::uint64_t first, bool is_last, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::StatusOr<std::uint64_t> Append(const std::vector<Record>& records) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::Status NewSegment() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::Status RememberFreed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void DropFreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::StatusOr<bool> ReadSegment(const Segment& segment, std::uint64_t offset, std::uint64_t after, std::uint64_t durable_to,
                                    std::size_t frames, std::size_t limit, std::vector<SpooledFrame>& out, std::size_t& taken,
@@ -137,6 +152,7 @@ absl::Status Spool::Impl::LoadSegment(std::uint64_t first, bool is_last, const R
   Segment segment{first, first - 1, kSegmentHeaderSize, nullptr};
   std::size_t at = kSegmentHeaderSize;   // behind the last whole append
   std::vector<Record> append;            // records of an append that is not whole yet
+  std::deque<std::pair<std::uint64_t, std::size_t>> unsure;  // appends that no later one calls durable: last number, where it begins
   for (std::size_t next = at; next < content.size();) {
     const auto parsed = ParseRecord(std::string_view(content).substr(next));
     const std::uint64_t number = segment.last + append.size() + 1;
@@ -153,8 +169,13 @@ absl::Status Spool::Impl::LoadSegment(std::uint64_t first, bool is_last, const R
     }
     segment.last += append.size();
     append.clear();
+    unsure.emplace_back(segment.last, at);
+    while (!unsure.empty() && unsure.front().first <= parsed->durable) unsure.pop_front();
     at = next;
   }
+  // When an fsync fails, the kernel may take the pages for clean and keep what the disk does not have: what was read here would
+  // then be gone with the power, after an fsync that had nothing to do.
+  if (is_last && !unsure.empty()) RETURN_IF_ERROR(WriteAgain(path, content, unsure.front().second, at));
   ASSIGN_OR_RETURN(FileDescriptor fd, OpenFile(path, O_RDWR | O_APPEND));
   if (at < content.size()) {
     if (::ftruncate(fd.get(), static_cast<off_t>(at)) != 0) return ErrnoStatus(errno, "cannot cut the torn tail of", path);
@@ -220,40 +241,44 @@ absl::Status Spool::Impl::NewSegment() {
 }
 
 absl::StatusOr<std::uint64_t> Spool::Append(const std::vector<Record>& records) {
-  Impl& spool = *impl_;
-  const MutexLock lock(spool.mutex);
-  RETURN_IF_ERROR(spool.failed);
-  spool.buffer.clear();
-  std::uint64_t number = spool.last;
+  const MutexLock lock(impl_->mutex);
+  auto first = impl_->Append(records);
+  impl_->full = absl::IsResourceExhausted(first.status());
+  return impl_->full ? WithReason(first.status(), "SPOOL_FULL") : std::move(first);
+}
+
+absl::StatusOr<std::uint64_t> Spool::Impl::Append(const std::vector<Record>& records) {
+  RETURN_IF_ERROR(failed);
+  buffer.clear();
+  std::uint64_t number = last;
   for (const Record& record : records) {
     if (record.source.size() > kMaxSourceName || record.bytes.size() > kMaxRecordBytes) {
       return InvalidArgument("a spool record of {} bytes for '{}' is too large", record.bytes.size(), record.source.substr(0, 64));
     }
-    AppendRecord(spool.buffer, record, ++number, spool.durable, &record != &records.back());
+    AppendRecord(buffer, record, ++number, durable, &record != &records.back());
   }
-  if (spool.bytes + spool.buffer.size() > spool.options.max_bytes) {
-    return WithReason(ResourceExhausted("the spool is full ({} of {} bytes): the O-Node does not take frames as fast as they come",
-                                        spool.bytes, spool.options.max_bytes), "SPOOL_FULL");
+  if (bytes + buffer.size() > options.max_bytes) {
+    return ResourceExhausted("the spool is full ({} of {} bytes): the O-Node does not take frames as fast as they come", bytes, options.max_bytes);
   }
-  if (spool.segments.back().bytes >= spool.options.segment_bytes) {
+  if (segments.back().bytes >= options.segment_bytes) {
     // What is in the old segment must be durable before a newer one exists: only the last may have a torn tail.
-    const absl::Status synced = SyncFile(spool.segments.back().file->get(), spool.options.directory);
-    if (!synced.ok()) return spool.failed = synced;
-    spool.durable = spool.last;
-    RETURN_IF_ERROR(spool.NewSegment());
+    const absl::Status synced = SyncFile(segments.back().file->get(), options.directory);
+    if (!synced.ok()) return failed = synced;
+    durable = last;
+    RETURN_IF_ERROR(NewSegment());
   }
-  Segment& segment = spool.segments.back();
-  const absl::Status written = WriteAll(segment.file->get(), spool.buffer, spool.options.directory);
+  Segment& segment = segments.back();
+  const absl::Status written = WriteAll(segment.file->get(), buffer, options.directory);
   if (!written.ok()) {
     if (::ftruncate(segment.file->get(), static_cast<off_t>(segment.bytes)) != 0) {
-      spool.failed = ErrnoStatus(errno, "cannot take back a partial write in", spool.options.directory);
+      failed = ErrnoStatus(errno, "cannot take back a partial write in", options.directory);
     }
-    return absl::IsResourceExhausted(written) ? WithReason(written, "SPOOL_FULL") : written;
+    return written;
   }
-  segment.bytes += spool.buffer.size();
-  spool.bytes += spool.buffer.size();
-  const std::uint64_t first = spool.last + 1;
-  spool.last = number;
+  segment.bytes += buffer.size();
+  bytes += buffer.size();
+  const std::uint64_t first = last + 1;
+  last = number;
   segment.last = number;
   return first;
 }
@@ -358,20 +383,24 @@ void Spool::Impl::DropFreed() {
   }
 }
 
+// No fsync: see Open. The rename keeps it whole.
+absl::Status Spool::Impl::RememberFreed() const {
+  std::string content;
+  AppendBe(content, freed);
+  const std::string path = Path("freed");
+  ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path + ".tmp", O_WRONLY | O_CREAT | O_TRUNC));
+  RETURN_IF_ERROR(WriteAll(fd.get(), content, path));
+  return ::rename((path + ".tmp").c_str(), path.c_str()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "cannot rename to", path);
+}
+
 absl::Status Spool::Free(std::uint64_t number) {
   Impl& spool = *impl_;
   const MutexLock lock(spool.mutex);
   if (number <= spool.freed) return absl::OkStatus();
   spool.freed = std::min(number, spool.last);
-  std::string content;
-  AppendBe(content, spool.freed);
-  // No fsync: see Open. The rename keeps it whole.
-  const std::string path = spool.Path("freed");
-  ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path + ".tmp", O_WRONLY | O_CREAT | O_TRUNC));
-  RETURN_IF_ERROR(WriteAll(fd.get(), content, path));
-  if (::rename((path + ".tmp").c_str(), path.c_str()) != 0) return ErrnoStatus(errno, "cannot rename to", path);
-  spool.DropFreed();
-  return absl::OkStatus();
+  spool.DropFreed();  // first: on a full disk it is what makes room
+  const absl::Status remembered = spool.RememberFreed();
+  return absl::IsResourceExhausted(remembered) ? absl::OkStatus() : remembered;
 }
 
 absl::Status Spool::WriteSnapshot(std::uint64_t number, std::string_view content) {
@@ -394,9 +423,14 @@ std::uint64_t Spool::snapshot_number() const {
   return impl_->snapshot;
 }
 
+absl::Status Spool::problem() const {
+  const MutexLock lock(impl_->mutex);
+  return impl_->failed;
+}
+
 SpoolStats Spool::stats() const {
   const MutexLock lock(impl_->mutex);
-  return {impl_->freed + 1, impl_->last, impl_->durable, impl_->bytes, impl_->options.max_bytes};
+  return {impl_->freed + 1, impl_->last, impl_->durable, impl_->bytes, impl_->options.max_bytes, impl_->full};
 }
 
 }  // namespace virp::deliver

@@ -41,6 +41,7 @@ struct SpoolStats {
   std::uint64_t durable = 0;         // highest number that is fsynced
   std::uint64_t bytes = 0;           // on disk
   std::uint64_t limit = 0;
+  bool full = false;                 // the newest append was refused for want of room
 };
 
 // Thread-safe. Append from any thread; one group fsync serves all that wait.
@@ -60,7 +61,7 @@ class Spool {
   // the bound is reached, and when the disk is full: nothing was taken then.
   absl::StatusOr<std::uint64_t> Append(const std::vector<Record>& records);
   // Waits until every record up to `number` is fsynced. Once it failed, the spool refuses everything until it is opened
-  // again: what fsync did with the pages is not known.
+  // again: what fsync did with the pages is not known. Open writes them again.
   absl::Status Sync(std::uint64_t number);
 
   // Durable frames with numbers above `after`, in order, at most `frames` and `bytes`; owned copies.
@@ -83,6 +84,8 @@ class Spool {
   std::uint64_t snapshot_number() const;
 
   SpoolStats stats() const;
+  // Why nothing is taken any more, whatever becomes of the room: a failed fsync, see Sync. Only Open helps.
+  absl::Status problem() const;
 
  private:
   struct Impl;

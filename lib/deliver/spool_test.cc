@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -12,6 +15,22 @@
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/deliver/spool_format.h"
+
+namespace {
+std::atomic<bool> sync_fails{false};
+std::atomic<std::size_t> written_again{0};
+}  // namespace
+
+// In place of the C library's, for this program: a disk whose fsync fails when told to.
+extern "C" int fdatasync(int fd) {
+  if (!sync_fails) return static_cast<int>(syscall(SYS_fdatasync, fd));
+  errno = EIO;
+  return -1;
+}
+extern "C" ssize_t pwrite(int fd, const void* bytes, size_t length, off_t at) {
+  written_again += length;
+  return syscall(SYS_pwrite64, fd, bytes, length, at);
+}
 
 namespace virp::deliver {
 namespace {
@@ -155,11 +174,49 @@ TEST_F(SpoolTest, RefusesBeyondItsBoundAndTakesAgainAfterFreeing) {
   while ((status = spool->Append({Frame(std::string(1'000, 'x'))}).status()).ok()) ++taken;
   EXPECT_TRUE(absl::IsResourceExhausted(status));
   EXPECT_EQ(GetReason(status), "SPOOL_FULL");
+  EXPECT_TRUE(spool->stats().full);
   EXPECT_EQ(spool->stats().last, taken) << "what was refused took no number";
   EXPECT_LE(spool->stats().bytes, options.max_bytes);
   ASSERT_TRUE(spool->WriteSnapshot(taken, "").ok());
   ASSERT_TRUE(spool->Free(taken).ok());
   EXPECT_TRUE(spool->Append({Frame("again")}).ok());
+  EXPECT_FALSE(spool->stats().full);
+}
+
+TEST_F(SpoolTest, WhatAFailedFsyncLeftIsWrittenAgainByTheNextOpen) {
+  auto spool = Open();
+  ASSERT_TRUE(spool->Append({Frame("sure")}).ok());
+  ASSERT_TRUE(spool->Sync(1).ok());
+  ASSERT_TRUE(spool->Append({Frame("unsure")}).ok());
+  ASSERT_TRUE(spool->problem().ok());
+  sync_fails = true;
+  EXPECT_FALSE(spool->Sync(2).ok());
+  sync_fails = false;
+  EXPECT_FALSE(spool->Sync(2).ok()) << "the kernel may have nothing left to do";
+  EXPECT_FALSE(spool->Append({Frame("more")}).ok());
+  EXPECT_FALSE(spool->problem().ok());
+  EXPECT_EQ(spool->Read(0, 10, 1'000)->size(), 1U) << "what is not durable is not delivered";
+
+  written_again = 0;
+  spool = Open();
+  ASSERT_NE(spool, nullptr) << status_;
+  // And not the first, which the second calls fsynced.
+  EXPECT_EQ(written_again, kRecordHeaderSize + std::string_view("edge-aunsure").size());
+  EXPECT_TRUE(spool->problem().ok());
+  EXPECT_EQ(spool->Read(0, 10, 1'000)->size(), 2U);
+  EXPECT_TRUE(spool->Append({Frame("more")}).ok());
+}
+
+TEST_F(SpoolTest, FreesOnAFullDisk) {
+  SpoolOptions options;
+  options.segment_bytes = 4'096;
+  const auto spool = Open(options);
+  for (int i = 0; i < 60; ++i) ASSERT_TRUE(spool->Append({Frame(std::string(200, 'x'))}).ok());
+  ASSERT_TRUE(spool->WriteSnapshot(60, "").ok());
+  const std::uint64_t before = spool->stats().bytes;
+  std::filesystem::create_symlink("/dev/full", directory_ + "/freed.tmp");  // every write to it: ENOSPC
+  EXPECT_TRUE(spool->Free(60).ok()) << "what is remembered of it is a hint";
+  EXPECT_LT(spool->stats().bytes, before);
 }
 
 TEST_F(SpoolTest, TornTailIsCutAtEveryByte) {

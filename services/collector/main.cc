@@ -105,6 +105,10 @@ absl::StatusOr<int> Run(const Config& config) {
   refusals.AddMetrics(metrics);
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
+  readiness.Add("spool", [&] {
+    RETURN_IF_ERROR(outbox->spool().problem());
+    return outbox->spool().stats().full ? ResourceExhausted("the spool has no room: nothing is taken") : absl::OkStatus();
+  });
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   Heart heart(config.name, *outbox, liveness, clock);

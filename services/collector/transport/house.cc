@@ -117,6 +117,8 @@ absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
   std::condition_variable_any wake;
   int ticks = 0;
   while (!stop.stop_requested()) {
+    // Only a new start puts that right, and systemd sees to it.
+    RETURN_IF_ERROR(Annotate(house.outbox.spool().problem(), "the spool takes nothing any more"));
     // A full spool or a missing key is told each second, not each tick.
     const bool tell = ++ticks % 10 == 0;
     TellCompared(house.liveness, house.fold);
@@ -134,6 +136,7 @@ absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
 void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Deliverer& deliverer, const Liveness& liveness) {
   const auto bytes = metrics.AddGauge("spool_bytes", "Bytes of the spool on disk.");
   const auto limit = metrics.AddGauge("spool_limit_bytes", "Bound of the spool.");
+  const auto full = metrics.AddGauge("spool_full", "1 while nothing is taken for want of room.");
   const auto frames = metrics.AddGauge("spool_frames", "Records in the spool that are not freed.");
   const auto delivered = metrics.AddGauge("delivered_number", "Highest delivery number that the O-Node answered.");
   const auto audited = metrics.AddGauge("audited_entries", "Size of the largest checkpoint that was audited.");
@@ -147,6 +150,7 @@ void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Delive
     const deliver::DelivererStatus delivery = deliverer.status();
     bytes.Set(static_cast<double>(spool.bytes));
     limit.Set(static_cast<double>(spool.limit));
+    full.Set(spool.full ? 1 : 0);
     frames.Set(static_cast<double>(spool.last + 1 - spool.first));
     delivered.Set(static_cast<double>(delivery.answered));
     audited.Set(static_cast<double>(delivery.audited_size));
