@@ -23,6 +23,7 @@ enum class DiskOp : std::uint8_t {
   kUnlink,      // name
   kSyncBegin,   // fsync, fdatasync: what comes before it is durable when its end is there
   kSyncEnd,     // at: as in the begin
+  kSyncFailed,  // at: as in the begin; its end never comes, and a later sync does nothing for what came before it
   kSyncFolder,  // name: names in it are durable; written once the call has returned
   kUnmodelled,  // name: a call that the model does not know; no verdict can be had
 };
@@ -43,6 +44,7 @@ static_assert(sizeof(DiskRecord) == 24);
 struct DiskControl {
   std::atomic<std::int64_t> free_bytes;    // what files may grow by; kDiskUnlimited
   std::atomic<std::uint32_t> ignore_sync;  // fsync answers and does nothing
+  std::atomic<std::uint32_t> fail_sync;    // fsync of a file answers EIO; as Linux does, the pages count as clean then
   std::atomic<std::uint32_t> refused;      // calls answered with ENOSPC so far
 };
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);

@@ -58,7 +58,7 @@ DiskModel::DiskModel(std::string root, const DiskImage& durable) : root_(std::mo
     std::shared_ptr<Node>& node = durable_[name];
     if (!content) continue;
     node = std::make_shared<Node>();
-    node->durable = *content;
+    node->now = node->durable = *content;
   }
   now_ = durable_;
 }
@@ -108,6 +108,7 @@ absl::Status DiskModel::Apply(const DiskRecord& record, std::string_view data) {
     case DiskOp::kResize:
     case DiskOp::kSyncBegin:
     case DiskOp::kSyncEnd:
+    case DiskOp::kSyncFailed:
       return ApplyToFile(record, data);
     case DiskOp::kUnmodelled:
       break;
@@ -138,14 +139,21 @@ absl::Status DiskModel::ApplyToFile(const DiskRecord& record, std::string_view d
   Node& node = *found->second;
   if (record.op == DiskOp::kSyncBegin) {
     syncs_[record.at] = node.synced + node.pending.size();
-  } else if (record.op == DiskOp::kSyncEnd) {
+  } else if (record.op == DiskOp::kSyncEnd || record.op == DiskOp::kSyncFailed) {
     const std::uint64_t upto = syncs_[record.at];
     const auto end = node.pending.begin() + static_cast<std::ptrdiff_t>(upto > node.synced ? upto - node.synced : 0);
+    if (record.op == DiskOp::kSyncFailed) {
+      for (auto change = node.pending.begin(); change != end; ++change) {
+        if (!change->resizes) *change = {};  // the disk never hears of it
+      }
+      return absl::OkStatus();
+    }
     for (auto change = node.pending.begin(); change != end; ++change) Take(node.durable, *change);
     node.pending.erase(node.pending.begin(), end);
     node.synced = std::max(node.synced, upto);
   } else {
     node.pending.push_back({record.op == DiskOp::kResize, record.at, std::string(data)});
+    Take(node.now, node.pending.back());
   }
   return absl::OkStatus();
 }
@@ -173,9 +181,7 @@ DiskImage DiskModel::Now() const {
   DiskImage image;
   for (const auto& [name, node] : now_) {
     std::optional<std::string>& content = image[name];
-    if (node == nullptr) continue;
-    content = node->durable;
-    for (const Change& change : node->pending) Take(*content, change);
+    if (node != nullptr) content = node->now;
   }
   return image;
 }

@@ -48,6 +48,7 @@ class DiskModel {
     std::string bytes;
   };
   struct Node {
+    std::string now;  // as programs see it
     std::string durable;
     std::vector<Change> pending;  // in order
     std::uint64_t synced = 0;     // changes before those

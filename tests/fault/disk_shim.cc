@@ -332,6 +332,11 @@ int Sync(long call, int fd) {
   {
     const std::lock_guard lock(disk.mutex);
     disk.Write(DiskOp::kSyncBegin, id, number);
+    if (disk.control() != nullptr && disk.control()->fail_sync != 0) {
+      disk.Write(DiskOp::kSyncFailed, id, number);
+      errno = EIO;
+      return -1;
+    }
   }
   const auto result = static_cast<int>(Call(call, fd));  // others write meanwhile
   const std::lock_guard lock(disk.mutex);

@@ -107,6 +107,26 @@ TEST_F(DiskTest, AFullDiskRefusesWhatGrows) {
   EXPECT_EQ(disk.control().free_bytes, 0);
 }
 
+TEST_F(DiskTest, WhatAFailedFsyncWasForIsLostAlthoughProgramsSeeIt) {
+  std::string journal;
+  const auto add = [&journal](DiskOp op, std::uint64_t at, std::string_view data) {
+    const DiskRecord record{.length = static_cast<std::uint32_t>(data.size()), .op = op, .file = 7, .at = at};
+    journal.append(reinterpret_cast<const char*>(&record), sizeof(record)).append(data);
+  };
+  add(DiskOp::kCreate, 0, "/r/f");
+  add(DiskOp::kSyncFolder, 0, "/r");
+  add(DiskOp::kWrite, 0, "lost,");
+  add(DiskOp::kSyncBegin, 1, "");
+  add(DiskOp::kWrite, 5, "kept");
+  add(DiskOp::kSyncFailed, 1, "");
+  add(DiskOp::kSyncBegin, 2, "");
+  add(DiskOp::kSyncEnd, 2, "");
+  DiskModel model("/r", {});
+  ASSERT_OK(model.Replay(journal));
+  EXPECT_EQ(model.Now(), (DiskImage{{"f", "lost,kept"}}));
+  EXPECT_EQ(model.AfterCut(Survives::kSome, random_), (DiskImage{{"f", std::string("\0\0\0\0\0kept", 9)}}));
+}
+
 TEST_F(DiskTest, WhatIsNotModelledGivesNoVerdict) {
   DiskModel model("/r", {});
   const DiskRecord odd{.length = 4, .op = DiskOp::kUnmodelled};

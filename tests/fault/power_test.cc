@@ -87,6 +87,28 @@ TEST(Power, Collector) {
   EXPECT_OK(disk.CheckJournal());
 }
 
+// What the failed fsync was for is in the page cache and not on the disk: the collector that reads it there and is
+// asked for more must not take it for durable.
+TEST(Power, ACollectorWhoseFsyncFails) {
+  std::mt19937 random = SeededRandom();
+  ServiceLab lab({.binaries = BuildFolder()});
+  Disk disk(lab.collector_folder());
+  lab.collector().options().environment = disk.Environment();
+  StrikeUnderLoad(lab, random, [&](int) {
+    disk.control().fail_sync = 1;
+    ASSERT_EQ(lab.collector().AwaitExit(30s).value_or(-1), 1) << "systemd starts it again\n" << lab.collector().log();
+    EXPECT_THAT(lab.collector().log(), HasSubstr("Input/output error"));
+    disk.control().fail_sync = 0;
+    ASSERT_OK(lab.StartCollector());
+    SleepUpTo(random, 50, 400);
+    lab.collector().Kill();
+    ASSERT_OK(disk.CutPower(Survives::kSome, random));
+    ASSERT_OK(lab.StartCollector());
+  });
+  EXPECT_EQ(lab.collector().Terminate(30s).value_or(-1), 0) << lab.collector().log();
+  EXPECT_OK(disk.CheckJournal());
+}
+
 // The first answer of a collector's life: the folder that its spool is in must be as durable as what is in it.
 TEST(Power, CollectorThatHasJustBegun) {
   std::mt19937 random = SeededRandom();
@@ -139,7 +161,7 @@ TEST(Power, AnONodeOnADiskThatIgnoresFsyncIsFoundOut) {
   const std::uint64_t before = KeptCheckpoint(lab);
   Load load(lab, {.daemon = 0, .native = 0, .submit = 0, .direct = 400, .bmp = 0});
   load.Start();
-  EXPECT_TRUE(testutil::WaitUntil(10s, [&] { return watch.seen() > before; }));
+  EXPECT_TRUE(testutil::WaitUntil(10s, [&] { return load.offered() > 20 && watch.seen() > before; }));
   load.Stop();
   lab.onode().Kill();
   ASSERT_OK(disk.CutPower(Survives::kNothing, random));
