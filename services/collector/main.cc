@@ -72,7 +72,7 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock,
                                                                            refusals.OnRefusal(), refusals.OnDenyListChanged()));
   deliver::GrpcConnector connector(ChannelsTo(config.tls, config.access, security));
-  AlarmingObserver observer(config.name, *outbox, clock, &limits);
+  AlarmingObserver observer(config.name, *outbox, clock, &limits, [&bmp](std::string_view source) { bmp.LostFrame(source); });
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
   ASSIGN_OR_RETURN(const auto deliverer, deliver::Deliverer::Make(std::move(delivery), outbox->spool(), connector, observer, clock));
 

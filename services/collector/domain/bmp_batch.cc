@@ -14,7 +14,7 @@ constexpr std::chrono::milliseconds kRetry{20};
 
 BmpBatch::BmpBatch(BmpTables& tables, Outbox& outbox, const std::atomic<bool>& stopping)
     : tables_(tables), outbox_(outbox), stopping_(stopping) {
-  for (const std::string& source : tables.names()) epochs_[source] = outbox.position(source).epoch;
+  for (const std::string& source : tables.names()) epochs_[source] = outbox.signing(source).epoch;
 }
 
 Observation& BmpBatch::Add(std::string_view source) {
@@ -25,6 +25,14 @@ Observation& BmpBatch::Add(std::string_view source) {
   OwedObservation& item = owed.Add();
   item.source = tables_.NameOf(source);
   return item.observation;
+}
+
+Position BmpBatch::Next(std::string_view source) const {
+  Position next = outbox_.signing(source);
+  const OwedBatch& owed = tables_.owed();
+  for (std::size_t i = 0; i < owed.size(); ++i) next.last_sequence += *owed[i].source == source ? 1u : 0u;
+  ++next.last_sequence;
+  return next;
 }
 
 absl::Status BmpBatch::Flush() {
@@ -50,7 +58,14 @@ absl::Status BmpBatch::TryFlush() {
   if (owed.empty()) return absl::OkStatus();
   items_.clear();
   for (std::size_t i = 0; i < owed.size(); ++i) items_.push_back({*owed[i].source, &owed[i].observation});
-  ASSIGN_OR_RETURN(const auto receipts, outbox_.Emit(items_));
+  const auto emitted = outbox_.Emit(items_);
+  if (absl::IsAborted(emitted.status())) {
+    // A new epoch: what is bound to the old one is void, and is said again with all else.
+    opened_.merge(owed.DropBound());
+    return TryFlush();
+  }
+  RETURN_IF_ERROR(emitted.status());
+  const std::vector<Receipt>& receipts = *emitted;
   last_number_ = receipts.back().number;
   for (std::size_t i = 0; i < receipts.size(); ++i) {
     if (i == 0 || owed[i].source != owed[i - 1].source || receipts[i].epoch != receipts[i - 1].epoch) {

@@ -27,6 +27,7 @@ class BmpBatch final : public BmpOutput {
 
   // Spools what is there when the batch is full. `source` must be one of the tables' names.
   Observation& Add(std::string_view source) override;
+  Position Next(std::string_view source) const override;
 
   // Spools everything; waits while the outbox refuses. The error of the last try when it was told to stop: what is owed
   // stays owed, and is part of the next snapshot.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+
 #include "lib/base/bytes.h"
 #include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
@@ -133,6 +135,20 @@ std::string_view AttributesIn(std::string_view payload) {
   return end == std::string_view::npos ? std::string_view() : payload.substr(begin, end - begin);
 }
 
+std::optional<std::uint32_t> OriginIn(std::string_view attributes, std::uint32_t local_as) {
+  constexpr std::string_view kPath = "\"as_path\":\"";
+  const std::size_t begin = attributes.find(kPath);
+  if (begin == std::string_view::npos) return std::nullopt;
+  std::string_view path = attributes.substr(begin + kPath.size());
+  path = path.substr(0, path.find('"'));
+  if (path.empty()) return local_as;
+  const std::size_t space = path.rfind(' ');
+  if (space != std::string_view::npos) path.remove_prefix(space + 1);
+  std::uint32_t origin = 0;
+  const auto [end, error] = std::from_chars(path.data(), path.data() + path.size(), origin);
+  return error == std::errc() && end == path.data() + path.size() ? std::optional(origin) : std::nullopt;
+}
+
 void AppendAnnounce(std::string& out, std::string_view peer_text, std::string_view rib, const bmp::Route& route,
                     std::string_view attributes, const PayloadTail& tail) {
   AppendPathHead(out, "route_announce", peer_text, rib, route);
@@ -158,6 +174,10 @@ void AppendTableComplete(std::string& out, std::string_view peer_text, std::stri
       out += '"';
     }
     out += ']';
+  }
+  if (tail.first_sequence != 0) {
+    out += ",\"first_sequence\":";
+    AppendNumber(out, tail.first_sequence);
   }
   AppendTail(out, tail);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,7 @@ struct PayloadTail {
   std::uint64_t router_time_us = 0;  // 0: not said
   std::string_view reason;           // empty: not said
   std::string_view red_rule;         // the rule that made it RED
+  std::uint64_t first_sequence = 0;  // of a statement of a table: its first frame; 0: not said
   bool inferred = false;
   bool restated = false;
 };
@@ -34,6 +36,10 @@ std::string PeerText(const HeldPeer& peer);
 void FormAttributes(const bmp::PathAttributes& attributes, const IpAddress& next_hop, std::string& out);
 // That part of a payload of ours; empty when there is none.
 std::string_view AttributesIn(std::string_view payload);
+
+// The origin AS in such a text: the last AS of the path; `local_as` for an empty path; none behind a set, or where the
+// path was too long to be written.
+std::optional<std::uint32_t> OriginIn(std::string_view attributes, std::uint32_t local_as);
 
 // All of them append to `out`.
 void AppendAnnounce(std::string& out, std::string_view peer_text, std::string_view rib, const bmp::Route& route,

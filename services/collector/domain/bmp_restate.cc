@@ -12,6 +12,7 @@ using frame::Tier;
 using frame::Type;
 
 constexpr std::chrono::seconds kAlarmPace{60};
+constexpr std::chrono::seconds kMinLossPace{60}, kMaxLossPace{3'600};
 
 }  // namespace
 
@@ -54,6 +55,7 @@ void BmpRouter::Tick(bool paused) {
   for (auto& [held, live] : live_) EndQuietDumps(*live);
   CheckCompared();
   if (!compared_) return;
+  CheckLosses();
   if (now - peers_restated_ >= options_.restate_peers) restate_peers_ = true;
   if (restate_peers_) {
     restate_peers_ = false;
@@ -80,14 +82,57 @@ void BmpRouter::Restate(bool tables) {
   restate_tables_ |= tables;
 }
 
-bool BmpRouter::RestateSome(std::size_t limit) {
-  if (!compared_) return false;
+void BmpRouter::EpochOpened() {
+  epoch_ = output_.Next(router_.source).epoch;
+  Restate(true);
+}
+
+// While an O-Node refuses all that a source says, restating must not become a load of its own.
+void BmpRouter::CheckLosses() {
+  const auto since = clock_.Steady() - loss_restated_;
+  const bool ever = loss_pace_.count() > 0;
+  if (!frame_lost_ || (ever && since < loss_pace_)) return;
+  loss_pace_ = ever && since < 2 * loss_pace_ ? std::min(2 * loss_pace_, kMaxLossPace) : kMinLossPace;
+  loss_restated_ = clock_.Steady();
+  frame_lost_ = false;
+  Restate(true);
+}
+
+// Whether all of that table is about to be said again, or has to be since an epoch opened.
+bool BmpRouter::RestatesSoon(const LivePeer& live, bmp::Rib rib) {
+  const std::uint64_t epoch = output_.Next(router_.source).epoch;
+  if (epoch_ == 0) epoch_ = epoch;
+  const auto is_it = [&](const auto& table) { return table.first == &live && table.second == rib; };
+  return restate_tables_ || epoch != epoch_ || (restating_.peer == &live && restating_.rib == rib) ||
+         std::any_of(tables_to_restate_.begin(), tables_to_restate_.end(), is_it);
+}
+
+// The tier is that of the moment: a peer that is still down is not lost once more, but a RED rule may still hold.
+void BmpRouter::RestatePeer(const LivePeer& live) {
   PayloadTail tail = Tail(nullptr);
   tail.restated = true;
+  const bool down = live.held->facts.state == PeerState::kIdle && live.type != bmp::PeerType::kLocRib;
+  if (down) tail.red_rule = rules_.OfDownPeer(clock_.Steady());
+  AppendPeerState(Add(Type::kPeerStatusChanged, Tier::kGreen, tail.red_rule).payload, *live.held, live.text, tail);
+}
+
+void BmpRouter::RestatePath(const LivePeer& live, bmp::Rib rib, const bmp::Route& route, const HeldPath& path) {
+  PayloadTail tail = Tail(nullptr);
+  tail.restated = true;
+  const std::string_view attributes = table_.texts().Text(path.attributes);
+  if (rules_.Protects(route.prefix)) {
+    tail.red_rule = rules_.OfAnnouncement(route.prefix, OriginIn(attributes, live.held->facts.local_as));
+  }
+  Observation& out = Add(Type::kBgpProcess, Tier::kGreen, tail.red_rule);
+  AppendAnnounce(out.payload, live.text, bmp::RibName(rib), route, attributes, tail);
+}
+
+bool BmpRouter::RestateSome(std::size_t limit) {
+  if (!compared_) return false;
   for (; limit > 0 && !peers_to_restate_.empty(); --limit) {
     const LivePeer& live = *peers_to_restate_.back();
     peers_to_restate_.pop_back();
-    AppendPeerState(Add(Type::kPeerStatusChanged, Tier::kGreen, {}).payload, *live.held, live.text, tail);
+    RestatePeer(live);
   }
   while (limit > 0) {
     if (restating_.peer == nullptr) {
@@ -96,7 +141,7 @@ bool BmpRouter::RestateSome(std::size_t limit) {
       tables_to_restate_.pop_front();
       const PathTable* table = peer->held->tables[static_cast<std::size_t>(rib)].get();
       if (table == nullptr) continue;
-      restating_ = {peer, rib, table->Routes(), 0};
+      restating_ = {peer, rib, table->Routes(), 0, output_.Next(router_.source)};
     }
     LivePeer& live = *restating_.peer;
     PathTable* table = live.held->tables[static_cast<std::size_t>(restating_.rib)].get();
@@ -105,13 +150,16 @@ bool BmpRouter::RestateSome(std::size_t limit) {
       const HeldPath* path = table->Find(route);
       if (path == nullptr) continue;  // withdrawn since, and said so
       --limit;
-      Observation& out = Add(Type::kBgpProcess, Tier::kGreen, {});
-      AppendAnnounce(out.payload, live.text, bmp::RibName(restating_.rib), route, table_.texts().Text(path->attributes),
-                     tail);
+      RestatePath(live, restating_.rib, route, *path);
     }
     if (table != nullptr && restating_.next < restating_.routes.size()) return true;
-    if (table != nullptr && table->complete != 0)
-      SayComplete(live, restating_.rib, *table, table->complete, Tier::kGreen, tail);
+    const Position& first = restating_.first;
+    const bool one_epoch = first.epoch == 0 || first.epoch == output_.Next(router_.source).epoch;
+    if (table != nullptr && table->complete != 0 && one_epoch) {
+      PayloadTail tail = Tail(nullptr);
+      tail.restated = true;
+      SayComplete(live, restating_.rib, *table, table->complete, Tier::kGreen, tail, &first);
+    }
     restating_ = {};
   }
   return !peers_to_restate_.empty() || !tables_to_restate_.empty() || restating_.peer != nullptr;

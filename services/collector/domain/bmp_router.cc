@@ -44,6 +44,7 @@ BmpRouter::BmpRouter(const BmpOptions& options, const BmpRouterOptions& router, 
   for (const auto& [key, peer] : table.peers()) Live(*peer);
   restate_peers_ = !table.peers().empty();
   peers_restated_ = clock.Steady();
+  epoch_ = output.Next(router.source).epoch;
 }
 
 bool BmpRouter::LivePeer::Dumping() const {
@@ -133,7 +134,9 @@ void BmpRouter::BeginDump(LivePeer& live) {
   for (std::size_t rib = 0; rib < kRibs; ++rib) {
     PathTable* table = live.held->tables[rib].get();
     live.dumps[rib] = Dump{.active = table != nullptr};
-    if (table != nullptr) table->BeginDump();
+    if (table == nullptr) continue;
+    table->BeginDump();
+    if (table->size() == 0) live.dumps[rib].first = output_.Next(router_.source);
   }
 }
 

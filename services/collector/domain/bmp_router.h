@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,9 @@ class BmpOutput {
   // spool has room and release the tables' lock meanwhile, for readers: so ask for the place first, and change the
   // table after.
   virtual Observation& Add(std::string_view source) = 0;
+  // The epoch and the number of the observation that Add would make next; both may turn out otherwise when that opens
+  // an epoch. Epoch 0: none was opened yet.
+  virtual Position Next(std::string_view source) const = 0;
 };
 
 struct BmpCounters {
@@ -115,7 +119,10 @@ class BmpRouter {
   // Says some of what is to be said again; true while there is more.
   bool RestateSome(std::size_t limit = 256);
   // The outbox opened a new epoch for this source: all that was said is to be said again.
-  void EpochOpened() { Restate(true); }
+  void EpochOpened();
+  // A frame of this source is lost for good: all is said again, soon for the first, at growing distances for further
+  // ones.
+  void LostFrame() { frame_lost_ = true; }
 
   BmpRouterStatus Status() const;
   const BmpCounters& counters() const { return counters_; }
@@ -128,9 +135,10 @@ class BmpRouter {
   // One view of a peer: the dump that it came in, and what this session has shown of it.
   struct Dump {
     bool active = false;
-    bool mentioned = false;      // a route or an End-of-RIB came
-    std::uint8_t announced = 0;  // families of which a path came, bits of FamilyBit
-    std::uint8_t ended = 0;      // families of which an End-of-RIB came
+    bool mentioned = false;           // a route or an End-of-RIB came
+    std::uint8_t announced = 0;       // families of which a path came, bits of FamilyBit
+    std::uint8_t ended = 0;           // families of which an End-of-RIB came
+    std::optional<Position> first{};  // of the observations about a table that was empty when it began
   };
   // What is known of a peer beside what was reported.
   struct LivePeer {
@@ -160,6 +168,7 @@ class BmpRouter {
     bmp::Rib rib{};
     std::vector<bmp::Route> routes;
     std::size_t next = 0;
+    Position first{};
   };
   struct AlarmState {
     Time said{};
@@ -204,8 +213,12 @@ class BmpRouter {
   std::uint8_t Covered(const LivePeer& live, bmp::Rib rib) const;
   std::vector<Prefix> Listed(std::uint8_t covered) const;
   void StateComplete(LivePeer& live, bmp::Rib rib, PathTable& table);
-  void SayComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::uint8_t complete, Tier tier,
-                   const PayloadTail& tail);
+  void SayComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::uint8_t complete, Tier tier, PayloadTail tail,
+                   const Position* first = nullptr);
+  bool RestatesSoon(const LivePeer& live, bmp::Rib rib);
+  void CheckLosses();
+  void RestatePeer(const LivePeer& live);
+  void RestatePath(const LivePeer& live, bmp::Rib rib, const bmp::Route& route, const HeldPath& path);
   void RetractComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::string_view reason);
   void GiveUp(LivePeer& live);
   bool Quiet(Time since) const;
@@ -241,6 +254,11 @@ class BmpRouter {
   std::vector<LivePeer*> peers_to_restate_;
   std::deque<std::pair<LivePeer*, bmp::Rib>> tables_to_restate_;
   Restatement restating_;
+
+  std::uint64_t epoch_ = 0;  // in which what is held was said
+  bool frame_lost_ = false;
+  Time loss_restated_{};
+  std::chrono::seconds loss_pace_{0};
 
   std::vector<EarlyRoutes> early_;
   std::size_t early_routes_ = 0;

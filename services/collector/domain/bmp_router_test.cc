@@ -26,7 +26,9 @@ using bmp::testing::UpdateBody;
 using std::chrono::seconds;
 using testing::Contents;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using testing::RouterBench;
 using ::testing::UnorderedElementsAre;
 
@@ -419,7 +421,128 @@ TEST(BmpRouter, FrrsFailedSecondConnectionIsNoLoss) {
   EXPECT_EQ(bench.output.Take().size(), 2u);
 }
 
+// What was said last, as text.
+std::string LastPayload(const RouterBench& bench) {
+  return bench.output.items.back().observation.payload;
+}
+
+TEST(BmpComplete, NamesTheFirstFrameOfTheStatement) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), EndOfRib()));
+  EXPECT_THAT(LastPayload(bench), HasSubstr(R"("event":"table_complete")"));
+  EXPECT_THAT(LastPayload(bench), HasSubstr(R"("first_sequence":2,)"));
+  EXPECT_EQ(bench.output.items.back().observation.epoch, 7u);
+  bench.Feed(Announce("198.51.100.0/24"));  // the fourth
+  bench.router->Restate(true);
+  bench.Pass(seconds(1));  // the peer's state is the fifth
+  EXPECT_THAT(LastPayload(bench), HasSubstr(R"("first_sequence":6,)"));
+  EXPECT_THAT(LastPayload(bench), HasSubstr(R"("restated":true)"));
+}
+
+TEST(BmpComplete, AReconnectThatRepeatsNothingNamesNoFirstFrame) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(
+      Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24")));  // and the session ends before the dump does
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24"), EndOfRib()));
+  EXPECT_THAT(LastPayload(bench), HasSubstr(R"("event":"table_complete")"));
+  EXPECT_THAT(LastPayload(bench), Not(HasSubstr("first_sequence")));
+}
+
+TEST(BmpComplete, IsNotSaidInAnEpochThatTheTableWasNotSaidIn) {
+  RouterBench bench(Routes());
+  bench.Connect();
+  bench.Feed(Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24")));
+  bench.output.Take();
+  bench.output.epoch = 8;
+  bench.output.said = 0;
+  bench.Feed(EndOfRib());
+  EXPECT_THAT(bench.output.Take(), IsEmpty());
+  bench.router->EpochOpened();
+  bench.Pass(seconds(1));
+  EXPECT_THAT(LastPayload(bench), HasSubstr(R"("first_sequence":2,)"));
+  EXPECT_THAT(bench.output.Take(), ElementsAre("1 GREEN 192.0.2.2 Unknown>Established restated",
+                                               "3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0 restated",
+                                               "3 GREEN table_complete 192.0.2.2 adj-in-pre restated"));
+}
+
+TEST(BmpComplete, ARestatementThatAnEpochCutsInTwoEndsWithoutAStatement) {
+  auto bench = WithTwoRoutes();
+  bench->router->Restate(true);
+  bench->router->Tick();
+  ASSERT_TRUE(bench->router->RestateSome(2));
+  bench->output.epoch = 8;
+  while (bench->router->RestateSome(1)) {
+  }
+  EXPECT_THAT(bench->output.Take(),
+              ElementsAre("1 GREEN 192.0.2.2 Unknown>Established restated",
+                          "3 GREEN route_announce 192.0.2.2 adj-in-pre 198.51.100.0/24#0 restated",
+                          "3 GREEN route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0 restated"));
+  bench->router->EpochOpened();
+  bench->Pass(seconds(1));
+  EXPECT_EQ(bench->output.Take().back(), "3 GREEN table_complete 192.0.2.2 adj-in-pre restated");
+}
+
+TEST(BmpRouter, ALostFrameMakesItRestateAtAGrowingPace) {
+  auto bench = WithTwoRoutes();
+  const auto restates = [&](seconds after) {
+    bench->router->LostFrame();
+    bench->Pass(after);
+    const auto said = bench->output.Take();
+    EXPECT_TRUE(said.empty() || said.back() == "3 GREEN table_complete 192.0.2.2 adj-in-pre restated") << said.back();
+    return said.size();
+  };
+  EXPECT_EQ(restates(seconds(1)), 4u);
+  EXPECT_EQ(restates(seconds(59)), 0u);
+  EXPECT_EQ(restates(seconds(1)), 4u);
+  EXPECT_EQ(restates(seconds(119)), 0u);
+  EXPECT_EQ(restates(seconds(1)), 4u);
+  bench->router->LostFrame();
+  bench->session.reset();  // it waits for the router
+  bench->Pass(seconds(600));
+  EXPECT_THAT(bench->output.Take(), IsEmpty());
+}
+
 // ---- RED ----
+
+TEST(BmpRed, ARestatedFactIsRedWhileTheRuleHolds) {
+  auto options = Routes();
+  options.red.protected_prefixes = {{Prefix::Parse("203.0.113.0/24").value(), {64501}}};
+  options.red.sessions_lost = 1;
+  options.red.within = seconds(10);
+  RouterBench bench(options);
+  const PeerBytes other = {.address = "192.0.2.9", .as = 64509, .bgp_id = "192.0.2.9"};
+  bench.Connect();
+  bench.Feed(
+      Cat(RouterBench::Initiation(), Up(), Announce("203.0.113.0/24", {}, BasicAttributes("192.0.2.2", {64501, 64510})),
+          Announce("198.51.100.0/24"), EndOfRib(), Up(other), Down(4, "", other), Up(other), Down(4, "", other)));
+  bench.Pass(seconds(1));
+  bench.output.Take();
+  bench.router->Restate(true);
+  bench.Pass(seconds(1));
+  EXPECT_THAT(bench.output.Take(),
+              ElementsAre("1 RED 192.0.2.9 Established>Idle sessions_lost restated",
+                          "1 GREEN 192.0.2.2 Unknown>Established restated",
+                          "3 GREEN route_announce 192.0.2.2 adj-in-pre 198.51.100.0/24#0 restated",
+                          "3 RED route_announce 192.0.2.2 adj-in-pre 203.0.113.0/24#0 protected_prefix_origin restated",
+                          "3 GREEN table_complete 192.0.2.2 adj-in-pre restated"));
+  bench.router->Restate(false);
+  bench.Pass(seconds(11));
+  EXPECT_THAT(bench.output.Take(), UnorderedElementsAre("1 GREEN 192.0.2.9 Established>Idle restated",
+                                                        "1 GREEN 192.0.2.2 Unknown>Established restated"));
+}
+
+TEST(BmpPayload, TheOriginIsReadBackAsItWasWritten) {
+  EXPECT_EQ(OriginIn(R"("nexthop":"192.0.2.2","as_path":"64501 64510","origin":"IGP")", 64500), 64510u);
+  EXPECT_EQ(OriginIn(R"("as_path":"64501")", 64500), 64501u);
+  EXPECT_EQ(OriginIn(R"("as_path":"","origin":null)", 64500), 64500u);
+  for (const char* none : {R"("as_path":"64501 {64510}")", R"("as_path":"64501 {1 2}")", R"("as_path":null)", "",
+                           R"x("as_path":"(65001)")x"}) {
+    EXPECT_EQ(OriginIn(none, 64500), std::nullopt) << none;
+  }
+}
 
 TEST(BmpRed, AProtectedPrefixChangesOriginOrDisappears) {
   auto options = Routes();

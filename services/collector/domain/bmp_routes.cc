@@ -73,7 +73,7 @@ void BmpRouter::Routes(const bmp::PeerHeader& peer, bmp::Rib rib, const bmp::Upd
   PathTable& table = table_.Table(*live->held, rib);
   Dump& dump = live->dumps[index];
   if (first) {
-    dump = Dump{.active = true};
+    dump = Dump{.active = true, .first = output_.Next(router_.source)};
     live->progress = progress_ = clock_.Steady();
   }
   live->awaits = false;
@@ -163,7 +163,7 @@ void BmpRouter::EndOfRib(const bmp::PeerHeader& peer, bmp::Rib rib, bmp::AfiSafi
   Dump& dump = live->dumps[index];
   if (live->held->tables[index] == nullptr) {
     table_.Table(*live->held, rib);
-    dump = Dump{.active = true};
+    dump = Dump{.active = true, .first = output_.Next(router_.source)};
     live->progress = progress_ = clock_.Steady();
   }
   live->awaits = false;
@@ -235,9 +235,12 @@ std::vector<Prefix> BmpRouter::Listed(std::uint8_t covered) const {
 
 // A statement about no prefix at all takes the place of the one before: nothing is claimed to be absent any more.
 void BmpRouter::SayComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::uint8_t complete, Tier tier,
-                            const PayloadTail& tail) {
+                            PayloadTail tail, const Position* first) {
   const auto only = Listed(complete);
+  const Position next = output_.Next(router_.source);
+  if (first != nullptr && (first->epoch == next.epoch || first->epoch == 0)) tail.first_sequence = first->last_sequence;
   Observation& out = Add(Type::kBgpProcess, tier, {});
+  if (complete != 0) out.epoch = next.epoch;  // what it is about was said in that one
   table.complete = complete;
   live.new_lists &= static_cast<std::uint8_t>(~RibBit(rib));
   AppendTableComplete(out.payload, live.text, bmp::RibName(rib), complete == kBothFamilies ? nullptr : &only, tail);
@@ -247,8 +250,15 @@ void BmpRouter::StateComplete(LivePeer& live, bmp::Rib rib, PathTable& table) {
   const std::uint8_t covered = Covered(live, rib);
   if (live.suspect || (covered == table.complete && (live.new_lists & RibBit(rib)) == 0)) return;
   if (covered == 0) return RetractComplete(live, rib, table, "no path of this view is shown");
+  if (RestatesSoon(live, rib)) {  // which ends with a statement; before that it would not be true of this epoch
+    table.complete = covered;
+    live.new_lists &= static_cast<std::uint8_t>(~RibBit(rib));
+    return;
+  }
   const bool less = (table.complete & kBothFamilies & ~covered) != 0;
-  SayComplete(live, rib, table, covered, less ? Tier::kYellow : Tier::kGreen, Tail(nullptr));
+  const Dump& dump = live.dumps[static_cast<std::size_t>(rib)];
+  SayComplete(live, rib, table, covered, less ? Tier::kYellow : Tier::kGreen, Tail(nullptr),
+              dump.first ? &*dump.first : nullptr);
 }
 
 void BmpRouter::RetractComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::string_view reason) {

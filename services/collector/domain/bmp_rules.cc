@@ -81,6 +81,13 @@ std::string_view RedRules::OfLoss(const HeldPeer& peer, bool maximum_prefix,
   return options_.sessions_lost > 0 && losses_.size() > options_.sessions_lost ? kRedSessions : std::string_view();
 }
 
+std::string_view RedRules::OfDownPeer(std::chrono::steady_clock::time_point now) const {
+  if (options_.sessions_lost == 0) return {};
+  const auto lately =
+      std::count_if(losses_.begin(), losses_.end(), [&](const auto lost) { return lost + options_.within >= now; });
+  return static_cast<std::size_t>(lately) > options_.sessions_lost ? kRedSessions : std::string_view();
+}
+
 void RedRules::Added(const HeldPeer& peer, bmp::Rib rib, const Prefix& prefix) {
   if (list_.empty()) return;
   const Prefix* cover = list_.Cover(prefix);

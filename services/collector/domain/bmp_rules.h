@@ -49,6 +49,9 @@ class RedRules {
   // Of a peer whose tables are about to go.
   std::string_view OfLoss(const HeldPeer& peer, bool maximum_prefix, std::chrono::steady_clock::time_point now);
 
+  // Of a peer that was lost before: whether as many as that were lost lately.
+  std::string_view OfDownPeer(std::chrono::steady_clock::time_point now) const;
+
   void Added(const HeldPeer& peer, bmp::Rib rib, const Prefix& prefix);
   void Removed(const HeldPeer& peer, bmp::Rib rib, const Prefix& prefix);
   void RemovedAll(const HeldPeer& peer);

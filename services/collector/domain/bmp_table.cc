@@ -248,6 +248,20 @@ void RouterTable::Clear() {
   peers_.clear();
 }
 
+std::set<std::string> OwedBatch::DropBound() {
+  std::set<std::string> sources;
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < size_; ++i) {
+    if (items_[i].observation.epoch != 0) {
+      sources.insert(*items_[i].source);
+    } else if (kept++ != i) {
+      std::swap(items_[kept - 1], items_[i]);
+    }
+  }
+  size_ = kept;
+  return sources;
+}
+
 BmpTables::BmpTables(const BmpOptions& options) {
   names_.insert(options.collector_source);
   for (const auto& router : options.routers) {
@@ -288,14 +302,18 @@ std::string BmpTables::Save() const {
 absl::Status BmpTables::Load(std::string_view saved) {
   for (auto& [source, router] : routers_) router.Clear();
   owed_.Clear();
+  forgotten_.clear();
   if (saved.empty()) return absl::OkStatus();
   SavedReader in{bmp::Reader(saved)};
   if (in.Number<std::uint32_t>() != kSaveVersion) {
     return FailedPrecondition("the spool's snapshot of BMP tables was written by another version of the collector");
   }
   RouterTable unwanted;  // of a source that is no longer configured
+  std::set<std::string_view> known;
   for (auto left = in.Number<std::uint32_t>(); left > 0 && !in.broken; --left) {
-    RouterTable* router = Find(in.Text());
+    const std::string_view source = in.Text();
+    known.insert(source);
+    RouterTable* router = Find(source);
     if (router == nullptr) router = &unwanted;
     for (auto peers = in.Number<std::uint32_t>(); peers > 0 && !in.broken; --peers) LoadPeer(in, *router);
     unwanted.Clear();
@@ -313,6 +331,9 @@ absl::Status BmpTables::Load(std::string_view saved) {
     owed.observation.payload = payload;
   }
   if (in.broken || !in.reader.empty()) return DataLoss("the snapshot of BMP tables is not what was written");
+  for (const auto& [source, router] : routers_) {
+    if (!known.contains(source)) forgotten_.push_back(source);
+  }
   return absl::OkStatus();
 }
 

@@ -96,12 +96,15 @@ class OwedBatch {
     if (size_ == items_.size()) items_.emplace_back();
     OwedObservation& item = items_[size_++];
     item.observation.payload.clear();
+    item.observation.epoch = 0;
     return item;
   }
   const OwedObservation& operator[](std::size_t i) const { return items_[i]; }
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   void Clear() { size_ = 0; }
+  // Those that are bound to an epoch are taken out; their sources.
+  std::set<std::string> DropBound();
   void DropFirst() {
     items_.erase(items_.begin());
     --size_;
@@ -131,6 +134,7 @@ class BmpTables final : public OutboxState {
   void AfterSave() override ABSL_NO_THREAD_SAFETY_ANALYSIS { mutex_.unlock(); }
   std::string Save() const override;
   absl::Status Load(std::string_view saved) override;
+  std::vector<std::string> Forgotten() const override { return forgotten_; }
   absl::Status ReplayNote(std::string_view) override { return absl::OkStatus(); }
   absl::Status ReplayFrame(std::string_view source, const frame::Frame& frame, std::uint64_t epoch) override;
 
@@ -142,6 +146,7 @@ class BmpTables final : public OutboxState {
   std::map<std::string, RouterTable, std::less<>> routers_;
   std::set<std::string, std::less<>> names_;  // of all sources that may owe something, the collector's own too
   OwedBatch owed_;
+  std::vector<std::string> forgotten_;
   frame::PayloadReader reader_;
 };
 

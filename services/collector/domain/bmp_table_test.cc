@@ -83,7 +83,10 @@ struct Process {
     return options;
   }
   void Emit(KeptOutput& output) {
-    for (const auto& item : output.items) ASSERT_TRUE(outbox->Emit(item.source, {item.observation}).ok());
+    for (auto& item : output.items) {
+      item.observation.epoch = 0;  // KeptOutput does not know the outbox's
+      ASSERT_TRUE(outbox->Emit(item.source, {item.observation}).ok());
+    }
     output.items.clear();
   }
 

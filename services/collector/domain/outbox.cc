@@ -94,7 +94,13 @@ absl::Status Outbox::Load(std::string_view snapshot) {
     }
     if (reader.broken) return DataLoss("the spool's snapshot is cut short");
   }
-  for (OutboxState* state : states_) RETURN_IF_ERROR(state->Load(parts[state->tag()]));
+  for (OutboxState* state : states_) {
+    RETURN_IF_ERROR(state->Load(parts[state->tag()]));
+    for (const std::string& source : state->Forgotten()) {
+      const auto signer = signers_.find(source);
+      if (signer != signers_.end() && signer->second.epoch != 0) OpenEpoch(signer->second, clock_.NowNanos());
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -146,13 +152,20 @@ absl::Status Outbox::ChooseKey(Signer& signer, std::string_view source, UnixNano
   return NotFound("no key that signs for source {} now: its key folder needs a <version>.seed or <version>.hmac", source);
 }
 
+void Outbox::OpenEpoch(Signer& signer, UnixNanos now) {
+  signer.epoch = std::max(now, signer.epoch + 1);
+  signer.sequence = 0;
+}
+
 absl::StatusOr<std::string> Outbox::SignNext(Signer& signer, std::string_view source, const Observation& observation, UnixNanos now) const {
   RETURN_IF_ERROR(ChooseKey(signer, source, now));
   // A clock that steps back by more than the skew would make every frame suspect: a new epoch says it honestly.
   if (signer.epoch == 0 || now + chain::kSkewNanos < signer.latest) {
-    signer.epoch = std::max(now, signer.epoch + 1);
-    signer.sequence = 0;
+    OpenEpoch(signer, now);
     signer.latest = now;
+  }
+  if (observation.epoch != 0 && observation.epoch != signer.epoch) {
+    return Aborted("an observation of source {} belongs to epoch {}, the next frame to {}", source, observation.epoch, signer.epoch);
   }
   frame::Header header;
   header.type = observation.type;
@@ -268,6 +281,12 @@ Position Outbox::position(std::string_view source) const {
   const MutexLock lock(mutex_);
   const auto at = positions_.find(source);
   return at == positions_.end() ? Position{} : at->second;
+}
+
+Position Outbox::signing(std::string_view source) const {
+  const MutexLock lock(mutex_);
+  const auto at = signers_.find(source);
+  return at == signers_.end() ? Position{} : Position{.epoch = at->second.epoch, .last_sequence = at->second.sequence};
 }
 
 absl::Status Outbox::SnapshotIfDue(std::uint64_t bytes) {

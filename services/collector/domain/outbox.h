@@ -25,6 +25,7 @@ struct Observation {
   frame::Type type{};
   frame::Tier tier = frame::Tier::kGreen;
   std::string payload;
+  std::uint64_t epoch = 0;         // the only epoch in which it may be signed; 0: any
 };
 
 struct Receipt {
@@ -54,6 +55,9 @@ class OutboxState {
   virtual void AfterSave() {}
   virtual std::string Save() const = 0;
   virtual absl::Status Load(std::string_view saved) = 0;              // empty: start from nothing
+  // Sources that the snapshot just loaded says nothing of, though they are this state's now: what was last said of them is not
+  // known any more, so what is said from now on belongs to a new epoch.
+  virtual std::vector<std::string> Forgotten() const { return {}; }
   virtual absl::Status ReplayNote(std::string_view note) = 0;
   // A frame that was spooled behind the snapshot, signed here or relayed.
   virtual absl::Status ReplayFrame(std::string_view source, const frame::Frame& frame, std::uint64_t epoch) = 0;
@@ -80,7 +84,8 @@ class Outbox {
 
   // Signs and spools all items or none, in order; the receipt of one that the gate folded has sequence 0 and the number
   // of the last record. Not durable before Sync. Errors: NotFound (no key that signs for a source),
-  // ResourceExhausted SPOOL_FULL, InvalidArgument (payload too long).
+  // ResourceExhausted SPOOL_FULL, InvalidArgument (payload too long), Aborted (an observation that is bound to an epoch
+  // would be signed in another).
   // `note`, when given, is asked for the note to go with the frames once their receipts are known (but for the spool number).
   using NoteOf = std::function<Note(const std::vector<Receipt>&)>;
   absl::StatusOr<std::vector<Receipt>> Emit(const std::vector<Item>& items, const NoteOf& note = nullptr);
@@ -102,6 +107,9 @@ class Outbox {
   absl::Status Sync(std::uint64_t number) { return spool_->Sync(number); }
 
   Position position(std::string_view source) const;
+  // Where signing for the source stands: the epoch of the next frame, unless it has to open one, and the last number used in
+  // it. Zero before the first one.
+  Position signing(std::string_view source) const;
 
   // Writes a snapshot when more than `bytes` were spooled since the last one, and four times its size, but at the latest after
   // a quarter of the spool's limit; replay and disk use are bounded by it.
@@ -127,6 +135,7 @@ class Outbox {
   absl::StatusOr<std::vector<Receipt>> EmitAll(const std::vector<Item>& items, const NoteOf& note) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   OutboxState* StateOf(std::string_view tag) const;
+  static void OpenEpoch(Signer& signer, UnixNanos now);
   absl::Status ChooseKey(Signer& signer, std::string_view source, UnixNanos now) const;
   absl::StatusOr<std::string> SignNext(Signer& signer, std::string_view source, const Observation& observation, UnixNanos now) const;
 

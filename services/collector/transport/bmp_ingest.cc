@@ -151,6 +151,13 @@ absl::Status BmpIngest::Restate(std::string_view source, bool tables) {
   return NotFound("no BMP router of source {}", source);
 }
 
+void BmpIngest::LostFrame(std::string_view source) {
+  const MutexLock lock(tables_.mutex());
+  for (const auto& router : routers_) {
+    if (router->options->source == source) router->router->LostFrame();
+  }
+}
+
 void BmpIngest::Watch(int socket, std::uint32_t events, std::uint64_t id, bool change) const {
   epoll_event event{};
   event.events = events;

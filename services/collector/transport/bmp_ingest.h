@@ -67,6 +67,8 @@ class BmpIngest {
   std::size_t connections() const { return connection_count_; }
   // Peers, and with `tables` all paths, are said again. NotFound for a source without router.
   absl::Status Restate(std::string_view source, bool tables);
+  // A frame of that source is lost for good: it restates, at a bounded pace. Nothing for a source without router.
+  void LostFrame(std::string_view source);
 
  private:
   struct Connection;

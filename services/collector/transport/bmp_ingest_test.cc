@@ -159,6 +159,30 @@ TEST_F(BmpIngestTest, ARecordedSessionIsSpooledAndARestartRepeatsNothing) {
   EXPECT_EQ(Spooled().size(), first.size());  // nobody is connected: nothing is known, nothing is said
 }
 
+TEST_F(BmpIngestTest, ARouterThatIsPutBackBeginsANewEpoch) {
+  const std::string up = bmp::testing::PeerUpBytes({}, bmp::testing::OpenBody(64500, "192.0.2.1"),
+                                                   bmp::testing::OpenBody(64501, "192.0.2.2"));
+  const auto run = [&](const BmpIngestOptions& options) {
+    Up(options);
+    Client(port()).Send(Cat(Initiation(), up));
+    EXPECT_TRUE(Eventually([&] { return Status().counters.sessions == 1 && !Status().session_up; }));
+    EXPECT_TRUE(outbox_->Snapshot().ok());
+    const Position at = outbox_->position(kSource);
+    Down();
+    return at;
+  };
+  const Position first = run(LoopbackOptions());
+  EXPECT_EQ(first.last_sequence, 1u);
+  EXPECT_EQ(run(LoopbackOptions()).epoch, first.epoch);
+  auto without = LoopbackOptions();
+  without.bmp.routers[0].source = "edge-b.bmp";
+  EXPECT_EQ(run(without).epoch, first.epoch);  // of edge-a.bmp, which says nothing
+  const Position back = run(LoopbackOptions());
+  EXPECT_GT(back.epoch, first.epoch);
+  EXPECT_EQ(back.last_sequence, 1u);  // the peer, for the first time in it
+  EXPECT_EQ(run(LoopbackOptions()).epoch, back.epoch);
+}
+
 TEST_F(BmpIngestTest, IsConnectedForHeartbeatsOnlyOnceTheDumpIsCompared) {
   auto options = LoopbackOptions();
   options.bmp.quiet = std::chrono::seconds(1);

@@ -22,6 +22,8 @@ constexpr int kDueBatches = 16;  // of the fold, in one tick
 
 void AlarmingObserver::OnRefused(std::string_view source, frame::Reason reason) {
   service::LogWarning("the O-Node refused a frame for good", {{"source", source}, {"reason", frame::ReasonName(reason)}});
+  const MutexLock lock(mutex_);
+  losers_.emplace(source);
 }
 
 void AlarmingObserver::OnOverLimit(std::string_view source) {
@@ -52,7 +54,19 @@ absl::Status AlarmingObserver::Emit(const std::vector<chain::Alarm>& alarms) {
   return observations.empty() ? absl::OkStatus() : outbox_.Emit(own_source_, observations).status();
 }
 
+void AlarmingObserver::TellLosses() {
+  std::set<std::string> losers;
+  {
+    const MutexLock lock(mutex_);
+    losers.swap(losers_);
+  }
+  for (const std::string& source : losers) {
+    if (lost_) lost_(source);
+  }
+}
+
 absl::Status AlarmingObserver::Flush() {
+  TellLosses();
   std::vector<chain::Alarm> alarms;
   const MutexLock lock(mutex_);
   for (const std::string& failure : failures_) {

@@ -1,7 +1,9 @@
 // What a running collector does beside taking in: beats, snapshots, keys read again, alarms about its O-Node, metrics.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -26,9 +28,10 @@ namespace virp::collector {
 // at its door: of those at most one a minute for each source. Thread-safe.
 class AlarmingObserver final : public deliver::DeliveryObserver {
  public:
-  // `limits`, if given, is told what the O-Node says.
-  AlarmingObserver(std::string own_source, Outbox& outbox, const Clock& clock, EdgeLimits* limits = nullptr)
-      : own_source_(std::move(own_source)), outbox_(outbox), clock_(clock), limits_(limits) {}
+  // `limits`, if given, is told what the O-Node says; `lost` of sources that lost a frame for good, by Flush.
+  using OnLost = std::function<void(std::string_view source)>;
+  AlarmingObserver(std::string own_source, Outbox& outbox, const Clock& clock, EdgeLimits* limits = nullptr, OnLost lost = nullptr)
+      : own_source_(std::move(own_source)), outbox_(outbox), clock_(clock), limits_(limits), lost_(std::move(lost)) {}
   void OnRefused(std::string_view source, frame::Reason reason) override;
   void OnOverLimit(std::string_view source) override;
   void OnAuditFailure(std::string_view what) override;
@@ -39,14 +42,17 @@ class AlarmingObserver final : public deliver::DeliveryObserver {
 
  private:
   absl::Status Emit(const std::vector<chain::Alarm>& alarms);
+  void TellLosses();
 
   const std::string own_source_;
   Outbox& outbox_;
   const Clock& clock_;
   EdgeLimits* const limits_;
+  const OnLost lost_;
   Mutex mutex_;
   chain::AlarmAggregator forgeries_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> failures_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> losers_ ABSL_GUARDED_BY(mutex_);
 };
 
 struct Household {

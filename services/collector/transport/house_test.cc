@@ -143,6 +143,17 @@ TEST_F(AlarmingObserverTest, WhatTheSpoolDidNotTakeIsToldLater) {
   EXPECT_EQ(alarms[1].cause, "BAD_TAG");
 }
 
+TEST_F(AlarmingObserverTest, SourcesThatLostFramesAreToldOnceAFlush) {
+  ASSERT_OK(Open());
+  std::vector<std::string> told;
+  AlarmingObserver observer("collector-1", *outbox_, clock_, nullptr, [&](std::string_view source) { told.emplace_back(source); });
+  for (const char* source : {"edge-b.bmp", "edge-a.bmp", "edge-b.bmp"}) observer.OnRefused(source, frame::Reason::kBadTag);
+  EXPECT_TRUE(told.empty());  // not from within the deliverer
+  ASSERT_OK(observer.Flush());
+  ASSERT_OK(observer.Flush());
+  EXPECT_THAT(told, ::testing::ElementsAre("edge-a.bmp", "edge-b.bmp"));
+}
+
 TEST_F(BreakGlassTest, OffWithoutAPath) {
   ASSERT_OK(Open());
   EXPECT_THAT(StartBreakGlass("", "collector-1", *outbox_, {}), testutil::IsOkAndHolds(::testing::IsNull()));
