@@ -16,8 +16,11 @@
 namespace virp::e2e {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Property;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
@@ -191,6 +194,18 @@ class FrrLiveTest : public PlatformTest {
     return AskNow(claim);
   }
 
+  std::vector<chain::v1::Entry> Entries() {
+    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
+    verify::v1::ListObservationsRequest request;
+    request.mutable_filter()->set_source("edge-a.bmp");
+    request.set_page_size(1'000);
+    verify::v1::ListObservationsResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub->ListObservations(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return {response.observations().rbegin(), response.observations().rend()};
+  }
+
   std::unique_ptr<FrrLab> lab_;
   std::unique_ptr<collector::BmpIngest> ingest_;
 
@@ -208,17 +223,6 @@ class FrrLiveTest : public PlatformTest {
     response.mutable_answer()->clear_proofs();
     last_answer_ = response.answer().ShortDebugString();
     return response.answer().verdict();
-  }
-  std::vector<chain::v1::Entry> Entries() {
-    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
-    verify::v1::ListObservationsRequest request;
-    request.mutable_filter()->set_source("edge-a.bmp");
-    request.set_page_size(1'000);
-    verify::v1::ListObservationsResponse response;
-    grpc::ClientContext context;
-    const grpc::Status status = stub->ListObservations(&context, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return {response.observations().rbegin(), response.observations().rend()};
   }
 
   int port_ = 0;
@@ -243,6 +247,10 @@ TEST_F(FrrLiveTest, AnnounceChangeWithdraw) {
   EXPECT_EQ(AskRoute(), verify::v1::VERDICT_REFUTED) << last_answer_;
   EXPECT_THAT(Tables(1), ElementsAre("GREEN table_complete adj-in-pre"));
   EXPECT_EQ(AskRoute(kPrefix, /*absent=*/true), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  // The statement says where it began, and none of its paths is left behind by that.
+  const auto entries = Entries();
+  EXPECT_THAT(entries, Contains(Property(&chain::v1::Entry::payload, HasSubstr(R"("first_sequence":)"))));
+  EXPECT_EQ(AskRoute(fmt::format("{}1/32", kMarks)), verify::v1::VERDICT_CONFIRMED) << last_answer_;
   EXPECT_EQ(VerifyChain(/*subjects=*/true).result(), chain::v1::VerifyReport::RESULT_VERIFIED);
 }
 

@@ -29,9 +29,7 @@ Observation& BmpBatch::Add(std::string_view source) {
 
 Position BmpBatch::Next(std::string_view source) const {
   Position next = outbox_.signing(source);
-  const OwedBatch& owed = tables_.owed();
-  for (std::size_t i = 0; i < owed.size(); ++i) next.last_sequence += *owed[i].source == source ? 1u : 0u;
-  ++next.last_sequence;
+  ++next.last_sequence;  // what is owed may be folded and then has no number, so it does not count
   return next;
 }
 
@@ -75,6 +73,10 @@ absl::Status BmpBatch::TryFlush() {
   owed.Clear();
   bytes_ = 0;
   return absl::OkStatus();
+}
+
+void BmpBatch::NoteEpochs() {
+  for (const std::string& source : tables_.names()) NoteEpoch(source, outbox_.signing(source).epoch);
 }
 
 // What was said in an epoch that is over has to be said again, but for a source that had none before.

@@ -33,11 +33,15 @@ class BmpBatch final : public BmpOutput {
   // stays owed, and is part of the next snapshot.
   absl::Status Flush();
 
+  // Looks for epochs that others' frames opened (RouteFold states routes of these sources): now and then.
+  void NoteEpochs();
+
   std::uint64_t last_number() const { return last_number_; }  // of the spool: to be synced
   // True once after a wait: nothing was read meanwhile.
   bool TakePaused() { return std::exchange(paused_, false); }
   const absl::Status& problem() const { return problem_; }  // why the last wait was
   // Sources for which a new epoch was opened since the last call.
+  // Noticed by Flush and NoteEpochs.
   std::set<std::string> TakeOpenedEpochs() { return std::exchange(opened_, {}); }
 
  private:

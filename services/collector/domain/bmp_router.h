@@ -31,8 +31,8 @@ class BmpOutput {
   // spool has room and release the tables' lock meanwhile, for readers: so ask for the place first, and change the
   // table after.
   virtual Observation& Add(std::string_view source) = 0;
-  // The epoch and the number of the observation that Add would make next; both may turn out otherwise when that opens
-  // an epoch. Epoch 0: none was opened yet.
+  // The epoch of the observation that Add would make next, and a number that is not above the one it will have; both
+  // may turn out otherwise when that opens an epoch. Epoch 0: none was opened yet.
   virtual Position Next(std::string_view source) const = 0;
 };
 

@@ -1,5 +1,8 @@
 #include "services/collector/domain/bmp_table.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "lib/base/bytes.h"
@@ -10,7 +13,7 @@
 namespace virp::collector {
 namespace {
 
-constexpr std::uint32_t kSaveVersion = 1;
+constexpr std::uint32_t kSaveVersion = 2;  // 1: without epochs of what is owed
 constexpr std::uint8_t kTableSaved = 8;  // plus what is complete; kinds of earlier versions: 1 not complete, 2 complete
 constexpr PeerState kStates[] = {PeerState::kUnknown, PeerState::kIdle, PeerState::kEstablished};
 
@@ -53,6 +56,23 @@ struct SavedReader {
     return {prefix.ok() ? *prefix : Prefix(), Number<std::uint32_t>()};
   }
 };
+
+// What makes words about it that were said before old: "vrf, address, view, prefix, path id", each with a line feed,
+// for a path or a statement of a table; the first two of them for a peer that was lost. Empty: nothing.
+std::string SubjectOf(frame::Type type, const frame::Value& payload) {
+  const std::string_view vrf = payload["vrf"].AsString().value_or("");
+  const std::string_view peer = payload["peer_addr"].AsString().value_or("");
+  const std::string_view event = payload["event"].AsString().value_or("");
+  if (type == frame::Type::kPeerStatusChanged) {
+    return payload["new_state"].AsString() == "Established" ? std::string() : fmt::format("{}\n{}\n", vrf, peer);
+  }
+  const bool statement = event == "table_complete";
+  if (type != frame::Type::kBgpProcess || (!statement && event != "route_announce" && event != "route_withdraw"))
+    return {};
+  return fmt::format("{}\n{}\n{}\n{}\n{}\n", vrf, peer, payload["rib"].AsString().value_or(""),
+                     statement ? event : payload["prefix"].AsString().value_or(""),
+                     payload["path_id"].AsUnsigned().value_or(0));
+}
 
 PeerState StateFrom(std::string_view name) {
   for (const PeerState state : kStates) {
@@ -262,6 +282,21 @@ std::set<std::string> OwedBatch::DropBound() {
   return sources;
 }
 
+bool OwedBatch::DropSaid(std::string_view source, std::string_view payload, std::string_view about) {
+  const auto begin = items_.begin(), end = begin + static_cast<std::ptrdiff_t>(size_);
+  const auto same = std::find_if(begin, end, [&](const OwedObservation& item) {
+    return *item.source == source && item.observation.payload == payload;
+  });
+  const auto old = std::remove_if(begin, same, [&](const OwedObservation& item) {
+    return !about.empty() && *item.source == source && item.subject.starts_with(about);
+  });
+  const bool was_owed = same != end;
+  const auto left = was_owed ? same + 1 : same;
+  size_ -= static_cast<std::size_t>(left - old);
+  items_.erase(old, left);
+  return was_owed;
+}
+
 BmpTables::BmpTables(const BmpOptions& options) {
   names_.insert(options.collector_source);
   for (const auto& router : options.routers) {
@@ -294,6 +329,7 @@ std::string BmpTables::Save() const {
     AppendText(out, *owed_[i].source);
     AppendBe(out, static_cast<std::uint8_t>(owed_[i].observation.type));
     AppendBe(out, static_cast<std::uint8_t>(owed_[i].observation.tier));
+    AppendBe(out, owed_[i].observation.epoch);
     AppendText(out, owed_[i].observation.payload);
   }
   return out;
@@ -305,7 +341,8 @@ absl::Status BmpTables::Load(std::string_view saved) {
   forgotten_.clear();
   if (saved.empty()) return absl::OkStatus();
   SavedReader in{bmp::Reader(saved)};
-  if (in.Number<std::uint32_t>() != kSaveVersion) {
+  const auto version = in.Number<std::uint32_t>();
+  if (version == 0 || version > kSaveVersion) {
     return FailedPrecondition("the spool's snapshot of BMP tables was written by another version of the collector");
   }
   RouterTable unwanted;  // of a source that is no longer configured
@@ -322,13 +359,17 @@ absl::Status BmpTables::Load(std::string_view saved) {
     const std::string* source = NameOf(in.Text());
     const auto type = static_cast<frame::Type>(in.Number<std::uint8_t>());
     const auto tier = static_cast<frame::Tier>(in.Number<std::uint8_t>());
+    const std::uint64_t epoch = version == 1 ? 0 : in.Number<std::uint64_t>();
     const std::string_view payload = in.Text();
     if (source == nullptr || in.broken) continue;
     OwedObservation& owed = owed_.Add();
     owed.source = source;
     owed.observation.type = type;
     owed.observation.tier = tier;
+    owed.observation.epoch = epoch;
     owed.observation.payload = payload;
+    const auto read = reader_.Read(payload);
+    owed.subject = read.ok() ? SubjectOf(type, *read) : std::string();
   }
   if (in.broken || !in.reader.empty()) return DataLoss("the snapshot of BMP tables is not what was written");
   for (const auto& [source, router] : routers_) {
@@ -338,16 +379,17 @@ absl::Status BmpTables::Load(std::string_view saved) {
 }
 
 absl::Status BmpTables::ReplayFrame(std::string_view source, const frame::Frame& frame, std::uint64_t) {
-  if (!owed_.empty() && *owed_[0].source == source && owed_[0].observation.payload == frame.payload) {
-    owed_.DropFirst();  // the snapshot's tables have it already
-    return absl::OkStatus();
-  }
-  RouterTable* router = Find(source);
   const auto type = frame.header.type;
   const bool ours = type == frame::Type::kPeerStatusChanged || type == frame::Type::kBgpProcess;
-  if (router == nullptr || !ours || frame.header.spelling != frame::Spelling::kV2) return absl::OkStatus();
+  RouterTable* router = ours && frame.header.spelling == frame::Spelling::kV2 ? Find(source) : nullptr;
+  if (router == nullptr && owed_.empty()) return absl::OkStatus();
   const auto payload = reader_.Read(frame.payload);
-  if (!payload.ok()) return absl::OkStatus();  // relayed, under a name that BMP has now
+  if (!owed_.empty()) {
+    // RouteFold may have kept back some of what was owed: what was said since of the same path or peer is newer.
+    const std::string about = payload.ok() ? SubjectOf(type, *payload) : std::string();
+    if (owed_.DropSaid(source, frame.payload, about)) return absl::OkStatus();  // the snapshot's tables have it already
+  }
+  if (router == nullptr || !payload.ok()) return absl::OkStatus();  // relayed, under a name that BMP has now
   if (type == frame::Type::kPeerStatusChanged) {
     ReplayPeer(*router, frame, *payload);
   } else {

@@ -86,6 +86,7 @@ class RouterTable {
 struct OwedObservation {
   const std::string* source = nullptr;
   Observation observation;
+  std::string subject{};  // while the spool is replayed: of what, as a key
 };
 
 // Those that are owed, first in, first out. Keeps its memory.
@@ -105,10 +106,9 @@ class OwedBatch {
   void Clear() { size_ = 0; }
   // Those that are bound to an epoch are taken out; their sources.
   std::set<std::string> DropBound();
-  void DropFirst() {
-    items_.erase(items_.begin());
-    --size_;
-  }
+  // A frame of that source and payload is in the spool: what was owed before it of subjects whose key begins with
+  // `about` (empty: none) is old by now. Whether the frame itself was owed.
+  bool DropSaid(std::string_view source, std::string_view payload, std::string_view about);
 
  private:
   std::vector<OwedObservation> items_;

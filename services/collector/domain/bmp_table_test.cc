@@ -172,6 +172,68 @@ TEST(BmpTables, WhatIsOwedIsSavedAndDroppedWhenItsFrameIsThere) {
   EXPECT_TRUE(process->tables.owed().empty());
 }
 
+// A snapshot taken while the spool refused; then what was owed went to RouteFold, which kept routes back, and the
+// process was lost.
+TEST(BmpTables, WhatIsOwedAndWasOvertakenSinceIsNotSaidAgain) {
+  const auto route = [](std::string_view event, std::string_view prefix, int path_id = 1) {
+    return fmt::format(R"({{"event":"{}","peer_addr":"192.0.2.2","vrf":"default","rib":"adj-in-pre",)"
+                       R"("prefix":"{}","path_id":{}}})",
+                       event, prefix, path_id);
+  };
+  const auto peer = [](std::string_view state, std::string_view address = "192.0.2.2") {
+    return fmt::format(R"({{"event":"peer_state_change","peer_addr":"{}","vrf":"default","new_state":"{}"}})", address,
+                       state);
+  };
+  const auto complete = [](std::string_view extra) {
+    return fmt::format(R"({{"event":"table_complete","peer_addr":"192.0.2.2","vrf":"default","rib":"adj-in-pre"{}}})",
+                       extra);
+  };
+  const std::string p = route("route_announce", "203.0.113.0/24"), q = route("route_announce", "198.51.100.0/24");
+  const std::string no_p = route("route_withdraw", "203.0.113.0/24"), idle = peer("Idle"), up = peer("Established");
+  struct Case {
+    std::vector<std::string> owed, said, left;
+  };
+  for (const Case& it : {
+           Case{{p, q}, {no_p}, {q}},                                          // the path's newest word
+           {{p, q}, {route("route_withdraw", "203.0.113.0/24", 11)}, {p, q}},  // another path
+           {{p, q}, {q}, {p}},                                                 // said in another order
+           {{p, q, no_p}, {no_p}, {q}},                                        // what was owed before it
+           {{p, idle, up, q}, {idle, up}, {q}},                                // the same, of all of a peer
+           {{p, q}, {idle}, {}},                                               //
+           {{p, q}, {peer("Idle", "192.0.2.20"), peer("Idle", "192.0.2.22"), up}, {p, q}},
+           {{complete(""), q}, {complete(R"(,"prefixes":[])")}, {q}},
+           {{complete(""), q}, {route("route_announce", "203.0.113.0/24")}, {complete(""), q}},
+       }) {
+    const testutil::TempDir folder;
+    const FakeClock clock;
+    frame::KeyRing keys;
+    AddKeys(keys);
+    auto process = std::make_unique<Process>(folder.path(), clock, keys);
+    const auto type_of = [&](const std::string& payload) {
+      return payload == idle || payload.find("new_state") != std::string::npos ? frame::Type::kPeerStatusChanged
+                                                                               : frame::Type::kBgpProcess;
+    };
+    for (const std::string& payload : it.owed) {
+      OwedObservation& owed = process->tables.owed().Add();
+      owed.source = process->tables.NameOf(kSource);
+      owed.observation = {type_of(payload), frame::Tier::kGreen, payload, 77};
+    }
+    ASSERT_TRUE(process->outbox->Snapshot().ok());
+    for (const std::string& payload : it.said) {
+      ASSERT_TRUE(process->outbox->Emit(kSource, {{type_of(payload), frame::Tier::kRed, payload}}).ok());
+      ASSERT_TRUE(process->outbox->Emit("collector-1", {{frame::Type::kBgpProcess, frame::Tier::kGreen, p}}).ok());
+    }
+    process = nullptr;
+    process = std::make_unique<Process>(folder.path(), clock, keys);
+    std::vector<std::string> left;
+    for (std::size_t i = 0; i < process->tables.owed().size(); ++i) {
+      left.push_back(process->tables.owed()[i].observation.payload);
+      EXPECT_EQ(process->tables.owed()[i].observation.epoch, 77u);
+    }
+    EXPECT_EQ(left, it.left);
+  }
+}
+
 TEST(BmpTables, ADamagedSnapshotIsRefusedAtEveryLength) {
   testing::RouterBench bench(Process::Options().routers[0]);
   bench.Connect();

@@ -85,11 +85,11 @@ class KeptOutput final : public BmpOutput {
 // One router, its table and clock, and BMP sessions with it.
 class RouterBench : public BmpBinder {
  public:
-  explicit RouterBench(BmpRouterOptions router = {}) {
+  explicit RouterBench(BmpRouterOptions of_router = {}) {
     options.collector_source = "collector-1";
-    router.source = kSource;
-    if (router.addresses.empty()) router.addresses = {IpAddress::V4(0xc0000201)};
-    options.routers.push_back(std::move(router));
+    of_router.source = kSource;
+    if (of_router.addresses.empty()) of_router.addresses = {IpAddress::V4(0xc0000201)};
+    options.routers.push_back(std::move(of_router));
     Restart();
   }
 

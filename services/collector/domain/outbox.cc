@@ -152,6 +152,11 @@ absl::Status Outbox::ChooseKey(Signer& signer, std::string_view source, UnixNano
   return NotFound("no key that signs for source {} now: its key folder needs a <version>.seed or <version>.hmac", source);
 }
 
+// A clock that steps back by more than the skew would make every frame suspect: a new epoch says it honestly.
+bool Outbox::OpensEpoch(const Signer& signer, UnixNanos now) {
+  return signer.epoch == 0 || now + chain::kSkewNanos < signer.latest;
+}
+
 void Outbox::OpenEpoch(Signer& signer, UnixNanos now) {
   signer.epoch = std::max(now, signer.epoch + 1);
   signer.sequence = 0;
@@ -159,8 +164,7 @@ void Outbox::OpenEpoch(Signer& signer, UnixNanos now) {
 
 absl::StatusOr<std::string> Outbox::SignNext(Signer& signer, std::string_view source, const Observation& observation, UnixNanos now) const {
   RETURN_IF_ERROR(ChooseKey(signer, source, now));
-  // A clock that steps back by more than the skew would make every frame suspect: a new epoch says it honestly.
-  if (signer.epoch == 0 || now + chain::kSkewNanos < signer.latest) {
+  if (OpensEpoch(signer, now)) {
     OpenEpoch(signer, now);
     signer.latest = now;
   }
@@ -216,10 +220,22 @@ absl::StatusOr<std::uint64_t> Outbox::EmitDue() {
   const MutexLock lock(mutex_);
   if (gate_ == nullptr) return 0;
   const EmitGate::Plan plan = gate_->Due();
-  const auto receipts = EmitAll(*plan.items, nullptr);
+  std::vector<Item> items;
+  for (const Item& item : *plan.items) {
+    if (!IsVoid(item)) items.push_back(item);
+  }
+  const auto receipts = EmitAll(items, nullptr);
   gate_->Done(receipts.ok());
   RETURN_IF_ERROR(receipts.status());
   return receipts->empty() ? 0 : receipts->back().number;
+}
+
+// Whether the item's epoch is over, or would be by its own signature.
+bool Outbox::IsVoid(const Item& item) const {
+  const std::uint64_t epoch = item.observation->epoch;
+  if (epoch == 0) return false;
+  const auto signer = signers_.find(item.source);
+  return signer == signers_.end() || signer->second.epoch != epoch || OpensEpoch(signer->second, clock_.NowNanos());
 }
 
 absl::StatusOr<std::vector<Receipt>> Outbox::EmitAll(const std::vector<Item>& items, const NoteOf& note_of) {

@@ -91,8 +91,8 @@ class Outbox {
   absl::StatusOr<std::vector<Receipt>> Emit(const std::vector<Item>& items, const NoteOf& note = nullptr);
   absl::StatusOr<std::vector<Receipt>> Emit(std::string_view source, const std::vector<Observation>& observations);
 
-  // Signs and spools what the gate owes by now; to be called several times a second. The last number that it took; 0 for
-  // none.
+  // Signs and spools what the gate owes by now; to be called several times a second. What is bound to an epoch that is
+  // over is dropped: whoever said it sees the new epoch in `signing`. The last number that it took; 0 for none.
   absl::StatusOr<std::uint64_t> EmitDue();
 
   struct Relayed {
@@ -135,7 +135,9 @@ class Outbox {
   absl::StatusOr<std::vector<Receipt>> EmitAll(const std::vector<Item>& items, const NoteOf& note) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   OutboxState* StateOf(std::string_view tag) const;
+  static bool OpensEpoch(const Signer& signer, UnixNanos now);
   static void OpenEpoch(Signer& signer, UnixNanos now);
+  bool IsVoid(const Item& item) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status ChooseKey(Signer& signer, std::string_view source, UnixNanos now) const;
   absl::StatusOr<std::string> SignNext(Signer& signer, std::string_view source, const Observation& observation, UnixNanos now) const;
 

@@ -284,6 +284,8 @@ void RouteFold::TakeOther(const Outbox::Item& item, Source& source, const Route&
     if (place.first == &source && draft.word.tally.total() > 0) Summarise(item.source, draft, /*open=*/true);
   }
   State(source, route.table, route.path);
+  // A statement that takes back another one, or narrows it, is the newest.
+  if (route.kind == Route::Kind::kComplete) steps_.push_back({Step::Kind::kDropComplete, &source, route.table, ""});
   if (route.kind == Route::Kind::kPeerLost) {
     // Its paths are gone without a word about each.
     const std::string first = route.peer + "\n";
@@ -358,6 +360,10 @@ void RouteFold::Apply(Step& step) {
       return Erase(source, step.key);
     case Step::Kind::kComplete:
       source.tables[step.table].complete = std::move(step.observation);
+      return;
+    case Step::Kind::kDropComplete:
+      if (const auto table = source.tables.find(step.table); table != source.tables.end())
+        table->second.complete.reset();
       return;
     case Step::Kind::kCloseTable:
       source.tables.erase(step.table);

@@ -88,7 +88,7 @@ class RouteFold final : public OutboxState, public EmitGate {
     Word word;
     StringSet stated;      // paths stated since, by key: each needs another summary before it may be folded
     bool suspect = false;  // changes that were folded may be lost: not closed before Compared
-    std::optional<Observation> complete;  // its table_complete, which waits for all its paths
+    std::optional<Observation> complete;  // its table_complete, which waits for all its paths; in its epoch only
   };
   struct Waiting {
     std::string table, key;
@@ -126,7 +126,7 @@ class RouteFold final : public OutboxState, public EmitGate {
     StringSet stated;
   };
   struct Step {
-    enum class Kind : std::uint8_t { kPut, kErase, kComplete, kCloseTable, kForgetPeer } kind;
+    enum class Kind : std::uint8_t { kPut, kErase, kComplete, kDropComplete, kCloseTable, kForgetPeer } kind;
     Source* source = nullptr;
     std::string table, key;  // kForgetPeer: `key` is the peer's
     Observation observation{};

@@ -40,6 +40,7 @@ class FoldedRecordings : public testing::OutboxTest, public ::testing::WithParam
   }
   void Feed(std::string_view stream) {
     for (std::size_t at = 0; at < stream.size(); at += kPiece) {
+      bench_.output.epoch = outbox_->signing(kSource).epoch;  // to which statements of tables are bound
       bench_.Feed(stream.substr(at, kPiece));
       Emit();
     }

@@ -6,7 +6,7 @@
 namespace virp::collector {
 namespace {
 
-constexpr std::uint64_t kSaveVersion = 1;
+constexpr std::uint64_t kSaveVersion = 2;  // 1: without epochs of statements
 
 }  // namespace
 
@@ -23,6 +23,7 @@ std::string RouteFold::Save() const {
       AppendSaved(out, table.word.head);
       AppendSaved(out, std::uint64_t{table.word.open});
       AppendSaved(out, table.complete ? std::string_view(table.complete->payload) : std::string_view());
+      AppendSaved(out, table.complete ? table.complete->epoch : 0);
       const Tally& tally = table.word.tally;
       for (const std::uint64_t number : {tally.announced, tally.withdrawn, tally.completed, tally.first, tally.last})
         AppendSaved(out, number);
@@ -43,7 +44,8 @@ absl::Status RouteFold::Load(std::string_view saved) {
   bytes_ = 0;
   if (saved.empty()) return absl::OkStatus();
   StateReader in{saved};
-  if (in.Number() != kSaveVersion)
+  const std::uint64_t version = in.Number();
+  if (version == 0 || version > kSaveVersion)
     return FailedPrecondition("the spool's snapshot of folded routes was written by another version of the collector");
   const auto route = [](std::string_view payload) {
     return Observation{.type = frame::Type::kBgpProcess, .payload = std::string(payload)};
@@ -58,6 +60,8 @@ absl::Status RouteFold::Load(std::string_view saved) {
       table.word.renew = true;  // which paths were stated since is not kept
       table.suspect = true;
       if (const std::string_view complete = in.Text(); !complete.empty()) table.complete = route(complete);
+      const std::uint64_t epoch = version == 1 ? 0 : in.Number();
+      if (table.complete) table.complete->epoch = epoch;
       Tally& tally = table.word.tally;
       for (std::uint64_t* number : {&tally.announced, &tally.withdrawn, &tally.completed, &tally.first, &tally.last})
         *number = in.Number();

@@ -208,6 +208,46 @@ TEST_F(RouteFoldTest, ATableIsStatedCompleteOnceAllItsPathsAre) {
                                   "complete again", "closed 0"));
 }
 
+TEST_F(RouteFoldTest, AStatementThatWasTakenBackIsNotSaidAfterwards) {
+  limits_.Told(kBmp);
+  Say({Announce("10.0.0.0/24", 1), Complete()});
+  Say({{Type::kBgpProcess, Tier::kYellow, Payload("table_complete", "", R"(,"prefixes":[])")}});
+  EXPECT_THAT(Said(), ElementsAre("open 1", "open 1", "complete !"));
+  Pass(16s);
+  EXPECT_THAT(Said(), ElementsAre("announce 10.0.0.0/24 1 again", "closed 0"));
+}
+
+// The clock steps back while a statement waits: of the new epoch it would be untrue, and what else waits may be said.
+TEST_F(RouteFoldTest, AStatementIsDroppedWithItsEpoch) {
+  Say({Announce("10.9.0.0/24", 1)});
+  static_cast<void>(Said());
+  Observation bound = Complete();
+  bound.epoch = outbox_->signing(kBmp).epoch;
+  for (const bool steps : {false, true}) {
+    for (const bool restarts : {false, true}) {
+      limits_.Told(kBmp);
+      Say({Announce("10.0.0.0/24", 1), bound});
+      if (restarts) {
+        ASSERT_OK(outbox_->Snapshot());
+        Up();
+        fold_->Compared(kBmp);
+      }
+      if (steps) clock_.SetWall(clock_.NowNanos() - 120'000'000'000ULL);
+      Pass(16s);
+      auto said = Said();
+      std::erase(said, "open 1");
+      if (steps) {
+        EXPECT_THAT(said, ElementsAre("announce 10.0.0.0/24 1 again", "closed 0")) << restarts;
+        EXPECT_GT(outbox_->signing(kBmp).epoch, bound.epoch);
+        bound.epoch = outbox_->signing(kBmp).epoch;
+      } else {
+        EXPECT_THAT(said, ElementsAre("announce 10.0.0.0/24 1 again", "complete again", "closed 0")) << restarts;
+      }
+      EXPECT_EQ(fold_->counters().tables, 0);
+    }
+  }
+}
+
 TEST_F(RouteFoldTest, OwnLimitsFoldAndPaceWhatIsStatedAfterwards) {
   limits_.Replace({{}, {{kBmp, {.entries_per_second = 10, .burst = 20}}}});
   Say({Announce("10.0.0.0/24")}, "edge-b.bgpd");

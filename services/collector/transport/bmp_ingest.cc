@@ -293,6 +293,7 @@ void BmpIngest::Tick() {
       Close(*connection, DeadlineExceeded("no Initiation came in time"));
     }
   }
+  batch_->NoteEpochs();
   const bool paused = batch_->TakePaused();
   if (paused) service::LogStatus(service::LogLevel::kWarning, "BMP had to wait for the spool", batch_->problem());
   for (const auto& router : routers_) {
