@@ -153,6 +153,8 @@ TEST_F(LimitsTest, AThrottledDeliveryEndsWithItsDeliverer) {
 TEST_F(LimitsTest, AFullStoreTakesAlarmsAndNothingElseUntilThereIsRoom) {
   StartONode();
   RegisterBoth();
+  StopONode();  // folds the write-ahead log away, so that the store begins at this size
+  StartONode();
   const std::uint64_t used = store_->Usage()->used_bytes;
   StopONode();
   store_options_.limit_bytes = used + used / 50;

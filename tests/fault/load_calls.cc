@@ -121,6 +121,7 @@ class DirectDeliverer : public Producer {
 
   void Deliver(const std::stop_token& stop, Pace& pace) {
     grpc::ClientContext context;
+    context.set_wait_for_ready(true);  // between calls nobody drives a connection that is being made
     waiting_ = true;
     // A leader that is stopped keeps its stream open, or the connection unfinished, and says nothing: cut it then.
     std::jthread watch([&](const std::stop_token& done) {
