@@ -173,7 +173,7 @@ TEST_F(Replicas, LeaderPausedBeyondItsLease) {
     const auto at = std::chrono::steady_clock::now();
     paused.Pause();
     ASSERT_NO_FATAL_FAILURE(ExpectTheOtherLeads(at));
-    std::this_thread::sleep_for(500ms);
+    ASSERT_TRUE(Grows(leader()));
     paused.Resume();
     ASSERT_NO_FATAL_FAILURE(ExpectBothGoOn());
   }

@@ -10,11 +10,8 @@ namespace {
 
 using bmp::testing::AttributeBytes;
 using bmp::testing::BasicAttributes;
-using bmp::testing::BgpBytes;
-using bmp::testing::Bmp;
 using bmp::testing::CapabilityBytes;
 using bmp::testing::Cat;
-using bmp::testing::Nlri;
 using bmp::testing::OpenBody;
 using bmp::testing::PeerBytes;
 using bmp::testing::PeerUpBytes;
@@ -35,7 +32,6 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using testing::RouterBench;
 using testing::Routes;
-using ::testing::UnorderedElementsAre;
 using testing::Up;
 using testing::Withdraw;
 using testing::WithTwoRoutes;

@@ -8,31 +8,15 @@
 namespace virp::collector {
 namespace {
 
-using bmp::testing::AttributeBytes;
 using bmp::testing::BasicAttributes;
-using bmp::testing::BgpBytes;
-using bmp::testing::Bmp;
-using bmp::testing::CapabilityBytes;
 using bmp::testing::Cat;
-using bmp::testing::Nlri;
-using bmp::testing::OpenBody;
 using bmp::testing::PeerBytes;
-using bmp::testing::PeerUpBytes;
-using bmp::testing::RouteMonitoringBytes;
-using bmp::testing::U16;
-using bmp::testing::U32;
-using bmp::testing::U8;
-using bmp::testing::UpdateBody;
 using std::chrono::seconds;
 using testing::Announce;
 using testing::Cease;
-using testing::Contents;
 using testing::Down;
 using ::testing::ElementsAre;
 using testing::EndOfRib;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::Not;
 using testing::RouterBench;
 using testing::Routes;
 using ::testing::UnorderedElementsAre;
