@@ -15,7 +15,9 @@ namespace virp {
 
 using Hash = std::array<std::uint8_t, 32>;  // a SHA-256 value
 
-inline std::string_view View(const Hash& hash) { return {reinterpret_cast<const char*>(hash.data()), hash.size()}; }
+inline std::string_view View(const Hash& hash) {
+  return {reinterpret_cast<const char*>(hash.data()), hash.size()};
+}
 
 // InvalidArgument unless `bytes` has exactly 32 bytes.
 absl::StatusOr<Hash> HashFromBytes(std::string_view bytes);
@@ -34,9 +36,13 @@ T LoadLe(const char* at) {
   return value;
 }
 template <>
-inline std::uint8_t LoadBe<std::uint8_t>(const char* at) { return static_cast<std::uint8_t>(*at); }
+inline std::uint8_t LoadBe<std::uint8_t>(const char* at) {
+  return static_cast<std::uint8_t>(*at);
+}
 template <>
-inline std::uint8_t LoadLe<std::uint8_t>(const char* at) { return static_cast<std::uint8_t>(*at); }
+inline std::uint8_t LoadLe<std::uint8_t>(const char* at) {
+  return static_cast<std::uint8_t>(*at);
+}
 
 template <std::unsigned_integral T>
 void StoreBe(char* at, T value) {

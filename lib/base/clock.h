@@ -13,15 +13,16 @@ using UnixNanos = std::uint64_t;
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual UnixNanos NowNanos() const = 0;                                // wall clock, may step
-  virtual std::chrono::steady_clock::time_point Steady() const = 0;      // for intervals and deadlines
+  virtual UnixNanos NowNanos() const = 0;                            // wall clock, may step
+  virtual std::chrono::steady_clock::time_point Steady() const = 0;  // for intervals and deadlines
 };
 
 class SystemClock final : public Clock {
  public:
   UnixNanos NowNanos() const override {
     return static_cast<UnixNanos>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count());
   }
   std::chrono::steady_clock::time_point Steady() const override { return std::chrono::steady_clock::now(); }
 };

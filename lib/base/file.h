@@ -1,5 +1,5 @@
-// Files: descriptors that close themselves, whole reads and writes, and replacing a file so that after a power cut either
-// the old or the new content is there. Errors name the path; a full disk is ResourceExhausted.
+// Files: descriptors that close themselves, whole reads and writes, and replacing a file so that after a power cut
+// either the old or the new content is there. Errors name the path; a full disk is ResourceExhausted.
 #pragma once
 
 #include <string>
@@ -31,7 +31,8 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
-// The status for an errno value: NotFound, PermissionDenied, AlreadyExists, ResourceExhausted (ENOSPC, EDQUOT), else Unavailable.
+// The status for an errno value: NotFound, PermissionDenied, AlreadyExists, ResourceExhausted (ENOSPC, EDQUOT), else
+// Unavailable.
 absl::Status ErrnoStatus(int error, std::string_view what, std::string_view path);
 
 absl::StatusOr<FileDescriptor> OpenFile(const std::string& path, int flags, unsigned mode = 0600);
@@ -39,8 +40,8 @@ absl::StatusOr<FileDescriptor> OpenFile(const std::string& path, int flags, unsi
 absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t limit = std::size_t{64} << 20);
 // Writes all bytes at the descriptor's position.
 absl::Status WriteAll(int fd, std::string_view bytes, std::string_view path);
-absl::Status SyncFile(int fd, std::string_view path);        // fdatasync
-absl::Status SyncDirectory(const std::string& directory);    // makes creations, renames and removals in it durable
+absl::Status SyncFile(int fd, std::string_view path);      // fdatasync
+absl::Status SyncDirectory(const std::string& directory);  // makes creations, renames and removals in it durable
 // Temporary file beside it, fsync, rename, fsync of the directory.
 absl::Status ReplaceFile(const std::string& path, std::string_view content, unsigned mode = 0600);
 // And its parents; OK when it is there. What it made is durable.

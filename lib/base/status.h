@@ -14,16 +14,18 @@
 namespace virp {
 
 // The message of a status as a std type; valid as long as the status.
-inline std::string_view Message(const absl::Status& status) { return {status.message().data(), status.message().size()}; }
+inline std::string_view Message(const absl::Status& status) {
+  return {status.message().data(), status.message().size()};
+}
 
 template <typename... Args>
 absl::Status MakeStatus(absl::StatusCode code, fmt::format_string<Args...> format, Args&&... args) {
   return absl::Status(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
-#define VIRP_STATUS_MAKER(NAME, CODE)                                          \
-  template <typename... Args>                                                  \
-  absl::Status NAME(fmt::format_string<Args...> format, Args&&... args) {      \
+#define VIRP_STATUS_MAKER(NAME, CODE)                                               \
+  template <typename... Args>                                                       \
+  absl::Status NAME(fmt::format_string<Args...> format, Args&&... args) {           \
     return MakeStatus(absl::StatusCode::CODE, format, std::forward<Args>(args)...); \
   }
 VIRP_STATUS_MAKER(InvalidArgument, kInvalidArgument)        // the caller's input is wrong, whatever the state
@@ -64,10 +66,10 @@ inline absl::Status WithCode(const absl::Status& status, absl::StatusCode code) 
 #define VIRP_CONCAT(a, b) VIRP_CONCAT_(a, b)
 
 // Returns the status from the enclosing function when the expression is not OK.
-#define RETURN_IF_ERROR(expr)                          \
-  do {                                                 \
-    ::absl::Status virp_status_ = (expr);              \
-    if (!virp_status_.ok()) return virp_status_;       \
+#define RETURN_IF_ERROR(expr)                    \
+  do {                                           \
+    ::absl::Status virp_status_ = (expr);        \
+    if (!virp_status_.ok()) return virp_status_; \
   } while (false)
 
 // ASSIGN_OR_RETURN(auto x, F()): moves the value out, or returns the status.

@@ -1,5 +1,5 @@
-// The deliverer's watch over its O-Node: what was acknowledged must be in every later checkpoint, and each checkpoint must
-// extend the one before. Keeps the largest audited note on disk. Not thread-safe.
+// The deliverer's watch over its O-Node: what was acknowledged must be in every later checkpoint, and each checkpoint
+// must extend the one before. Keeps the largest audited note on disk. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +18,11 @@ namespace virp::deliver {
 
 class Audit {
  public:
-  // `directory` holds `audited` (note and frontier) and, after a mismatch, both notes. DataLoss when the file does not verify.
+  // `directory` holds `audited` (note and frontier) and, after a mismatch, both notes. DataLoss when the file does not
+  // verify.
   static absl::StatusOr<Audit> Open(std::string directory, std::string origin, std::vector<chain::VerifierKey> keys);
 
-  const std::string& note() const { return note_; }     // largest audited; empty for none
+  const std::string& note() const { return note_; }  // largest audited; empty for none
   std::uint64_t size() const { return frontier_.size(); }
 
   // All of these: DataLoss says what does not fit; both notes are then kept on disk.
@@ -31,7 +32,9 @@ class Audit {
   absl::Status Check(const CheckpointNotice& notice);
 
   // True when an audited checkpoint shows the entry at this place, with the leaf hash that the ack named.
-  bool Shown(std::uint64_t chain_sequence) const { return chain_sequence < frontier_.size() && !expected_.contains(chain_sequence); }
+  bool Shown(std::uint64_t chain_sequence) const {
+    return chain_sequence < frontier_.size() && !expected_.contains(chain_sequence);
+  }
   std::size_t open() const { return expected_.size(); }
 
   // A new connection answers everything again.
@@ -41,7 +44,8 @@ class Audit {
   Audit(std::string directory, std::string origin, std::vector<chain::VerifierKey> keys)
       : directory_(std::move(directory)), origin_(std::move(origin)), keys_(std::move(keys)) {}
   absl::StatusOr<chain::Checkpoint> Verify(std::string_view note) const;
-  absl::StatusOr<chain::Frontier> FrontierOf(const std::vector<Hash>& hashes, const chain::Checkpoint& checkpoint) const;
+  absl::StatusOr<chain::Frontier> FrontierOf(const std::vector<Hash>& hashes,
+                                             const chain::Checkpoint& checkpoint) const;
   absl::StatusOr<chain::Frontier> AddLeaves(const CheckpointNotice& notice, const chain::Checkpoint& checkpoint) const;
   absl::Status CheckInclusions(const CheckpointNotice& notice, const chain::Checkpoint& checkpoint) const;
   absl::Status Accept(std::string note, chain::Frontier frontier);
@@ -52,7 +56,7 @@ class Audit {
   std::vector<chain::VerifierKey> keys_;
   std::string note_;
   chain::Frontier frontier_;
-  std::map<std::uint64_t, Hash> expected_;              // acknowledged and not shown yet, by chain sequence
+  std::map<std::uint64_t, Hash> expected_;  // acknowledged and not shown yet, by chain sequence
 };
 
 }  // namespace virp::deliver

@@ -20,14 +20,14 @@ namespace virp::deliver {
 struct Hello {
   std::string identity;
   std::string origin;
-  std::string checkpoint;              // largest audited note; empty for none
+  std::string checkpoint;  // largest audited note; empty for none
 };
 
 struct Welcome {
   std::size_t max_batch_frames = 0, max_batch_bytes = 0, max_unanswered_frames = 0;
-  std::string checkpoint;              // empty when the chain has none yet
-  std::vector<Hash> consistency;       // from Hello.checkpoint
-  std::vector<Hash> frontier;          // at `checkpoint`
+  std::string checkpoint;         // empty when the chain has none yet
+  std::vector<Hash> consistency;  // from Hello.checkpoint
+  std::vector<Hash> frontier;     // at `checkpoint`
 };
 
 struct FrameResult {
@@ -48,7 +48,7 @@ struct Inclusion {
 struct CheckpointNotice {
   std::string note;
   std::uint64_t first = 0;
-  std::vector<Hash> leaf_hashes;       // of entries first .. size; empty when there are too many
+  std::vector<Hash> leaf_hashes;  // of entries first .. size; empty when there are too many
   std::vector<Hash> consistency;
   std::vector<Hash> frontier;
   std::vector<Inclusion> inclusions;

@@ -21,7 +21,13 @@ constexpr std::chrono::milliseconds kEndWait{2'000};
 
 struct Deliverer::Impl {
   Impl(DelivererOptions o, Spool& s, Connector& c, DeliveryObserver& w, const Clock& k, Audit a)
-      : options(std::move(o)), spool(s), connector(c), observer(w), clock(k), audit(std::move(a)), random(std::random_device{}()) {}
+      : options(std::move(o)),
+        spool(s),
+        connector(c),
+        observer(w),
+        clock(k),
+        audit(std::move(a)),
+        random(std::random_device{}()) {}
 
   const DelivererOptions options;
   Spool& spool;
@@ -34,13 +40,13 @@ struct Deliverer::Impl {
   Audit audit ABSL_GUARDED_BY(mutex);
   Ledger ledger ABSL_GUARDED_BY(mutex);
   DelivererStatus status ABSL_GUARDED_BY(mutex);
-  std::uint64_t read ABSL_GUARDED_BY(mutex) = 0;         // highest number that this connection read from the spool
+  std::uint64_t read ABSL_GUARDED_BY(mutex) = 0;          // highest number that this connection read from the spool
   std::uint64_t highest_read ABSL_GUARDED_BY(mutex) = 0;  // by any connection
-  absl::Status ended ABSL_GUARDED_BY(mutex);             // why the connection ended
+  absl::Status ended ABSL_GUARDED_BY(mutex);              // why the connection ended
   bool over ABSL_GUARDED_BY(mutex) = false;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   Connection* open_connection ABSL_GUARDED_BY(mutex) = nullptr;
-  std::string leader ABSL_GUARDED_BY(mutex);             // told by an O-Node that does not lead
+  std::string leader ABSL_GUARDED_BY(mutex);  // told by an O-Node that does not lead
 
   std::minstd_rand random;
   std::size_t next_address = 0;
@@ -59,12 +65,15 @@ struct Deliverer::Impl {
 };
 
 Deliverer::Deliverer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Deliverer::~Deliverer() { Stop(); }
+Deliverer::~Deliverer() {
+  Stop();
+}
 
 absl::StatusOr<std::unique_ptr<Deliverer>> Deliverer::Make(DelivererOptions options, Spool& spool, Connector& connector,
                                                            DeliveryObserver& observer, const Clock& clock) {
   if (options.addresses.empty()) return InvalidArgument("no O-Node address to deliver to");
-  if (options.verifiers.empty()) return InvalidArgument("no pinned checkpoint key of chain {}: the O-Node could not be audited", options.origin);
+  if (options.verifiers.empty())
+    return InvalidArgument("no pinned checkpoint key of chain {}: the O-Node could not be audited", options.origin);
   ASSIGN_OR_RETURN(Audit audit, Audit::Open(options.state_directory, options.origin, options.verifiers));
   return std::unique_ptr<Deliverer>(
       new Deliverer(std::make_unique<Impl>(std::move(options), spool, connector, observer, clock, std::move(audit))));
@@ -123,7 +132,8 @@ void Deliverer::Impl::Run() {
     if (status.answered != answered_before || !leader.empty()) backoff = options.backoff_min;
     if (stopping) return;
     // Full jitter, so that many deliverers do not come back at once.
-    const auto rest = std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(1, backoff.count())(random));
+    const auto rest =
+        std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(1, backoff.count())(random));
     backoff = std::min(backoff * 2, options.backoff_max);
     changed.wait_for(mutex, rest);
   }
@@ -181,7 +191,9 @@ absl::StatusOr<std::vector<Spool::SpooledFrame>> Deliverer::Impl::Choose(const W
     room = open < welcome.max_unanswered_frames ? welcome.max_unanswered_frames - open : 0;
     if (ledger.held_frames() >= options.held_frames) {
       room = 0;
-      status.problem = fmt::format("{} frames are held back, waiting for registration, a key or resumption of their sources", ledger.held_frames());
+      status.problem =
+          fmt::format("{} frames are held back, waiting for registration, a key or resumption of their sources",
+                      ledger.held_frames());
     }
     from = read;
   }
@@ -251,7 +263,8 @@ void Deliverer::Impl::Receive(Connection& connection) {
     const MutexLock lock(mutex);
     absl::Status taken = message.status();
     if (taken.ok()) {
-      taken = std::holds_alternative<Ack>(*message) ? Take(std::get<Ack>(*message)) : Take(std::get<CheckpointNotice>(*message));
+      taken = std::holds_alternative<Ack>(*message) ? Take(std::get<Ack>(*message))
+                                                    : Take(std::get<CheckpointNotice>(*message));
     }
     if (!taken.ok()) {
       ended = taken;

@@ -1,5 +1,6 @@
-// Carries a spool's frames to an O-Node, at least once, until its chain provably holds them: finds the leader, keeps within its
-// limits, holds back sources whose frames are refused for a passing reason, audits checkpoints, frees the spool.
+// Carries a spool's frames to an O-Node, at least once, until its chain provably holds them: finds the leader, keeps
+// within its limits, holds back sources whose frames are refused for a passing reason, audits checkpoints, frees the
+// spool.
 #pragma once
 
 #include <chrono>
@@ -20,23 +21,24 @@
 namespace virp::deliver {
 
 struct DelivererOptions {
-  std::string identity;                // own SPIFFE id
-  std::string origin;                  // chain to deliver to
-  std::vector<std::string> addresses;  // O-Nodes, tried in order; the leader's address is followed
+  std::string identity;                       // own SPIFFE id
+  std::string origin;                         // chain to deliver to
+  std::vector<std::string> addresses;         // O-Nodes, tried in order; the leader's address is followed
   std::vector<chain::VerifierKey> verifiers;  // pinned checkpoint keys: notes by others are a failed audit
-  std::string state_directory;         // largest audited checkpoint, held frames, notes of a mismatch
-  std::uint64_t held_frames = 100'000; // held back over all sources; beyond it nothing more is read and the spool fills
+  std::string state_directory;                // largest audited checkpoint, held frames, notes of a mismatch
+  std::uint64_t held_frames =
+      100'000;  // held back over all sources; beyond it nothing more is read and the spool fills
   std::chrono::milliseconds open_timeout{10'000};
   std::chrono::milliseconds backoff_min{100}, backoff_max{10'000};
   std::chrono::milliseconds retry_held{5'000};  // how soon frames that were held back are offered again
 };
 
 struct DelivererStatus {
-  std::string connected_to;            // empty while not connected
-  std::string problem;                 // why delivery stands still; empty when it does not
-  std::string audit_problem;           // what the audit found; while it stands nothing is freed
-  std::uint64_t answered = 0;          // highest number answered
-  std::uint64_t audited_size = 0;      // of the largest checkpoint that was checked
+  std::string connected_to;        // empty while not connected
+  std::string problem;             // why delivery stands still; empty when it does not
+  std::string audit_problem;       // what the audit found; while it stands nothing is freed
+  std::uint64_t answered = 0;      // highest number answered
+  std::uint64_t audited_size = 0;  // of the largest checkpoint that was checked
   std::uint64_t appended = 0, duplicates = 0, refused_lasting = 0, refused_passing = 0;
   std::vector<std::pair<std::string, std::uint64_t>> held;  // frames held back, by source
 };

@@ -37,7 +37,8 @@ class FakeONode : public Connector {
   static std::vector<Hash> Hashes(const chain::Frontier& frontier) {
     const std::string bytes = frontier.ToBytes();
     std::vector<Hash> hashes;
-    for (std::size_t i = 0; i < bytes.size(); i += 32) hashes.push_back(*HashFromBytes(std::string_view(bytes).substr(i, 32)));
+    for (std::size_t i = 0; i < bytes.size(); i += 32)
+      hashes.push_back(*HashFromBytes(std::string_view(bytes).substr(i, 32)));
     return hashes;
   }
   chain::Frontier FrontierAt(std::uint64_t size) {
@@ -56,13 +57,13 @@ class FakeONode : public Connector {
   Mutex mutex_;
   std::condition_variable_any changed_;
   std::vector<Hash> leaves_;
-  std::map<std::string, std::uint64_t> held_;         // frame bytes -> place
+  std::map<std::string, std::uint64_t> held_;  // frame bytes -> place
   std::set<std::string> refuse_passing_, refuse_lasting_, over_limit_;
   std::vector<std::string> connects_;
-  std::string leader_;                                 // others answer NOT_LEADER
-  bool lie_ = false;                                   // acknowledge and drop
+  std::string leader_;  // others answer NOT_LEADER
+  bool lie_ = false;    // acknowledge and drop
   std::uint64_t checkpoint_ = 0;
-  int cut_after_ = -1;                                 // batches until the connection breaks
+  int cut_after_ = -1;  // batches until the connection breaks
   chain::CheckpointSigner signer_;
 };
 
@@ -83,7 +84,8 @@ class FakeConnection : public Connection {
     if (!hello.checkpoint.empty()) {
       const auto old = chain::ParseCheckpointUnverified(hello.checkpoint);
       if (old->size <= first_) {
-        welcome.consistency = *chain::ConsistencyProof(old->size, first_, [&](unsigned l, std::uint64_t i) { return node_.Subtree(l, i); });
+        welcome.consistency = *chain::ConsistencyProof(
+            old->size, first_, [&](unsigned l, std::uint64_t i) { return node_.Subtree(l, i); });
       }
     }
     return welcome;
@@ -138,9 +140,12 @@ class FakeConnection : public Connection {
     CheckpointNotice notice;
     notice.note = node_.NoteAt(node_.checkpoint_);
     notice.first = first_;
-    notice.leaf_hashes.assign(node_.leaves_.begin() + static_cast<std::ptrdiff_t>(first_), node_.leaves_.begin() + static_cast<std::ptrdiff_t>(node_.checkpoint_));
+    notice.leaf_hashes.assign(node_.leaves_.begin() + static_cast<std::ptrdiff_t>(first_),
+                              node_.leaves_.begin() + static_cast<std::ptrdiff_t>(node_.checkpoint_));
     for (const std::uint64_t below : below_) {
-      notice.inclusions.push_back({below, *chain::InclusionProof(below, node_.checkpoint_, [&](unsigned l, std::uint64_t i) { return node_.Subtree(l, i); })});
+      notice.inclusions.push_back(
+          {below, *chain::InclusionProof(below, node_.checkpoint_,
+                                         [&](unsigned l, std::uint64_t i) { return node_.Subtree(l, i); })});
     }
     below_.clear();
     first_ = node_.checkpoint_;
@@ -196,7 +201,8 @@ class DelivererTest : public ::testing::Test, public DeliveryObserver {
     spool_.reset();
     SpoolOptions options;
     options.directory = directory_ + "/spool";
-    spool_ = *Spool::Open(options, {[](std::string_view) { return absl::OkStatus(); }, [](const Record&) { return absl::OkStatus(); }});
+    spool_ = *Spool::Open(
+        options, {[](std::string_view) { return absl::OkStatus(); }, [](const Record&) { return absl::OkStatus(); }});
   }
   void Start(std::vector<std::string> addresses = {"a:1"}) {
     DelivererOptions options;
@@ -318,7 +324,8 @@ TEST_F(DelivererTest, PassingReasonHoldsThatSourceOnlyAndInOrder) {
     node_.refuse_passing_.clear();
   }
   ASSERT_TRUE(Until([this] { return leaves() == 8; }));
-  for (int i = 1; i <= 5; ++i) EXPECT_EQ(node_.held_[fmt::format("unregistered {}", i)], static_cast<std::uint64_t>(2 + i));
+  for (int i = 1; i <= 5; ++i)
+    EXPECT_EQ(node_.held_[fmt::format("unregistered {}", i)], static_cast<std::uint64_t>(2 + i));
   SignCheckpoint();
   EXPECT_TRUE(Until([this] { return spool_->stats().first == 9; }));
   EXPECT_TRUE(refused_.empty());
@@ -370,7 +377,8 @@ TEST_F(DelivererTest, ONodeThatDropsWhatItAcknowledgedIsNamedAndNothingIsFreed) 
   ASSERT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s));
   SignCheckpoint();
   ASSERT_TRUE(Until([this] { return !deliverer_->status().audit_problem.empty(); }));
-  EXPECT_NE(deliverer_->status().audit_problem.find("entry 3"), std::string::npos) << deliverer_->status().audit_problem;
+  EXPECT_NE(deliverer_->status().audit_problem.find("entry 3"), std::string::npos)
+      << deliverer_->status().audit_problem;
   EXPECT_EQ(spool_->stats().first, 1U);
   const MutexLock lock(mutex_);
   EXPECT_FALSE(audit_failures_.empty());

@@ -31,16 +31,22 @@ absl::StatusOr<Ack> AckOf(const pb::DeliverAck& message) {
     to.number = from.delivery_number();
     to.chain_sequence = from.chain_sequence();
     switch (from.outcome()) {
-      case pb::FrameResult::OUTCOME_APPENDED: to.outcome = FrameResult::Outcome::kAppended; break;
-      case pb::FrameResult::OUTCOME_DUPLICATE: to.outcome = FrameResult::Outcome::kDuplicate; break;
+      case pb::FrameResult::OUTCOME_APPENDED:
+        to.outcome = FrameResult::Outcome::kAppended;
+        break;
+      case pb::FrameResult::OUTCOME_DUPLICATE:
+        to.outcome = FrameResult::Outcome::kDuplicate;
+        break;
       case pb::FrameResult::OUTCOME_REFUSED: {
         to.outcome = FrameResult::Outcome::kRefused;
         const auto reason = frame::ReasonFromName(from.reason());
-        if (!reason) return DataLoss("frame {} was refused for '{}', which is no reason", to.number, from.reason().substr(0, 40));
+        if (!reason)
+          return DataLoss("frame {} was refused for '{}', which is no reason", to.number, from.reason().substr(0, 40));
         to.reason = *reason;
         continue;
       }
-      default: return DataLoss("frame {} was answered without an outcome", to.number);
+      default:
+        return DataLoss("frame {} was answered without an outcome", to.number);
     }
     ASSIGN_OR_RETURN(to.leaf, HashFromBytes(from.leaf_hash()));
   }
@@ -128,7 +134,9 @@ class GrpcConnection final : public Connection {
         return Unavailable("no connection; is the O-Node up, and are the certificates of both sides valid?");
       }
       if (!channel_->WaitForStateChange(state, deadline)) {
-        return Unavailable("no connection within {} ms; is the O-Node up, and are the certificates of both sides valid?", timeout.count());
+        return Unavailable(
+            "no connection within {} ms; is the O-Node up, and are the certificates of both sides valid?",
+            timeout.count());
       }
     }
   }

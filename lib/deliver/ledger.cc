@@ -7,12 +7,14 @@
 namespace virp::deliver {
 
 Ledger::Open* Ledger::Find(std::uint64_t number) {
-  const auto at = std::lower_bound(open_.begin(), open_.end(), number, [](const Open& open, std::uint64_t n) { return open.number < n; });
+  const auto at = std::lower_bound(open_.begin(), open_.end(), number,
+                                   [](const Open& open, std::uint64_t n) { return open.number < n; });
   return at != open_.end() && at->number == number ? &*at : nullptr;
 }
 
 const Ledger::Open* Ledger::Find(std::uint64_t number) const {
-  const auto at = std::lower_bound(open_.begin(), open_.end(), number, [](const Open& open, std::uint64_t n) { return open.number < n; });
+  const auto at = std::lower_bound(open_.begin(), open_.end(), number,
+                                   [](const Open& open, std::uint64_t n) { return open.number < n; });
   return at != open_.end() && at->number == number ? &*at : nullptr;
 }
 
@@ -82,7 +84,8 @@ std::uint64_t Ledger::Settle(const Audit& audit, std::uint64_t read) {
 }
 
 bool Ledger::AllAnswered() const {
-  return std::all_of(open_.begin(), open_.end(), [](const Open& open) { return open.state == State::kAppended || open.state == State::kDropped; });
+  return std::all_of(open_.begin(), open_.end(),
+                     [](const Open& open) { return open.state == State::kAppended || open.state == State::kDropped; });
 }
 
 std::size_t Ledger::held_frames() const {

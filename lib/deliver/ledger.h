@@ -32,8 +32,8 @@ class Ledger {
   // A connection ended: what was sent and not answered, and what was held back, is to be offered again.
   void StartOver();
 
-  // Highest number up to which everything is settled and shown by the audit; what lies behind is forgotten. `read` is the
-  // highest number read from the spool.
+  // Highest number up to which everything is settled and shown by the audit; what lies behind is forgotten. `read` is
+  // the highest number read from the spool.
   std::uint64_t Settle(const Audit& audit, std::uint64_t read);
   // Whether everything is answered for good, whatever the audit says.
   bool AllAnswered() const;
@@ -52,7 +52,7 @@ class Ledger {
   Open* Find(std::uint64_t number);
   const Open* Find(std::uint64_t number) const;
 
-  std::deque<Open> open_;                                // ascending numbers
+  std::deque<Open> open_;                                   // ascending numbers
   std::map<std::string, std::uint64_t, std::less<>> held_;  // frames held back, by source
   std::size_t sent_ = 0;
 };

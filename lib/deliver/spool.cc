@@ -21,11 +21,16 @@ namespace {
 
 constexpr std::size_t kReadChunk = 1 << 20;
 
-std::string SegmentName(std::uint64_t first) { return fmt::format("segment-{:020}.log", first); }
-std::string SnapshotName(std::uint64_t number) { return fmt::format("snapshot-{:020}.bin", number); }
+std::string SegmentName(std::uint64_t first) {
+  return fmt::format("segment-{:020}.log", first);
+}
+std::string SnapshotName(std::uint64_t number) {
+  return fmt::format("snapshot-{:020}.bin", number);
+}
 
 std::optional<std::uint64_t> NumberIn(std::string_view name, std::string_view prefix, std::string_view suffix) {
-  if (name.size() != prefix.size() + 20 + suffix.size() || !name.starts_with(prefix) || !name.ends_with(suffix)) return std::nullopt;
+  if (name.size() != prefix.size() + 20 + suffix.size() || !name.starts_with(prefix) || !name.ends_with(suffix))
+    return std::nullopt;
   std::uint64_t number = 0;
   for (const char c : name.substr(prefix.size(), 20)) {
     if (c < '0' || c > '9') return std::nullopt;
@@ -35,16 +40,16 @@ std::optional<std::uint64_t> NumberIn(std::string_view name, std::string_view pr
 }
 
 struct Segment {
-  std::uint64_t first = 0;            // number of its first record
-  std::uint64_t last = 0;             // of its last; first - 1 while it has none
+  std::uint64_t first = 0;  // number of its first record
+  std::uint64_t last = 0;   // of its last; first - 1 while it has none
   std::uint64_t bytes = 0;
   std::shared_ptr<FileDescriptor> file;  // readers keep it open while a segment goes away
 };
 
 // Where a reader stopped, so that the next read goes on there.
 struct Cursor {
-  std::uint64_t after = 0;            // the record at `offset` has this number + 1 or more
-  std::uint64_t segment = 0;          // first number of its segment
+  std::uint64_t after = 0;    // the record at `offset` has this number + 1 or more
+  std::uint64_t segment = 0;  // first number of its segment
   std::uint64_t offset = 0;
 };
 
@@ -105,15 +110,17 @@ struct Spool::Impl {
 
   std::string Path(const std::string& name) const { return options.directory + "/" + name; }
 
-  absl::Status LoadSnapshot(const std::vector<std::string>& names, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  absl::Status LoadSegment(std::uint64_t first, bool is_last, const Replay& replay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::Status LoadSnapshot(const std::vector<std::string>& names, const Replay& replay)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::Status LoadSegment(std::uint64_t first, bool is_last, const Replay& replay)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::StatusOr<std::uint64_t> Append(const std::vector<Record>& records) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::Status NewSegment() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::Status RememberFreed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void DropFreed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
-  absl::StatusOr<bool> ReadSegment(const Segment& segment, std::uint64_t offset, std::uint64_t after, std::uint64_t durable_to,
-                                   std::size_t frames, std::size_t limit, std::vector<SpooledFrame>& out, std::size_t& taken,
-                                   Cursor& stopped) const;
+  absl::StatusOr<bool> ReadSegment(const Segment& segment, std::uint64_t offset, std::uint64_t after,
+                                   std::uint64_t durable_to, std::size_t frames, std::size_t limit,
+                                   std::vector<SpooledFrame>& out, std::size_t& taken, Cursor& stopped) const;
 };
 
 Spool::Spool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -131,11 +138,15 @@ absl::Status Spool::Impl::LoadSnapshot(const std::vector<std::string>& names, co
   if (!found) return replay.snapshot("");
   const std::string path = Path(SnapshotName(newest));
   ASSIGN_OR_RETURN(const std::string content, ReadFile(path, std::size_t{4} << 30));
-  const bool whole = content.size() >= kSnapshotHeaderSize && content.starts_with(kSnapshotMagic) &&
-                     LoadBe<std::uint64_t>(content.data() + 16) == content.size() - kSnapshotHeaderSize &&
-                     Checksum(std::string_view(content).substr(kSnapshotHeaderSize), Checksum(std::string_view(content).substr(0, 24))) ==
-                         LoadBe<std::uint32_t>(content.data() + 24);
-  if (!whole) return DataLoss("spool snapshot {} is damaged; the source must restate from a new boot epoch: remove the spool directory", path);
+  const bool whole =
+      content.size() >= kSnapshotHeaderSize && content.starts_with(kSnapshotMagic) &&
+      LoadBe<std::uint64_t>(content.data() + 16) == content.size() - kSnapshotHeaderSize &&
+      Checksum(std::string_view(content).substr(kSnapshotHeaderSize),
+               Checksum(std::string_view(content).substr(0, 24))) == LoadBe<std::uint32_t>(content.data() + 24);
+  if (!whole)
+    return DataLoss(
+        "spool snapshot {} is damaged; the source must restate from a new boot epoch: remove the spool directory",
+        path);
   snapshot = newest;
   last = std::max(last, newest);
   return replay.snapshot(std::string_view(content).substr(kSnapshotHeaderSize));
@@ -150,15 +161,17 @@ absl::Status Spool::Impl::LoadSegment(std::uint64_t first, bool is_last, const R
     return absl::OkStatus();
   }
   Segment segment{first, first - 1, kSegmentHeaderSize, nullptr};
-  std::size_t at = kSegmentHeaderSize;   // behind the last whole append
-  std::vector<Record> append;            // records of an append that is not whole yet
-  std::deque<std::pair<std::uint64_t, std::size_t>> unsure;  // appends that no later one calls durable: last number, where it begins
+  std::size_t at = kSegmentHeaderSize;  // behind the last whole append
+  std::vector<Record> append;           // records of an append that is not whole yet
+  std::deque<std::pair<std::uint64_t, std::size_t>>
+      unsure;  // appends that no later one calls durable: last number, where it begins
   for (std::size_t next = at; next < content.size();) {
     const auto parsed = ParseRecord(std::string_view(content).substr(next));
     const std::uint64_t number = segment.last + append.size() + 1;
     if (!parsed || parsed->record.number != number) {
       if (is_last && !DurableBehind(content, next, number)) break;
-      return DataLoss("spool segment {} is damaged at byte {}: record {} was acknowledged and cannot be read", path, next, number);
+      return DataLoss("spool segment {} is damaged at byte {}: record {} was acknowledged and cannot be read", path,
+                      next, number);
     }
     append.push_back(parsed->record);
     next += parsed->size;
@@ -173,12 +186,13 @@ absl::Status Spool::Impl::LoadSegment(std::uint64_t first, bool is_last, const R
     while (!unsure.empty() && unsure.front().first <= parsed->durable) unsure.pop_front();
     at = next;
   }
-  // When an fsync fails, the kernel may take the pages for clean and keep what the disk does not have: what was read here would
-  // then be gone with the power, after an fsync that had nothing to do.
+  // When an fsync fails, the kernel may take the pages for clean and keep what the disk does not have: what was read
+  // here would then be gone with the power, after an fsync that had nothing to do.
   if (is_last && !unsure.empty()) RETURN_IF_ERROR(WriteAgain(path, content, unsure.front().second, at));
   ASSIGN_OR_RETURN(FileDescriptor fd, OpenFile(path, O_RDWR | O_APPEND));
   if (at < content.size()) {
-    if (::ftruncate(fd.get(), static_cast<off_t>(at)) != 0) return ErrnoStatus(errno, "cannot cut the torn tail of", path);
+    if (::ftruncate(fd.get(), static_cast<off_t>(at)) != 0)
+      return ErrnoStatus(errno, "cannot cut the torn tail of", path);
   }
   RETURN_IF_ERROR(SyncFile(fd.get(), path));
   segment.bytes = at;
@@ -206,13 +220,14 @@ absl::StatusOr<std::unique_ptr<Spool>> Spool::Open(SpoolOptions options, const R
     }
     for (std::size_t i = 0; i < firsts.size(); ++i) {
       if (!impl->segments.empty() && firsts[i] != impl->segments.back().last + 1) {
-        return DataLoss("spool {}: records {} to {} are missing", impl->options.directory, impl->segments.back().last + 1, firsts[i] - 1);
+        return DataLoss("spool {}: records {} to {} are missing", impl->options.directory,
+                        impl->segments.back().last + 1, firsts[i] - 1);
       }
       RETURN_IF_ERROR(impl->LoadSegment(firsts[i], i + 1 == firsts.size(), replay));
     }
     if (!impl->segments.empty() && impl->segments.front().first > impl->snapshot + 1) {
-      return DataLoss("spool {}: records {} to {}, behind its snapshot, are missing", impl->options.directory, impl->snapshot + 1,
-                      impl->segments.front().first - 1);
+      return DataLoss("spool {}: records {} to {}, behind its snapshot, are missing", impl->options.directory,
+                      impl->snapshot + 1, impl->segments.front().first - 1);
     }
     impl->durable = impl->last;
     // A hint only: when it is lost, frames are delivered again and answered as duplicates.
@@ -253,12 +268,14 @@ absl::StatusOr<std::uint64_t> Spool::Impl::Append(const std::vector<Record>& rec
   std::uint64_t number = last;
   for (const Record& record : records) {
     if (record.source.size() > kMaxSourceName || record.bytes.size() > kMaxRecordBytes) {
-      return InvalidArgument("a spool record of {} bytes for '{}' is too large", record.bytes.size(), record.source.substr(0, 64));
+      return InvalidArgument("a spool record of {} bytes for '{}' is too large", record.bytes.size(),
+                             record.source.substr(0, 64));
     }
     AppendRecord(buffer, record, ++number, durable, &record != &records.back());
   }
   if (bytes + buffer.size() > options.max_bytes) {
-    return ResourceExhausted("the spool is full ({} of {} bytes): the O-Node does not take frames as fast as they come", bytes, options.max_bytes);
+    return ResourceExhausted("the spool is full ({} of {} bytes): the O-Node does not take frames as fast as they come",
+                             bytes, options.max_bytes);
   }
   if (segments.back().bytes >= options.segment_bytes) {
     // What is in the old segment must be durable before a newer one exists: only the last may have a torn tail.
@@ -300,8 +317,10 @@ absl::Status Spool::Sync(std::uint64_t number) {
     const absl::Status synced = SyncFile(file->get(), spool.options.directory);
     spool.mutex.lock();
     spool.syncing = false;
-    if (synced.ok()) spool.durable = std::max(spool.durable, target);
-    else spool.failed = synced;
+    if (synced.ok())
+      spool.durable = std::max(spool.durable, target);
+    else
+      spool.failed = synced;
     spool.changed.notify_all();
   }
   return absl::OkStatus();
@@ -309,13 +328,15 @@ absl::Status Spool::Sync(std::uint64_t number) {
 
 absl::StatusOr<bool> Spool::Impl::ReadSegment(const Segment& segment, std::uint64_t offset, std::uint64_t after,
                                               std::uint64_t durable_to, std::size_t frames, std::size_t limit,
-                                              std::vector<SpooledFrame>& out, std::size_t& taken, Cursor& stopped) const {
+                                              std::vector<SpooledFrame>& out, std::size_t& taken,
+                                              Cursor& stopped) const {
   std::string chunk;
   std::size_t at = 0;
   while (true) {
     auto parsed = ParseRecord(std::string_view(chunk).substr(at));
     if (!parsed) {
-      ASSIGN_OR_RETURN(std::string more, ReadAt(segment.file->get(), offset, kReadChunk + kMaxRecordBytes, options.directory));
+      ASSIGN_OR_RETURN(std::string more,
+                       ReadAt(segment.file->get(), offset, kReadChunk + kMaxRecordBytes, options.directory));
       chunk = std::move(more);
       at = 0;
       parsed = ParseRecord(chunk);
@@ -329,7 +350,8 @@ absl::StatusOr<bool> Spool::Impl::ReadSegment(const Segment& segment, std::uint6
     if (record.number > after && record.kind == Record::Kind::kFrame) {
       if (out.size() == frames || (taken + record.bytes.size() > limit && !out.empty())) return false;
       taken += record.bytes.size();
-      out.push_back({record.number, std::string(record.source), record.epoch, record.spelling, std::string(record.bytes)});
+      out.push_back(
+          {record.number, std::string(record.source), record.epoch, record.spelling, std::string(record.bytes)});
     }
     at += parsed->size;
     offset += parsed->size;
@@ -338,7 +360,8 @@ absl::StatusOr<bool> Spool::Impl::ReadSegment(const Segment& segment, std::uint6
   }
 }
 
-absl::StatusOr<std::vector<Spool::SpooledFrame>> Spool::Read(std::uint64_t after, std::size_t frames, std::size_t limit) const {
+absl::StatusOr<std::vector<Spool::SpooledFrame>> Spool::Read(std::uint64_t after, std::size_t frames,
+                                                             std::size_t limit) const {
   std::vector<Segment> segments;
   std::uint64_t durable = 0;
   Cursor cursor;
@@ -358,7 +381,8 @@ absl::StatusOr<std::vector<Spool::SpooledFrame>> Spool::Read(std::uint64_t after
     const bool resumes = cursor.segment == segment.first && cursor.after <= after && cursor.offset > 0;
     const std::uint64_t offset = resumes ? cursor.offset : kSegmentHeaderSize;
     if (resumes && cursor.after == segment.last) continue;
-    ASSIGN_OR_RETURN(const bool whole, impl_->ReadSegment(segment, offset, after, durable, frames, limit, out, taken, stopped));
+    ASSIGN_OR_RETURN(const bool whole,
+                     impl_->ReadSegment(segment, offset, after, durable, frames, limit, out, taken, stopped));
     if (!whole) break;
   }
   const MutexLock lock(impl_->mutex);
@@ -390,7 +414,8 @@ absl::Status Spool::Impl::RememberFreed() const {
   const std::string path = Path("freed");
   ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path + ".tmp", O_WRONLY | O_CREAT | O_TRUNC));
   RETURN_IF_ERROR(WriteAll(fd.get(), content, path));
-  return ::rename((path + ".tmp").c_str(), path.c_str()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "cannot rename to", path);
+  return ::rename((path + ".tmp").c_str(), path.c_str()) == 0 ? absl::OkStatus()
+                                                              : ErrnoStatus(errno, "cannot rename to", path);
 }
 
 absl::Status Spool::Free(std::uint64_t number) {

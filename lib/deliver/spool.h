@@ -17,31 +17,31 @@
 
 namespace virp::deliver {
 
-// One thing that was spooled. Records other than frames carry what the owner needs to rebuild its state on replay (request
-// ids, table resets ...); they are never delivered.
+// One thing that was spooled. Records other than frames carry what the owner needs to rebuild its state on replay
+// (request ids, table resets ...); they are never delivered.
 struct Record {
   enum class Kind : std::uint8_t { kFrame = 1, kNote = 2 };
   Kind kind = Kind::kFrame;
-  std::uint64_t number = 0;          // delivery number: 1, 2, 3 ... over the spool's whole life, notes included
-  std::string_view source;           // source name; of a note: the owner's tag
-  std::uint64_t epoch = 0;           // the frame's run or boot epoch
+  std::uint64_t number = 0;  // delivery number: 1, 2, 3 ... over the spool's whole life, notes included
+  std::string_view source;   // source name; of a note: the owner's tag
+  std::uint64_t epoch = 0;   // the frame's run or boot epoch
   frame::Spelling spelling = frame::Spelling::kV2;
-  std::string_view bytes;            // frame, or the note's content
+  std::string_view bytes;  // frame, or the note's content
 };
 
 struct SpoolOptions {
-  std::string directory;             // created 0700
+  std::string directory;  // created 0700
   std::uint64_t max_bytes = 1ULL << 30;
   std::uint64_t segment_bytes = 64ULL << 20;
 };
 
 struct SpoolStats {
-  std::uint64_t first = 0;           // lowest number that is not freed; last + 1 when all are
-  std::uint64_t last = 0;            // highest number given
-  std::uint64_t durable = 0;         // highest number that is fsynced
-  std::uint64_t bytes = 0;           // on disk
+  std::uint64_t first = 0;    // lowest number that is not freed; last + 1 when all are
+  std::uint64_t last = 0;     // highest number given
+  std::uint64_t durable = 0;  // highest number that is fsynced
+  std::uint64_t bytes = 0;    // on disk
   std::uint64_t limit = 0;
-  bool full = false;                 // the newest append was refused for want of room
+  bool full = false;  // the newest append was refused for want of room
 };
 
 // Thread-safe. Append from any thread; one group fsync serves all that wait.
@@ -57,8 +57,9 @@ class Spool {
   static absl::StatusOr<std::unique_ptr<Spool>> Open(SpoolOptions options, const Replay& replay);
   ~Spool();
 
-  // Appends all records or none, in order, also over a crash; the number of the first. Not durable yet. ResourceExhausted with reason SPOOL_FULL when
-  // the bound is reached, and when the disk is full: nothing was taken then.
+  // Appends all records or none, in order, also over a crash; the number of the first. Not durable yet.
+  // ResourceExhausted with reason SPOOL_FULL when the bound is reached, and when the disk is full: nothing was taken
+  // then.
   absl::StatusOr<std::uint64_t> Append(const std::vector<Record>& records);
   // Waits until every record up to `number` is fsynced. Once it failed, the spool refuses everything until it is opened
   // again: what fsync did with the pages is not known. Open writes them again.

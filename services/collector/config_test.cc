@@ -71,7 +71,9 @@ TEST(FrameConfig, TlsAndItsClients) {
 TEST(FrameConfig, ProducerIdsAreNumbersOf32Bits) {
   const auto read = [](const std::string& id, Config& config) {
     return ParseSources(R"({"frames": [{"listen": "127.0.0.1:9000", "source": "edge-a.bgpd", "spelling": "v1-producer",
-                                        "producers": {")" + id + R"(": "edge-b.bgpd"}}]})", config);
+                                        "producers": {")" +
+                            id + R"(": "edge-b.bgpd"}}]})",
+                        config);
   };
   Config config;
   ASSERT_TRUE(read("4294967295", config).ok());

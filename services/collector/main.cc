@@ -58,7 +58,8 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(RateLimitTable own_limits, LimitsOf(config));
   EdgeLimits limits(std::move(own_limits), clock);
   RouteFold fold(limits, clock);
-  ASSIGN_OR_RETURN(const auto outbox, Outbox::Open(spool, *keys, clock, {&runs, &submissions, &bmp.state(), &fold}, &fold));
+  ASSIGN_OR_RETURN(const auto outbox,
+                   Outbox::Open(spool, *keys, clock, {&runs, &submissions, &bmp.state(), &fold}, &fold));
   Liveness liveness(clock);
   for (const FrameListenerOptions& listener : config.frames) {
     liveness.Add(listener.source, Path::kFrames, false);
@@ -69,14 +70,18 @@ absl::StatusOr<int> Run(const Config& config) {
   }
 
   service::RefusalLog refusals(clock);
-  ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock,
-                                                                           refusals.OnRefusal(), refusals.OnDenyListChanged()));
+  ASSIGN_OR_RETURN(const service::Security security,
+                   service::LoadSecurity(config.access, AccessTable(), config.reflection, clock, refusals.OnRefusal(),
+                                         refusals.OnDenyListChanged()));
   deliver::GrpcConnector connector(ChannelsTo(config.tls, config.access, security));
-  AlarmingObserver observer(config.name, *outbox, clock, &limits, [&bmp](std::string_view source) { bmp.LostFrame(source); });
+  AlarmingObserver observer(config.name, *outbox, clock, &limits,
+                            [&bmp](std::string_view source) { bmp.LostFrame(source); });
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
-  ASSIGN_OR_RETURN(const auto deliverer, deliver::Deliverer::Make(std::move(delivery), outbox->spool(), connector, observer, clock));
+  ASSIGN_OR_RETURN(const auto deliverer,
+                   deliver::Deliverer::Make(std::move(delivery), outbox->spool(), connector, observer, clock));
 
-  CollectorHandler handler(config.name, *outbox, submissions, liveness, bmp, *deliverer, config.producers, security.callers, clock, &limits);
+  CollectorHandler handler(config.name, *outbox, submissions, liveness, bmp, *deliverer, config.producers,
+                           security.callers, clock, &limits);
   const std::vector<service::ServedService> services{{&handler, "virp.collector.v1.CollectorService"}};
   service::ServerOptions server_options;
   server_options.listen = FormatHostPort(config.listen);
@@ -89,8 +94,11 @@ absl::StatusOr<int> Run(const Config& config) {
   std::vector<std::unique_ptr<FrameIntake>> intakes;
   std::vector<std::unique_ptr<FrameListener>> listeners;
   for (const FrameListenerOptions& options : config.frames) {
-    const auto on_forgery = [&observer](std::string_view source, std::string_view bytes) { observer.OnForgery(source, bytes); };
-    intakes.push_back(std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock, on_forgery, &limits));
+    const auto on_forgery = [&observer](std::string_view source, std::string_view bytes) {
+      observer.OnForgery(source, bytes);
+    };
+    intakes.push_back(
+        std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock, on_forgery, &limits));
     ASSIGN_OR_RETURN(auto listener, FrameListener::Start(*intakes.back(), *outbox, liveness, clock, &listener_tls));
     listeners.push_back(std::move(listener));
   }
@@ -107,7 +115,8 @@ absl::StatusOr<int> Run(const Config& config) {
   readiness.Add("certificates", [&] { return server->Ready(); });
   readiness.Add("spool", [&] {
     RETURN_IF_ERROR(outbox->spool().problem());
-    return outbox->spool().stats().full ? ResourceExhausted("the spool has no room: nothing is taken") : absl::OkStatus();
+    return outbox->spool().stats().full ? ResourceExhausted("the spool has no room: nothing is taken")
+                                        : absl::OkStatus();
   });
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
@@ -125,12 +134,20 @@ absl::StatusOr<int> Run(const Config& config) {
     for (const auto& listener : listeners) listener->Stop();
     bmp.Stop();
   });
-  runner.OnDrain("delivery", [&] { deliverer->Flush(std::chrono::steady_clock::now() + config.common.drain_grace), deliverer->Stop(); });
-  runner.OnDrain("snapshot", [&] { service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot()); });
-  runner.tasks().Start("heart", [&](const std::stop_token& stop) { return KeepHouse(stop, {heart, *outbox, fold, liveness, *keys, observer}); });
+  runner.OnDrain("delivery", [&] {
+    deliverer->Flush(std::chrono::steady_clock::now() + config.common.drain_grace), deliverer->Stop();
+  });
+  runner.OnDrain("snapshot", [&] {
+    service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot());
+  });
+  runner.tasks().Start("heart", [&](const std::stop_token& stop) {
+    return KeepHouse(stop, {heart, *outbox, fold, liveness, *keys, observer});
+  });
   deliverer->Start();
   server->SetServing(true);
-  service::LogInfo("serving", {{"address", server->address()}, {"admin_port", admin->port()}, {"bmp_ports", fmt::format("{}", fmt::join(bmp.ports(), " "))}});
+  service::LogInfo("serving", {{"address", server->address()},
+                               {"admin_port", admin->port()},
+                               {"bmp_ports", fmt::format("{}", fmt::join(bmp.ports(), " "))}});
   return runner.Run();
 }
 
@@ -138,5 +155,6 @@ absl::StatusOr<int> Run(const Config& config) {
 }  // namespace virp::collector
 
 int main(int argc, char** argv) {
-  return virp::service::RunProgram<virp::collector::Config>("virp-collector", argc, argv, virp::collector::ReadConfig, virp::collector::Run);
+  return virp::service::RunProgram<virp::collector::Config>("virp-collector", argc, argv, virp::collector::ReadConfig,
+                                                            virp::collector::Run);
 }

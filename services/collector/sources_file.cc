@@ -23,15 +23,19 @@ absl::Status ParseTls(const json& item, const std::string& where, FrameListenerO
   }
   if (item.contains("clients")) {
     ASSIGN_OR_RETURN(listener.clients, service::StringsMember(item, "clients", kMaxList, where));
-    for (const std::string& id : listener.clients) RETURN_IF_ERROR(Annotate(service::SpiffeId::Parse(id).status(), where + ": clients"));
+    for (const std::string& id : listener.clients)
+      RETURN_IF_ERROR(Annotate(service::SpiffeId::Parse(id).status(), where + ": clients"));
   }
-  if (listener.tls && listener.listen.starts_with("unix:")) return InvalidArgument("{}: tls is for TCP, not for a Unix socket", where);
-  if (!listener.clients.empty() && !listener.tls) return InvalidArgument("{}: clients show certificates within TLS only; add \"tls\": true", where);
+  if (listener.tls && listener.listen.starts_with("unix:"))
+    return InvalidArgument("{}: tls is for TCP, not for a Unix socket", where);
+  if (!listener.clients.empty() && !listener.tls)
+    return InvalidArgument("{}: clients show certificates within TLS only; add \"tls\": true", where);
   return absl::OkStatus();
 }
 
 absl::Status ParseListener(const json& item, const std::string& where, Config& config) {
-  RETURN_IF_ERROR(service::CheckObject(item, {"listen", "source", "spelling", "producers", "allow", "tls", "clients", "uid"}, where));
+  RETURN_IF_ERROR(service::CheckObject(
+      item, {"listen", "source", "spelling", "producers", "allow", "tls", "clients", "uid"}, where));
   FrameListenerOptions listener;
   ASSIGN_OR_RETURN(listener.listen, service::StringMember(item, "listen", where));
   ASSIGN_OR_RETURN(listener.source, service::StringMember(item, "source", where));
@@ -42,7 +46,8 @@ absl::Status ParseListener(const json& item, const std::string& where, Config& c
   }
   if (spelling != "auto") {
     listener.spelling = frame::SpellingFromName(spelling);
-    if (!listener.spelling) return InvalidArgument("{}: spelling '{}' is none of auto, v1-le, v1-be, v1-producer, v2", where, spelling);
+    if (!listener.spelling)
+      return InvalidArgument("{}: spelling '{}' is none of auto, v1-le, v1-be, v1-producer, v2", where, spelling);
   }
   if (item.contains("allow")) {
     ASSIGN_OR_RETURN(listener.allow, service::StringsMember(item, "allow", kMaxList, where));
@@ -59,7 +64,8 @@ absl::Status ParseListener(const json& item, const std::string& where, Config& c
     const auto [end, error] = std::from_chars(id.data(), id_end, number);
     const bool is_id = error == std::errc() && end == id_end && (id.front() != '0' || id.size() == 1);
     if (!is_id || !source.is_string()) {
-      return InvalidArgument("{}: producers maps producer ids, decimal numbers of at most 4294967295, to source names", where);
+      return InvalidArgument("{}: producers maps producer ids, decimal numbers of at most 4294967295, to source names",
+                             where);
     }
     listener.producers[number] = source.get<std::string>();
   }
@@ -76,7 +82,8 @@ absl::Status ParseProducer(const json& item, const std::string& where, Config& c
     RETURN_IF_ERROR(Annotate(CheckSourceName(source), where));
     producer.sources.insert(source);
   }
-  if (!item.contains("types") || !item["types"].is_array()) return InvalidArgument("{}: types is not a list of observation types", where);
+  if (!item.contains("types") || !item["types"].is_array())
+    return InvalidArgument("{}: types is not a list of observation types", where);
   for (const json& type : item["types"]) {
     if (!type.is_number_unsigned() || type.get<std::uint64_t>() < 1 || type.get<std::uint64_t>() > 255) {
       return InvalidArgument("{}: types holds something that is not 1 to 255", where);
@@ -94,10 +101,12 @@ absl::Status ParseSources(std::string_view text, Config& config) {
   RETURN_IF_ERROR(service::CheckObject(file, {"frames", "producers", "bmp"}, "sources file"));
   for (const char* list : {"frames", "producers"}) {
     if (!file.contains(list)) continue;
-    if (!file[list].is_array() || file[list].size() > kMaxList) return InvalidArgument("sources file: {} is not a list of at most {}", list, kMaxList);
+    if (!file[list].is_array() || file[list].size() > kMaxList)
+      return InvalidArgument("sources file: {} is not a list of at most {}", list, kMaxList);
     for (std::size_t i = 0; i < file[list].size(); ++i) {
       const std::string where = fmt::format("sources file: {}[{}]", list, i);
-      RETURN_IF_ERROR(std::string_view(list) == "frames" ? ParseListener(file[list][i], where, config) : ParseProducer(file[list][i], where, config));
+      RETURN_IF_ERROR(std::string_view(list) == "frames" ? ParseListener(file[list][i], where, config)
+                                                         : ParseProducer(file[list][i], where, config));
     }
   }
   if (!file.contains("bmp")) return absl::OkStatus();

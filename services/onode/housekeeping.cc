@@ -91,21 +91,26 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
   const service::MetricLabels labels{{"origin", chain.origin()}};
   const auto size = metrics.AddGauge("chain_entries", "Entries committed and checked.", labels);
   const auto leading = metrics.AddGauge("chain_leading", "1 while this O-Node leads the chain.", labels);
-  const auto frozen = metrics.AddGauge("chain_frozen", "1 when the chain takes no entries because it may have been rolled back.", labels);
+  const auto frozen = metrics.AddGauge(
+      "chain_frozen", "1 when the chain takes no entries because it may have been rolled back.", labels);
   const auto signed_size = metrics.AddGauge("checkpoint_entries", "Size of the largest signed checkpoint.", labels);
   const auto age = metrics.AddGauge("checkpoint_lag_entries", "Entries that no checkpoint covers yet.", labels);
   const auto subjects = metrics.AddGauge("facts_subjects", "Subjects that anything was said about.", labels);
   const auto memory = metrics.AddGauge("facts_bytes", "Memory of the facts, estimated.", labels);
-  const auto alarmed = metrics.AddGauge("sources_alarmed", "Sources whose channel is ALARMED, KEY_MISMATCH or BLACK.", labels);
+  const auto alarmed =
+      metrics.AddGauge("sources_alarmed", "Sources whose channel is ALARMED, KEY_MISMATCH or BLACK.", labels);
   const auto newest = metrics.AddGauge("newest_entry_age_seconds", "Time since the newest entry was received.", labels);
   const auto commit = metrics.AddGauge("commit_seconds_sum", "Time spent in commits since the start.", labels);
   const auto batches = metrics.AddGauge("commits", "Commits since the start.", labels);
   const auto appended = metrics.AddGauge("appended_entries", "Entries appended since the start.", labels);
   const auto batch_rows = metrics.AddGauge("last_batch_entries", "Entries in the last commit.", labels);
-  const auto duplicates = metrics.AddGauge("duplicate_frames", "Frames answered as duplicates since the start.", labels);
+  const auto duplicates =
+      metrics.AddGauge("duplicate_frames", "Frames answered as duplicates since the start.", labels);
   const auto kept = metrics.AddGauge("quarantined_frames", "Refused frames kept since the start.", labels);
-  const auto gone = metrics.AddGauge("quarantine_dropped_frames", "Refused frames pushed out by later ones since the start.", labels);
-  const auto lost = metrics.AddGauge("quarantine_failed_frames", "Refused frames that the store did not take since the start.", labels);
+  const auto gone =
+      metrics.AddGauge("quarantine_dropped_frames", "Refused frames pushed out by later ones since the start.", labels);
+  const auto lost = metrics.AddGauge("quarantine_failed_frames",
+                                     "Refused frames that the store did not take since the start.", labels);
   const auto limited = metrics.AddGauge("sources_over_limit", "Sources that are over their limit now.", labels);
   const auto used = metrics.AddGauge("store_used_bytes", "Bytes that the store uses.", labels);
   const auto limit =
@@ -113,7 +118,8 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
   const auto reserve = metrics.AddGauge("store_reserve_only", "1 while the store is full but for its reserve.", labels);
   std::vector<service::Gauge> refused;
   for (std::size_t reason = 1; reason < chain.counters().refused.size(); ++reason) {
-    const service::MetricLabels by{{"origin", chain.origin()}, {"reason", std::string(frame::ReasonName(static_cast<frame::Reason>(reason)))}};
+    const service::MetricLabels by{{"origin", chain.origin()},
+                                   {"reason", std::string(frame::ReasonName(static_cast<frame::Reason>(reason)))}};
     refused.push_back(metrics.AddGauge("refused_frames", "Frames refused since the start, by reason.", by));
   }
   metrics.OnCollect([=, &chain, &clock] {
@@ -137,11 +143,13 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
     limit.Set(static_cast<double>(counters.store_limit_bytes.load()));
     reserve.Set(counters.reserve_only ? 1 : 0);
     duplicates.Set(static_cast<double>(counters.duplicates.load()));
-    for (std::size_t i = 0; i < refused.size(); ++i) refused[i].Set(static_cast<double>(counters.refused[i + 1].load()));
+    for (std::size_t i = 0; i < refused.size(); ++i)
+      refused[i].Set(static_cast<double>(counters.refused[i + 1].load()));
     chain.Read([&](const ChainState& state) {
       subjects.Set(static_cast<double>(state.facts.subjects()));
       memory.Set(static_cast<double>(state.facts.MemoryBytes()));
-      newest.Set(static_cast<double>(clock.NowNanos() / 1'000 - std::min(clock.NowNanos() / 1'000, state.received_us)) / 1e6);
+      newest.Set(static_cast<double>(clock.NowNanos() / 1'000 - std::min(clock.NowNanos() / 1'000, state.received_us)) /
+                 1e6);
       double bad = 0;
       for (const auto& source : state.book.Sources()) {
         const chain::Channel* channel = state.book.FindChannel(source->short_id);
@@ -168,11 +176,12 @@ void AddIngestMetrics(service::Metrics& metrics, const IngestHandler& ingest) {
   });
 }
 
-absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(const std::string& socket, Node& node,
-                                                                           const std::vector<service::ServedService>& services) {
+absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
+    const std::string& socket, Node& node, const std::vector<service::ServedService>& services) {
   if (socket.empty()) return nullptr;
   const auto hook = [&node](const service::BreakGlassUse& use) -> absl::Status {
-    service::LogWarning("break-glass socket used", {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
+    service::LogWarning("break-glass socket used",
+                        {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
     if (!use.refused.ok()) return absl::OkStatus();
     frame::JsonWriter json;
     json.BeginObject().Field("domain", "virp").Field("event", "break_glass").Field("method", use.method);

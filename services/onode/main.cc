@@ -34,15 +34,18 @@ absl::StatusOr<ChainCustody> CustodyOf(const Config& config, const std::string& 
   ASSIGN_OR_RETURN(custody.vault, FileVault::Open(config.checkpoint_keys, config.state, origin));
   ASSIGN_OR_RETURN(const auto own, frame::KeyDirectory::Open(config.own_key));
   for (const frame::KeyVersion& version : own->Versions(origin)) {
-    if (version.key->can_sign() && version.key->suite() == frame::Suite::kEd25519) custody.own_keys.push_back({version.version, version.key});
+    if (version.key->can_sign() && version.key->suite() == frame::Suite::kEd25519)
+      custody.own_keys.push_back({version.version, version.key});
   }
-  if (custody.own_keys.empty()) return FailedPrecondition("own-key: no <version>.seed for chain {} in {}", origin, config.own_key);
+  if (custody.own_keys.empty())
+    return FailedPrecondition("own-key: no <version>.seed for chain {} in {}", origin, config.own_key);
   return custody;
 }
 
 absl::Status RunInit(Node& node, const Config& config) {
   for (const std::string& origin : config.origins) {
-    ASSIGN_OR_RETURN(Chain* const chain, node.Create(origin, "", std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+    ASSIGN_OR_RETURN(Chain* const chain,
+                     node.Create(origin, "", std::chrono::steady_clock::now() + std::chrono::seconds(30)));
     std::cout << chain->vault().Signing().back().ToString() << "\n";
   }
   return absl::OkStatus();
@@ -82,8 +85,9 @@ absl::StatusOr<int> Run(const Config& config) {
   }
 
   service::RefusalLog refusals(clock);
-  ASSIGN_OR_RETURN(const service::Security security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock,
-                                                                           refusals.OnRefusal(), refusals.OnDenyListChanged()));
+  ASSIGN_OR_RETURN(const service::Security security,
+                   service::LoadSecurity(config.access, AccessTable(), config.reflection, clock, refusals.OnRefusal(),
+                                         refusals.OnDenyListChanged()));
   DeliveryLimits delivery_limits;
   delivery_limits.deliverers = deliverers;
   IngestHandler ingest(node, security.callers, delivery_limits);
@@ -133,5 +137,6 @@ absl::StatusOr<int> Run(const Config& config) {
 }  // namespace virp::onode
 
 int main(int argc, char** argv) {
-  return virp::service::RunProgram<virp::onode::Config>("virp-onode", argc, argv, virp::onode::ReadConfig, virp::onode::Run);
+  return virp::service::RunProgram<virp::onode::Config>("virp-onode", argc, argv, virp::onode::ReadConfig,
+                                                        virp::onode::Run);
 }

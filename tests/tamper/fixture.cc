@@ -52,7 +52,8 @@ pb::Claim State(const char* peer, const char* state) {
 
 std::map<std::string, pb::Claim> Claims() {
   std::map<std::string, pb::Claim> out;
-  for (const char* peer : {kPeerUp, kPeerLost, kPeerSigned, kPeerOfBlack, kPeerOfStolenKey, kPeerOfSuspended, kPeerWithGap, kPeerForeign}) {
+  for (const char* peer : {kPeerUp, kPeerLost, kPeerSigned, kPeerOfBlack, kPeerOfStolenKey, kPeerOfSuspended,
+                           kPeerWithGap, kPeerForeign}) {
     out[fmt::format("{} up", peer)] = Peer(peer, false);
     out[fmt::format("{} not up", peer)] = Peer(peer, true);
     out[fmt::format("{} says Established", peer)] = State(peer, "Established");
@@ -72,7 +73,9 @@ void ForEachFull(chain::TileBuilder& tree, const std::vector<Hash>& leaves, F&& 
 
 }  // namespace
 
-Finding Found(std::string_view kind, std::uint64_t sequence) { return fmt::format("{} at {}", kind, sequence); }
+Finding Found(std::string_view kind, std::uint64_t sequence) {
+  return fmt::format("{} at {}", kind, sequence);
+}
 
 std::string Moved(const TamperTest::Verdicts& before, const TamperTest::Verdicts& after) {
   std::string out;
@@ -90,7 +93,8 @@ Intruder::Intruder(StoreBackend& backend) : backend_(backend), postgres_(backend
   EXPECT_OK(backend_.DropGuards());
   Sql("DO $$ DECLARE c record; BEGIN FOR c IN SELECT conname, conrelid::regclass AS on_table FROM pg_constraint"
       " WHERE connamespace = 'onode'::regnamespace AND contype IN ('f', 'c') AND conrelid <> 0 AND coninhcount = 0"
-      " ORDER BY contype DESC LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.on_table, c.conname); END LOOP; END $$");
+      " ORDER BY contype DESC LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.on_table, c.conname); END "
+      "LOOP; END $$");
 }
 
 void Intruder::Sql(const std::string& sql) {
@@ -99,20 +103,26 @@ void Intruder::Sql(const std::string& sql) {
     return;
   }
   static constexpr const char* kDisarm =
-      "PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON; DROP TRIGGER IF EXISTS entry_no_update; DROP TRIGGER IF EXISTS entry_no_delete;"
-      "DROP TRIGGER IF EXISTS tile_no_update; DROP TRIGGER IF EXISTS tile_no_delete; DROP TRIGGER IF EXISTS chain_no_update;"
-      "DROP TRIGGER IF EXISTS chain_no_delete; DROP TRIGGER IF EXISTS checkpoint_note_once; DROP TRIGGER IF EXISTS checkpoint_no_delete;"
+      "PRAGMA foreign_keys=OFF; PRAGMA ignore_check_constraints=ON; DROP TRIGGER IF EXISTS entry_no_update; DROP "
+      "TRIGGER IF EXISTS entry_no_delete;"
+      "DROP TRIGGER IF EXISTS tile_no_update; DROP TRIGGER IF EXISTS tile_no_delete; DROP TRIGGER IF EXISTS "
+      "chain_no_update;"
+      "DROP TRIGGER IF EXISTS chain_no_delete; DROP TRIGGER IF EXISTS checkpoint_note_once; DROP TRIGGER IF EXISTS "
+      "checkpoint_no_delete;"
       "DROP TRIGGER IF EXISTS chain_head_forward; DROP TRIGGER IF EXISTS chain_head_links;";
   EXPECT_OK(backend_.Sql(kDisarm + sql)) << sql.substr(0, 200);
 }
 
-std::string Intruder::Number(std::uint64_t value) { return std::to_string(static_cast<std::int64_t>(value)); }
+std::string Intruder::Number(std::uint64_t value) {
+  return std::to_string(static_cast<std::int64_t>(value));
+}
 
 std::string Intruder::Bytes(std::string_view bytes) const {
   return fmt::format(fmt::runtime(postgres_ ? "'\\x{}'::bytea" : "X'{}'"), HexEncode(bytes));
 }
 
-void Intruder::SetColumn(const std::string& table, const std::string& column, const std::string& value, const std::string& where) {
+void Intruder::SetColumn(const std::string& table, const std::string& column, const std::string& value,
+                         const std::string& where) {
   Sql(fmt::format("UPDATE {{}}{} SET {}={}{}", table, column, value, where.empty() ? "" : " WHERE " + where));
 }
 
@@ -123,10 +133,13 @@ void Intruder::SetEntry(std::uint64_t sequence, const std::string& bytes, bool w
 
 void Intruder::Insert(const EntryRow& row) {
   const chain::IndexColumns& index = row.index;
-  Sql(fmt::format("INSERT INTO {{}}entry (chain_id, seq, source, source_epoch, source_seq, subject, received_us, kind, result, leaf_hash, bytes)"
+  Sql(
+      fmt::format("INSERT INTO {{}}entry (chain_id, seq, source, source_epoch, source_seq, subject, received_us, kind, "
+                  "result, leaf_hash, bytes)"
                   " VALUES (1,{},{},{},{},{},{},{},{},{},{})",
-                  row.sequence, Number(index.source), Number(index.source_epoch), Number(index.source_sequence), Number(index.subject),
-                  Number(index.received_us), index.kind, index.result, Bytes(View(row.leaf)), Bytes(row.bytes)));
+                  row.sequence, Number(index.source), Number(index.source_epoch), Number(index.source_sequence),
+                  Number(index.subject), Number(index.received_us), index.kind, index.result, Bytes(View(row.leaf)),
+                  Bytes(row.bytes)));
 }
 
 void Intruder::CutTo(std::uint64_t size, const std::vector<Hash>& leaves) {
@@ -149,7 +162,8 @@ std::vector<Hash> Intruder::Relink(std::vector<std::string>& entries, std::uint6
       AppendBe(sequence, i);
       entries[i].replace(24, 8, sequence);
       entries[i].replace(32, 32, View(previous));
-      sql += fmt::format("UPDATE {{}}entry SET bytes={}, leaf_hash={} WHERE seq={};", Bytes(entries[i]), Bytes(View(chain::LeafHash(entries[i]))), i);
+      sql += fmt::format("UPDATE {{}}entry SET bytes={}, leaf_hash={} WHERE seq={};", Bytes(entries[i]),
+                         Bytes(View(chain::LeafHash(entries[i]))), i);
     }
     leaves.push_back(chain::LeafHash(entries[i]));
     previous = leaves.back();
@@ -163,9 +177,11 @@ void Intruder::Rewrite(std::vector<std::string> entries, std::uint64_t first) {
   Sql("DELETE FROM {}tile");
   chain::TileBuilder tree;
   ForEachFull(tree, leaves, [this](const chain::Tile& tile) {
-    Sql(fmt::format("INSERT INTO {{}}tile (chain_id, level, idx, hashes) VALUES (1,{},{},{})", tile.level, tile.index, Bytes(tile.hashes)));
+    Sql(fmt::format("INSERT INTO {{}}tile (chain_id, level, idx, hashes) VALUES (1,{},{},{})", tile.level, tile.index,
+                    Bytes(tile.hashes)));
   });
-  Sql(fmt::format("UPDATE {{}}chain_head SET head={}, frontier={}", Bytes(View(leaves.back())), Bytes(tree.frontier().ToBytes())));
+  Sql(fmt::format("UPDATE {{}}chain_head SET head={}, frontier={}", Bytes(View(leaves.back())),
+                  Bytes(tree.frontier().ToBytes())));
 }
 
 void Intruder::RewritePart(std::vector<std::string> entries, std::uint64_t first, std::vector<Hash> leaves) {
@@ -184,7 +200,8 @@ std::set<std::string> Intruder::Columns() {
     auto transaction = store::PostgresTransaction::Begin(**connection);
     EXPECT_OK(transaction);
     const auto rows = transaction->Exec(
-        "SELECT c.relname || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'onode'::regnamespace"
+        "SELECT c.relname || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE "
+        "c.relnamespace = 'onode'::regnamespace"
         " AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0 AND NOT a.attisdropped");
     EXPECT_OK(rows);
     for (int i = 0; i < rows->rows(); ++i) out.emplace(rows->Text(i, 0));
@@ -194,8 +211,9 @@ std::set<std::string> Intruder::Columns() {
   options.path = backend_.url().substr(std::string_view("sqlite:").size());
   const auto db = store::SqliteDb::Open(options);
   EXPECT_OK(db);
-  auto read = (*db)->Prepare("SELECT m.name || '.' || p.name FROM sqlite_schema m JOIN pragma_table_info(m.name) p"
-                             " WHERE m.type='table' AND m.name NOT LIKE 'sqlite_%'");
+  auto read = (*db)->Prepare(
+      "SELECT m.name || '.' || p.name FROM sqlite_schema m JOIN pragma_table_info(m.name) p"
+      " WHERE m.type='table' AND m.name NOT LIKE 'sqlite_%'");
   EXPECT_OK(read);
   EXPECT_OK(read->Bind());
   while (read->Step().value_or(false)) out.emplace(read->Text(0));
@@ -207,7 +225,8 @@ const History& TamperTest::history() {
   return history;
 }
 
-TamperTest::TamperTest(StoreBackendFactory factory) : backend_(factory()), clock_(history().end() + testutil::ChainBuilder::kSecond) {
+TamperTest::TamperTest(StoreBackendFactory factory)
+    : backend_(factory()), clock_(history().end() + testutil::ChainBuilder::kSecond) {
   own_key_ = history().builder.keys.Find(kTamperOrigin, kOwnVersion);
   EXPECT_OK(frame::CreateKeyFile(dir_.File("keys"), kTamperOrigin, 1, frame::Suite::kEd25519, 1));
   const auto store = backend_->Open();
@@ -217,7 +236,9 @@ TamperTest::TamperTest(StoreBackendFactory factory) : backend_(factory()), clock
   EXPECT_OK(Fill(**store, **vault, history()));
 }
 
-TamperTest::~TamperTest() { StopNode(); }
+TamperTest::~TamperTest() {
+  StopNode();
+}
 
 bool TamperTest::StartNode() {
   if (intruder_ == nullptr) intruder_ = std::make_unique<Intruder>(*backend_);
@@ -231,12 +252,14 @@ bool TamperTest::StartNode() {
   options.instance = std::to_string(++instances_);
   options.checkpoint_interval = std::chrono::milliseconds(20);
   options.tree_cache_tiles = tree_cache_tiles_;
-  node_ = std::make_unique<Node>(*store_, history().builder.keys, clock_, options, [this](const std::string& origin) -> absl::StatusOr<ChainCustody> {
-    ChainCustody custody;
-    ASSIGN_OR_RETURN(custody.vault, FileVault::Open(dir_.File("keys"), dir_.File("state"), origin));
-    custody.own_keys.push_back({kOwnVersion, own_key_});
-    return custody;
-  });
+  node_ = std::make_unique<Node>(*store_, history().builder.keys, clock_, options,
+                                 [this](const std::string& origin) -> absl::StatusOr<ChainCustody> {
+                                   ChainCustody custody;
+                                   ASSIGN_OR_RETURN(custody.vault,
+                                                    FileVault::Open(dir_.File("keys"), dir_.File("state"), origin));
+                                   custody.own_keys.push_back({kOwnVersion, own_key_});
+                                   return custody;
+                                 });
   if (!node_->Open().ok() || !node_->Find(kTamperOrigin).ok()) {
     StopNode();
     return false;
@@ -259,7 +282,9 @@ void TamperTest::StopNode() {
   store_.reset();
 }
 
-std::string TamperTest::frozen() const { return (*node_->Find(kTamperOrigin))->frozen(); }
+std::string TamperTest::frozen() const {
+  return (*node_->Find(kTamperOrigin))->frozen();
+}
 
 Finding TamperTest::VerifyChain(std::uint64_t begin, std::uint64_t end) {
   const auto stub = chain::v1::ChainService::NewStub(channel_);
@@ -278,7 +303,8 @@ Finding TamperTest::VerifyChain(std::uint64_t begin, std::uint64_t end) {
   const grpc::Status status = stream->Finish();
   if (!status.ok()) return fmt::format("error {}: {}", static_cast<int>(status.error_code()), status.error_message());
   if (report.result() == chain::v1::VerifyReport::RESULT_VERIFIED) return "VERIFIED";
-  if (report.result() == chain::v1::VerifyReport::RESULT_COULD_NOT_CHECK) return "COULD_NOT_CHECK " + report.ShortDebugString();
+  if (report.result() == chain::v1::VerifyReport::RESULT_COULD_NOT_CHECK)
+    return "COULD_NOT_CHECK " + report.ShortDebugString();
   return Found(report.broken_kind(), report.broken_at());
 }
 
@@ -313,7 +339,8 @@ std::string TamperTest::AskOne(const pb::Claim& claim, std::uint64_t size, UnixN
   request.mutable_evaluation_time()->set_nanos(static_cast<std::int32_t>(time % 1'000'000'000));
   pb::VerifyClaimResponse response;
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(level == pb::CHAIN_LEVEL_CHECKPOINTED ? 500 : 20'000));
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::chrono::milliseconds(level == pb::CHAIN_LEVEL_CHECKPOINTED ? 500 : 20'000));
   const grpc::Status status = stub->VerifyClaim(&context, request, &response);
   if (!status.ok()) return fmt::format("error {}", static_cast<int>(status.error_code()));
   return pb::Verdict_Name(response.answer().verdict());
@@ -333,7 +360,8 @@ TamperTest::Verdicts TamperTest::Ask() {
     out[name + ", then"] = AskOne(claim, h.middle, h.middle_time, pb::CHAIN_LEVEL_COMMITTED);
     out[name + ", at the last size"] = AskOne(claim, h.size(), clock_.NowNanos(), pb::CHAIN_LEVEL_COMMITTED);
   }
-  out["checkpointed"] = AskOne(claims.at(fmt::format("{} up", kPeerUp)), 0, clock_.NowNanos(), pb::CHAIN_LEVEL_CHECKPOINTED);
+  out["checkpointed"] =
+      AskOne(claims.at(fmt::format("{} up", kPeerUp)), 0, clock_.NowNanos(), pb::CHAIN_LEVEL_CHECKPOINTED);
   return out;
 }
 

@@ -1,9 +1,8 @@
 // One database under attack: its owner's way into it, and an O-Node over it that answers as ever.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
 
 #include <functional>
 #include <map>
@@ -35,7 +34,8 @@ class Intruder {
   std::string Bytes(std::string_view bytes) const;
 
   void SetEntry(std::uint64_t sequence, const std::string& bytes, bool with_leaf);
-  void SetColumn(const std::string& table, const std::string& column, const std::string& value, const std::string& where);
+  void SetColumn(const std::string& table, const std::string& column, const std::string& value,
+                 const std::string& where);
   void Insert(const EntryRow& row);
   // Entries from `first` on and all that a leader would have written with them, as if the chain had always been so.
   void Rewrite(std::vector<std::string> entries, std::uint64_t first);
@@ -81,8 +81,8 @@ class TamperTest : public ::testing::Test {
   std::unique_ptr<StoreBackend> backend_;
   std::unique_ptr<Intruder> intruder_;
   FakeClock clock_;
-  std::shared_ptr<const frame::OKey> own_key_;   // what the O-Node holds
-  bool forget_checkpoints_ = false;              // the folder beside the database is lost
+  std::shared_ptr<const frame::OKey> own_key_;  // what the O-Node holds
+  bool forget_checkpoints_ = false;             // the folder beside the database is lost
   std::size_t tree_cache_tiles_ = 4'096;
   std::unique_ptr<Node> node_;
 

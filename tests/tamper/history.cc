@@ -29,12 +29,18 @@ History::History() {
   b.AddDaemon("edge-a.bgpd");
   registration = b.entries.size() - 1;
   b.AddBmp("edge-a.bmp");
-  for (const char* name : {"edge-a.black", "edge-a.stolen", "edge-a.suspended", "edge-a.lossy", "edge-a.other"}) b.AddDaemon(name);
+  for (const char* name : {"edge-a.black", "edge-a.stolen", "edge-a.suspended", "edge-a.lossy", "edge-a.other"})
+    b.AddDaemon(name);
   b.AddCollector("collector-1");
   const auto beat = [&b] {
     b.Advance(kSecond);
-    b.Beat("collector-1", {{.source = "edge-a.bgpd"}, {.source = "edge-a.bmp"}, {.source = "edge-a.black"}, {.source = "edge-a.stolen"},
-                           {.source = "edge-a.suspended"}, {.source = "edge-a.lossy"}, {.source = "edge-a.other"}});
+    b.Beat("collector-1", {{.source = "edge-a.bgpd"},
+                           {.source = "edge-a.bmp"},
+                           {.source = "edge-a.black"},
+                           {.source = "edge-a.stolen"},
+                           {.source = "edge-a.suspended"},
+                           {.source = "edge-a.lossy"},
+                           {.source = "edge-a.other"}});
   };
 
   up = b.PeerUp("edge-a.bgpd", At(kPeerUp));
@@ -51,7 +57,8 @@ History::History() {
   early = b.entries.size();
   early_time = b.now;
   BgpPath path;
-  for (int i = 0; i < 260; ++i) {  // more than one full tile; most of it HMAC, since an Ed25519 check costs a hundred times as much
+  for (int i = 0; i < 260;
+       ++i) {  // more than one full tile; most of it HMAC, since an Ed25519 check costs a hundred times as much
     const bool filler = i >= 10 && i < 250;
     path.prefix = fmt::format("203.0.{}.0/24", i % 250);
     path.path_id = static_cast<std::uint32_t>(i);
@@ -84,8 +91,10 @@ std::vector<EntryRow> RowsOf(const std::vector<std::string>& entries, std::strin
   walk.SetObserver([&rows](const chain::Entry& entry, const frame::Frame&, const chain::Statement& statement,
                            const std::optional<frame::Value>&) {
     const chain::EntryHeader& h = entry.header;
-    const chain::IndexColumns index{h.source, h.source_epoch, h.source_sequence, chain::SubjectUnder(statement, h.result),
-                                    h.received_us, static_cast<std::uint8_t>(h.kind), h.result};
+    const chain::IndexColumns index{h.source,          h.source_epoch,
+                                    h.source_sequence, chain::SubjectUnder(statement, h.result),
+                                    h.received_us,     static_cast<std::uint8_t>(h.kind),
+                                    h.result};
     rows.push_back({h.sequence, chain::LeafHash(entry.bytes), std::string(entry.bytes), index});
   });
   for (const std::string& entry : entries) walk.Add(entry, nullptr, nullptr);
@@ -110,7 +119,8 @@ absl::StatusOr<ChainId> Fill(ChainStore& store, CheckpointVault& vault, const Hi
     batch.old_head = last;
     for (std::uint64_t at = tree.size(); at < stop; ++at) {
       batch.rows.push_back(rows[at]);
-      for (chain::Tile& tile : tree.Append(rows[at].leaf)) batch.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
+      for (chain::Tile& tile : tree.Append(rows[at].leaf))
+        batch.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
     }
     last = batch.rows.back().leaf;
     batch.new_head = last;
@@ -122,7 +132,10 @@ absl::StatusOr<ChainId> Fill(ChainStore& store, CheckpointVault& vault, const Hi
     RETURN_IF_ERROR(vault.Keep(note));
     RETURN_IF_ERROR(store.PutCheckpointNote(id, stop, note));
   }
-  RETURN_IF_ERROR(store.PutQuarantine(id, {0, history.end(), "spiffe://example.net/collector/collector-1", "edge-a.bgpd", "BAD_TAG", "xyz"}).status());
+  RETURN_IF_ERROR(store
+                      .PutQuarantine(id, {0, history.end(), "spiffe://example.net/collector/collector-1", "edge-a.bgpd",
+                                          "BAD_TAG", "xyz"})
+                      .status());
   RETURN_IF_ERROR(store.ReleaseLease(id, head.term));
   return id;
 }

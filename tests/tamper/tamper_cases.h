@@ -17,10 +17,10 @@ enum class Restarted : std::uint8_t {
 
 struct TamperCase {
   std::string name;
-  std::vector<std::string> columns;   // "table.column"; "table.*": whole rows
+  std::vector<std::string> columns;  // "table.column"; "table.*": whole rows
   std::function<void(Intruder&, const History&)> act;
-  Finding online;                     // VerifyChain, before and after a restart
-  Finding offline;                    // the walk over a copy, without the secrets of HMAC sources
+  Finding online;   // VerifyChain, before and after a restart
+  Finding offline;  // the walk over a copy, without the secrets of HMAC sources
   Restarted restarted = Restarted::kFrozen;
   bool postgres_only = false;
 };

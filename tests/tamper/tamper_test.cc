@@ -149,7 +149,8 @@ class ForgedPast : public TamperTest {
   }
 };
 
-// Entries and checkpoints that come while the walk goes on are not missing at its end: no accusation where nobody tampered.
+// Entries and checkpoints that come while the walk goes on are not missing at its end: no accusation where nobody
+// tampered.
 class GrowsMeanwhile : public TamperTest {
  public:
   explicit GrowsMeanwhile(const Backend& backend) : TamperTest(backend.make) {}
@@ -158,13 +159,16 @@ class GrowsMeanwhile : public TamperTest {
     Chain& chain = **node_->Find(kTamperOrigin);
     ASSERT_TRUE(testutil::Eventually([&chain] { return chain.leading(); }));
     const testutil::ChainBuilder& builder = history().builder;
-    const auto said = builder.Sign("edge-a.bgpd", builder.Numbered("edge-a.bgpd", builder.last_number("edge-a.bgpd") + 1, frame::Type::kBgpProcess,
-                                                                   testutil::AnnounceJson({}, {})));
+    const auto said =
+        builder.Sign("edge-a.bgpd", builder.Numbered("edge-a.bgpd", builder.last_number("edge-a.bgpd") + 1,
+                                                     frame::Type::kBgpProcess, testutil::AnnounceJson({}, {})));
     bool grown = false;
     const auto report = AuditChain(chain, {}, [&](std::uint64_t, std::uint64_t) {
       if (!std::exchange(grown, true)) {
-        chain.Enqueue({{.number = 1, .source = "edge-a.bgpd", .frame = said.bytes}}, testutil::ChainBuilder::kCollector1, [](const auto&) {});
-        EXPECT_OK(chain.WaitForCheckpoint(history().size() + 1, std::chrono::steady_clock::now() + std::chrono::seconds(20)));
+        chain.Enqueue({{.number = 1, .source = "edge-a.bgpd", .frame = said.bytes}},
+                      testutil::ChainBuilder::kCollector1, [](const auto&) {});
+        EXPECT_OK(
+            chain.WaitForCheckpoint(history().size() + 1, std::chrono::steady_clock::now() + std::chrono::seconds(20)));
       }
       return true;
     });

@@ -22,7 +22,8 @@ using namespace std::chrono_literals;
 using service::Role;
 
 constexpr auto kPatience = 30s;
-constexpr const char* kScopes = R"({"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["**", "*"]}]})";
+constexpr const char* kScopes =
+    R"({"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["**", "*"]}]})";
 
 absl::Status FromGrpc(const grpc::Status& status, std::string_view what) {
   return status.ok() ? absl::OkStatus() : Unavailable("{}: {}", what, status.error_message());
@@ -37,15 +38,16 @@ void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds patienc
 }  // namespace
 
 ReservedPort::ReservedPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  // Bound and never listening: with SO_REUSEADDR on both, a server may take the port, and the kernel gives it to nobody.
+  // Bound and never listening: with SO_REUSEADDR on both, a server may take the port, and the kernel gives it to
+  // nobody.
   const int on = 1;
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof(address);
   auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  if (::setsockopt(socket_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 || ::bind(socket_.get(), generic, size) != 0 ||
-      ::getsockname(socket_.get(), generic, &size) != 0) {
+  if (::setsockopt(socket_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+      ::bind(socket_.get(), generic, size) != 0 || ::getsockname(socket_.get(), generic, &size) != 0) {
     std::perror("service_lab: no port");
     std::abort();
   }
@@ -67,10 +69,12 @@ ServiceLab::ServiceLab(LabOptions options) : options_(std::move(options)) {
   WriteConfigurations();
   for (std::size_t i = 0; i < onodes_.size(); ++i) {
     Node& node = *onodes_[i];
-    node.process = std::make_unique<Process>(ProcessOptions{ONodeCommand(node, i), options_.onode_environment, dir_.File(fmt::format("onode-{}.log", i))});
+    node.process = std::make_unique<Process>(
+        ProcessOptions{ONodeCommand(node, i), options_.onode_environment, dir_.File(fmt::format("onode-{}.log", i))});
     node.reader = Channel(node.address, Role::kOnode, Role::kReader, "test");
   }
-  collector_ = std::make_unique<Process>(ProcessOptions{CollectorCommand(), options_.collector_environment, dir_.File("collector.log")});
+  collector_ = std::make_unique<Process>(
+      ProcessOptions{CollectorCommand(), options_.collector_environment, dir_.File("collector.log")});
   collector_operator_ = CollectorChannel(Role::kOperator);
 }
 
@@ -99,30 +103,77 @@ void ServiceLab::WriteConfigurations() const {
            {{"listen": "{}", "source": "{}", "spelling": "v2", "tls": true}}],
            "producers": [{{"identity": "{}", "sources": ["{}"], "types": [1, 2, 3, 4]}}],
            "bmp": {{"listen": ["{}"], "quiet": "5s", "routers": [{{"source": "{}", "addresses": ["127.0.0.1"], "sys_name": "edge-b", "mode": "routes"}}]}}}})",
-      frame_socket(), kDaemon, frame_port_.address(), kNative, frame_tls_port_.address(), kNative, pki_.Id(Role::kProducer), kSubmitted, bmp_port_.address(), kBmp);
+      frame_socket(), kDaemon, frame_port_.address(), kNative, frame_tls_port_.address(), kNative,
+      pki_.Id(Role::kProducer), kSubmitted, bmp_port_.address(), kBmp);
 }
 
 std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t i) const {
   const std::string store = i < options_.stores.size() ? options_.stores[i] : "sqlite:" + node.folder + "/chain.db";
   const service::TlsFiles& tls = tls_.at("onode");
-  return {options_.binaries + "/services/onode/virp-onode", "--store", store, "--keys", dir_.File("keys"), "--own-key", dir_.File("own-key"),
-          "--checkpoint-keys", dir_.File("checkpoint-keys"), "--state", node.folder + "/state", "--tls-certificate", tls.certificate,
-          "--tls-key", tls.private_key, "--tls-roots", tls.roots, "--trust-domain", "test.virp.example", "--scopes", dir_.File("scopes.json"),
-          "--lease", fmt::format("{}ms", options_.lease.count()), "--checkpoint-interval", fmt::format("{}ms", options_.checkpoint_interval.count()),
-          "--listen", node.address, "--admin-listen", node.admin.address()};
+  return {options_.binaries + "/services/onode/virp-onode",
+          "--store",
+          store,
+          "--keys",
+          dir_.File("keys"),
+          "--own-key",
+          dir_.File("own-key"),
+          "--checkpoint-keys",
+          dir_.File("checkpoint-keys"),
+          "--state",
+          node.folder + "/state",
+          "--tls-certificate",
+          tls.certificate,
+          "--tls-key",
+          tls.private_key,
+          "--tls-roots",
+          tls.roots,
+          "--trust-domain",
+          "test.virp.example",
+          "--scopes",
+          dir_.File("scopes.json"),
+          "--lease",
+          fmt::format("{}ms", options_.lease.count()),
+          "--checkpoint-interval",
+          fmt::format("{}ms", options_.checkpoint_interval.count()),
+          "--listen",
+          node.address,
+          "--admin-listen",
+          node.admin.address()};
 }
 
 std::vector<std::string> ServiceLab::CollectorCommand() const {
   const service::TlsFiles& tls = tls_.at("collector");
-  std::vector<std::string> command{options_.binaries + "/services/collector/virp-collector", "--name", kCollector, "--origin", kOrigin, "--checkpoint-key",
-                                   verifier_, "--keys", dir_.File("keys"), "--spool", collector_folder() + "/spool", "--sources", dir_.File("sources.json"),
-                                   "--listen", submit_port_.address(), "--admin-listen", collector_admin_.address(), "--tls-certificate", tls.certificate,
-                                   "--tls-key", tls.private_key, "--tls-roots", tls.roots, "--trust-domain", "test.virp.example"};
+  std::vector<std::string> command{options_.binaries + "/services/collector/virp-collector",
+                                   "--name",
+                                   kCollector,
+                                   "--origin",
+                                   kOrigin,
+                                   "--checkpoint-key",
+                                   verifier_,
+                                   "--keys",
+                                   dir_.File("keys"),
+                                   "--spool",
+                                   collector_folder() + "/spool",
+                                   "--sources",
+                                   dir_.File("sources.json"),
+                                   "--listen",
+                                   submit_port_.address(),
+                                   "--admin-listen",
+                                   collector_admin_.address(),
+                                   "--tls-certificate",
+                                   tls.certificate,
+                                   "--tls-key",
+                                   tls.private_key,
+                                   "--tls-roots",
+                                   tls.roots,
+                                   "--trust-domain",
+                                   "test.virp.example"};
   for (const auto& node : onodes_) command.insert(command.end(), {"--onode", node->address});
   return command;
 }
 
-std::shared_ptr<grpc::Channel> ServiceLab::Channel(const std::string& target, Role server, Role role, std::string_view name) {
+std::shared_ptr<grpc::Channel> ServiceLab::Channel(const std::string& target, Role server, Role role,
+                                                   std::string_view name) {
   service::ChannelOptions options;
   options.target = target;
   options.tls = pki_.Files(role, name);
@@ -166,14 +217,16 @@ absl::Status ServiceLab::StartONode(std::size_t i) {
 absl::Status ServiceLab::StartCollector() {
   RETURN_IF_ERROR(collector().Start());
   const bool up = WaitUntil(kPatience, [&] { return !collector().running() || CollectorStatus().ok(); });
-  return up && collector().running() ? absl::OkStatus() : Unavailable("the collector does not come up: {}", collector().log());
+  return up && collector().running() ? absl::OkStatus()
+                                     : Unavailable("the collector does not come up: {}", collector().log());
 }
 
 absl::StatusOr<chain::v1::GetChainResponse> ServiceLab::GetChain(std::size_t i) {
   grpc::ClientContext context;
   SetDeadline(context, 1s);
   chain::v1::GetChainResponse response;
-  RETURN_IF_ERROR(FromGrpc(chain::v1::ChainService::NewStub(onodes_.at(i)->reader)->GetChain(&context, {}, &response), "GetChain"));
+  RETURN_IF_ERROR(
+      FromGrpc(chain::v1::ChainService::NewStub(onodes_.at(i)->reader)->GetChain(&context, {}, &response), "GetChain"));
   return response;
 }
 
@@ -193,7 +246,8 @@ absl::StatusOr<collector::v1::GetStatusResponse> ServiceLab::CollectorStatus() {
   grpc::ClientContext context;
   SetDeadline(context, 1s);
   collector::v1::GetStatusResponse response;
-  RETURN_IF_ERROR(FromGrpc(collector::v1::CollectorService::NewStub(collector_operator_)->GetStatus(&context, {}, &response), "GetStatus"));
+  RETURN_IF_ERROR(FromGrpc(
+      collector::v1::CollectorService::NewStub(collector_operator_)->GetStatus(&context, {}, &response), "GetStatus"));
   return response;
 }
 
@@ -241,7 +295,8 @@ absl::Status ServiceLab::RegisterSources(std::size_t leader) {
       {kDaemon, source::v1::SUITE_HMAC_SHA256, source::v1::VANTAGE_DAEMON, "edge-a", kRouterId, collector},
       {kNative, source::v1::SUITE_HMAC_SHA256, source::v1::VANTAGE_DAEMON, "edge-a", kRouterId, collector},
       {kSubmitted, source::v1::SUITE_ED25519, source::v1::VANTAGE_SERVICE, "edge-a", kRouterId, collector},
-      {kDirect, source::v1::SUITE_HMAC_SHA256, source::v1::VANTAGE_DAEMON, "edge-a", kRouterId, pki_.Id(Role::kCollector, "direct")},
+      {kDirect, source::v1::SUITE_HMAC_SHA256, source::v1::VANTAGE_DAEMON, "edge-a", kRouterId,
+       pki_.Id(Role::kCollector, "direct")},
       {kBmp, source::v1::SUITE_ED25519, source::v1::VANTAGE_BMP, "edge-b", kBmpRouterId, collector},
       {kCollector, source::v1::SUITE_ED25519, source::v1::VANTAGE_SERVICE, nullptr, nullptr, collector},
   };
@@ -256,7 +311,8 @@ absl::Status ServiceLab::RegisterSources(std::size_t leader) {
     source.set_key_version(1);
     source.set_min_frame_version(kind.name == std::string_view(kDaemon) ? 1 : 2);
     source.set_vantage(kind.vantage);
-    for (const std::uint32_t type : kind.router != nullptr ? std::vector<std::uint32_t>{1, 2, 3, 4, 22} : std::vector<std::uint32_t>{22, 23, 24}) {
+    for (const std::uint32_t type :
+         kind.router != nullptr ? std::vector<std::uint32_t>{1, 2, 3, 4, 22} : std::vector<std::uint32_t>{22, 23, 24}) {
       source.add_types(type);
     }
     source.add_carried_by(kind.carrier);

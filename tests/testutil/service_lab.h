@@ -1,5 +1,6 @@
-// The platform as it is run: virp-onode (one or more, on SQLite or PostgreSQL) and virp-collector as processes of their own, with
-// PKI, keys, registered sources and ports that stay theirs over restarts. For tests that kill, stop, cut and restart them.
+// The platform as it is run: virp-onode (one or more, on SQLite or PostgreSQL) and virp-collector as processes of their
+// own, with PKI, keys, registered sources and ports that stay theirs over restarts. For tests that kill, stop, cut and
+// restart them.
 #pragma once
 
 #include <chrono>
@@ -35,9 +36,9 @@ class ReservedPort {
 };
 
 struct LabOptions {
-  std::string binaries;                          // build folder
+  std::string binaries;  // build folder
   int onodes = 1;
-  std::vector<std::string> stores{};             // URL of each O-Node's store; missing: SQLite in a folder of its own
+  std::vector<std::string> stores{};  // URL of each O-Node's store; missing: SQLite in a folder of its own
   std::chrono::milliseconds lease{2'000};
   std::chrono::milliseconds checkpoint_interval{250};
   std::map<std::string, std::string> onode_environment{}, collector_environment{};
@@ -74,10 +75,12 @@ class ServiceLab {
   const std::string& onode_address(std::size_t i = 0) const { return onodes_.at(i)->address; }
   std::string onode_folder(std::size_t i = 0) const { return onodes_.at(i)->folder; }  // state, and the SQLite database
   std::string collector_address() const { return submit_port_.address(); }
-  std::string collector_folder() const { return dir_.File("collector"); }              // spool
+  std::string collector_folder() const { return dir_.File("collector"); }  // spool
   std::string frame_socket() const { return dir_.File("frames.sock"); }
   const ReservedPort& frame_port() const { return frame_port_; }
-  const ReservedPort& frame_tls_port() const { return frame_tls_port_; }  // kNative too; no client certificate is asked for
+  const ReservedPort& frame_tls_port() const {
+    return frame_tls_port_;
+  }  // kNative too; no client certificate is asked for
   const ReservedPort& bmp_port() const { return bmp_port_; }
   const ReservedPort& collector_port() const { return submit_port_; }  // gRPC
   const ReservedPort& collector_admin() const { return collector_admin_; }
@@ -109,7 +112,8 @@ class ServiceLab {
   void WriteConfigurations() const;
   std::vector<std::string> ONodeCommand(const Node& node, std::size_t i) const;
   std::vector<std::string> CollectorCommand() const;
-  std::shared_ptr<grpc::Channel> Channel(const std::string& target, service::Role server, service::Role role, std::string_view name);
+  std::shared_ptr<grpc::Channel> Channel(const std::string& target, service::Role server, service::Role role,
+                                         std::string_view name);
   absl::Status RegisterSources(std::size_t leader);
 
   const LabOptions options_;

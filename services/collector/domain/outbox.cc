@@ -14,7 +14,8 @@ namespace {
 constexpr std::uint64_t kSnapshotVersion = 1;
 constexpr std::uint64_t kSnapshotShare = 4;
 
-deliver::Record FrameRecord(std::string_view source, std::string_view bytes, std::uint64_t epoch, frame::Spelling spelling) {
+deliver::Record FrameRecord(std::string_view source, std::string_view bytes, std::uint64_t epoch,
+                            frame::Spelling spelling) {
   deliver::Record record;
   record.source = source;
   record.epoch = epoch;
@@ -34,16 +35,20 @@ void AddNote(const Outbox::Note& note, std::vector<deliver::Record>& records) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(deliver::SpoolOptions spool, const frame::KeyProvider& keys, const Clock& clock,
-                                                     std::vector<OutboxState*> states, EmitGate* gate) {
+absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(deliver::SpoolOptions spool, const frame::KeyProvider& keys,
+                                                     const Clock& clock, std::vector<OutboxState*> states,
+                                                     EmitGate* gate) {
   std::unique_ptr<Outbox> outbox(new Outbox(keys, clock, std::move(states), gate));
-  ASSIGN_OR_RETURN(outbox->spool_, deliver::Spool::Open(std::move(spool), {[&](std::string_view saved) { return outbox->Load(saved); },
-                                                                          [&](const deliver::Record& record) { return outbox->Replay(record); }}));
+  ASSIGN_OR_RETURN(
+      outbox->spool_,
+      deliver::Spool::Open(std::move(spool), {[&](std::string_view saved) { return outbox->Load(saved); },
+                                              [&](const deliver::Record& record) { return outbox->Replay(record); }}));
   return outbox;
 }
 
 OutboxState* Outbox::StateOf(std::string_view tag) const {
-  const auto at = std::find_if(states_.begin(), states_.end(), [&](const OutboxState* state) { return state->tag() == tag; });
+  const auto at =
+      std::find_if(states_.begin(), states_.end(), [&](const OutboxState* state) { return state->tag() == tag; });
   return at == states_.end() ? nullptr : *at;
 }
 
@@ -76,7 +81,8 @@ absl::Status Outbox::Load(std::string_view snapshot) {
   std::map<std::string_view, std::string_view> parts;
   if (!snapshot.empty()) {
     StateReader reader{snapshot};
-    if (reader.Number() != kSnapshotVersion) return FailedPrecondition("the spool's snapshot was written by another version of the collector");
+    if (reader.Number() != kSnapshotVersion)
+      return FailedPrecondition("the spool's snapshot was written by another version of the collector");
     for (std::uint64_t left = reader.Number(); left > 0 && !reader.broken; --left) {
       Signer& signer = signers_[std::string(reader.Text())];
       signer.epoch = reader.Number();
@@ -139,17 +145,20 @@ absl::Status Outbox::Replay(const deliver::Record& record) {
 // The newest version that may sign now; looked up again when the provider changed or the version ran out.
 absl::Status Outbox::ChooseKey(Signer& signer, std::string_view source, UnixNanos now) const {
   const std::uint64_t generation = keys_.Generation();
-  const bool good = signer.key.key != nullptr && signer.key_generation == generation && (!signer.key.accept_until || now <= *signer.key.accept_until);
+  const bool good = signer.key.key != nullptr && signer.key_generation == generation &&
+                    (!signer.key.accept_until || now <= *signer.key.accept_until);
   if (good) return absl::OkStatus();
   const auto versions = keys_.Versions(source);
   for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
-    const bool usable = version->key->can_sign() && version->accept_from <= now && (!version->accept_until || now <= *version->accept_until);
+    const bool usable = version->key->can_sign() && version->accept_from <= now &&
+                        (!version->accept_until || now <= *version->accept_until);
     if (!usable) continue;
     signer.key = *version;
     signer.key_generation = generation;
     return absl::OkStatus();
   }
-  return NotFound("no key that signs for source {} now: its key folder needs a <version>.seed or <version>.hmac", source);
+  return NotFound("no key that signs for source {} now: its key folder needs a <version>.seed or <version>.hmac",
+                  source);
 }
 
 // A clock that steps back by more than the skew would make every frame suspect: a new epoch says it honestly.
@@ -162,14 +171,16 @@ void Outbox::OpenEpoch(Signer& signer, UnixNanos now) {
   signer.sequence = 0;
 }
 
-absl::StatusOr<std::string> Outbox::SignNext(Signer& signer, std::string_view source, const Observation& observation, UnixNanos now) const {
+absl::StatusOr<std::string> Outbox::SignNext(Signer& signer, std::string_view source, const Observation& observation,
+                                             UnixNanos now) const {
   RETURN_IF_ERROR(ChooseKey(signer, source, now));
   if (OpensEpoch(signer, now)) {
     OpenEpoch(signer, now);
     signer.latest = now;
   }
   if (observation.epoch != 0 && observation.epoch != signer.epoch) {
-    return Aborted("an observation of source {} belongs to epoch {}, the next frame to {}", source, observation.epoch, signer.epoch);
+    return Aborted("an observation of source {} belongs to epoch {}, the next frame to {}", source, observation.epoch,
+                   signer.epoch);
   }
   frame::Header header;
   header.type = observation.type;
@@ -188,7 +199,8 @@ absl::StatusOr<std::string> Outbox::SignNext(Signer& signer, std::string_view so
   return bytes;
 }
 
-absl::StatusOr<std::vector<Receipt>> Outbox::Emit(std::string_view source, const std::vector<Observation>& observations) {
+absl::StatusOr<std::vector<Receipt>> Outbox::Emit(std::string_view source,
+                                                  const std::vector<Observation>& observations) {
   std::vector<Item> items;
   items.reserve(observations.size());
   for (const Observation& observation : observations) items.push_back({source, &observation});
@@ -282,7 +294,8 @@ absl::StatusOr<std::vector<Receipt>> Outbox::EmitAll(const std::vector<Item>& it
   return receipts;
 }
 
-absl::StatusOr<Outbox::Relayed> Outbox::Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch, const Note& note) {
+absl::StatusOr<Outbox::Relayed> Outbox::Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch,
+                                              const Note& note) {
   const MutexLock lock(mutex_);
   std::vector<deliver::Record> records{FrameRecord(source, frame.bytes, epoch, frame.header.spelling)};
   AddNote(note, records);
@@ -310,7 +323,8 @@ absl::Status Outbox::SnapshotIfDue(std::uint64_t bytes) {
     const MutexLock lock(mutex_);
     // Large states less often: writing them stays a small part of the work. A small spool sooner: what is behind the
     // snapshot cannot be freed.
-    const std::uint64_t due = std::min(std::max(bytes, kSnapshotShare * snapshot_bytes_), spool_->stats().limit / kSnapshotShare);
+    const std::uint64_t due =
+        std::min(std::max(bytes, kSnapshotShare * snapshot_bytes_), spool_->stats().limit / kSnapshotShare);
     if (bytes_since_snapshot_ < due) return absl::OkStatus();
   }
   return Snapshot();

@@ -21,7 +21,8 @@ constexpr int kDueBatches = 16;  // of the fold, in one tick
 }  // namespace
 
 void AlarmingObserver::OnRefused(std::string_view source, frame::Reason reason) {
-  service::LogWarning("the O-Node refused a frame for good", {{"source", source}, {"reason", frame::ReasonName(reason)}});
+  service::LogWarning("the O-Node refused a frame for good",
+                      {{"source", source}, {"reason", frame::ReasonName(reason)}});
   const MutexLock lock(mutex_);
   losers_.emplace(source);
 }
@@ -31,7 +32,8 @@ void AlarmingObserver::OnOverLimit(std::string_view source) {
 }
 
 void AlarmingObserver::OnAuditFailure(std::string_view what) {
-  service::LogError("the O-Node's chain does not hold what it acknowledged; nothing is freed from the spool", {{"what", what}});
+  service::LogError("the O-Node's chain does not hold what it acknowledged; nothing is freed from the spool",
+                    {{"what", what}});
   const MutexLock lock(mutex_);
   failures_.emplace_back(what);
 }
@@ -111,7 +113,9 @@ class LimitWatch {
     std::set<std::string> now;
     for (std::string& source : limits->ToldSources()) now.insert(std::move(source));
     for (const std::string& source : now) {
-      if (!told_.contains(source)) service::LogWarning("a source is over the O-Node's limit; its frames wait, its routes are summarised", {{"source", source}});
+      if (!told_.contains(source))
+        service::LogWarning("a source is over the O-Node's limit; its frames wait, its routes are summarised",
+                            {{"source", source}});
     }
     for (const std::string& source : told_) {
       if (!now.contains(source)) service::LogInfo("a source is within the O-Node's limit again", {{"source", source}});
@@ -137,9 +141,11 @@ absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
     const bool tell = ++ticks % 10 == 0;
     TellCompared(house.liveness, house.fold);
     limits.Look(house.observer.limits());
-    for (const absl::Status& done : {house.heart.Tick(), house.observer.Flush(), EmitDue(house.outbox), house.outbox.SnapshotIfDue(kSnapshotBytes),
-                                     tell ? house.keys.Refresh() : absl::OkStatus()}) {
-      if (!done.ok() && tell) service::LogStatus(service::LogLevel::kError, "the collector cannot do its housekeeping", done);
+    for (const absl::Status& done :
+         {house.heart.Tick(), house.observer.Flush(), EmitDue(house.outbox), house.outbox.SnapshotIfDue(kSnapshotBytes),
+          tell ? house.keys.Refresh() : absl::OkStatus()}) {
+      if (!done.ok() && tell)
+        service::LogStatus(service::LogLevel::kError, "the collector cannot do its housekeeping", done);
     }
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, kTick, [] { return false; });
@@ -147,14 +153,16 @@ absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
   return absl::OkStatus();
 }
 
-void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Deliverer& deliverer, const Liveness& liveness) {
+void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Deliverer& deliverer,
+                const Liveness& liveness) {
   const auto bytes = metrics.AddGauge("spool_bytes", "Bytes of the spool on disk.");
   const auto limit = metrics.AddGauge("spool_limit_bytes", "Bound of the spool.");
   const auto full = metrics.AddGauge("spool_full", "1 while nothing is taken for want of room.");
   const auto frames = metrics.AddGauge("spool_frames", "Records in the spool that are not freed.");
   const auto delivered = metrics.AddGauge("delivered_number", "Highest delivery number that the O-Node answered.");
   const auto audited = metrics.AddGauge("audited_entries", "Size of the largest checkpoint that was audited.");
-  const auto failed = metrics.AddGauge("audit_failed", "1 while the O-Node's chain does not hold what it acknowledged.");
+  const auto failed =
+      metrics.AddGauge("audit_failed", "1 while the O-Node's chain does not hold what it acknowledged.");
   const auto connected = metrics.AddGauge("delivering", "1 while a delivery is open.");
   const auto held = metrics.AddGauge("held_frames", "Frames held back for a passing reason.");
   const auto refused = metrics.AddGauge("refused_frames", "Frames refused for good since the start.");
@@ -184,10 +192,12 @@ void AddLimitMetrics(service::Metrics& metrics, const RouteFold& fold, const Edg
   const auto over = metrics.AddGauge("sources_over_limit", "Sources over the O-Node's limit, by its word.");
   const auto folded = metrics.AddGauge("folded_observations", "Observations folded into summaries since the start.");
   const auto summaries = metrics.AddGauge("summaries", "Summaries signed since the start.");
-  const auto stated = metrics.AddGauge("folded_stated", "Paths and tables stated after they had been folded, since the start.");
+  const auto stated =
+      metrics.AddGauge("folded_stated", "Paths and tables stated after they had been folded, since the start.");
   const auto waiting = metrics.AddGauge("folded_waiting", "Paths that changed and wait to be stated.");
   const auto tables = metrics.AddGauge("summarised_tables", "Tables whose changes are being folded.");
-  const auto pushed = metrics.AddGauge("pushed_back", "Times that a producer was made to wait for its limit, since the start.");
+  const auto pushed =
+      metrics.AddGauge("pushed_back", "Times that a producer was made to wait for its limit, since the start.");
   metrics.OnCollect([=, &fold, &limits] {
     const RouteFoldCounters counters = fold.counters();
     over.Set(static_cast<double>(limits.ToldSources().size()));
@@ -208,20 +218,25 @@ void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener
     return all;
   };
   const auto open = metrics.AddGauge("listener_connections", "Connections of producers of signed frames.", labels);
-  const auto accepted = metrics.AddGauge("listener_accepted_connections", "Connections accepted since the start.", labels);
+  const auto accepted =
+      metrics.AddGauge("listener_accepted_connections", "Connections accepted since the start.", labels);
   std::array<service::Gauge, kDoorReasons.size()> refused;
   for (std::size_t i = 0; i < refused.size(); ++i) {
-    refused[i] = metrics.AddGauge("listener_refused_connections", "Connections closed at the door since the start, by reason.",
-                                  with_reason(kDoorReasons[i]));
+    refused[i] =
+        metrics.AddGauge("listener_refused_connections", "Connections closed at the door since the start, by reason.",
+                         with_reason(kDoorReasons[i]));
   }
-  const auto refused_by_tls = metrics.AddGauge("listener_failed_handshakes", "TLS handshakes that failed or showed nobody who may connect.", labels);
+  const auto refused_by_tls = metrics.AddGauge("listener_failed_handshakes",
+                                               "TLS handshakes that failed or showed nobody who may connect.", labels);
   std::array<service::Gauge, kEndReasons.size()> ended;
   for (std::size_t i = 0; i < ended.size(); ++i) {
-    ended[i] = metrics.AddGauge("listener_ended_connections", "Connections ended because of what came over them, by reason.",
-                                with_reason(kEndReasons[i]));
+    ended[i] =
+        metrics.AddGauge("listener_ended_connections", "Connections ended because of what came over them, by reason.",
+                         with_reason(kEndReasons[i]));
   }
   const auto frames = metrics.AddGauge("listener_frames", "Frames taken since the start.", labels);
-  const auto duplicates = metrics.AddGauge("listener_duplicate_frames", "Frames of version 1 that were taken before.", labels);
+  const auto duplicates =
+      metrics.AddGauge("listener_duplicate_frames", "Frames of version 1 that were taken before.", labels);
   metrics.OnCollect([=, &listener] {
     const ListenerCounters& counters = listener.counters();
     open.Set(static_cast<double>(listener.connections()));
@@ -234,8 +249,10 @@ void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener
   });
 }
 
-deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access, const service::Security& security) {
-  return [tls, access, denied = security.denied](const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
+deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access,
+                                   const service::Security& security) {
+  return [tls, access,
+          denied = security.denied](const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
     service::ChannelOptions options;
     options.target = address;
     options.tls = tls;
@@ -246,21 +263,28 @@ deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::
   };
 }
 
-absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(const std::string& socket, const std::string& own_source, Outbox& outbox,
-                                                                           const std::vector<service::ServedService>& services) {
+absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
+    const std::string& socket, const std::string& own_source, Outbox& outbox,
+    const std::vector<service::ServedService>& services) {
   if (socket.empty()) return nullptr;
   const auto hook = [own_source, &outbox](const service::BreakGlassUse& use) -> absl::Status {
-    service::LogWarning("break-glass socket used", {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
+    service::LogWarning("break-glass socket used",
+                        {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
     if (!use.refused.ok()) return absl::OkStatus();
     Observation observation;
     observation.type = frame::Type::kActionOutcome;
     observation.tier = frame::Tier::kYellow;
     frame::JsonWriter json;
-    json.BeginObject().Field("domain", "virp").Field("subject", "break-glass").Field("event", "break_glass").Field("method", use.method);
+    json.BeginObject()
+        .Field("domain", "virp")
+        .Field("subject", "break-glass")
+        .Field("event", "break_glass")
+        .Field("method", use.method);
     json.Field("uid", std::uint64_t{use.peer.uid}).EndObject();
     observation.payload = json.Take();
     const auto receipts = outbox.Emit(own_source, {observation});
-    // The spool fills up just when certificates have lapsed and nothing is delivered; the line above stands for the entry then.
+    // The spool fills up just when certificates have lapsed and nothing is delivered; the line above stands for the
+    // entry then.
     if (absl::IsResourceExhausted(receipts.status())) return absl::OkStatus();
     RETURN_IF_ERROR(receipts.status());
     return outbox.Sync(receipts->back().number);

@@ -24,13 +24,14 @@
 
 namespace virp::collector {
 
-// Signs alarms, as the collector's own source, about what the audit of the O-Node found, and about frames that were forged
-// at its door: of those at most one a minute for each source. Thread-safe.
+// Signs alarms, as the collector's own source, about what the audit of the O-Node found, and about frames that were
+// forged at its door: of those at most one a minute for each source. Thread-safe.
 class AlarmingObserver final : public deliver::DeliveryObserver {
  public:
   // `limits`, if given, is told what the O-Node says; `lost` of sources that lost a frame for good, by Flush.
   using OnLost = std::function<void(std::string_view source)>;
-  AlarmingObserver(std::string own_source, Outbox& outbox, const Clock& clock, EdgeLimits* limits = nullptr, OnLost lost = nullptr)
+  AlarmingObserver(std::string own_source, Outbox& outbox, const Clock& clock, EdgeLimits* limits = nullptr,
+                   OnLost lost = nullptr)
       : own_source_(std::move(own_source)), outbox_(outbox), clock_(clock), limits_(limits), lost_(std::move(lost)) {}
   void OnRefused(std::string_view source, frame::Reason reason) override;
   void OnOverLimit(std::string_view source) override;
@@ -68,7 +69,8 @@ struct Household {
 absl::Status KeepHouse(const std::stop_token& stop, const Household& household);
 
 // docs/metrics.md, "Collector".
-void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Deliverer& deliverer, const Liveness& liveness);
+void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Deliverer& deliverer,
+                const Liveness& liveness);
 
 // The same for what is folded and pushed back over limits.
 void AddLimitMetrics(service::Metrics& metrics, const RouteFold& fold, const EdgeLimits& limits);
@@ -77,10 +79,13 @@ void AddLimitMetrics(service::Metrics& metrics, const RouteFold& fold, const Edg
 void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener);
 
 // Channels to O-Nodes, whose certificates must have role onode.
-deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access, const service::Security& security);
+deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access,
+                                   const service::Security& security);
 
-// Null when `socket` is empty. Every use is a line of the log and, while the spool takes it, an observation of the collector's own source.
-absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(const std::string& socket, const std::string& own_source, Outbox& outbox,
-                                                                           const std::vector<service::ServedService>& services);
+// Null when `socket` is empty. Every use is a line of the log and, while the spool takes it, an observation of the
+// collector's own source.
+absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
+    const std::string& socket, const std::string& own_source, Outbox& outbox,
+    const std::vector<service::ServedService>& services);
 
 }  // namespace virp::collector

@@ -146,8 +146,10 @@ TEST_F(AlarmingObserverTest, WhatTheSpoolDidNotTakeIsToldLater) {
 TEST_F(AlarmingObserverTest, SourcesThatLostFramesAreToldOnceAFlush) {
   ASSERT_OK(Open());
   std::vector<std::string> told;
-  AlarmingObserver observer("collector-1", *outbox_, clock_, nullptr, [&](std::string_view source) { told.emplace_back(source); });
-  for (const char* source : {"edge-b.bmp", "edge-a.bmp", "edge-b.bmp"}) observer.OnRefused(source, frame::Reason::kBadTag);
+  AlarmingObserver observer("collector-1", *outbox_, clock_, nullptr,
+                            [&](std::string_view source) { told.emplace_back(source); });
+  for (const char* source : {"edge-b.bmp", "edge-a.bmp", "edge-b.bmp"})
+    observer.OnRefused(source, frame::Reason::kBadTag);
   EXPECT_TRUE(told.empty());  // not from within the deliverer
   ASSERT_OK(observer.Flush());
   ASSERT_OK(observer.Flush());

@@ -55,7 +55,8 @@ absl::StatusOr<std::optional<FrameOutcome>> BatchBuilder::AnswerHeld(const Candi
   if (epoch != channel->epochs.end() && number >= epoch->second.next) return std::nullopt;
   ASSIGN_OR_RETURN(const auto held, FindHeld(candidate.source->short_id, candidate.epoch, number));
   if (!held || held->frame != candidate.delivery.frame) return std::nullopt;
-  return FrameOutcome{candidate.delivery.number, FrameOutcome::Result::kDuplicate, held->sequence, held->leaf, Reason::kNone};
+  return FrameOutcome{candidate.delivery.number, FrameOutcome::Result::kDuplicate, held->sequence, held->leaf,
+                      Reason::kNone};
 }
 
 FrameOutcome BatchBuilder::Refuse(const Candidate& candidate, Reason reason, chain::AlarmAggregator& alarms) const {
@@ -69,17 +70,21 @@ FrameOutcome BatchBuilder::Refuse(const Candidate& candidate, Reason reason, cha
 // The number is held with other bytes, under a good tag: only the key holder can do that.
 absl::StatusOr<FrameOutcome> BatchBuilder::Settle(const Candidate& candidate, chain::AlarmAggregator& alarms) const {
   if (candidate.frame.header.spelling != frame::Spelling::kV2) return Refuse(candidate, Reason::kReplayed, alarms);
-  ASSIGN_OR_RETURN(const auto held, FindHeld(candidate.source->short_id, candidate.epoch, candidate.frame.header.sequence));
-  if (!held) return Internal("source {}: number {} counts as held and is not in the store", candidate.delivery.source,
-                             candidate.frame.header.sequence);
+  ASSIGN_OR_RETURN(const auto held,
+                   FindHeld(candidate.source->short_id, candidate.epoch, candidate.frame.header.sequence));
+  if (!held)
+    return Internal("source {}: number {} counts as held and is not in the store", candidate.delivery.source,
+                    candidate.frame.header.sequence);
   alarms.Note(candidate.source->registration.source, "EQUIVOCATION", chain::ChannelState::kBlack,
               crypto::Sha256(held->frame), crypto::Sha256(candidate.delivery.frame));
   return Refuse(candidate, Reason::kEquivocation, alarms);
 }
 
-absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, UnixNanos now, KeyCache& keys, chain::AlarmAggregator& alarms) {
+absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, UnixNanos now, KeyCache& keys,
+                                               chain::AlarmAggregator& alarms) {
   if (!candidate.shaped) return Refuse(candidate, candidate.reason, alarms);
-  if (candidate.generation != tip_.book.generation()) Recheck(candidate, *tip_.book.table(), tip_.book.generation(), keys);
+  if (candidate.generation != tip_.book.generation())
+    Recheck(candidate, *tip_.book.table(), tip_.book.generation(), keys);
   if (candidate.source != nullptr && candidate.bound) {
     ASSIGN_OR_RETURN(const auto duplicate, AnswerHeld(candidate));
     if (duplicate) return *duplicate;
@@ -88,7 +93,8 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, UnixNanos n
   return Enter(candidate, now, alarms);
 }
 
-absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, UnixNanos now, chain::AlarmAggregator& alarms) {
+absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, UnixNanos now,
+                                                 chain::AlarmAggregator& alarms) {
   const chain::Source& source = *candidate.source;
   const std::string& name = source.registration.source;
   const frame::Header& header = candidate.frame.header;
@@ -97,7 +103,8 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, Uni
   const chain::Statement statement = chain::ReadStatement(source.registration, header.type, payload);
   // Decided for the receive time that the entry gets, since a verifier has no other.
   const UnixNanos receipt = NextReceived(now) * 1'000;
-  const chain::Admission admission = tip_.book.Admit(source, header, candidate.epoch, candidate.key_version, receipt, statement, payload);
+  const chain::Admission admission =
+      tip_.book.Admit(source, header, candidate.epoch, candidate.key_version, receipt, statement, payload);
   if (admission.reason != Reason::kNone) return Refuse(candidate, admission.reason, alarms);
   if (admission.placement.where == Placement::Where::kHeld) return Settle(candidate, alarms);
   const std::size_t entries = 1 + admission.placement.gaps.size();
@@ -122,9 +129,12 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, Uni
   return FrameOutcome{candidate.delivery.number, FrameOutcome::Result::kAppended, sequence, row.leaf, Reason::kNone};
 }
 
-std::uint64_t BatchBuilder::NextReceived(UnixNanos now) const { return std::max(now / 1'000, tip_.book.last_received_us()); }
+std::uint64_t BatchBuilder::NextReceived(UnixNanos now) const {
+  return std::max(now / 1'000, tip_.book.last_received_us());
+}
 
-absl::StatusOr<std::uint64_t> BatchBuilder::AddOwn(frame::Type type, frame::Tier tier, const std::string& payload, UnixNanos now) {
+absl::StatusOr<std::uint64_t> BatchBuilder::AddOwn(frame::Type type, frame::Tier tier, const std::string& payload,
+                                                   UnixNanos now) {
   frame::Header header;
   header.type = type;
   header.tier = tier;
@@ -146,13 +156,15 @@ absl::StatusOr<std::uint64_t> BatchBuilder::AddOwn(frame::Type type, frame::Tier
   const chain::Statement statement = chain::ReadStatement(self->registration, type, parsed);
   const std::uint64_t received_us = NextReceived(now);
   const std::uint8_t flags = tip_.book.Flags(*self, frame.header, own_epoch_, received_us * 1'000, statement, parsed);
-  ASSIGN_OR_RETURN(const std::uint64_t sequence, Append(frame, own_epoch_, *self, own_.version, flags, received_us, statement, parsed));
+  ASSIGN_OR_RETURN(const std::uint64_t sequence,
+                   Append(frame, own_epoch_, *self, own_.version, flags, received_us, statement, parsed));
   ++own_sequence_;
   return sequence;
 }
 
-absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, std::uint64_t epoch, const chain::Source& source,
-                                                   std::uint32_t key_version, std::uint8_t flags, std::uint64_t received_us,
+absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, std::uint64_t epoch,
+                                                   const chain::Source& source, std::uint32_t key_version,
+                                                   std::uint8_t flags, std::uint64_t received_us,
                                                    const chain::Statement& statement,
                                                    const std::optional<frame::Value>& payload) {
   chain::EntryHeader header;
@@ -177,14 +189,16 @@ absl::StatusOr<std::uint64_t> BatchBuilder::Append(const frame::Frame& frame, st
   row.sequence = header.sequence;
   row.bytes = chain::EncodeEntry(header, frame.bytes);
   row.leaf = chain::LeafHash(row.bytes);
-  row.index = {header.source, epoch, header.source_sequence, subject, header.received_us,
-               static_cast<std::uint8_t>(header.kind), header.result};
+  row.index = {
+      header.source, epoch, header.source_sequence, subject, header.received_us, static_cast<std::uint8_t>(header.kind),
+      header.result};
   ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
   // Not DataLoss, which freezes the chain: what is stored is whole, only this entry is not to be.
   if (const absl::Status applied = tip_.book.Apply(entry, frame, statement, payload); !applied.ok()) {
     return Internal("an entry that was accepted does not apply: {}", Message(applied));
   }
-  for (chain::Tile& tile : tip_.tree.Append(row.leaf)) batch_.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
+  for (chain::Tile& tile : tip_.tree.Append(row.leaf))
+    batch_.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
   tip_.head = row.leaf;
   bytes_ += row.bytes.size();
   in_batch_[{header.source, epoch, header.source_sequence}] = batch_.rows.size();

@@ -1,6 +1,6 @@
-// Orders checked frames into entries: acceptance steps 4 and 5, gap entries in front of jumps, the O-Node's own entries, links
-// and hashes. Works on its own copy of the chain's state, ahead of what is committed; the sequencer drops it when the
-// commit did not happen. No I/O but the look-up of held frames. Not thread-safe.
+// Orders checked frames into entries: acceptance steps 4 and 5, gap entries in front of jumps, the O-Node's own
+// entries, links and hashes. Works on its own copy of the chain's state, ahead of what is committed; the sequencer
+// drops it when the commit did not happen. No I/O but the look-up of held frames. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -33,10 +33,10 @@ struct OwnKey {
 
 struct FrameOutcome {
   enum class Result : std::uint8_t { kAppended = 1, kDuplicate = 2, kRefused = 3 };
-  std::uint64_t number = 0;          // delivery number
+  std::uint64_t number = 0;  // delivery number
   Result result = Result::kRefused;
-  std::uint64_t sequence = 0;        // appended, duplicate
-  Hash leaf{};                       // appended, duplicate
+  std::uint64_t sequence = 0;  // appended, duplicate
+  Hash leaf{};                 // appended, duplicate
   frame::Reason reason = frame::Reason::kNone;
 };
 
@@ -57,7 +57,7 @@ class BatchBuilder {
  public:
   // Finds the entry that holds a number among committed ones; nullopt when there is none.
   using HeldReader = std::function<absl::StatusOr<std::optional<HeldEntry>>(std::uint64_t source, std::uint64_t epoch,
-                                                                           std::uint64_t source_sequence)>;
+                                                                            std::uint64_t source_sequence)>;
 
   // `limits` may be null.
   BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held, SourceLimits* limits = nullptr);
@@ -79,7 +79,8 @@ class BatchBuilder {
 
  private:
   absl::StatusOr<std::optional<FrameOutcome>> AnswerHeld(const Candidate& candidate) const;
-  absl::StatusOr<std::optional<HeldEntry>> FindHeld(std::uint64_t source, std::uint64_t epoch, std::uint64_t sequence) const;
+  absl::StatusOr<std::optional<HeldEntry>> FindHeld(std::uint64_t source, std::uint64_t epoch,
+                                                    std::uint64_t sequence) const;
   FrameOutcome Refuse(const Candidate& candidate, frame::Reason reason, chain::AlarmAggregator& alarms) const;
   absl::StatusOr<FrameOutcome> Settle(const Candidate& candidate, chain::AlarmAggregator& alarms) const;
   std::uint64_t NextReceived(UnixNanos now) const;  // microseconds
@@ -95,7 +96,7 @@ class BatchBuilder {
   HeldReader held_;
   SourceLimits* const limits_;
   frame::PayloadReader reader_;
-  frame::PayloadReader own_reader_;    // an entry of ours may come between a frame's parsing and its entry
+  frame::PayloadReader own_reader_;  // an entry of ours may come between a frame's parsing and its entry
   AppendBatch batch_;
   std::size_t bytes_ = 0;
   // (source, epoch, sequence) -> row of this batch.

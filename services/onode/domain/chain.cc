@@ -27,15 +27,18 @@ Chain::Chain(ChainInfo info, ChainStore& store, KeyCache& keys, CheckpointVault&
   checkpointed_head_ = state_->head;
 }
 
-absl::StatusOr<std::unique_ptr<Chain>> Chain::Open(ChainInfo info, ChainStore& store, KeyCache& keys, CheckpointVault& vault,
-                                                   std::vector<OwnKey> own_keys, const Clock& clock, ChainOptions options) {
+absl::StatusOr<std::unique_ptr<Chain>> Chain::Open(ChainInfo info, ChainStore& store, KeyCache& keys,
+                                                   CheckpointVault& vault, std::vector<OwnKey> own_keys,
+                                                   const Clock& clock, ChainOptions options) {
   std::unique_ptr<Chain> chain(
       new Chain(std::move(info), store, keys, vault, std::move(own_keys), clock, std::move(options)));
   RETURN_IF_ERROR(chain->Load());
   return chain;
 }
 
-Chain::~Chain() { Stop(); }
+Chain::~Chain() {
+  Stop();
+}
 
 void Chain::Start() {
   if (!options_.read_only) quarantine_.Start();
@@ -79,7 +82,9 @@ void Chain::Enqueue(std::vector<Delivery> batch, const std::string& carrier, Don
   work.done = std::move(done);
   {
     const MutexLock lock(mutex_);
-    changed_.wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || queued_frames_ < options_.queue_frames; });
+    changed_.wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return stopping_ || queued_frames_ < options_.queue_frames;
+    });
     if (!stopping_) {
       queued_frames_ += work.frames.size();
       queue_.push_back(std::move(work));
@@ -119,13 +124,14 @@ absl::Status Chain::CheckLeading() const {
 
 absl::Status Chain::NotLeader() const {
   const std::string address = leader();
-  return WithReason(FailedPrecondition("this O-Node does not lead chain {}; the leader is at '{}'", origin(), address), "NOT_LEADER",
-                   {{"leader", address}});
+  return WithReason(FailedPrecondition("this O-Node does not lead chain {}; the leader is at '{}'", origin(), address),
+                    "NOT_LEADER", {{"leader", address}});
 }
 
 absl::Status Chain::WaitForSize(std::uint64_t wanted, std::chrono::steady_clock::time_point deadline) const {
   const MutexLock lock(mutex_);
-  const bool reached = changed_.wait_until(mutex_, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || size() >= wanted; });
+  const bool reached = changed_.wait_until(
+      mutex_, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || size() >= wanted; });
   if (size() >= wanted) return absl::OkStatus();
   if (reached) return Unavailable("the O-Node is stopping; try another one");
   return DeadlineExceeded("chain {} has {} entries, not {}", origin(), size(), wanted);
@@ -133,13 +139,17 @@ absl::Status Chain::WaitForSize(std::uint64_t wanted, std::chrono::steady_clock:
 
 std::uint64_t Chain::WaitForGrowth(std::uint64_t known, std::chrono::steady_clock::time_point deadline) const {
   const MutexLock lock(mutex_);
-  changed_.wait_until(mutex_, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || size() > known; });
+  changed_.wait_until(mutex_, deadline,
+                      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || size() > known; });
   return size();
 }
 
-absl::StatusOr<StoredCheckpoint> Chain::WaitForCheckpoint(std::uint64_t wanted, std::chrono::steady_clock::time_point deadline) const {
+absl::StatusOr<StoredCheckpoint> Chain::WaitForCheckpoint(std::uint64_t wanted,
+                                                          std::chrono::steady_clock::time_point deadline) const {
   const MutexLock lock(mutex_);
-  const auto covered = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return checkpoint_.has_value() && checkpoint_->size >= wanted; };
+  const auto covered = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return checkpoint_.has_value() && checkpoint_->size >= wanted;
+  };
   changed_.wait_until(mutex_, deadline, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || covered(); });
   if (covered()) return *checkpoint_;
   if (stopping_) return Unavailable("the O-Node is stopping; try another one");
@@ -157,12 +167,14 @@ absl::StatusOr<EntryRow> Chain::ReadCheckedAt(std::uint64_t sequence, std::uint6
   const Hash leaf = chain::LeafHash(row.bytes);
   ASSIGN_OR_RETURN(const std::vector<Hash> path, tree_->Inclusion(sequence, size));
   const absl::Status proven = chain::VerifyInclusion(leaf, sequence, size, path, root);
-  if (!proven.ok()) return DataLoss("entry {} of chain {} is not what was committed: {}", sequence, origin(), Message(proven));
+  if (!proven.ok())
+    return DataLoss("entry {} of chain {} is not what was committed: {}", sequence, origin(), Message(proven));
   row.leaf = leaf;
   return row;
 }
 
-absl::StatusOr<std::optional<HeldEntry>> Chain::ReadHeld(std::uint64_t source, std::uint64_t epoch, std::uint64_t number) const {
+absl::StatusOr<std::optional<HeldEntry>> Chain::ReadHeld(std::uint64_t source, std::uint64_t epoch,
+                                                         std::uint64_t number) const {
   ASSIGN_OR_RETURN(const auto found, store_.FindBySource(info_.id, source, epoch, number));
   for (const std::uint64_t sequence : found) {
     ASSIGN_OR_RETURN(const EntryRow row, ReadChecked(sequence));
@@ -176,7 +188,8 @@ absl::StatusOr<std::optional<HeldEntry>> Chain::ReadHeld(std::uint64_t source, s
   return std::nullopt;
 }
 
-absl::StatusOr<std::optional<std::uint64_t>> Chain::FindHeld(std::uint64_t source, std::uint64_t epoch, const frame::Header& header,
+absl::StatusOr<std::optional<std::uint64_t>> Chain::FindHeld(std::uint64_t source, std::uint64_t epoch,
+                                                             const frame::Header& header,
                                                              std::string_view frame) const {
   // A version 1 frame says no epoch: that of the run it would belong to is looked for among those that are known.
   std::vector<std::uint64_t> epochs{epoch};
@@ -245,7 +258,9 @@ void Chain::Audit(std::string_view note) {
   const auto [size, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
   if (checkpoint->size > size) {
     // A follower may be behind; the leader has read all there is.
-    if (leading()) Freeze(fmt::format("a deliverer holds a checkpoint of {} entries, the store ends at {}: rolled back", checkpoint->size, size));
+    if (leading())
+      Freeze(fmt::format("a deliverer holds a checkpoint of {} entries, the store ends at {}: rolled back",
+                         checkpoint->size, size));
     return;
   }
   const auto proof = tree_->Consistency(checkpoint->size, size);

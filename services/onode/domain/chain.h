@@ -1,5 +1,5 @@
-// One chain as one O-Node holds it: opened and checked at start, followed or led, read by every API. The leader orders and
-// commits; every replica answers from state that it derived from checked entries.
+// One chain as one O-Node holds it: opened and checked at start, followed or led, read by every API. The leader orders
+// and commits; every replica answers from state that it derived from checked entries.
 #pragma once
 
 #include <array>
@@ -39,25 +39,25 @@
 namespace virp::onode {
 
 struct ChainOptions {
-  std::string instance;                                  // unique per process start
-  std::string address;                                   // where clients reach this O-Node
+  std::string instance;  // unique per process start
+  std::string address;   // where clients reach this O-Node
   std::chrono::milliseconds lease{5'000};
   std::chrono::milliseconds follow_interval{100};        // how often a follower looks for new entries
   std::chrono::milliseconds checkpoint_interval{1'000};  // while there is something new
   std::uint64_t checkpoint_entries = 4'096;
-  std::size_t queue_frames = 16'384;                     // waiting for the sequencer; beyond it Enqueue blocks
+  std::size_t queue_frames = 16'384;  // waiting for the sequencer; beyond it Enqueue blocks
   std::size_t batch_frames = 1'024;
-  bool read_only = false;                                // never lead: answers only
-  unsigned reserve_percent = 5;                          // of the store, for alarms, key events and clearing
-  std::shared_ptr<RateLimiter> source_limits;            // by source name; null: none
-  std::size_t tree_cache_tiles = 4'096;                  // full tiles of 16 KiB kept for proofs
+  bool read_only = false;                      // never lead: answers only
+  unsigned reserve_percent = 5;                // of the store, for alarms, key events and clearing
+  std::shared_ptr<RateLimiter> source_limits;  // by source name; null: none
+  std::size_t tree_cache_tiles = 4'096;        // full tiles of 16 KiB kept for proofs
 };
 
 // Numbers for metrics; monotonic but for the gauges. Thread-safe.
 struct ChainCounters {
   std::atomic<std::uint64_t> appended{0}, duplicates{0}, batches{0}, fenced{0}, unknown_commits{0}, checkpoints{0};
   std::array<std::atomic<std::uint64_t>, frame::kReasons> refused{};  // by frame::Reason
-  std::atomic<std::uint64_t> commit_nanos{0};            // spent in store appends
+  std::atomic<std::uint64_t> commit_nanos{0};                         // spent in store appends
   std::atomic<std::uint64_t> last_batch_rows{0};
   std::atomic<std::uint64_t> store_used_bytes{0}, store_limit_bytes{0};
   std::atomic<bool> reserve_only{false};  // the store is full but for its reserve
@@ -76,32 +76,34 @@ struct ChainState {
 
 class Chain {
  public:
-  // Reads and checks the whole chain from the store: every byte that later answers rest on is hashed, linked and held against the
-  // largest checkpoint known. DataLoss names the first break; a store that does not extend a known checkpoint opens FROZEN.
-  // `store`, `keys`, `vault` and `clock` outlive the chain.
-  static absl::StatusOr<std::unique_ptr<Chain>> Open(ChainInfo info, ChainStore& store, KeyCache& keys, CheckpointVault& vault,
-                                                     std::vector<OwnKey> own_keys, const Clock& clock, ChainOptions options);
+  // Reads and checks the whole chain from the store: every byte that later answers rest on is hashed, linked and held
+  // against the largest checkpoint known. DataLoss names the first break; a store that does not extend a known
+  // checkpoint opens FROZEN. `store`, `keys`, `vault` and `clock` outlive the chain.
+  static absl::StatusOr<std::unique_ptr<Chain>> Open(ChainInfo info, ChainStore& store, KeyCache& keys,
+                                                     CheckpointVault& vault, std::vector<OwnKey> own_keys,
+                                                     const Clock& clock, ChainOptions options);
   ~Chain();  // Stop()
   Chain(const Chain&) = delete;
   Chain& operator=(const Chain&) = delete;
 
-  void Start();   // threads: sequencer or follower, checkpointer
-  void Stop();    // finishes what is queued, releases the lease
+  void Start();  // threads: sequencer or follower, checkpointer
+  void Stop();   // finishes what is queued, releases the lease
 
   const std::string& origin() const { return info_.origin; }
   const ChainInfo& info() const { return info_; }
   const ChainCounters& counters() const { return counters_; }
   const QuarantineCounters& quarantine_counters() const { return quarantine_.counters(); }
 
-  // --- Ingest. `done` runs on the sequencer's thread after commit, with one outcome per frame in order, or with a status when
-  // the batch was not processed and is to be sent again: FailedPrecondition reasons NOT_LEADER (metadata leader) and
-  // CHAIN_FROZEN, ResourceExhausted STORE_FULL, Unavailable. Blocks while the queue is full.
+  // --- Ingest. `done` runs on the sequencer's thread after commit, with one outcome per frame in order, or with a
+  // status when the batch was not processed and is to be sent again: FailedPrecondition reasons NOT_LEADER (metadata
+  // leader) and CHAIN_FROZEN, ResourceExhausted STORE_FULL, Unavailable. Blocks while the queue is full.
   using Done = std::function<void(absl::StatusOr<std::vector<FrameOutcome>>)>;
   void Enqueue(std::vector<Delivery> batch, const std::string& carrier, Done done);
 
-  // --- Changes by operators: entries of the O-Node itself. `decide` runs on the sequencer's thread with the newest book and
-  // gives the payloads to enter, in order, or an error; it may be called again after a lost race. Answers with the chain
-  // sequences after commit. A request_id that the chain holds answers with the entry it made, without `decide`.
+  // --- Changes by operators: entries of the O-Node itself. `decide` runs on the sequencer's thread with the newest
+  // book and gives the payloads to enter, in order, or an error; it may be called again after a lost race. Answers with
+  // the chain sequences after commit. A request_id that the chain holds answers with the entry it made, without
+  // `decide`.
   struct Mutation {
     std::vector<std::uint64_t> entries;  // chain sequences
     bool replayed = false;               // the chain held this request_id already
@@ -126,11 +128,12 @@ class Chain {
   // Waits until the size grows beyond `size` or the deadline; the size then.
   std::uint64_t WaitForGrowth(std::uint64_t size, std::chrono::steady_clock::time_point deadline) const;
   // Waits for a signed checkpoint of at least `size`. DeadlineExceeded.
-  absl::StatusOr<StoredCheckpoint> WaitForCheckpoint(std::uint64_t size, std::chrono::steady_clock::time_point deadline) const;
+  absl::StatusOr<StoredCheckpoint> WaitForCheckpoint(std::uint64_t size,
+                                                     std::chrono::steady_clock::time_point deadline) const;
 
   // Chain sequence of the committed entry that holds exactly this frame; nullopt when none does.
-  absl::StatusOr<std::optional<std::uint64_t>> FindHeld(std::uint64_t source, std::uint64_t epoch, const frame::Header& header,
-                                                        std::string_view frame) const;
+  absl::StatusOr<std::optional<std::uint64_t>> FindHeld(std::uint64_t source, std::uint64_t epoch,
+                                                        const frame::Header& header, std::string_view frame) const;
   bool stopping() const;
 
   // An entry whose bytes were proven against this O-Node's own root. OutOfRange; DataLoss.
@@ -148,25 +151,25 @@ class Chain {
   bool leading() const { return leading_.load(); }
   std::vector<std::string> limited_sources() const { return source_limits_.Limited(); }  // over their limit now
   std::uint64_t term() const { return term_.load(); }
-  std::string leader() const;            // address; empty when unknown
-  std::string frozen() const;            // why; empty when it is not
+  std::string leader() const;  // address; empty when unknown
+  std::string frozen() const;  // why; empty when it is not
   void Freeze(std::string why);
   // A deliverer's note: verified with the chain's keys, and the chain must extend it, else the chain is frozen.
   void Audit(std::string_view note);
   std::optional<StoredCheckpoint> latest_checkpoint() const;
-  // The chain's own key is the root of all that it says of others. DataLoss when `book` names none of the keys held here:
-  // somebody else made that chain, whatever its hashes are.
+  // The chain's own key is the root of all that it says of others. DataLoss when `book` names none of the keys held
+  // here: somebody else made that chain, whatever its hashes are.
   absl::Status CheckOwnKey(const chain::SourceBook& book) const;
 
  private:
-  struct Work {                          // one Enqueue or one Mutate
+  struct Work {  // one Enqueue or one Mutate
     std::vector<std::unique_ptr<Candidate>> frames;
     Done done;
     Decide decide;
     std::string request_id;
     std::function<void(absl::StatusOr<Mutation>)> decided;
   };
-  struct Result {                        // of one Work, to be told after commit
+  struct Result {  // of one Work, to be told after commit
     absl::StatusOr<std::vector<FrameOutcome>> outcomes = std::vector<FrameOutcome>{};
     absl::StatusOr<Mutation> mutation = Mutation{};
   };
@@ -182,7 +185,8 @@ class Chain {
   absl::Status Follow();
   absl::Status CheckNewCheckpoint();
   absl::Status RefoldCompromised() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_mutex_);
-  absl::StatusOr<std::optional<HeldEntry>> ReadHeld(std::uint64_t source, std::uint64_t epoch, std::uint64_t number) const;
+  absl::StatusOr<std::optional<HeldEntry>> ReadHeld(std::uint64_t source, std::uint64_t epoch,
+                                                    std::uint64_t number) const;
   void NotifyGrowth();
   absl::StatusOr<EntryRow> ReadCheckedAt(std::uint64_t sequence, std::uint64_t size, const Hash& root) const;
 
@@ -220,7 +224,7 @@ class Chain {
   ChainStore& store_;
   KeyCache& keys_;
   CheckpointVault& vault_;
-  std::vector<OwnKey> own_keys_;         // ascending version; the newest that the chain knows signs
+  std::vector<OwnKey> own_keys_;  // ascending version; the newest that the chain knows signs
   const Clock& clock_;
   const ChainOptions options_;
   mutable ChainCounters counters_;

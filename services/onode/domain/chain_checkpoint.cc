@@ -1,5 +1,5 @@
-// Checkpoints: what is signed was read back from the store and recomputed, and its intent was committed first, so that two
-// roots for one size can never be signed.
+// Checkpoints: what is signed was read back from the store and recomputed, and its intent was committed first, so that
+// two roots for one size can never be signed.
 #include <algorithm>
 
 #include "lib/base/status.h"
@@ -35,18 +35,22 @@ absl::Status Chain::MakeCheckpoint() {
   Hash head = checkpointed_head_;
   while (frontier.size() < target) {
     const std::uint64_t first = frontier.size();
-    ASSIGN_OR_RETURN(const auto rows, store_.ReadEntries(info_.id, first, std::min<std::uint64_t>(kRowsAtOnce, target - first)));
+    ASSIGN_OR_RETURN(const auto rows,
+                     store_.ReadEntries(info_.id, first, std::min<std::uint64_t>(kRowsAtOnce, target - first)));
     if (rows.empty()) return DataLoss("TAIL_MISSING: entry {} was committed and is not in the store", first);
     for (const EntryRow& row : rows) {
       const auto entry = chain::DecodeEntry(row.bytes);
       const bool linked = entry.ok() && entry->header.previous == head && entry->header.sequence == frontier.size();
-      if (!linked) return DataLoss("PREVIOUS_HASH at entry {}: the store no longer holds what was committed", frontier.size());
+      if (!linked)
+        return DataLoss("PREVIOUS_HASH at entry {}: the store no longer holds what was committed", frontier.size());
       head = chain::LeafHash(row.bytes);
-      if (head != row.leaf) return DataLoss("LEAF_HASH at entry {}: the store no longer holds what was committed", frontier.size());
+      if (head != row.leaf)
+        return DataLoss("LEAF_HASH at entry {}: the store no longer holds what was committed", frontier.size());
       frontier.Append(head);
     }
   }
-  if (frontier.Root() != root) return DataLoss("CHECKPOINT_ROOT: entries up to {} read back differ from what was committed", target);
+  if (frontier.Root() != root)
+    return DataLoss("CHECKPOINT_ROOT: entries up to {} read back differ from what was committed", target);
 
   RETURN_IF_ERROR(store_.PutCheckpointIntent(info_.id, term, target, root));
   ASSIGN_OR_RETURN(const std::string note, vault_.Sign({info_.origin, target, root}));

@@ -46,8 +46,8 @@ class FactBook {
 
   // The verdict: a pure function of the books and `now`; `read` is called for field claims only, once per source.
   // `book` must have applied the same entries. Looks at the sources that cover the claim and at what they said of it,
-  // whatever the length of the chain. Errors: InvalidArgument (CheckClaim, CheckAcceptance), Internal (the books differ), or the
-  // reader's.
+  // whatever the length of the chain. Errors: InvalidArgument (CheckClaim, CheckAcceptance), Internal (the books
+  // differ), or the reader's.
   absl::StatusOr<Answer> Evaluate(const Claim& claim, const Acceptance& acceptance, const chain::SourceBook& book,
                                   UnixNanos now, bool frozen, std::uint64_t checkpointed_size,
                                   const EntryReader& read) const;

@@ -1,13 +1,13 @@
 #include "services/onode/storage/file_vault.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <charconv>
 
 #include "lib/base/bytes.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
-
-#include <fmt/ranges.h>
 
 namespace virp::onode {
 namespace {
@@ -16,15 +16,16 @@ constexpr std::size_t kSignTogether = 2;  // the old key and the new one, for th
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<FileVault>> FileVault::Open(const std::string& keys_directory, const std::string& state_directory,
+absl::StatusOr<std::unique_ptr<FileVault>> FileVault::Open(const std::string& keys_directory,
+                                                           const std::string& state_directory,
                                                            const std::string& origin) {
   ASSIGN_OR_RETURN(auto directory, frame::KeyDirectory::Open(keys_directory));
   RETURN_IF_ERROR(MakeDirectory(state_directory));
   ASSIGN_OR_RETURN(auto largest, chain::CheckpointStore::Open(state_directory));
   std::string name = origin;
   std::replace(name.begin(), name.end(), '/', '_');
-  std::unique_ptr<FileVault> vault(
-      new FileVault(origin, fmt::format("{}/{}.signing", state_directory, name), std::move(directory), std::move(largest)));
+  std::unique_ptr<FileVault> vault(new FileVault(origin, fmt::format("{}/{}.signing", state_directory, name),
+                                                 std::move(directory), std::move(largest)));
   RETURN_IF_ERROR(vault->Load());
   return vault;
 }
@@ -37,7 +38,9 @@ absl::Status FileVault::Load() {
     ASSIGN_OR_RETURN(chain::VerifierKey verifier, chain::VerifierKey::Make(origin_, version.key->public_key()));
     keys_.push_back({version.version, version.key, std::move(verifier)});
   }
-  if (keys_.empty()) return FailedPrecondition("no checkpoint key for chain {}: its folder in the checkpoint key directory needs a 1.seed", origin_);
+  if (keys_.empty())
+    return FailedPrecondition(
+        "no checkpoint key for chain {}: its folder in the checkpoint key directory needs a 1.seed", origin_);
   active_.clear();
   if (const auto content = ReadFile(active_file_, 4'096); content.ok()) {
     for (const char *at = content->data(), *end = at + content->size(); at < end;) {
@@ -51,7 +54,9 @@ absl::Status FileVault::Load() {
   if (active_.empty()) active_.push_back(keys_.front().version);
   for (const std::uint32_t version : active_) {
     const bool there = std::any_of(keys_.begin(), keys_.end(), [&](const Key& key) { return key.version == version; });
-    if (!there) return FailedPrecondition("checkpoint key version {} of chain {} signs and is not in the key directory", version, origin_);
+    if (!there)
+      return FailedPrecondition("checkpoint key version {} of chain {} signs and is not in the key directory", version,
+                                origin_);
   }
   return absl::OkStatus();
 }
@@ -94,7 +99,9 @@ absl::StatusOr<std::optional<std::string>> FileVault::Largest() {
   return std::move(kept->note);
 }
 
-absl::Status FileVault::Keep(std::string_view note) { return largest_.Keep(note, Verifiers()).status(); }
+absl::Status FileVault::Keep(std::string_view note) {
+  return largest_.Keep(note, Verifiers()).status();
+}
 
 absl::StatusOr<chain::VerifierKey> FileVault::NextKey() {
   RETURN_IF_ERROR(directory_->Refresh());
@@ -103,7 +110,8 @@ absl::StatusOr<chain::VerifierKey> FileVault::NextKey() {
   for (const Key& key : keys_) {
     if (key.version > active_.back()) return key.verifier;
   }
-  return NotFound("no checkpoint key newer than version {} for chain {}; put the next <version>.seed into its folder", active_.back(), origin_);
+  return NotFound("no checkpoint key newer than version {} for chain {}; put the next <version>.seed into its folder",
+                  active_.back(), origin_);
 }
 
 absl::Status FileVault::Activate(const chain::VerifierKey& verifier) {

@@ -17,8 +17,8 @@ namespace virp::onode {
 class FileVault final : public CheckpointVault {
  public:
   // FailedPrecondition when there is no checkpoint key for this origin, or files have wrong modes.
-  static absl::StatusOr<std::unique_ptr<FileVault>> Open(const std::string& keys_directory, const std::string& state_directory,
-                                                         const std::string& origin);
+  static absl::StatusOr<std::unique_ptr<FileVault>> Open(const std::string& keys_directory,
+                                                         const std::string& state_directory, const std::string& origin);
 
   absl::StatusOr<std::string> Sign(const chain::Checkpoint& checkpoint) override;
   std::vector<chain::VerifierKey> Verifiers() const override;
@@ -34,8 +34,12 @@ class FileVault final : public CheckpointVault {
     std::shared_ptr<const frame::OKey> key;
     chain::VerifierKey verifier;
   };
-  FileVault(std::string origin, std::string active_file, std::unique_ptr<frame::KeyDirectory> directory, chain::CheckpointStore largest)
-      : origin_(std::move(origin)), active_file_(std::move(active_file)), directory_(std::move(directory)), largest_(std::move(largest)) {}
+  FileVault(std::string origin, std::string active_file, std::unique_ptr<frame::KeyDirectory> directory,
+            chain::CheckpointStore largest)
+      : origin_(std::move(origin)),
+        active_file_(std::move(active_file)),
+        directory_(std::move(directory)),
+        largest_(std::move(largest)) {}
   absl::Status Load();
 
   const std::string origin_;
@@ -43,7 +47,7 @@ class FileVault final : public CheckpointVault {
   const std::unique_ptr<frame::KeyDirectory> directory_;
   const chain::CheckpointStore largest_;
   mutable Mutex mutex_;
-  std::vector<Key> keys_ ABSL_GUARDED_BY(mutex_);            // all that are there, ascending
+  std::vector<Key> keys_ ABSL_GUARDED_BY(mutex_);  // all that are there, ascending
   std::vector<std::uint32_t> active_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -68,26 +68,30 @@ absl::Status DeliverySession::SendWelcome(const pb::Hello& hello) {
 
 absl::StatusOr<std::vector<Delivery>> DeliverySession::DeliveriesOf(const pb::FrameBatch& batch) {
   if (batch.frames_size() == 0 || batch.frames_size() > static_cast<int>(limits_.batch_frames)) {
-    return InvalidField("batch.frames", fmt::format("{} frames; 1 to {} are taken", batch.frames_size(), limits_.batch_frames));
+    return InvalidField("batch.frames",
+                        fmt::format("{} frames; 1 to {} are taken", batch.frames_size(), limits_.batch_frames));
   }
   std::vector<Delivery> deliveries;
   deliveries.reserve(static_cast<std::size_t>(batch.frames_size()));
   for (const pb::DeliveredFrame& from : batch.frames()) {
     if (from.delivery_number() <= last_number_) {
-      return InvalidField("batch.frames.delivery_number", fmt::format("{} does not rise above {}", from.delivery_number(), last_number_));
+      return InvalidField("batch.frames.delivery_number",
+                          fmt::format("{} does not rise above {}", from.delivery_number(), last_number_));
     }
     if (from.spelling() < pb::SPELLING_V1_LE || from.spelling() > pb::SPELLING_V2) {
       return InvalidField("batch.frames.spelling", fmt::format("{} is no spelling", static_cast<int>(from.spelling())));
     }
     last_number_ = from.delivery_number();
-    deliveries.push_back({from.delivery_number(), from.source(), from.frame(), static_cast<frame::Spelling>(from.spelling()), from.epoch()});
+    deliveries.push_back({from.delivery_number(), from.source(), from.frame(),
+                          static_cast<frame::Spelling>(from.spelling()), from.epoch()});
   }
   return deliveries;
 }
 
 absl::Status DeliverySession::WaitForRoom(std::size_t frames) {
   const MutexLock lock(mutex_);
-  while (ended_.ok() && !closing_ && unanswered_ > 0 && unanswered_ + frames > limits_.unanswered_frames) changed_.wait(mutex_);
+  while (ended_.ok() && !closing_ && unanswered_ > 0 && unanswered_ + frames > limits_.unanswered_frames)
+    changed_.wait(mutex_);
   RETURN_IF_ERROR(ended_);
   unanswered_ += frames;
   ++processing_;
@@ -136,9 +140,9 @@ absl::Status DeliverySession::Serve(const pb::Hello& hello) {
     status = WaitForAccount(*deliveries);
     if (status.ok()) status = WaitForRoom(frames);
     if (!status.ok()) break;
-    chain_.Enqueue(*std::move(deliveries), carrier_, [this, frames](absl::StatusOr<std::vector<FrameOutcome>> outcomes) {
-      Answer(std::move(outcomes), frames);
-    });
+    chain_.Enqueue(
+        *std::move(deliveries), carrier_,
+        [this, frames](absl::StatusOr<std::vector<FrameOutcome>> outcomes) { Answer(std::move(outcomes), frames); });
   }
   {
     const MutexLock lock(mutex_);
@@ -217,7 +221,8 @@ absl::StatusOr<std::optional<pb::DeliverResponse>> DeliverySession::NextNotice()
   const auto checkpoint = chain_.latest_checkpoint();
   if (!checkpoint) return std::nullopt;
   const bool grown = checkpoint->size > noticed_;
-  const bool owed = std::any_of(to_show_.begin(), to_show_.end(), [&](std::uint64_t sequence) { return sequence < checkpoint->size; });
+  const bool owed = std::any_of(to_show_.begin(), to_show_.end(),
+                                [&](std::uint64_t sequence) { return sequence < checkpoint->size; });
   if (!grown && !owed) return std::nullopt;
   pb::DeliverResponse response;
   pb::CheckpointNotice& notice = *response.mutable_checkpoint();
@@ -230,7 +235,8 @@ absl::StatusOr<std::optional<pb::DeliverResponse>> DeliverySession::NextNotice()
       notice.mutable_leaf_hashes()->append(View(leaf));
     }
   } else {
-    ASSIGN_OR_RETURN(const auto proof, noticed_ == 0 ? std::vector<Hash>{} : chain_.tree().Consistency(noticed_, checkpoint->size));
+    ASSIGN_OR_RETURN(const auto proof,
+                     noticed_ == 0 ? std::vector<Hash>{} : chain_.tree().Consistency(noticed_, checkpoint->size));
     AddHashes(proof, notice.mutable_consistency());
     ASSIGN_OR_RETURN(const chain::Frontier frontier, chain_.tree().FrontierAt(checkpoint->size));
     AddFrontier(frontier, notice.mutable_frontier());
@@ -250,8 +256,10 @@ void DeliverySession::WriteAnswers() {
       changed_.notify_all();
     }
     auto notice = NextNotice();
-    if (!notice.ok()) End(notice.status());
-    else if (*notice && !stream_.Write(**notice)) return End(Unavailable("the deliverer left"));
+    if (!notice.ok())
+      End(notice.status());
+    else if (*notice && !stream_.Write(**notice))
+      return End(Unavailable("the deliverer left"));
     const MutexLock lock(mutex_);
     if (closing_ && answers_.empty() && processing_ == 0) return;
   }
