@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "lib/base/error_info.h"
@@ -108,18 +109,34 @@ absl::Status SqliteDb::Configure(const SqliteOptions& options) {
   sqlite3_db_config(db_, SQLITE_DBCONFIG_DQS_DDL, 0, nullptr);
   if (!options.read_only) {
     if (options.page_size != 0) RETURN_IF_ERROR(Exec(fmt::format("PRAGMA page_size={}", options.page_size)));
-    ASSIGN_OR_RETURN(SqliteStatement mode, Prepare("PRAGMA journal_mode=WAL"));
-    ASSIGN_OR_RETURN(const bool row, mode.One());
-    if (!row || (mode.Text(0) != "wal" && !IsMemory(path_))) {
-      return FailedPrecondition("the file system of {} does not allow a write-ahead log (it answered '{}')", path_,
-                                row ? mode.Text(0) : "nothing");
-    }
+    RETURN_IF_ERROR(UseWriteAheadLog(options.busy_timeout));
   }
   RETURN_IF_ERROR(
       Exec(fmt::format("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
                        "PRAGMA cell_size_check=ON; PRAGMA cache_size=-{}",
                        options.page_cache_kib)));
   return Exec("SELECT count(*) FROM sqlite_schema");  // the first real read: notices what is not a database
+}
+
+absl::Status SqliteDb::UseWriteAheadLog(std::chrono::milliseconds patience) {
+  // SQLite does not call the busy handler where it fears a deadlock, and two that turn a new file to WAL look like one.
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (true) {
+    auto answer = JournalMode("wal");
+    if (!absl::IsUnavailable(answer.status()) || std::chrono::steady_clock::now() >= deadline) {
+      RETURN_IF_ERROR(answer.status());
+      if (*answer == "wal" || IsMemory(path_)) return absl::OkStatus();
+      return FailedPrecondition("the file system of {} does not allow a write-ahead log (it answered '{}')", path_,
+                                *answer);
+    }
+    sqlite3_sleep(1);
+  }
+}
+
+absl::StatusOr<std::string> SqliteDb::JournalMode(std::string_view wanted) {
+  ASSIGN_OR_RETURN(SqliteStatement mode, Prepare(fmt::format("PRAGMA journal_mode={}", wanted)));
+  ASSIGN_OR_RETURN(const bool row, mode.One());
+  return row ? std::string(mode.Text(0)) : std::string("nothing");
 }
 
 absl::Status SqliteDb::Error(int code, std::string_view doing) const {

@@ -182,6 +182,8 @@ class SqliteDb {
   explicit SqliteDb(const SqliteOptions& options);
 
   absl::Status Configure(const SqliteOptions& options);
+  absl::Status UseWriteAheadLog(std::chrono::milliseconds patience);
+  absl::StatusOr<std::string> JournalMode(std::string_view wanted);
   absl::Status Error(int code, std::string_view doing) const;
   absl::StatusOr<sqlite3_stmt*> Compile(std::string_view sql, bool keep, std::string_view* rest) const;
   void Return(SqliteStatement::Cached* entry);

@@ -1,8 +1,11 @@
 #include "lib/store/sqlite.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <fstream>
 #include <thread>
 
@@ -327,6 +330,19 @@ TEST_F(SqliteTest, TwoProcessesMigrateOneAfterTheOther) {
   }
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(applied, 2);
+}
+
+// SQLite itself answers SQLITE_BUSY at once, whatever its busy timeout, while another holds a new file's write lock.
+TEST_F(SqliteTest, OpenWaitsForWhoeverTurnsANewFileToWal) {
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &other), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
+  constexpr std::chrono::milliseconds kPatience{60};
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THAT(SqliteDb::Open({.path = path_, .busy_timeout = kPatience}).status(), StatusIs(StatusCode::kUnavailable));
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, kPatience);
+  ASSERT_EQ(sqlite3_close(other), SQLITE_OK);
+  EXPECT_OK(SqliteDb::Open({.path = path_, .busy_timeout = kPatience}).status());
 }
 
 }  // namespace
