@@ -25,7 +25,7 @@ NOT_OURS = ("/packages", "/var/lib/dpkg", "/var/log", "/var/cache", "/etc/passwd
 
 
 def say(text):
-    print(f"package_test: {text}", flush=True)
+    print(f"packages: {text}", flush=True)
 
 
 def expect(got, wanted, what):
@@ -57,16 +57,19 @@ def dependencies(packages):
 
 
 class Story:
-    def __init__(self, root, packages):
+    def __init__(self, root, packages, service=Service):
         self.root = root
         self.packages = packages
+        self.service = service
+        self.services = {}
         os.mkdir(root.inside("/packages"))
         for path in packages.values():
             shutil.copy(path, root.inside("/packages"))
-        # A systemd that runs, as far as maintainer scripts can see; it writes down what it is told.
-        os.makedirs(root.inside("/run/systemd/system"))
-        root.write("/usr/bin/systemctl", '#!/bin/sh\necho "$*" >> /systemctl.log\n', 0o755)
-        self.services = {}
+
+    def pretend_systemd(self):
+        """A systemd that runs, as far as maintainer scripts can see; it writes down what it is told."""
+        os.makedirs(self.root.inside("/run/systemd/system"))
+        self.root.write("/usr/bin/systemctl", '#!/bin/sh\necho "$*" >> /systemctl.log\n', 0o755)
 
     def dpkg(self, *arguments):
         return self.root.run("dpkg", *arguments).stdout
@@ -160,7 +163,8 @@ class Story:
                                      capture_output=True, text=True, check=False)
             expect(exposed.returncode, 0, f"systemd-analyze security {name}: {exposed.stdout[-300:]}")
 
-    def configure(self):
+    def configure(self, port=0):
+        """`port`: the O-Node's; 0 is any, another one at each start."""
         run = self.root.run
         run("virpctl", "--trust-domain", "example.org", "pki", "init", "--dir", "/root/pki")
         for role, name in (("onode", "node-1"), ("collector", "collector-1"), ("operator", "noc")):
@@ -169,7 +173,7 @@ class Story:
         for service, certificate in (("onode", "onode-node-1"), ("collector", "collector-collector-1")):
             for source, target, mode in ((f"{certificate}.crt", "tls.crt", "0644"), ("ca.crt", "ca.crt", "0644"), (f"{certificate}.key", "tls.key", "0640")):
                 run("install", "-m", mode, "-g", f"virp-{service}", f"/root/pki/{source}", f"/etc/virp/{service}/{target}")
-        self.edit("/etc/virp/onode.json", {'"127.0.0.1:8443"': '"127.0.0.1:0"', '"127.0.0.1:9443"': '"127.0.0.1:0"'})
+        self.edit("/etc/virp/onode.json", {'"127.0.0.1:8443"': f'"127.0.0.1:{port}"', '"127.0.0.1:9443"': '"127.0.0.1:0"'})
         self.root.write("/etc/virp/onode-scopes.json", '{"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["*"]}]}')
 
     def edit(self, path, changes):
@@ -180,12 +184,11 @@ class Story:
         self.root.write(path, text)
 
     def start(self, name):
-        service = Service(self.root, name)
+        service = self.service(self.root, name)
         self.services[name] = service
         service.start()
-        service.wait_notified("WATCHDOG=1", 10)
         uid = self.root.user(name)[0]
-        expect(os.stat(f"/proc/{service.process.pid}").st_uid, uid, f"user that {name} runs as")
+        expect(os.stat(f"/proc/{service.pid}").st_uid, uid, f"user that {name} runs as")
         serving = [json.loads(line) for line in service.said().splitlines() if '"serving"' in line]
         assert serving, service.said()
         return serving[-1]
@@ -196,7 +199,7 @@ class Story:
     def starts_the_onode(self):
         key = self.root.run("virp-onode-init", ORIGIN).stdout.splitlines()[-1]
         assert key.startswith(ORIGIN + "+"), key
-        expect([name for name in os.listdir(self.root.inside("/run")) if "init" in name], [], "copies of keys left in /run")
+        expect([name for name in os.listdir(self.root.inside("/run")) if "virp-onode-init" in name], [], "copies of keys left in /run")
         refused = self.root.run("virp-onode-init", "a_b/c", check=False)
         expect(refused.returncode, 2, refused.stdout)
         address = self.start("virp-onode")["address"]
@@ -267,6 +270,7 @@ def run(packages):
     say("making a root of the dependencies alone")
     with ThrowAwayRoot(dependencies(packages.values())) as root:
         story = Story(root, packages)
+        story.pretend_systemd()
         try:
             say("install, purge")
             story.installs_and_purges_without_trace()
@@ -293,19 +297,19 @@ def run(packages):
     say("all well")
 
 
-def main():
+def main(test):
     if os.geteuid() != 0:
         say("skipped: needs root, for a root of its own and for the services' users")
         return SKIPPED
     if sys.argv[1] == "--packages":
-        run(packages_in(sys.argv[2]))
+        test(packages_in(sys.argv[2]))
         return 0
     with tempfile.TemporaryDirectory(prefix="virp-packages.") as folder:
         say("packing")
         pack(sys.argv[1], folder)
-        run(packages_in(folder))
+        test(packages_in(folder))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(run))

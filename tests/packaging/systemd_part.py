@@ -132,6 +132,11 @@ class Service:
         self.process = self._launch(self.unit.one("ExecStart"))
         self.environment["MAINPID"] = str(self.process.pid)
         self.wait_notified("READY=1", min(60, seconds(self.unit.one("TimeoutStartSec"))))
+        self.wait_notified("WATCHDOG=1", 10)
+
+    @property
+    def pid(self):
+        return self.process.pid
 
     def reload(self):
         self.notified = []
