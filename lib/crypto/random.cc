@@ -25,10 +25,4 @@ std::string RandomBytes(std::size_t size) {
   return out;
 }
 
-std::uint64_t RandomU64() {
-  std::uint64_t out = 0;
-  FillRandom(&out, sizeof(out));
-  return out;
-}
-
 }  // namespace virp::crypto

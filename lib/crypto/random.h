@@ -3,13 +3,11 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 
 namespace virp::crypto {
 
 void FillRandom(void* memory, std::size_t size);
 std::string RandomBytes(std::size_t size);
-std::uint64_t RandomU64();
 
 }  // namespace virp::crypto

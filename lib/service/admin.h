@@ -2,8 +2,6 @@
 // changed through it, and nothing secret read.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/mutex.h"
-#include "lib/base/units.h"
 #include "lib/service/metrics.h"
+#include "lib/service/page_server.h"
 
 namespace virp::service {
 
@@ -36,31 +34,9 @@ class Readiness {
   std::vector<std::pair<std::string, std::function<absl::Status()>>> checks_ ABSL_GUARDED_BY(mutex_);
 };
 
-struct AdminOptions {
-  HostPort listen{"127.0.0.1", 0};                   // port 0 takes a free one; the host must be an address
-  int threads = 4;                                   // requests at once
-  std::chrono::milliseconds request_timeout{2'000};  // a client that is slower is cut off
-};
-
-// Answers GET and HEAD; 404 for other paths, 405 for other methods. /livez is 200 as long as the process answers at
-// all; /readyz is 200 or 503, with one line per failing check; /metrics is Prometheus' text format.
-class AdminServer {
- public:
-  // Unavailable when the address cannot be listened on (taken, not ours, not an address). Both references outlive it.
-  static absl::StatusOr<std::unique_ptr<AdminServer>> Start(const AdminOptions& options, const Metrics& metrics,
-                                                            const Readiness& readiness);
-  ~AdminServer();
-  AdminServer(const AdminServer&) = delete;
-  AdminServer& operator=(const AdminServer&) = delete;
-
-  std::uint16_t port() const { return port_; }
-
- private:
-  struct Impl;
-  explicit AdminServer(std::unique_ptr<Impl> impl);
-
-  std::unique_ptr<Impl> impl_;
-  std::uint16_t port_ = 0;
-};
+// /livez is 200 as long as the process answers at all; /readyz is 200 or 503, with one line per failing check; /metrics
+// is Prometheus' text format; all else is 404. Both references outlive the server. Errors as PageServer::Start.
+absl::StatusOr<std::unique_ptr<PageServer>> StartAdminServer(const PageServerOptions& options, const Metrics& metrics,
+                                                             const Readiness& readiness);
 
 }  // namespace virp::service

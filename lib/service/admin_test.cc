@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <thread>
+#include <vector>
 
 #include "tests/testutil/status_matchers.h"
 
@@ -16,20 +18,21 @@ namespace {
 
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 using testutil::StatusIs;
 
 class AdminTest : public ::testing::Test {
  protected:
+  static constexpr std::chrono::milliseconds kTimeout{300};
+
   void SetUp() override {
-    ASSERT_OK_AND_ASSIGN(server_,
-                         AdminServer::Start({.request_timeout = std::chrono::milliseconds(300)}, metrics_, readiness_));
+    ASSERT_OK_AND_ASSIGN(server_, StartAdminServer({.timeout = kTimeout}, metrics_, readiness_));
   }
 
   int Connect() const {
     const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0) return fd;
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_port = htons(server_->port());
@@ -56,7 +59,7 @@ class AdminTest : public ::testing::Test {
 
   Metrics metrics_{"onode"};
   Readiness readiness_;
-  std::unique_ptr<AdminServer> server_;
+  std::unique_ptr<PageServer> server_;
 };
 
 TEST_F(AdminTest, MetricsAndLiveness) {
@@ -105,12 +108,53 @@ TEST_F(AdminTest, GarbageAndSlownessAreCutOffAndHarmNobody) {
   ::close(idle);
 }
 
+// None of them asks, and each is young enough to stay.
+TEST_F(AdminTest, WhoHoldsConnectionsKeepsNobodyOut) {
+  ASSERT_OK_AND_ASSIGN(
+      server_, StartAdminServer({.max_connections = 8, .timeout = std::chrono::hours(1)}, metrics_, readiness_));
+  std::vector<int> held;
+  for (int i = 0; i < 100; ++i) {
+    held.push_back(Connect());
+    if (i % 2 == 0) EXPECT_EQ(::send(held.back(), "GET /livez", 10, MSG_NOSIGNAL), 10);
+  }
+  for (int i = 0; i < 20; ++i) EXPECT_THAT(Get("/livez"), StartsWith("HTTP/1.1 200"));
+  for (std::size_t i = 0; i < held.size() - 8; ++i) EXPECT_EQ(ReadAll(held[i]), "") << i;  // returns: it was closed
+  // The youngest, which has said nothing yet, may still ask.
+  const std::string rest = "GET /livez HTTP/1.1\r\n\r\n";
+  EXPECT_EQ(::send(held.back(), rest.data(), rest.size(), MSG_NOSIGNAL), static_cast<ssize_t>(rest.size()));
+  EXPECT_THAT(ReadAll(held.back()), StartsWith("HTTP/1.1 200"));
+  for (const int fd : held) ::close(fd);
+}
+
+// An answer larger than the kernel's buffers, to one who does not read it.
+TEST_F(AdminTest, WhoDoesNotListenIsCutOff) {
+  metrics_.AddCounter("frames_total", std::string(16 << 20, 'x'));
+  const int deaf = Connect();
+  const std::string request = "GET /metrics HTTP/1.1\r\n\r\n";
+  EXPECT_EQ(::send(deaf, request.data(), request.size(), MSG_NOSIGNAL), static_cast<ssize_t>(request.size()));
+  EXPECT_THAT(Get("/livez"), StartsWith("HTTP/1.1 200"));
+  std::this_thread::sleep_for(kTimeout + std::chrono::milliseconds(100));
+  EXPECT_THAT(Get("/livez"), StartsWith("HTTP/1.1 200"));
+  EXPECT_LT(ReadAll(deaf).size(), std::size_t{16} << 20);
+  ::close(deaf);
+  EXPECT_GT(Get("/metrics").size(), std::size_t{16} << 20) << "who listens gets all";
+}
+
+TEST_F(AdminTest, WhatIsNoRequestIsRefused) {
+  EXPECT_THAT(Request("GET\r\n\r\n"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(Request("GET /livez\r\n\r\n"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(Request("GET /livez SMTP/1\r\n\r\n"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(Request("\r\n\r\n"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(Request("GET /livez HTTP/1.1\r\nX: " + std::string(5'000, 'x') + "\r\n\r\n"), StartsWith("HTTP/1.1 431"));
+  EXPECT_THAT(Get("/livez?verbose=1"), StartsWith("HTTP/1.1 200"));
+}
+
 TEST_F(AdminTest, AnAddressThatIsTakenOrNoneIsAnError) {
-  EXPECT_THAT(AdminServer::Start({.listen = {"127.0.0.1", server_->port()}}, metrics_, readiness_),
+  EXPECT_THAT(StartAdminServer({.listen = {"127.0.0.1", server_->port()}}, metrics_, readiness_),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("cannot listen")));
-  EXPECT_THAT(AdminServer::Start({.listen = {"localhost", 0}}, metrics_, readiness_),
+  EXPECT_THAT(StartAdminServer({.listen = {"localhost", 0}}, metrics_, readiness_),
               StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_THAT(AdminServer::Start({.listen = {"192.0.2.1", 0}}, metrics_, readiness_),
+  EXPECT_THAT(StartAdminServer({.listen = {"192.0.2.1", 0}}, metrics_, readiness_),
               StatusIs(absl::StatusCode::kUnavailable));
 }
 

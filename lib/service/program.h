@@ -30,12 +30,12 @@ inline void SetUpLogging(std::string service, const CommonConfig& config) {
 
 // The admin port as the options want it. Metrics that could not be registered are an error here, before anything is
 // served.
-inline absl::StatusOr<std::unique_ptr<AdminServer>> StartAdmin(const CommonConfig& config, Metrics& metrics,
-                                                               Readiness& readiness) {
+inline absl::StatusOr<std::unique_ptr<PageServer>> StartAdmin(const CommonConfig& config, Metrics& metrics,
+                                                              Readiness& readiness) {
   RETURN_IF_ERROR(metrics.status());
-  AdminOptions options;
+  PageServerOptions options;
   options.listen = config.admin_listen;
-  return AdminServer::Start(options, metrics, readiness);
+  return StartAdminServer(options, metrics, readiness);
 }
 
 // A service's whole main. Exit status 2 for a wrong configuration, 1 when it could not start or a task failed, 0 after

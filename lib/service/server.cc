@@ -14,6 +14,10 @@
 namespace virp::service {
 namespace {
 
+// Of all connections of a server: what arrives and is not with a handler yet. No limit on calls counts it, since a call
+// begins with its whole message. Beyond it gRPC reads less, and ends calls with RESOURCE_EXHAUSTED.
+constexpr std::size_t kMaxBufferedBytes = std::size_t{128} << 20;
+
 // Its static initialiser registers the plug-in with every server that is built from then on.
 absl::Status LoadReflection() {
   if (dlopen("libgrpc++_reflection.so.1.51", RTLD_NOW | RTLD_GLOBAL) != nullptr) return absl::OkStatus();
@@ -50,8 +54,9 @@ void Apply(const TransportLimits& limits, grpc::ServerBuilder& builder) {
   // Half the agreed interval: a client's timer that runs a little fast is not "too many pings".
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              Milliseconds(limits.keepalive_time / 2));
-  grpc::ResourceQuota quota;
+  grpc::ResourceQuota quota("server");
   quota.SetMaxThreads(limits.max_threads);
+  quota.Resize(kMaxBufferedBytes);
   builder.SetResourceQuota(quota);
 }
 

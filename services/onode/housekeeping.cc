@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
 #include <utility>
 
+#include "lib/base/mutex.h"
 #include "lib/base/status.h"
 #include "lib/frame/payload.h"
 #include "lib/service/logging.h"
@@ -86,15 +88,15 @@ absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirect
 
 namespace {
 
-// One chain's series; set when they are scraped.
-void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock) {
+// One chain's series; what is returned sets them.
+std::function<void()> AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock) {
   const service::MetricLabels labels{{"origin", chain.origin()}};
   const auto size = metrics.AddGauge("chain_entries", "Entries committed and checked.", labels);
   const auto leading = metrics.AddGauge("chain_leading", "1 while this O-Node leads the chain.", labels);
   const auto frozen = metrics.AddGauge(
       "chain_frozen", "1 when the chain takes no entries because it may have been rolled back.", labels);
   const auto signed_size = metrics.AddGauge("checkpoint_entries", "Size of the largest signed checkpoint.", labels);
-  const auto age = metrics.AddGauge("checkpoint_lag_entries", "Entries that no checkpoint covers yet.", labels);
+  const auto lag = metrics.AddGauge("checkpoint_lag_entries", "Entries that no checkpoint covers yet.", labels);
   const auto subjects = metrics.AddGauge("facts_subjects", "Subjects that anything was said about.", labels);
   const auto memory = metrics.AddGauge("facts_bytes", "Memory of the facts, estimated.", labels);
   const auto alarmed =
@@ -122,7 +124,7 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
                                    {"reason", std::string(frame::ReasonName(static_cast<frame::Reason>(reason)))}};
     refused.push_back(metrics.AddGauge("refused_frames", "Frames refused since the start, by reason.", by));
   }
-  metrics.OnCollect([=, &chain, &clock] {
+  return [=, &chain, &clock] {
     const ChainCounters& counters = chain.counters();
     const auto checkpoint = chain.latest_checkpoint();
     const std::uint64_t covered = checkpoint ? checkpoint->size : 0;
@@ -130,7 +132,7 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
     leading.Set(chain.leading() ? 1 : 0);
     frozen.Set(chain.frozen().empty() ? 0 : 1);
     signed_size.Set(static_cast<double>(covered));
-    age.Set(static_cast<double>(chain.size() - std::min(covered, chain.size())));
+    lag.Set(static_cast<double>(chain.size() - std::min(covered, chain.size())));
     commit.Set(static_cast<double>(counters.commit_nanos.load()) / 1e9);
     batches.Set(static_cast<double>(counters.batches.load()));
     appended.Set(static_cast<double>(counters.appended.load()));
@@ -157,13 +159,38 @@ void AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock
       }
       alarmed.Set(bad);
     });
-  });
+  };
 }
+
+// The series of all chains of a node: chains come while it runs, and none goes before it ends. Thread-safe.
+class ChainMetrics {
+ public:
+  ChainMetrics(service::Metrics& metrics, const Node& node, const Clock& clock)
+      : metrics_(metrics), node_(node), clock_(clock) {}
+
+  void Update() {
+    const MutexLock lock(mutex_);
+    for (Chain* chain : node_.chains()) {
+      std::function<void()>& update = updates_[chain];
+      if (update == nullptr) update = AddChainMetrics(metrics_, *chain, clock_);
+      update();
+    }
+  }
+
+ private:
+  service::Metrics& metrics_;
+  const Node& node_;
+  const Clock& clock_;
+  Mutex mutex_;
+  std::map<const Chain*, std::function<void()>> updates_ ABSL_GUARDED_BY(mutex_);
+};
 
 }  // namespace
 
 void AddMetrics(service::Metrics& metrics, Node& node, const Clock& clock) {
-  for (Chain* chain : node.chains()) AddChainMetrics(metrics, *chain, clock);
+  const auto chains = std::make_shared<ChainMetrics>(metrics, node, clock);
+  chains->Update();  // so that names and labels exist before the first scrape
+  metrics.OnCollect([chains] { chains->Update(); });
 }
 
 void AddIngestMetrics(service::Metrics& metrics, const IngestHandler& ingest) {

@@ -5,6 +5,7 @@
 #include "services/onode/housekeeping.h"
 #include "tests/e2e/platform_fixture.h"
 #include "tests/testutil/metrics_doc.h"
+#include "tests/testutil/status_matchers.h"
 
 namespace virp::e2e {
 namespace {
@@ -29,6 +30,20 @@ TEST_F(PlatformTest, ONodeMetricsAreThoseOfTheDocs) {
                            "virp_onode_refused_calls{reason=\"METHOD_DENIED\"} 0"}) {
     EXPECT_THAT(text, HasSubstr(std::string(line) + "\n"));
   }
+}
+
+// CreateChain makes a chain while we run, and so does another replica.
+TEST_F(PlatformTest, AChainThatComesLaterHasItsSeriesFromTheNextScrapeOn) {
+  StartONode();
+  service::Metrics metrics("onode");
+  onode::AddMetrics(metrics, *node_, clock_);
+  constexpr const char* kLater = "virp.example.net/site2";
+  for (const char* folder : {"own", "checkpoint"}) {
+    ASSERT_OK(frame::CreateKeyFile(site_.File(folder), kLater, 1, frame::Suite::kEd25519, 1));
+  }
+  ASSERT_OK(node_->Create(kLater, "", std::chrono::steady_clock::now() + 10s));
+  EXPECT_THAT(metrics.Serialize(), HasSubstr("virp_onode_chain_entries{origin=\"virp.example.net/site2\"} 1\n"));
+  EXPECT_TRUE(metrics.status().ok()) << metrics.status();
 }
 
 }  // namespace

@@ -4,7 +4,9 @@
 
 #include <filesystem>
 
+#include "lib/base/error_info.h"
 #include "lib/chain/proof.h"
+#include "lib/service/errors.h"
 #include "tests/e2e/platform_fixture.h"
 
 namespace virp::e2e {
@@ -102,6 +104,25 @@ TEST_F(PlatformTest, AnONodeRestoredToAnEarlierStateFreezesAndTheDelivererNamesI
   ASSERT_TRUE(Until([this] { return !chain_->frozen().empty(); }));
   EXPECT_NE(chain_->frozen().find("rolled back"), std::string::npos) << chain_->frozen();
   EXPECT_EQ(Ask().verdict(), verify::v1::VERDICT_CHAIN_FROZEN);
+}
+
+TEST_F(PlatformTest, OfManyClaimsTheOneThatIsWrongIsNamedWithItsField) {
+  StartONode();
+  const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
+  verify::v1::VerifyClaimsRequest request;
+  for (int i = 0; i < 3; ++i) {
+    verify::v1::RouteClaim& route = *request.add_claims()->mutable_route();
+    route.set_router("edge-a");
+    route.set_prefix("203.0.113.0/24");
+  }
+  request.mutable_claims(2)->mutable_route()->set_vrf("a/b");
+  verify::v1::VerifyClaimsResponse response;
+  grpc::ClientContext context;
+  const absl::Status refused = service::FromGrpcStatus(stub->VerifyClaims(&context, request, &response));
+  EXPECT_TRUE(absl::IsInvalidArgument(refused)) << refused;
+  const std::vector<FieldViolation> fields = GetFields(refused);
+  ASSERT_EQ(fields.size(), 1U) << refused;
+  EXPECT_EQ(fields[0].field, "claims[2].route.vrf");
 }
 
 TEST_F(PlatformTest, EveryMethodHasARowAndOthersAreRefused) {

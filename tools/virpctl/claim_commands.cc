@@ -90,6 +90,7 @@ void PrintAnswer(const pb::ClaimAnswer& answer) {
   facts.Add({"chain", fmt::format("{} at size {}", answer.origin(), answer.chain_size())});
   facts.Add({"level", Short(pb::ChainLevel_Name(answer.chain_level()), "CHAIN_LEVEL_")});
   facts.Add({"strength", Short(pb::OriginStrength_Name(answer.origin_strength()), "ORIGIN_STRENGTH_")});
+  facts.Add({"evaluated for", TimeText(answer.evaluated_at())});
   if (answer.has_observed_at()) facts.Add({"observed", TimeText(answer.observed_at())});
   if (answer.has_received_at()) facts.Add({"received", TimeText(answer.received_at())});
   if (answer.has_confirmed_at()) facts.Add({"confirmed", TimeText(answer.confirmed_at())});

@@ -25,24 +25,29 @@ void AddChain(CLI::App& app, State& s) {
 
 void AddAcceptance(CLI::App& command, State& s) {
   AcceptanceOptions& to = s.claim.acceptance;
-  command.add_option("--max-age", to.max_age, "How old the last confirmation may be, such as 30s");
-  command.add_option("--max-event-age", to.max_event_age, "How old the event itself may be");
+  command.add_option("--max-age", to.max_age, "How old the last confirmation may be")->default_str("30s");
+  command.add_option("--max-event-age", to.max_event_age, "How old the event itself may be; any age when left out");
   command.add_option("--worst-tier", to.worst_tier, "green, yellow or red")
-      ->check(CLI::IsMember({"green", "yellow", "red"}));
-  command.add_option("--min-sources", to.min_sources, "Sources that must agree");
-  command.add_option("--max-dissent", to.max_dissent, "Sources that may disagree");
+      ->check(CLI::IsMember({"green", "yellow", "red"}))
+      ->default_str("yellow");
+  command.add_option("--min-sources", to.min_sources, "Sources that must agree")->default_str("1");
+  command.add_option("--max-dissent", to.max_dissent, "Sources that may disagree")->default_str("0");
   command.add_option("--independence", to.independence, "What makes two sources distinct: signer, collector or router")
-      ->check(CLI::IsMember({"signer", "collector", "router"}));
+      ->check(CLI::IsMember({"signer", "collector", "router"}))
+      ->default_str("signer");
   command.add_option("--require-source", to.require, "Source that must be among the agreeing; may be repeated")
       ->allow_extra_args(false);
   command.add_option("--exclude-source", to.exclude, "Source that is not asked; may be repeated")
       ->allow_extra_args(false);
   command.add_flag("--refuse-alarmed", to.refuse_alarmed, "Leave out sources whose channel is ALARMED");
-  command.add_option("--level", to.level, "committed, checkpointed or witnessed")
-      ->check(CLI::IsMember({"committed", "checkpointed", "witnessed"}));
+  command.add_option("--level", to.level, "How the chain must hold it: committed, checkpointed or witnessed")
+      ->check(CLI::IsMember({"committed", "checkpointed", "witnessed"}))
+      ->default_str("committed");
   command.add_option("--at-least-size", s.claim.at_least_size, "Wait until the chain has so many entries");
   command.add_option("--chain-size", s.claim.chain_size, "Answer as of this size of the chain");
-  command.add_option("--at", s.claim.at, "Answer as of this time, such as 2026-01-31T09:00:00Z");
+  command.add_option(
+      "--at", s.claim.at,
+      "Answer as of this time, such as 2026-01-31T09:00:00Z; before the newest entry only with --chain-size");
   command.add_option("--save", s.claim.save, "Write answer and proofs to this file, for verify --offline");
 }
 
@@ -63,7 +68,8 @@ void AddClaims(CLI::App& app, State& s) {
   peer->add_option("--state", s.claim.state, "BGP state")->default_str("Established");
   peer->add_flag("--not", s.claim.negate, "The session is in another state");
   route->add_option("--prefix", s.claim.prefix, "Prefix with length")->required();
-  route->add_option("--rib", s.claim.rib, "adj-in-pre, adj-in-post, loc, adj-out-pre, adj-out-post, best");
+  route->add_option("--rib", s.claim.rib, "adj-in-pre, adj-in-post, loc, adj-out-pre, adj-out-post, best")
+      ->default_str("adj-in-pre");
   route->add_option("--origin-as", s.claim.as, "Last AS of the path");
   route->add_option("--next-hop", s.claim.next_hop, "Next hop");
   route->add_option("--peer", s.claim.peer, "Peer that it was learnt from");

@@ -89,7 +89,10 @@ absl::Status RouteFold::ReplayFrame(std::string_view name, const frame::Frame& f
     if (source == sources_.end()) source = sources_.try_emplace(std::string(name)).first;
     source->second.since = clock_.Steady();
     Table& table = source->second.tables[route.table];
-    table.word = {.head = route.head, .open = route.open, .tally = {}, .said = clock_.Steady()};
+    table.word = Word();
+    table.word.head = route.head;
+    table.word.open = route.open;
+    table.word.said = clock_.Steady();
     table.stated.clear();
     table.suspect = true;
     if (!route.open) source->second.tables.erase(route.table);
