@@ -443,11 +443,6 @@ absl::Status Spool::WriteSnapshot(std::uint64_t number, std::string_view content
   return absl::OkStatus();
 }
 
-std::uint64_t Spool::snapshot_number() const {
-  const MutexLock lock(impl_->mutex);
-  return impl_->snapshot;
-}
-
 absl::Status Spool::problem() const {
   const MutexLock lock(impl_->mutex);
   return impl_->failed;

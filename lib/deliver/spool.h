@@ -82,7 +82,6 @@ class Spool {
 
   // Keeps the owner's state as of `number`, durably; replay starts behind it from now on.
   absl::Status WriteSnapshot(std::uint64_t number, std::string_view snapshot);
-  std::uint64_t snapshot_number() const;
 
   SpoolStats stats() const;
   // Why nothing is taken any more, whatever becomes of the room: a failed fsync, see Sync. Only Open helps.

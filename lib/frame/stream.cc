@@ -72,11 +72,6 @@ absl::Status FrameSplitter::Finish() {
       ReasonName(Reason::kMalformed)));
 }
 
-std::optional<FrameSplitter::Time> FrameSplitter::Deadline() const {
-  if (!end_.ok() || Pending().empty()) return std::nullopt;
-  return pending_since_ + kPatience;
-}
-
 absl::Status FrameSplitter::End(absl::Status why) {
   end_ = std::move(why);
   buffer_ = {};

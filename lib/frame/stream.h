@@ -47,9 +47,6 @@ class FrameSplitter {
   // The peer closed. OK between frames; inside one, the error that Next would return when no more bytes can come.
   absl::Status Finish();
 
-  // When Next will end the stream if nothing more arrives; nothing between frames.
-  std::optional<Time> Deadline() const;
-
   // The version 1 spelling that is configured or was found out.
   std::optional<Spelling> spelling() const { return spelling_; }
   std::size_t buffered() const { return buffer_.size() - start_; }

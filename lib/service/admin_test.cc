@@ -63,7 +63,7 @@ class AdminTest : public ::testing::Test {
 };
 
 TEST_F(AdminTest, MetricsAndLiveness) {
-  metrics_.AddCounter("frames_total", "Frames.").Add(5);
+  metrics_.AddCounter("frames_total", "Frames.").Set(5);
   EXPECT_THAT(Get("/metrics"), ::testing::AllOf(StartsWith("HTTP/1.1 200 OK\r\n"),
                                                 HasSubstr("\r\nContent-Type: text/plain; version=0.0.4"),
                                                 HasSubstr("\nvirp_onode_frames_total 5\n")));

@@ -253,18 +253,6 @@ void SetUpLogging(LogOptions options) {
   gpr_set_log_verbosity(options.level == LogLevel::kDebug ? GPR_LOG_SEVERITY_INFO : GPR_LOG_SEVERITY_ERROR);
 }
 
-void SetLogLevel(LogLevel level) {
-  Get()->logger->set_level(SpdlogLevel(level));
-}
-
-LogLevel GetLogLevel() {
-  const spdlog::level::level_enum now = Get()->logger->level();
-  for (const LogLevel level : {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarning, LogLevel::kError}) {
-    if (SpdlogLevel(level) >= now) return level;
-  }
-  return LogLevel::kOff;
-}
-
 void LogDebug(std::string_view message, LogFields fields) {
   Write(LogLevel::kDebug, message, fields);
 }

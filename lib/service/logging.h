@@ -38,8 +38,6 @@ struct LogOptions {
 // Sets the process's log up; once, in main, before threads log. Until then lines go to standard error as text.
 // Also: the causes of errors that ToGrpcStatus hides are logged from here on, and gRPC's own messages join the log.
 void SetUpLogging(LogOptions options);
-void SetLogLevel(LogLevel level);  // any time, for a reload
-LogLevel GetLogLevel();
 
 struct LogField {
   using Value = std::variant<std::string_view, std::int64_t, std::uint64_t, double, bool>;

@@ -3,11 +3,14 @@
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
+#include <prometheus/metric_family.h>
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
 
 #include "lib/base/mutex.h"
 #include "lib/base/status.h"
@@ -35,37 +38,28 @@ absl::Status CheckMetric(std::string_view name, Kind kind, std::string_view help
   return absl::OkStatus();
 }
 
-}  // namespace
-
-void Counter::Add(double amount) const {
-  if (counter_ != nullptr && amount > 0) counter_->Increment(amount);
-}
-double Counter::value() const {
-  return counter_ == nullptr ? 0 : counter_->Value();
-}
-
-void Gauge::Set(double value) const {
-  if (gauge_ != nullptr) gauge_->Set(value);
-}
-void Gauge::Add(double amount) const {
-  if (gauge_ != nullptr) gauge_->Increment(amount);
-}
-double Gauge::value() const {
-  return gauge_ == nullptr ? 0 : gauge_->Value();
-}
-
-void Histogram::Observe(double value) const {
-  if (histogram_ != nullptr) histogram_->Observe(value);
-}
-
-std::vector<double> ExponentialBuckets(double first, double factor, int count) {
-  std::vector<double> out;
-  for (double bound = first; count > 0; --count, bound *= factor) out.push_back(bound);
+prometheus::ClientMetric ToPrometheus(const Distribution& from, const MetricLabels& labels) {
+  prometheus::ClientMetric out;
+  for (const auto& [name, value] : labels) out.label.push_back({name, value});
+  const Distribution::Snapshot now = from.Read();
+  out.histogram.sample_sum = now.sum;
+  for (std::size_t i = 0; i < now.counts.size(); ++i) {
+    out.histogram.sample_count += now.counts[i];
+    const double bound = i < from.bounds().size() ? from.bounds()[i] : std::numeric_limits<double>::infinity();
+    out.histogram.bucket.push_back({out.histogram.sample_count, bound});
+  }
   return out;
 }
 
-std::vector<double> LatencyBuckets() {
-  return ExponentialBuckets(0.0001, 2, 19);
+}  // namespace
+
+void Counter::Raise(double total) const {
+  if (counter_ == nullptr) return;
+  if (const double more = total - counter_->Value(); more > 0) counter_->Increment(more);
+}
+
+void Gauge::Put(double value) const {
+  if (gauge_ != nullptr) gauge_->Set(value);
 }
 
 struct Metrics::Impl {
@@ -76,10 +70,18 @@ struct Metrics::Impl {
     std::vector<double> bounds;
   };
 
+  struct Histogram {
+    std::string name;
+    MetricLabels labels;
+    const Distribution* from;
+  };
+
   std::string prefix;
   prometheus::Registry registry;
-  mutable Mutex mutex;
+  Mutex scrape;  // taken first
+  Mutex mutex;
   std::map<std::string, Known> known ABSL_GUARDED_BY(mutex);
+  std::vector<Histogram> histograms ABSL_GUARDED_BY(mutex);
   std::vector<std::function<void()>> updates ABSL_GUARDED_BY(mutex);
   absl::Status status ABSL_GUARDED_BY(mutex);
 
@@ -100,6 +102,32 @@ struct Metrics::Impl {
     }
     if (status.ok()) status = std::move(problem);
     return {};
+  }
+
+  // What an update adds is updated too.
+  void Update() {
+    for (std::size_t i = 0;; ++i) {
+      std::function<void()> update;
+      {
+        const MutexLock lock(mutex);
+        if (i == updates.size()) return;
+        update = updates[i];
+      }
+      update();
+    }
+  }
+
+  void CollectHistograms(std::vector<prometheus::MetricFamily>& out) {
+    const MutexLock lock(mutex);
+    std::map<std::string, prometheus::MetricFamily> families;
+    for (const Histogram& histogram : histograms) {
+      prometheus::MetricFamily& family = families[histogram.name];
+      family.name = histogram.name;
+      family.help = known.at(histogram.name).help;
+      family.type = prometheus::MetricType::Histogram;
+      family.metric.push_back(ToPrometheus(*histogram.from, histogram.labels));
+    }
+    for (auto& [name, family] : families) out.push_back(std::move(family));
   }
 
   void Fail(const std::string& name, const std::exception& error) {
@@ -136,16 +164,18 @@ Gauge Metrics::AddGauge(std::string_view name, std::string_view help, const Metr
   }
 }
 
-Histogram Metrics::AddHistogram(std::string_view name, std::string_view help, const std::vector<double>& bounds,
-                                const MetricLabels& labels) {
-  const std::string full = impl_->Admit(name, Kind::kHistogram, help, labels, bounds);
-  if (full.empty()) return {};
-  try {
-    return Histogram(
-        &prometheus::BuildHistogram().Name(full).Help(std::string(help)).Register(impl_->registry).Add(labels, bounds));
-  } catch (const std::exception& error) {
-    impl_->Fail(full, error);
-    return {};
+void Metrics::AddHistogram(std::string_view name, std::string_view help, const Distribution& from,
+                           const MetricLabels& labels) {
+  const std::string full = impl_->Admit(name, Kind::kHistogram, help, labels, from.bounds());
+  if (full.empty()) return;
+  const MutexLock lock(impl_->mutex);
+  const bool twice = std::any_of(impl_->histograms.begin(), impl_->histograms.end(), [&](const Impl::Histogram& there) {
+    return there.name == full && there.labels == labels;
+  });
+  if (!twice) {
+    impl_->histograms.push_back({full, labels, &from});
+  } else if (impl_->status.ok()) {
+    impl_->status = InvalidArgument("metric '{}': a histogram of these labels is there", full);
   }
 }
 
@@ -160,20 +190,11 @@ absl::Status Metrics::status() const {
 }
 
 std::string Metrics::Serialize() const {
-  std::vector<std::function<void()>> updates;
-  {
-    const MutexLock lock(impl_->mutex);
-    updates = impl_->updates;
-  }
-  for (const auto& update : updates) update();
-  return prometheus::TextSerializer().Serialize(impl_->registry.Collect());
-}
-
-std::vector<std::string> Metrics::Names() const {
-  const MutexLock lock(impl_->mutex);
-  std::vector<std::string> out;
-  for (const auto& [name, known] : impl_->known) out.push_back(name);
-  return out;
+  const MutexLock one_at_a_time(impl_->scrape);
+  impl_->Update();
+  std::vector<prometheus::MetricFamily> families = impl_->registry.Collect();
+  impl_->CollectHistograms(families);
+  return prometheus::TextSerializer().Serialize(families);
 }
 
 }  // namespace virp::service

@@ -3,20 +3,18 @@
 // values come from our own finite lists, never from peers.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/status.h"
+#include "lib/base/distribution.h"
 
 namespace prometheus {
 class Counter;
 class Gauge;
-class Histogram;
 }  // namespace prometheus
 
 namespace virp::service {
@@ -25,14 +23,20 @@ using MetricLabels = std::map<std::string, std::string>;
 
 // Handles: cheap to copy, thread-safe, valid as long as the Metrics. A default-constructed one does nothing, so that
 // code can be tested without a registry.
+
+// Of what is counted elsewhere: set before each scrape, never by two threads at once (OnCollect sees to both).
 class Counter {
  public:
   Counter() = default;
   explicit Counter(prometheus::Counter* counter) : counter_(counter) {}
-  void Add(double amount = 1.0) const;  // amounts below zero are ignored
-  double value() const;
+  template <typename Count>  // a number, or an atomic of one
+  void Set(const Count& total) const {
+    Raise(static_cast<double>(total));
+  }
 
  private:
+  void Raise(double total) const;  // less than before: nothing
+
   prometheus::Counter* counter_ = nullptr;
 };
 
@@ -40,28 +44,16 @@ class Gauge {
  public:
   Gauge() = default;
   explicit Gauge(prometheus::Gauge* gauge) : gauge_(gauge) {}
-  void Set(double value) const;
-  void Add(double amount) const;
-  double value() const;
+  template <typename Value>
+  void Set(const Value& value) const {
+    Put(static_cast<double>(value));
+  }
 
  private:
+  void Put(double value) const;
+
   prometheus::Gauge* gauge_ = nullptr;
 };
-
-class Histogram {
- public:
-  Histogram() = default;
-  explicit Histogram(prometheus::Histogram* histogram) : histogram_(histogram) {}
-  void Observe(double value) const;
-
- private:
-  prometheus::Histogram* histogram_ = nullptr;
-};
-
-// Bounds of buckets: `count` of them, each `factor` times the one before.
-std::vector<double> ExponentialBuckets(double first, double factor, int count);
-// For latencies in seconds: 100 us to 26 s.
-std::vector<double> LatencyBuckets();
 
 // Thread-safe.
 class Metrics {
@@ -78,17 +70,18 @@ class Metrics {
   // handle that does nothing and shows in status().
   Counter AddCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {});
   Gauge AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});
-  Histogram AddHistogram(std::string_view name, std::string_view help, const std::vector<double>& bounds,
-                         const MetricLabels& labels = {});
+  // `from` is read at each scrape and outlives the Metrics. A name and its labels are given once.
+  void AddHistogram(std::string_view name, std::string_view help, const Distribution& from,
+                    const MetricLabels& labels = {});
 
-  // Called before each scrape, to set gauges that are cheaper to read then than to keep up to date. Must not block.
+  // Called before each scrape, one after the other, to set what is cheaper to read then than to keep up to date. Must
+  // not block; may add metrics.
   void OnCollect(std::function<void()> update);
 
   // The first thing that was wrong in an Add; checked by main before the service begins, and by tests.
   absl::Status status() const;
 
-  std::string Serialize() const;           // the text that /metrics serves
-  std::vector<std::string> Names() const;  // full names, sorted
+  std::string Serialize() const;  // the text that /metrics serves
 
  private:
   struct Impl;

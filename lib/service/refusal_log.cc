@@ -37,14 +37,14 @@ DenyList::Hook RefusalLog::OnDenyListChanged() {
 }
 
 void RefusalLog::AddMetrics(Metrics& metrics) const {
-  std::vector<Gauge> gauges;
+  std::vector<Counter> refused;
   for (const std::string_view reason : kReasons) {
-    gauges.push_back(metrics.AddGauge("refused_calls", "Calls and connections refused since the start, by reason.",
-                                      {{"reason", std::string(reason)}}));
+    refused.push_back(metrics.AddCounter("refused_calls_total", "Calls and connections refused, by reason.",
+                                         {{"reason", std::string(reason)}}));
   }
   const Gauge broken = metrics.AddGauge("deny_list_broken", "1 while the deny file cannot be used.");
-  metrics.OnCollect([this, gauges, broken] {
-    for (std::size_t i = 0; i < gauges.size(); ++i) gauges[i].Set(static_cast<double>(counts_[i].load()));
+  metrics.OnCollect([this, refused, broken] {
+    for (std::size_t i = 0; i < refused.size(); ++i) refused[i].Set(counts_[i]);
     broken.Set(deny_list_broken_ ? 1 : 0);
   });
 }

@@ -29,7 +29,7 @@ TEST(RefusalLog, CountsEachAndLogsFew) {
   EXPECT_EQ(refusals.count("OTHER"), 1U);
   EXPECT_EQ(refusals.count("NO_CERTIFICATE"), 0U);
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 20);
-  EXPECT_NE(metrics.Serialize().find("virp_test_refused_calls{reason=\"METHOD_DENIED\"} 1000"), std::string::npos)
+  EXPECT_NE(metrics.Serialize().find("virp_test_refused_calls_total{reason=\"METHOD_DENIED\"} 1000"), std::string::npos)
       << metrics.Serialize();
   clock.Advance(std::chrono::seconds(10));
   hook({"/a/B", "reader/x", WithReason(PermissionDenied("no"), "METHOD_DENIED")});

@@ -239,19 +239,6 @@ void SqliteDb::Interrupt() {
   sqlite3_interrupt(db_);
 }
 
-absl::Status SqliteDb::CheckIntegrity(bool thorough) {
-  ASSIGN_OR_RETURN(SqliteStatement check, Prepare(thorough ? "PRAGMA integrity_check(5)" : "PRAGMA quick_check(5)"));
-  RETURN_IF_ERROR(check.Bind());
-  std::string findings;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool row, check.Step());
-    if (!row) break;
-    if (check.Text(0) != "ok") findings += fmt::format("{}{}", findings.empty() ? "" : "; ", check.Text(0));
-  }
-  if (findings.empty()) return absl::OkStatus();
-  return WithReason(DataLoss("{} is damaged: {}", path_, findings), "STORE_DAMAGED");
-}
-
 absl::Status SqliteDb::Checkpoint() {
   const int code = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   return code == SQLITE_OK ? absl::OkStatus() : Error(code, "checkpoint");
@@ -317,9 +304,6 @@ absl::Status SqliteStatement::Finish() {
 absl::Status SqliteStatement::BindInt(int index, std::int64_t value) {
   VIRP_BIND(sqlite3_bind_int64(entry_->stmt, index, value));
 }
-absl::Status SqliteStatement::BindReal(int index, double value) {
-  VIRP_BIND(sqlite3_bind_double(entry_->stmt, index, value));
-}
 absl::Status SqliteStatement::BindNull(int index) {
   VIRP_BIND(sqlite3_bind_null(entry_->stmt, index));
 }
@@ -345,9 +329,6 @@ bool SqliteStatement::IsNull(int column) const {
 }
 std::int64_t SqliteStatement::Int(int column) const {
   return sqlite3_column_int64(entry_->stmt, column);
-}
-double SqliteStatement::Real(int column) const {
-  return sqlite3_column_double(entry_->stmt, column);
 }
 std::string_view SqliteStatement::Bytes(int column) const {
   const void* at = sqlite3_column_blob(entry_->stmt, column);  // before the size: it may convert

@@ -74,7 +74,6 @@ class SqliteStatement {
   bool IsNull(int column) const;
   std::int64_t Int(int column) const;
   std::uint64_t Uint(int column) const { return static_cast<std::uint64_t>(Int(column)); }
-  double Real(int column) const;
   std::string_view Text(int column) const { return Bytes(column); }
   std::string_view Bytes(int column) const;
 
@@ -91,7 +90,6 @@ class SqliteStatement {
   absl::Status Start(std::size_t arguments);
   absl::Status Finish();
   absl::Status BindInt(int index, std::int64_t value);
-  absl::Status BindReal(int index, double value);
   absl::Status BindText(int index, std::string_view text);
   absl::Status BindBlob(int index, std::string_view bytes);
   absl::Status BindNull(int index);
@@ -101,7 +99,6 @@ class SqliteStatement {
     if (!std::in_range<std::int64_t>(value)) return InvalidArgument("parameter {}: {} is beyond 63 bits", index, value);
     return BindInt(index, static_cast<std::int64_t>(value));
   }
-  absl::Status BindOne(int index, double value) { return BindReal(index, value); }
   absl::Status BindOne(int index, std::nullptr_t) { return BindNull(index); }
   absl::Status BindOne(int index, Blob blob) { return BindBlob(index, blob.bytes); }
   absl::Status BindOne(int index, std::string_view text) { return BindText(index, text); }
@@ -150,9 +147,6 @@ class SqliteDb {
   std::int64_t Changes() const;  // rows changed by the last INSERT, UPDATE or DELETE
   std::int64_t LastInsertId() const;
   bool InTransaction() const;
-
-  // PRAGMA quick_check (or integrity_check, which reads every index too): DataLoss names the first findings.
-  absl::Status CheckIntegrity(bool thorough = false);
 
   // Copies the write-ahead log into the database file and empties it, so that the file alone is complete. Unavailable
   // when a reader holds the log.

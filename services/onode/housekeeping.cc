@@ -1,15 +1,16 @@
 #include "services/onode/housekeeping.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
 #include <utility>
 
-#include "lib/base/mutex.h"
+#include "lib/base/edge_watch.h"
 #include "lib/base/status.h"
 #include "lib/frame/payload.h"
 #include "lib/service/logging.h"
@@ -35,20 +36,15 @@ class LimitWatch {
  public:
   void Look(Node& node) {
     for (const Chain* chain : node.chains()) {
-      std::set<std::string> now;
-      for (std::string& source : chain->limited_sources()) now.insert(std::move(source));
-      std::set<std::string>& before = limited_[chain->origin()];
-      for (const std::string& source : now) {
-        if (!before.contains(source)) {
-          service::LogWarning("a source is over its limit; its frames wait in the deliverer's spool",
-                              {{"origin", chain->origin()}, {"source", source}});
-        }
-      }
-      for (const std::string& source : before) {
-        if (!now.contains(source))
-          service::LogInfo("a source is within its limit again", {{"origin", chain->origin()}, {"source", source}});
-      }
-      before = std::move(now);
+      limited_[chain->origin()].Look(
+          chain->limited_sources(),
+          [chain](const std::string& source) {
+            service::LogWarning("a source is over its limit; its frames wait in the deliverer's spool",
+                                {{"origin", chain->origin()}, {"source", source}});
+          },
+          [chain](const std::string& source) {
+            service::LogInfo("a source is within its limit again", {{"origin", chain->origin()}, {"source", source}});
+          });
       const bool full = chain->counters().reserve_only;
       if (std::exchange(full_[chain->origin()], full) == full) continue;
       if (full)
@@ -60,7 +56,7 @@ class LimitWatch {
   }
 
  private:
-  std::map<std::string, std::set<std::string>> limited_;  // by origin
+  std::map<std::string, EdgeWatch> limited_;  // by origin
   std::map<std::string, bool> full_;
 };
 
@@ -88,118 +84,113 @@ absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirect
 
 namespace {
 
-// One chain's series; what is returned sets them.
-std::function<void()> AddChainMetrics(service::Metrics& metrics, Chain& chain, const Clock& clock) {
-  const service::MetricLabels labels{{"origin", chain.origin()}};
-  const auto size = metrics.AddGauge("chain_entries", "Entries committed and checked.", labels);
-  const auto leading = metrics.AddGauge("chain_leading", "1 while this O-Node leads the chain.", labels);
-  const auto frozen = metrics.AddGauge(
-      "chain_frozen", "1 when the chain takes no entries because it may have been rolled back.", labels);
-  const auto signed_size = metrics.AddGauge("checkpoint_entries", "Size of the largest signed checkpoint.", labels);
-  const auto lag = metrics.AddGauge("checkpoint_lag_entries", "Entries that no checkpoint covers yet.", labels);
-  const auto subjects = metrics.AddGauge("facts_subjects", "Subjects that anything was said about.", labels);
-  const auto memory = metrics.AddGauge("facts_bytes", "Memory of the facts, estimated.", labels);
-  const auto alarmed =
-      metrics.AddGauge("sources_alarmed", "Sources whose channel is ALARMED, KEY_MISMATCH or BLACK.", labels);
-  const auto newest = metrics.AddGauge("newest_entry_age_seconds", "Time since the newest entry was received.", labels);
-  const auto commit = metrics.AddGauge("commit_seconds_sum", "Time spent in commits since the start.", labels);
-  const auto batches = metrics.AddGauge("commits", "Commits since the start.", labels);
-  const auto appended = metrics.AddGauge("appended_entries", "Entries appended since the start.", labels);
-  const auto batch_rows = metrics.AddGauge("last_batch_entries", "Entries in the last commit.", labels);
-  const auto duplicates =
-      metrics.AddGauge("duplicate_frames", "Frames answered as duplicates since the start.", labels);
-  const auto kept = metrics.AddGauge("quarantined_frames", "Refused frames kept since the start.", labels);
-  const auto gone =
-      metrics.AddGauge("quarantine_dropped_frames", "Refused frames pushed out by later ones since the start.", labels);
-  const auto lost = metrics.AddGauge("quarantine_failed_frames",
-                                     "Refused frames that the store did not take since the start.", labels);
-  const auto limited = metrics.AddGauge("sources_over_limit", "Sources that are over their limit now.", labels);
-  const auto used = metrics.AddGauge("store_used_bytes", "Bytes that the store uses.", labels);
-  const auto limit =
-      metrics.AddGauge("store_limit_bytes", "Bytes that the store may use; 0 when nothing bounds it.", labels);
-  const auto reserve = metrics.AddGauge("store_reserve_only", "1 while the store is full but for its reserve.", labels);
-  std::vector<service::Gauge> refused;
-  for (std::size_t reason = 1; reason < chain.counters().refused.size(); ++reason) {
-    const service::MetricLabels by{{"origin", chain.origin()},
-                                   {"reason", std::string(frame::ReasonName(static_cast<frame::Reason>(reason)))}};
-    refused.push_back(metrics.AddGauge("refused_frames", "Frames refused since the start, by reason.", by));
+// How one chain stands; set when it is scraped.
+void AddStandingMetrics(service::Metrics& metrics, const Chain& chain, const Clock& clock) {
+  const auto gauge = [&](std::string_view name, std::string_view help) {
+    return metrics.AddGauge(name, help, {{"origin", chain.origin()}});
+  };
+  const auto size = gauge("chain_entries", "Entries committed and checked.");
+  const auto leading = gauge("chain_leading", "1 while this O-Node leads the chain.");
+  const auto frozen = gauge("chain_frozen", "1 when the chain takes no entries because it may have been rolled back.");
+  const auto signed_size = gauge("checkpoint_entries", "Size of the largest signed checkpoint.");
+  const auto lag = gauge("checkpoint_lag_entries", "Entries that no checkpoint covers yet.");
+  const auto subjects = gauge("facts_subjects", "Subjects that anything was said about.");
+  const auto memory = gauge("facts_bytes", "Memory of the facts, estimated.");
+  const auto newest = gauge("newest_entry_age_seconds", "Time since the newest entry was received.");
+  const auto limited = gauge("sources_over_limit", "Sources that are over their limit now.");
+  const auto used = gauge("store_used_bytes", "Bytes that the store uses.");
+  const auto limit = gauge("store_limit_bytes", "Bytes that the store may use; 0 when nothing bounds it.");
+  const auto reserve = gauge("store_reserve_only", "1 while the store is full but for its reserve.");
+  constexpr std::size_t kStates = static_cast<std::size_t>(chain::ChannelState::kBlack) + 1;
+  std::array<service::Gauge, kStates> sources;
+  for (std::size_t state = 0; state < kStates; ++state) {
+    sources[state] =
+        metrics.AddGauge("sources", "Sources by the state of their channel.",
+                         {{"origin", chain.origin()},
+                          {"state", std::string(chain::ChannelStateName(static_cast<chain::ChannelState>(state)))}});
   }
-  return [=, &chain, &clock] {
-    const ChainCounters& counters = chain.counters();
+  metrics.OnCollect([=, &chain, &clock] {
     const auto checkpoint = chain.latest_checkpoint();
-    const std::uint64_t covered = checkpoint ? checkpoint->size : 0;
-    size.Set(static_cast<double>(chain.size()));
-    leading.Set(chain.leading() ? 1 : 0);
-    frozen.Set(chain.frozen().empty() ? 0 : 1);
-    signed_size.Set(static_cast<double>(covered));
-    lag.Set(static_cast<double>(chain.size() - std::min(covered, chain.size())));
-    commit.Set(static_cast<double>(counters.commit_nanos.load()) / 1e9);
-    batches.Set(static_cast<double>(counters.batches.load()));
-    appended.Set(static_cast<double>(counters.appended.load()));
-    batch_rows.Set(static_cast<double>(counters.last_batch_rows.load()));
-    kept.Set(static_cast<double>(chain.quarantine_counters().kept.load()));
-    gone.Set(static_cast<double>(chain.quarantine_counters().gone.load()));
-    lost.Set(static_cast<double>(chain.quarantine_counters().failed.load()));
-    limited.Set(static_cast<double>(chain.limited_sources().size()));
-    used.Set(static_cast<double>(counters.store_used_bytes.load()));
-    limit.Set(static_cast<double>(counters.store_limit_bytes.load()));
-    reserve.Set(counters.reserve_only ? 1 : 0);
-    duplicates.Set(static_cast<double>(counters.duplicates.load()));
-    for (std::size_t i = 0; i < refused.size(); ++i)
-      refused[i].Set(static_cast<double>(counters.refused[i + 1].load()));
+    const std::uint64_t covered = checkpoint ? checkpoint->size : 0, entries = chain.size();
+    size.Set(entries);
+    leading.Set(chain.leading());
+    frozen.Set(!chain.frozen().empty());
+    signed_size.Set(covered);
+    lag.Set(entries - std::min(covered, entries));
+    limited.Set(chain.limited_sources().size());
+    const ChainCounters& counters = chain.counters();
+    used.Set(counters.store_used_bytes);
+    limit.Set(counters.store_limit_bytes);
+    reserve.Set(counters.reserve_only);
     chain.Read([&](const ChainState& state) {
-      subjects.Set(static_cast<double>(state.facts.subjects()));
-      memory.Set(static_cast<double>(state.facts.MemoryBytes()));
-      newest.Set(static_cast<double>(clock.NowNanos() / 1'000 - std::min(clock.NowNanos() / 1'000, state.received_us)) /
-                 1e6);
-      double bad = 0;
+      subjects.Set(state.facts.subjects());
+      memory.Set(state.facts.MemoryBytes());
+      const std::uint64_t now_us = clock.NowNanos() / 1'000;
+      newest.Set(static_cast<double>(now_us - std::min(now_us, state.received_us)) / 1e6);
+      std::array<std::uint64_t, kStates> count{};
       for (const auto& source : state.book.Sources()) {
         const chain::Channel* channel = state.book.FindChannel(source->short_id);
-        if (channel != nullptr && channel->State() != chain::ChannelState::kOk) ++bad;
+        ++count.at(static_cast<std::size_t>(channel == nullptr ? chain::ChannelState::kOk : channel->State()));
       }
-      alarmed.Set(bad);
+      for (std::size_t i = 0; i < kStates; ++i) sources[i].Set(count[i]);
     });
-  };
+  });
 }
 
-// The series of all chains of a node: chains come while it runs, and none goes before it ends. Thread-safe.
-class ChainMetrics {
- public:
-  ChainMetrics(service::Metrics& metrics, const Node& node, const Clock& clock)
-      : metrics_(metrics), node_(node), clock_(clock) {}
-
-  void Update() {
-    const MutexLock lock(mutex_);
-    for (Chain* chain : node_.chains()) {
-      std::function<void()>& update = updates_[chain];
-      if (update == nullptr) update = AddChainMetrics(metrics_, *chain, clock_);
-      update();
-    }
+// What one chain has done since the start.
+void AddDeedMetrics(service::Metrics& metrics, const Chain& chain) {
+  const service::MetricLabels labels{{"origin", chain.origin()}};
+  const ChainCounters& counters = chain.counters();
+  metrics.AddHistogram("commit_seconds", "Time of a commit.", counters.commit_seconds, labels);
+  metrics.AddHistogram("commit_entries", "Entries of a commit.", counters.commit_entries, labels);
+  using Count = std::pair<service::Counter, const std::atomic<std::uint64_t>*>;
+  std::vector<Count> counts;
+  const auto add = [&](const std::atomic<std::uint64_t>& from, std::string_view name, std::string_view help,
+                       const service::MetricLabels& with) {
+    counts.emplace_back(metrics.AddCounter(name, help, with), &from);
+  };
+  add(counters.appended, "appended_entries_total", "Entries appended.", labels);
+  add(counters.duplicates, "duplicate_frames_total", "Frames answered as duplicates.", labels);
+  add(counters.fenced, "fenced_commits_total", "Commits refused because another O-Node leads.", labels);
+  add(counters.unknown_commits, "unknown_commits_total", "Commits whose outcome had to be read back.", labels);
+  add(counters.checkpoints, "checkpoints_total", "Checkpoints signed.", labels);
+  const QuarantineCounters& quarantine = chain.quarantine_counters();
+  add(quarantine.kept, "quarantined_frames_total", "Refused frames kept.", labels);
+  add(quarantine.gone, "quarantine_dropped_frames_total", "Refused frames pushed out by later ones.", labels);
+  add(quarantine.failed, "quarantine_failed_frames_total", "Refused frames that the store did not take.", labels);
+  for (std::size_t reason = 1; reason < counters.refused.size(); ++reason) {
+    service::MetricLabels by = labels;
+    by["reason"] = frame::ReasonName(static_cast<frame::Reason>(reason));
+    add(counters.refused[reason], "refused_frames_total", "Frames refused, by reason.", by);
   }
-
- private:
-  service::Metrics& metrics_;
-  const Node& node_;
-  const Clock& clock_;
-  Mutex mutex_;
-  std::map<const Chain*, std::function<void()>> updates_ ABSL_GUARDED_BY(mutex_);
-};
+  metrics.OnCollect([counts] {
+    for (const auto& [counter, from] : counts) counter.Set(*from);
+  });
+}
 
 }  // namespace
 
 void AddMetrics(service::Metrics& metrics, Node& node, const Clock& clock) {
-  const auto chains = std::make_shared<ChainMetrics>(metrics, node, clock);
-  chains->Update();  // so that names and labels exist before the first scrape
-  metrics.OnCollect([chains] { chains->Update(); });
+  // Another replica may open a chain at any time.
+  const auto known = std::make_shared<std::set<const Chain*>>();
+  const auto add = [&metrics, &node, &clock, known] {
+    for (const Chain* chain : node.chains()) {
+      if (!known->insert(chain).second) continue;
+      AddStandingMetrics(metrics, *chain, clock);
+      AddDeedMetrics(metrics, *chain);
+    }
+  };
+  add();  // what is wrong with them shows before anything is served
+  metrics.OnCollect(add);
 }
 
 void AddIngestMetrics(service::Metrics& metrics, const IngestHandler& ingest) {
   const auto throttled =
-      metrics.AddGauge("throttled_batches", "Batches that waited for their deliverer's limit since the start.");
+      metrics.AddCounter("throttled_batches_total", "Batches that waited for their deliverer's limit.");
   const auto now = metrics.AddGauge("throttled_deliveries", "Deliveries that wait for their deliverer's limit now.");
   metrics.OnCollect([=, &ingest] {
-    throttled.Set(static_cast<double>(ingest.counters().throttled.load()));
-    now.Set(static_cast<double>(ingest.counters().throttled_now.load()));
+    throttled.Set(ingest.counters().throttled);
+    now.Set(ingest.counters().throttled_now);
   });
 }
 

@@ -46,11 +46,8 @@ Result Cut(std::uint8_t mode, std::string_view bytes, unsigned seed) {
     REQUIRE(splitter.buffered() <= kMaxFrame + piece);
   }
   REQUIRE(splitter.frames() == out.frames.size());
-  if (const auto deadline = splitter.Deadline()) {
-    REQUIRE(splitter.buffered() > 0);
-    FrameSplitter late = splitter;
-    REQUIRE(!late.Next(*deadline).ok());
-  }
+  FrameSplitter late = splitter;
+  REQUIRE(late.Next(now + FrameSplitter::kPatience).ok() == (splitter.Next(now).ok() && splitter.buffered() == 0));
   out.end = ReasonOf(splitter.Finish());
   REQUIRE(splitter.Finish().ok() == (out.end == Reason::kNone));
   return out;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lib/chain/control.h"
@@ -121,6 +122,16 @@ class AdversaryTest : public e2e::PlatformTest {
     ASSERT_TRUE(Until([&] { return outbox_->position(source).frames >= frames; })) << outbox_->position(source).frames;
     ASSERT_TRUE(outbox_->Sync(outbox_->spool().stats().last).ok());
     ASSERT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s)) << deliverer_->status().problem;
+  }
+
+  // Everything runs, and a producer's first frame is at the O-Node, with a beat behind it.
+  std::pair<Producer, FileDescriptor> StartWith(std::string_view payload) {
+    StartAll();
+    std::pair<Producer, FileDescriptor> out(Make(kNative, frame::Spelling::kV2), Connect(kNative));
+    Send(out.second, out.first.Next(payload, frame::Type::kPeerStatusChanged));
+    Delivered(kNative, 1);
+    Beat();
+    return out;
   }
 
   // What the collector would deliver, for the test to deliver instead of it.

@@ -25,12 +25,7 @@ constexpr const char* kOtherRouter =
 // ---- forged frames from whoever may deliver: a collector that was taken over, or a relay before it ----
 
 TEST_F(AdversaryTest, TenThousandForgedFramesInADeliveryChangeNoAnswer) {
-  StartAll();
-  Producer producer = Make(kNative, Spelling::kV2);
-  const FileDescriptor wire = Connect(kNative);
-  Send(wire, producer.Next(kPeerUp, Type::kPeerStatusChanged));
-  Delivered(kNative, 1);
-  Beat();
+  auto [producer, wire] = StartWith(kPeerUp);
   ASSERT_EQ(Ask().verdict(), VERDICT_CONFIRMED);
 
   const Producer forger(kNative, Spelling::kV2, frame::OKey::Hmac(std::string(32, 'f')).value(), clock_);
@@ -186,12 +181,7 @@ TEST_F(AdversaryTest, FramesAsLargeAsTheyMayBeDoNotMakeListsFail) {
 // ---- a relay that swallows what says that the peer went down ----
 
 TEST_F(AdversaryTest, ASwallowedPeerDownLeavesTheClaimIncomplete) {
-  StartAll();
-  Producer producer = Make(kNative, Spelling::kV2);
-  const FileDescriptor wire = Connect(kNative);
-  Send(wire, producer.Next(kPeerUp, Type::kPeerStatusChanged));
-  Delivered(kNative, 1);
-  Beat();
+  auto [producer, wire] = StartWith(kPeerUp);
   ASSERT_EQ(Ask().verdict(), VERDICT_CONFIRMED);
   producer.Next(kPeerDown, Type::kPeerBackwardTransition, frame::Tier::kYellow);  // the relay keeps it
   Send(wire, producer.Next(kOtherPeerUp, Type::kPeerStatusChanged));
@@ -204,12 +194,7 @@ TEST_F(AdversaryTest, ASwallowedPeerDownLeavesTheClaimIncomplete) {
 }
 
 TEST_F(AdversaryTest, ASwallowedLastFrameShowsAtTheNextBeatOfItsSource) {
-  StartAll();
-  Producer producer = Make(kNative, Spelling::kV2);
-  const FileDescriptor wire = Connect(kNative);
-  Send(wire, producer.Next(kPeerUp, Type::kPeerStatusChanged));
-  Delivered(kNative, 1);
-  Beat();
+  auto [producer, wire] = StartWith(kPeerUp);
   ASSERT_EQ(Ask().verdict(), VERDICT_CONFIRMED);
   producer.Next(kPeerDown, Type::kPeerBackwardTransition, frame::Tier::kYellow);  // the relay keeps it
   clock_.Skip(collector::kBeatInterval);
@@ -247,12 +232,7 @@ TEST_F(AdversaryTest, ALastFrameSwallowedBehindTheCollectorShowsAtItsNextBeat) {
 }
 
 TEST_F(AdversaryTest, WhoSwallowsEverythingIsSilenceAfterThreeIntervals) {
-  StartAll();
-  Producer producer = Make(kNative, Spelling::kV2);
-  FileDescriptor wire = Connect(kNative);
-  Send(wire, producer.Next(kPeerUp, Type::kPeerStatusChanged));
-  Delivered(kNative, 1);
-  Beat();
+  const auto connected = StartWith(kPeerUp);
   ASSERT_EQ(Ask().verdict(), VERDICT_CONFIRMED);
   // From here on nothing passes, neither frames nor the collector's beats.
   clock_.Skip(3 * collector::kBeatInterval + 1s);

@@ -13,6 +13,7 @@
 #include "lib/chain/entry.h"
 #include "lib/deliver/grpc_connection.h"
 #include "tests/hostile/ports_fixture.h"
+#include "tests/testutil/metrics_doc.h"
 #include "tests/testutil/tls_client.h"
 #include "virp/verify/v1/verify_service.grpc.pb.h"
 
@@ -54,6 +55,14 @@ std::string DaemonFrame(ServiceLab& lab, std::uint64_t sequence, UnixNanos time,
   return frame::EncodeSigned(header, kNeighborUp, *key).value();
 }
 
+TEST_F(PortsTest, MetricsServedAreThoseOfTheDocs) {
+  const std::string page = std::string(VIRP_SOURCE_DIR) + "/docs/metrics.md";
+  EXPECT_THAT(testutil::MetricDocDifferences(Get(lab_->onode_admin(), "/metrics"), "onode", page),
+              ::testing::IsEmpty());
+  EXPECT_THAT(testutil::MetricDocDifferences(Get(lab_->collector_admin(), "/metrics"), "collector", page),
+              ::testing::IsEmpty());
+}
+
 // ---- signed frames ----
 
 class FramePortsTest : public PortsTest {
@@ -86,7 +95,7 @@ class FramePortsTest : public PortsTest {
             {"another source", stranger.Next(kNeighborUp), "SOURCE_UNKNOWN"}};
   }
   static double Ended(const std::string& listen, const char* reason) {
-    return Metric(lab_->collector_admin(), "virp_collector_listener_ended_connections",
+    return Metric(lab_->collector_admin(), "virp_collector_listener_ended_connections_total",
                   {fmt::format("listen=\"{}\"", listen), fmt::format("reason=\"{}\"", reason)});
   }
   void ExpectEnded(const std::string& listen, const char* reason, double times) {
@@ -124,7 +133,7 @@ TEST_F(FramePortsTest, BadFramesWithinTlsToo) {
     ExpectEnded(listen, bad.reason, before + 1);
   }
   const auto handshakes = [&] {
-    return Metric(lab_->collector_admin(), "virp_collector_listener_failed_handshakes",
+    return Metric(lab_->collector_admin(), "virp_collector_listener_failed_handshakes_total",
                   {fmt::format("listen=\"{}\"", listen)});
   };
   const double before = handshakes();
@@ -149,7 +158,8 @@ TEST_F(FramePortsTest, BadFramesOnTheUnixSocket) {
   const FileDescriptor honest = ConnectUnix(lab_->frame_socket());
   ASSERT_TRUE(SendAll(honest, good));
   const auto taken = [&] {
-    return Metric(lab_->collector_admin(), "virp_collector_listener_frames", {fmt::format("listen=\"{}\"", listen)});
+    return Metric(lab_->collector_admin(), "virp_collector_listener_frames_total",
+                  {fmt::format("listen=\"{}\"", listen)});
   };
   ASSERT_TRUE(WaitUntil(10s, [&] { return taken() == 1; }));
   EXPECT_EQ(ReadToEnd(ConnectUnix(lab_->frame_socket())), "") << "one connection at a time";
@@ -250,7 +260,7 @@ TEST_F(ForgeryTest, TenThousandForgedFramesFromAnotherUserOnSocketAndTcp) {
   EXPECT_EQ(run(reinterpret_cast<const sockaddr*>(&inet), sizeof(inet), native), 0);
 
   const auto doors = [&](const std::string& listen, const char* reason) {
-    return Metric(lab_->collector_admin(), "virp_collector_listener_refused_connections",
+    return Metric(lab_->collector_admin(), "virp_collector_listener_refused_connections_total",
                   {fmt::format("listen=\"{}\"", listen), fmt::format("reason=\"{}\"", reason)});
   };
   EXPECT_EQ(doors("unix:" + lab_->frame_socket(), "USER_NOT_ALLOWED"), kForged);
@@ -323,10 +333,10 @@ TEST_F(PortsTest, BadBmpEndsItsSessionAndStrangersAreClosedAtOnce) {
                   reason == nullptr ? std::vector<std::string>{}
                                     : std::vector<std::string>{fmt::format("reason=\"{}\"", reason)});
   };
-  const double strangers = value("virp_collector_bmp_refused_connections", "unknown_sender");
+  const double strangers = value("virp_collector_bmp_refused_connections_total", "unknown_sender");
   EXPECT_EQ(ReadToEnd(ConnectFrom(2, lab_->bmp_port().port())), "");
   EXPECT_TRUE(WaitUntil(
-      5s, [&] { return value("virp_collector_bmp_refused_connections", "unknown_sender") == strangers + 1; }));
+      5s, [&] { return value("virp_collector_bmp_refused_connections_total", "unknown_sender") == strangers + 1; }));
   const auto initiation = [](std::string_view name) {
     std::string tlvs;
     AppendBe<std::uint16_t>(tlvs, 2);
@@ -346,11 +356,12 @@ TEST_F(PortsTest, BadBmpEndsItsSessionAndStrangersAreClosedAtOnce) {
                                                      {"garbage after a good beginning", good + Garbage(64 << 10)},
                                                      {"routes before the beginning", std::string("\3\0\0\0\6\0", 6)}};
   for (const auto& [what, bytes] : bad) {
-    const double ended = value("virp_collector_bmp_ended_connections");
+    const double ended = value("virp_collector_bmp_ended_connections_total");
     const FileDescriptor socket = ConnectFrom(1, lab_->bmp_port().port());
     SendAll(socket, bytes);
     EXPECT_TRUE(ReadToEnd(socket, 12s).has_value()) << what;
-    EXPECT_TRUE(WaitUntil(5s, [&] { return value("virp_collector_bmp_ended_connections") == ended + 1; })) << what;
+    EXPECT_TRUE(WaitUntil(5s, [&] { return value("virp_collector_bmp_ended_connections_total") == ended + 1; }))
+        << what;
   }
   {  // cut within a message: a router that died, no more
     const FileDescriptor socket = ConnectFrom(1, lab_->bmp_port().port());
@@ -409,9 +420,9 @@ TEST_F(PortsTest, BadMessagesAreRefusedWithAReasonAndCounted) {
   EXPECT_EQ(call(producer, submit, std::string(5 << 20, '\0')).error_code(), StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(call(reader, verify, "").error_code(), StatusCode::INVALID_ARGUMENT) << "nothing";
   EXPECT_NE(call(reader, "/virp.verify.v1.VerifyService/Nothing", "").error_code(), StatusCode::OK);
-  const double denied = refused(lab_->onode_admin(), "virp_onode_refused_calls", "METHOD_DENIED");
+  const double denied = refused(lab_->onode_admin(), "virp_onode_refused_calls_total", "METHOD_DENIED");
   EXPECT_EQ(call(reader, "/virp.source.v1.SourceService/MarkBlack", "").error_code(), StatusCode::PERMISSION_DENIED);
-  EXPECT_GE(refused(lab_->onode_admin(), "virp_onode_refused_calls", "METHOD_DENIED"), denied + 1);
+  EXPECT_GE(refused(lab_->onode_admin(), "virp_onode_refused_calls_total", "METHOD_DENIED"), denied + 1);
 }
 
 TEST_F(PortsTest, BadFramesInADeliveryGetTheirReasonAndTheStreamGoesOn) {
@@ -436,7 +447,7 @@ TEST_F(PortsTest, BadFramesInADeliveryGetTheirReasonAndTheStreamGoesOn) {
     }
   };
   const auto counted = [](const char* reason) {
-    return Metric(lab_->onode_admin(), "virp_onode_refused_frames", {fmt::format("reason=\"{}\"", reason)});
+    return Metric(lab_->onode_admin(), "virp_onode_refused_frames_total", {fmt::format("reason=\"{}\"", reason)});
   };
   FrameMaker maker(ServiceLab::kDirect, lab_->keys().Find(ServiceLab::kDirect, 1));
   const std::string good = maker.Next(kNeighborUp);

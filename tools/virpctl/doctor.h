@@ -39,6 +39,9 @@ using Checks = std::vector<Check>;
 // 1 when one failed, else 3 when one could not be told, else 0.
 Exit ExitOf(const Checks& checks);
 
+// For what could not even be asked.
+Check FailedCheck(const std::string& name, const absl::Status& status, const std::string& advice = "");
+
 // What is thought of it. All pure.
 Check JudgeNtp(bool synchronised, std::chrono::microseconds max_error);
 // `offset`: the O-Node's clock less ours, known to within `uncertainty`.
@@ -58,7 +61,7 @@ Check JudgeSocketOption(const std::string& name, int error, const std::string& k
 Check JudgeFrr(const std::string& version_text, bool has_bmp_module);
 
 // What is asked. Nothing is changed, and nothing blocks for more than the options' timeout.
-Checks CheckClock(const Options& options);
+Checks CheckClock();
 Checks CheckONode(const Options& options);  // and its clock
 Checks CheckCertificates(const Connection& connection, const Clock& clock);
 Checks CheckKeys(const std::string& directory, const Clock& clock);

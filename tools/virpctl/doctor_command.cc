@@ -51,7 +51,7 @@ absl::StatusOr<Exit> Doctor(const Options& options, const DoctorOptions& doctor)
   const auto add = [&all](Checks checks) {
     all.insert(all.end(), std::make_move_iterator(checks.begin()), std::make_move_iterator(checks.end()));
   };
-  add(CheckClock(options));
+  add(CheckClock());
   if (!options.connection.certificate.empty()) add(CheckCertificates(options.connection, clock));
   if (KnowsTheWay(options.connection)) add(CheckONode(options));
   for (const std::string& directory : doctor.keys) add(CheckKeys(directory, clock));

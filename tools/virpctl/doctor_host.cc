@@ -23,6 +23,7 @@
 #include "lib/base/units.h"
 #include "lib/frame/key_directory.h"
 #include "lib/service/credentials.h"
+#include "lib/service/wire.h"
 #include "tools/virpctl/doctor.h"
 #include "tools/virpctl/output.h"
 #include "tools/virpctl/session.h"
@@ -30,25 +31,14 @@
 #include "virp/verify/v1/verify_service.grpc.pb.h"
 
 namespace virp::virpctl {
-namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-Check Failed(const std::string& name, const absl::Status& status, const std::string& advice = "") {
-  return {name, Health::kFailed, std::string(Message(status)), advice};
-}
-
-UnixNanos NanosOf(const google::protobuf::Timestamp& time) {
-  return static_cast<UnixNanos>(time.seconds()) * 1'000'000'000 + static_cast<UnixNanos>(time.nanos());
-}
-
-}  // namespace
-
-Checks CheckClock(const Options&) {
+Checks CheckClock() {
   timex state{};
   const int result = adjtimex(&state);
-  if (result < 0) return {{"clock: NTP", Health::kUnknown, std::strerror(errno), ""}};
+  if (result < 0) return {{"clock: NTP", Health::kUnknown, std::strerror(errno), "ask as root"}};
   return {
       JudgeNtp(result != TIME_ERROR && (state.status & STA_UNSYNC) == 0, std::chrono::microseconds(state.maxerror))};
 }
@@ -57,14 +47,15 @@ Checks CheckClock(const Options&) {
 Checks CheckONode(const Options& options) {
   namespace verify = ::virp::verify::v1;
   const absl::StatusOr<std::shared_ptr<grpc::Channel>> channel = Connect(options.connection);
-  if (!channel.ok()) return {Failed("O-Node", channel.status())};
+  if (!channel.ok()) return {FailedCheck("O-Node", channel.status())};
   chain::v1::ChainService::Stub chains(*channel);
   chain::v1::GetChainRequest request;
   request.set_origin(options.connection.origin);
   chain::v1::GetChainResponse chain;
   if (const auto status = Call(options.connection, chains, &chain::v1::ChainService::Stub::GetChain, request, chain);
       !status.ok()) {
-    return {Failed("O-Node", status, "is it running, does its certificate have role onode, may this identity read?")};
+    return {
+        FailedCheck("O-Node", status, "is it running, does its certificate have role onode, may this identity read?")};
   }
   Check state{"O-Node", Health::kOk, fmt::format("{}, {} entries", chain.origin(), chain.size()), ""};
   if (!chain.frozen().empty()) {
@@ -89,20 +80,24 @@ Checks CheckONode(const Options& options) {
   const auto status = Call(options.connection, claims, &verify::VerifyService::Stub::VerifyClaim, question, response);
   const UnixNanos after = clock.NowNanos();
   if (!status.ok() || after < before) {
-    checks.push_back({"clock: O-Node", Health::kUnknown, std::string(Message(status)), ""});
+    checks.push_back({"clock: O-Node", Health::kUnknown,
+                      status.ok() ? "our clock was set back meanwhile" : std::string(Message(status)),
+                      "ask again as reader or operator"});
     return checks;
   }
   const auto trip = static_cast<std::int64_t>(after - before);
   const auto middle = static_cast<std::int64_t>(before) + trip / 2;
-  const auto there = static_cast<std::int64_t>(NanosOf(response.answer().evaluated_at()));
-  checks.push_back(JudgeOffset(nanoseconds(there - middle), nanoseconds(trip / 2)));
+  const auto there = service::NanosOf(response.answer().evaluated_at(), "evaluated_at");
+  checks.push_back(there.ok()
+                       ? JudgeOffset(nanoseconds(static_cast<std::int64_t>(*there) - middle), nanoseconds(trip / 2))
+                       : FailedCheck("clock: O-Node", there.status()));
   return checks;
 }
 
 Checks CheckCertificates(const Connection& connection, const Clock& clock) {
   const service::TlsFiles files{connection.certificate, connection.key, connection.roots};
   const auto state = service::InspectTlsFiles(files);
-  if (!state.ok()) return {Failed("certificate: files", state.status())};
+  if (!state.ok()) return {FailedCheck("certificate: files", state.status())};
   Checks checks{{"certificate: files", Health::kOk, "certificate, key and roots fit", ""}};
   checks.push_back(
       JudgeLifetime("certificate: lifetime", state->leaf.not_before, state->leaf.not_after, clock.NowNanos()));
@@ -115,7 +110,8 @@ Checks CheckCertificates(const Connection& connection, const Clock& clock) {
   if (chain.ok()) {
     checks.push_back({"certificate: chain", Health::kOk, "leads to a root", ""});
   } else {
-    checks.push_back(Failed("certificate: chain", chain, "append the intermediate certificates, or correct the roots"));
+    checks.push_back(
+        FailedCheck("certificate: chain", chain, "append the intermediate certificates, or correct the roots"));
   }
   struct stat key{};
   if (stat(files.private_key.c_str(), &key) == 0) {
@@ -127,7 +123,7 @@ Checks CheckCertificates(const Connection& connection, const Clock& clock) {
 Checks CheckKeys(const std::string& directory, const Clock& clock) {
   const auto keys = frame::KeyDirectory::Open(directory);
   const std::string name = "keys: " + directory;
-  if (!keys.ok()) return {Failed(name, keys.status(), "docs/formats/frame.md, \"Key directory\"")};
+  if (!keys.ok()) return {FailedCheck(name, keys.status(), "docs/formats/frame.md, \"Key directory\"")};
   Checks checks{{name, Health::kOk, fmt::format("{} names, modes and owners fit", (*keys)->Sources().size()), ""}};
   for (const std::string& source : (*keys)->Sources()) {
     checks.push_back(JudgeKeyTimes(source, (*keys)->Versions(source), clock.NowNanos()));
@@ -234,7 +230,9 @@ Checks CheckFrr(const std::string& bgpd, bool must_be_there) {
     return {{"FRR", Health::kFailed, bgpd + ": " + std::strerror(errno), "install frr, or correct --frr"}};
   }
   const auto version = VersionOf(bgpd);
-  if (!version.ok()) return {{"FRR", Health::kUnknown, std::string(Message(version.status())), ""}};
+  if (!version.ok()) {
+    return {{"FRR", Health::kUnknown, std::string(Message(version.status())), "run it by hand with --version"}};
+  }
   return {JudgeFrr(*version, HasBmpModule())};
 }
 
@@ -296,13 +294,13 @@ absl::Status TryBind(const std::string& address) {
 
 Check CheckListening(const std::string& address, milliseconds patience) {
   const absl::Status status = TryConnect(address, patience);
-  if (!status.ok()) return Failed("port: " + address, status, "is the service running, and the port open?");
+  if (!status.ok()) return FailedCheck("port: " + address, status, "is the service running, and the port open?");
   return {"port: " + address, Health::kOk, "somebody listens", ""};
 }
 
 Check CheckFree(const std::string& address) {
   const absl::Status status = TryBind(address);
-  if (!status.ok()) return Failed("port: " + address, status, "see who has it: ss -ltnp");
+  if (!status.ok()) return FailedCheck("port: " + address, status, "see who has it: ss -ltnp");
   return {"port: " + address, Health::kOk, "free", ""};
 }
 

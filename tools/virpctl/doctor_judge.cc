@@ -58,6 +58,10 @@ Exit ExitOf(const Checks& checks) {
   return any(Health::kUnknown) ? Exit::kCannotSay : Exit::kYes;
 }
 
+Check FailedCheck(const std::string& name, const absl::Status& status, const std::string& advice) {
+  return {name, Health::kFailed, std::string(Message(status)), advice};
+}
+
 Check JudgeNtp(bool synchronised, microseconds max_error) {
   Check check{"clock: NTP", Health::kOk, fmt::format("synchronised, at most {:.3f} s off", Seconds(max_error)), ""};
   if (!synchronised) {

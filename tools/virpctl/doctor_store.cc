@@ -14,10 +14,6 @@
 namespace virp::virpctl {
 namespace {
 
-Check Failed(const std::string& name, const absl::Status& status, const std::string& advice = "") {
-  return {name, Health::kFailed, std::string(Message(status)), advice};
-}
-
 absl::StatusOr<Checks> AskSqlite(const std::string& path) {
   store::SqliteOptions options;
   options.path = path;
@@ -48,7 +44,7 @@ Checks CheckSqlite(const std::string& path) {
   }
   absl::StatusOr<Checks> asked = AskSqlite(path);
   if (!asked.ok()) {
-    checks.push_back(Failed("SQLite", asked.status()));
+    checks.push_back(FailedCheck("SQLite", asked.status()));
   } else {
     checks.insert(checks.end(), asked->begin(), asked->end());
   }
@@ -77,10 +73,10 @@ absl::StatusOr<Checks> AskPostgres(const std::string& url) {
 
 Checks CheckStore(const std::string& text) {
   const auto url = store::ParseStorageUrl(text, store::UrlOrigin::kPrivate);
-  if (!url.ok()) return {Failed("store", url.status())};
+  if (!url.ok()) return {FailedCheck("store", url.status())};
   if (url->backend == store::Backend::kSqlite) return CheckSqlite(url->location);
   absl::StatusOr<Checks> asked = AskPostgres(url->location);
-  if (!asked.ok()) return {Failed("PostgreSQL", asked.status(), "is it running, and may this role connect?")};
+  if (!asked.ok()) return {FailedCheck("PostgreSQL", asked.status(), "is it running, and may this role connect?")};
   return *std::move(asked);
 }
 

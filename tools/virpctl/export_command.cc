@@ -11,6 +11,7 @@
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/chain/export.h"
+#include "lib/service/wire.h"
 #include "tools/virpctl/commands.h"
 #include "tools/virpctl/memory.h"
 #include "tools/virpctl/output.h"
@@ -26,18 +27,16 @@ using chain::v1::ChainService;
 using source::v1::SourceService;
 using Channel = std::shared_ptr<grpc::Channel>;
 
-UnixNanos NanosOf(const google::protobuf::Timestamp& time) {
-  return static_cast<UnixNanos>(time.seconds()) * 1'000'000'000 + static_cast<UnixNanos>(time.nanos());
-}
-
-chain::KeyStatement StatementOf(const source::v1::Key& key) {
+absl::StatusOr<chain::KeyStatement> StatementOf(const source::v1::Key& key) {
   chain::KeyStatement out;
   out.version = key.version();
   out.suite = key.suite() == source::v1::SUITE_ED25519 ? frame::Suite::kEd25519 : frame::Suite::kHmacSha256;
   out.public_key = key.public_key();
   out.commitment = key.commitment();
-  out.accept_from = NanosOf(key.accept_from());
-  if (key.has_accept_until()) out.accept_until = NanosOf(key.accept_until());
+  ASSIGN_OR_RETURN(out.accept_from, service::NanosOf(key.accept_from(), "accept_from"));
+  if (key.has_accept_until()) {
+    ASSIGN_OR_RETURN(out.accept_until, service::NanosOf(key.accept_until(), "accept_until"));
+  }
   return out;
 }
 
@@ -57,7 +56,10 @@ absl::StatusOr<chain::ExportKeys> KeysOf(const Options& options, const Channel& 
     for (const source::v1::Source& source : page.sources()) {
       chain::ExportKeys::Source& out = keys.sources.emplace_back();
       out.name = source.name();
-      for (const source::v1::Key& key : source.keys()) out.keys.push_back(StatementOf(key));
+      for (const source::v1::Key& key : source.keys()) {
+        ASSIGN_OR_RETURN(chain::KeyStatement statement, StatementOf(key));
+        out.keys.push_back(std::move(statement));
+      }
     }
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty());

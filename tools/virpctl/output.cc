@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "lib/base/status.h"
+#include "lib/service/wire.h"
 
 namespace virp::virpctl {
 
@@ -56,8 +57,8 @@ std::string TimeText(UnixNanos time) {
 }
 
 std::string TimeText(const google::protobuf::Timestamp& time) {
-  if (time.seconds() < 0 || time.seconds() > 10'000'000'000 || time.nanos() < 0) return "out of range";
-  return TimeText(static_cast<UnixNanos>(time.seconds()) * 1'000'000'000 + static_cast<UnixNanos>(time.nanos()));
+  const auto nanos = service::NanosOf(time, "time");
+  return nanos.ok() ? TimeText(*nanos) : "out of range";
 }
 
 std::string Short(std::string_view name, std::string_view prefix) {

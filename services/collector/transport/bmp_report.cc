@@ -9,15 +9,13 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
-#include "services/collector/transport/wire_time.h"
+#include "lib/service/wire.h"
 
 namespace virp::collector {
 namespace {
 
 using v1::ListBmpPeersRequest;
 using v1::ListBmpPeersResponse;
-
-constexpr int kDefaultPage = 100, kMaxPage = 1'000;
 
 // The last thing on a page: a peer, or a router that has none.
 struct Place {
@@ -42,11 +40,11 @@ void ToWire(const BmpRouterStatus& from, ListBmpPeersResponse::BmpRouter& to) {
   to.set_source(from.source);
   to.set_session_up(from.session_up);
   to.set_connected(from.connected);
-  *to.mutable_since() = WireTime(from.since);
+  *to.mutable_since() = service::TimestampOf(from.since);
   to.set_address(from.address);
   to.set_sys_name(from.sys_name);
   to.set_protection(from.protection);
-  if (from.last_bytes != 0) *to.mutable_last_bytes_at() = WireTime(from.last_bytes);
+  if (from.last_bytes != 0) *to.mutable_last_bytes_at() = service::TimestampOf(from.last_bytes);
   to.set_paths(from.paths);
   to.set_attribute_bytes(from.attribute_bytes);
   to.set_sessions(from.counters.sessions);
@@ -58,7 +56,7 @@ void ToWire(const BmpPeerStatus& from, ListBmpPeersResponse::BmpPeer& to) {
   to.set_address(from.address.ToString());
   to.set_as_number(from.as);
   to.set_state(from.state);
-  if (from.since != 0) *to.mutable_since() = WireTime(from.since);
+  if (from.since != 0) *to.mutable_since() = service::TimestampOf(from.since);
   to.set_mode(std::string(BmpModeName(from.mode)));
   to.set_over_limit(from.over_limit);
   for (std::size_t rib = 0; rib < kRibs; ++rib) {
@@ -71,7 +69,7 @@ void ToWire(const BmpPeerStatus& from, ListBmpPeersResponse::BmpPeer& to) {
 }
 
 // As much of a router as fits; false when there is more of it.
-bool AddRouter(const BmpRouterStatus& router, const Place& after, int& room, Place& last,
+bool AddRouter(const BmpRouterStatus& router, const Place& after, std::size_t& room, Place& last,
                ListBmpPeersResponse& response) {
   auto peer = router.peers.begin();
   if (after.source == router.source) {
@@ -99,9 +97,9 @@ bool AddRouter(const BmpRouterStatus& router, const Place& after, int& room, Pla
 }  // namespace
 
 absl::Status ListBmpPeers(const BmpIngest& ingest, const ListBmpPeersRequest& request, ListBmpPeersResponse& response) {
-  if (request.page_size() < 0) return InvalidField("page_size", "is negative");
-  int room = request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kMaxPage);
-  ASSIGN_OR_RETURN(const Place after, Place::Parse(request.page_token()));
+  ASSIGN_OR_RETURN(std::size_t room, service::PageSizeOf(request.page_size()));
+  ASSIGN_OR_RETURN(const std::string cursor, service::ReadPageToken(request.page_token(), request.source()));
+  ASSIGN_OR_RETURN(const Place after, Place::Parse(cursor));
   // Only as many routers are copied as a page can show.
   std::set<std::string> sources;
   ingest.ForEachRouter([&](const BmpRouter& router) {
@@ -111,8 +109,8 @@ absl::Status ListBmpPeers(const BmpIngest& ingest, const ListBmpPeersRequest& re
   if (!request.source().empty() && sources.empty()) {
     return NotFound("no BMP router of source '{}' is configured", request.source().substr(0, 128));
   }
-  if (sources.size() > static_cast<std::size_t>(room) + 2)
-    sources.erase(std::next(sources.begin(), room + 2), sources.end());
+  if (sources.size() > room + 2)
+    sources.erase(std::next(sources.begin(), static_cast<std::ptrdiff_t>(room) + 2), sources.end());
   std::map<std::string, BmpRouterStatus> routers;
   ingest.ForEachRouter([&](const BmpRouter& router) {
     if (sources.contains(router.options().source)) routers.emplace(router.options().source, router.Status());
@@ -120,51 +118,57 @@ absl::Status ListBmpPeers(const BmpIngest& ingest, const ListBmpPeersRequest& re
   Place last = after;
   for (const auto& [source, router] : routers) {
     if (AddRouter(router, after, room, last, response)) continue;
-    response.set_next_page_token(last.Text());
+    response.set_next_page_token(service::MakePageToken(last.Text(), request.source()));
     break;
   }
   return absl::OkStatus();
 }
 
-void AddBmpMetrics(service::Metrics& metrics, const BmpIngest& ingest) {
-  const auto gauge = [&metrics](std::string_view name, std::string_view help) { return metrics.AddGauge(name, help); };
-  const auto routers = gauge("bmp_routers", "Routers that may speak BMP.");
-  const auto sessions = gauge("bmp_sessions", "BMP sessions that are up.");
-  const auto compared = gauge("bmp_sessions_compared", "BMP sessions whose first dump has been compared.");
-  const auto connections =
-      gauge("bmp_connections", "TCP connections, those that are being made or have not said who they are included.");
-  const auto peers = gauge("bmp_peers_established", "BGP peers that were last reported Established.");
-  const auto paths = gauge("bmp_paths", "Paths held.");
-  const auto attributes = gauge("bmp_attribute_bytes", "Bytes of the attributes of the paths held.");
-  const auto bytes = gauge("bmp_received_bytes", "Bytes received since the start.");
-  const auto accepted = gauge("bmp_accepted_connections", "Connections taken since the start.");
-  const auto errors = gauge("bmp_ended_connections", "Connections ended because of what they sent, or did not send.");
-  const auto dials = gauge("bmp_failed_dials", "Connections to routers that could not be made.");
-  const auto updates = gauge("bmp_update_errors", "UPDATEs with attributes at fault (RFC 7606).");
-  const auto turned =
-      gauge("bmp_path_ids_turned",
-            "Times that a view was found to be with path identifiers, or without, against what was negotiated.");
-  const auto statistics = gauge("bmp_statistics_messages", "Statistics Reports received.");
-  const auto mirrored = gauge("bmp_mirrored_messages", "BGP messages received by Route Mirroring.");
-  const auto alarms = gauge("bmp_alarms", "Alarms signed about BMP.");
-  const auto labelled = [&metrics](std::string_view name, std::string_view help, std::string key) {
-    return [&metrics, name, help, key](std::string_view value) {
-      return metrics.AddGauge(name, help, {{key, std::string(value)}});
-    };
-  };
-  const auto refusal = labelled("bmp_refused_connections", "Connections refused since the start.", "reason");
-  const auto unknown = refusal("unknown_sender"), over_cap = refusal("over_cap"), second = refusal("second_session");
-  const auto observation = labelled("bmp_observations", "Observations of paths signed since the start.", "kind");
-  const auto announced = observation("announced"), withdrawn = observation("withdrawn"),
-             inferred = observation("inferred");
-  const auto passed = labelled("bmp_passed_over", "What was received and gave no observation.", "reason");
-  const auto unchanged = passed("unchanged"), not_held = passed("withdrawal_not_held"),
-             not_up = passed("peer_down_not_up"), no_peer = passed("routes_without_peer"),
-             too_many = passed("peer_limit");
-  std::array<service::Gauge, std::tuple_size_v<decltype(BmpCounters::skipped)>> skipped;
-  for (std::size_t i = 0; i < skipped.size(); ++i)
-    skipped[i] = passed(bmp::SkippedName(static_cast<bmp::Skipped::Reason>(i)));
+namespace {
 
+// A counter that is summed over the routers.
+struct Deed {
+  std::uint64_t BmpCounters::* from;
+  std::string_view name, help, label, value;
+};
+constexpr std::string_view kObservations = "Observations of paths signed.";
+constexpr std::string_view kPassedOver = "What was received and gave no observation.";
+constexpr Deed kDeeds[] = {
+    {&BmpCounters::announced, "bmp_observations_total", kObservations, "kind", "announced"},
+    {&BmpCounters::withdrawn, "bmp_observations_total", kObservations, "kind", "withdrawn"},
+    {&BmpCounters::inferred, "bmp_observations_total", kObservations, "kind", "inferred"},
+    {&BmpCounters::unchanged, "bmp_passed_over_total", kPassedOver, "reason", "unchanged"},
+    {&BmpCounters::unheld_withdrawals, "bmp_passed_over_total", kPassedOver, "reason", "withdrawal_not_held"},
+    {&BmpCounters::unheld_peer_downs, "bmp_passed_over_total", kPassedOver, "reason", "peer_down_not_up"},
+    {&BmpCounters::routes_without_peer, "bmp_passed_over_total", kPassedOver, "reason", "routes_without_peer"},
+    {&BmpCounters::peers_refused, "bmp_passed_over_total", kPassedOver, "reason", "peer_limit"},
+    {&BmpCounters::update_errors, "bmp_update_errors_total", "UPDATEs with attributes at fault (RFC 7606).", "", ""},
+    {&BmpCounters::path_ids_changed, "bmp_path_ids_turned_total",
+     "Times that a view was found to be with path identifiers, or without, against what was negotiated.", "", ""},
+    {&BmpCounters::statistics, "bmp_statistics_messages_total", "Statistics Reports received.", "", ""},
+    {&BmpCounters::mirrored, "bmp_mirrored_messages_total", "BGP messages received by Route Mirroring.", "", ""},
+    {&BmpCounters::alarms, "bmp_alarms_total", "Alarms signed about BMP.", "", ""},
+};
+
+// By router: how it stands, and what it did.
+void AddRouterMetrics(service::Metrics& metrics, const BmpIngest& ingest) {
+  const auto routers = metrics.AddGauge("bmp_routers", "Routers that may speak BMP.");
+  const auto sessions = metrics.AddGauge("bmp_sessions", "BMP sessions that are up.");
+  const auto compared = metrics.AddGauge("bmp_sessions_compared", "BMP sessions whose first dump has been compared.");
+  const auto peers = metrics.AddGauge("bmp_peers_established", "BGP peers that were last reported Established.");
+  const auto paths = metrics.AddGauge("bmp_paths", "Paths held.");
+  const auto attributes = metrics.AddGauge("bmp_attribute_bytes", "Bytes of the attributes of the paths held.");
+  std::vector<service::Counter> deeds;
+  for (const Deed& deed : kDeeds) {
+    service::MetricLabels labels;
+    if (!deed.label.empty()) labels.emplace(deed.label, deed.value);
+    deeds.push_back(metrics.AddCounter(deed.name, deed.help, labels));
+  }
+  std::array<service::Counter, std::tuple_size_v<decltype(BmpCounters::skipped)>> skipped;
+  for (std::size_t i = 0; i < skipped.size(); ++i) {
+    const auto reason = bmp::SkippedName(static_cast<bmp::Skipped::Reason>(i));
+    skipped[i] = metrics.AddCounter("bmp_passed_over_total", kPassedOver, {{"reason", std::string(reason)}});
+  }
   metrics.OnCollect([=, &ingest] {
     BmpCounters sum;
     std::uint64_t all = 0, up = 0, done = 0, established = 0, held = 0, texts = 0;
@@ -178,20 +182,48 @@ void AddBmpMetrics(service::Metrics& metrics, const BmpIngest& ingest) {
         established += peer->facts.state == PeerState::kEstablished ? 1 : 0;
       sum += router.counters();
     });
-    const auto set = [](const service::Gauge& to, std::uint64_t value) { to.Set(static_cast<double>(value)); };
-    set(routers, all), set(sessions, up), set(compared, done), set(peers, established), set(paths, held),
-        set(attributes, texts);
-    const BmpIngestCounters& counters = ingest.counters();
-    set(connections, ingest.connections()), set(bytes, counters.bytes), set(accepted, counters.accepted);
-    set(errors, counters.ended_by_error), set(dials, counters.dials_failed);
-    set(unknown, counters.unknown_senders), set(over_cap, counters.over_cap), set(second, counters.second_sessions);
-    set(announced, sum.announced), set(withdrawn, sum.withdrawn), set(inferred, sum.inferred);
-    set(unchanged, sum.unchanged), set(not_held, sum.unheld_withdrawals), set(not_up, sum.unheld_peer_downs);
-    set(no_peer, sum.routes_without_peer), set(too_many, sum.peers_refused);
-    for (std::size_t i = 0; i < skipped.size(); ++i) set(skipped[i], sum.skipped[i]);
-    set(updates, sum.update_errors), set(turned, sum.path_ids_changed), set(statistics, sum.statistics);
-    set(mirrored, sum.mirrored), set(alarms, sum.alarms);
+    routers.Set(all);
+    sessions.Set(up);
+    compared.Set(done);
+    peers.Set(established);
+    paths.Set(held);
+    attributes.Set(texts);
+    for (std::size_t i = 0; i < deeds.size(); ++i) deeds[i].Set(sum.*kDeeds[i].from);
+    for (std::size_t i = 0; i < skipped.size(); ++i) skipped[i].Set(sum.skipped[i]);
   });
+}
+
+// Of connections, which may belong to no router.
+void AddConnectionMetrics(service::Metrics& metrics, const BmpIngest& ingest) {
+  const auto connections = metrics.AddGauge(
+      "bmp_connections", "TCP connections, those that are being made or have not said who they are included.");
+  const auto bytes = metrics.AddCounter("bmp_received_bytes_total", "Bytes received.");
+  const auto accepted = metrics.AddCounter("bmp_accepted_connections_total", "Connections taken.");
+  const auto ended = metrics.AddCounter("bmp_ended_connections_total",
+                                        "Connections ended because of what they sent, or did not send.");
+  const auto dials = metrics.AddCounter("bmp_failed_dials_total", "Connections to routers that could not be made.");
+  const auto refused = [&metrics](const char* reason) {
+    return metrics.AddCounter("bmp_refused_connections_total", "Connections refused.", {{"reason", reason}});
+  };
+  const auto unknown = refused("unknown_sender"), over_cap = refused("over_cap"), second = refused("second_session");
+  metrics.OnCollect([=, &ingest] {
+    const BmpIngestCounters& counters = ingest.counters();
+    connections.Set(ingest.connections());
+    bytes.Set(counters.bytes);
+    accepted.Set(counters.accepted);
+    ended.Set(counters.ended_by_error);
+    dials.Set(counters.dials_failed);
+    unknown.Set(counters.unknown_senders);
+    over_cap.Set(counters.over_cap);
+    second.Set(counters.second_sessions);
+  });
+}
+
+}  // namespace
+
+void AddBmpMetrics(service::Metrics& metrics, const BmpIngest& ingest) {
+  AddRouterMetrics(metrics, ingest);
+  AddConnectionMetrics(metrics, ingest);
 }
 
 }  // namespace virp::collector

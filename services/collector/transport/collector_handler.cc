@@ -7,14 +7,15 @@
 #include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
 #include "lib/service/errors.h"
+#include "lib/service/wire.h"
 #include "services/collector/transport/bmp_report.h"
-#include "services/collector/transport/wire_time.h"
 
 namespace virp::collector {
 namespace {
 
 constexpr int kMaxObservations = 256;
 constexpr std::size_t kMaxRequestId = 64;
+constexpr std::string_view kProducersFilter = "producers";
 constexpr std::uint64_t kFrameBytes = 64 + 64;  // header and tag
 
 grpc::Status Reply(const absl::Status& status) {
@@ -158,15 +159,15 @@ grpc::Status CollectorHandler::GetStatus(grpc::ServerContext*, const v1::GetStat
   response->set_delivery_problem(delivery.problem);
   response->set_audit_problem(delivery.audit_problem);
   response->set_audited_size(delivery.audited_size);
-  *response->mutable_started_at() = WireTime(started_);
+  *response->mutable_started_at() = service::TimestampOf(started_);
   for (const SourceLiveness& from : liveness_.Sources()) {
     auto& to = *response->add_sources();
     const Position position = outbox_.position(from.source);
     to.set_source(from.source);
     to.set_path(std::string(PathName(from.path)));
     to.set_connected(from.connected);
-    *to.mutable_since() = WireTime(from.since);
-    if (from.last_bytes != 0) *to.mutable_last_bytes_at() = WireTime(from.last_bytes);
+    *to.mutable_since() = service::TimestampOf(from.since);
+    if (from.last_bytes != 0) *to.mutable_last_bytes_at() = service::TimestampOf(from.last_bytes);
     to.set_epoch(position.epoch);
     to.set_last_sequence(position.last_sequence);
     to.set_frames(position.frames);
@@ -179,12 +180,15 @@ grpc::Status CollectorHandler::GetStatus(grpc::ServerContext*, const v1::GetStat
 
 grpc::Status CollectorHandler::ListProducers(grpc::ServerContext*, const v1::ListProducersRequest* request,
                                              v1::ListProducersResponse* response) {
-  if (request->page_size() < 0) return Reply(InvalidField("page_size", "is negative"));
-  const int page = request->page_size() == 0 ? 100 : std::min(request->page_size(), 1'000);
+  const auto page = service::PageSizeOf(request->page_size());
+  if (!page.ok()) return Reply(page.status());
+  const auto after = service::ReadPageToken(request->page_token(), kProducersFilter);
+  if (!after.ok()) return Reply(after.status());
   const MutexLock lock(mutex_);
-  for (auto at = producers_.upper_bound(request->page_token()); at != producers_.end(); ++at) {
-    if (response->producers_size() == page) {
-      response->set_next_page_token(response->producers().rbegin()->identity());
+  for (auto at = producers_.upper_bound(*after); at != producers_.end(); ++at) {
+    if (static_cast<std::size_t>(response->producers_size()) == *page) {
+      response->set_next_page_token(
+          service::MakePageToken(response->producers().rbegin()->identity(), kProducersFilter));
       break;
     }
     auto& to = *response->add_producers();

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "lib/base/edge_watch.h"
 #include "lib/base/status.h"
 #include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
@@ -106,31 +107,23 @@ void TellCompared(const Liveness& liveness, RouteFold& fold) {
 }
 
 // Says who is over the O-Node's limit, when it begins and when it ends.
-class LimitWatch {
- public:
-  void Look(const EdgeLimits* limits) {
-    if (limits == nullptr) return;
-    std::set<std::string> now;
-    for (std::string& source : limits->ToldSources()) now.insert(std::move(source));
-    for (const std::string& source : now) {
-      if (!told_.contains(source))
+void WatchLimits(const EdgeLimits* limits, EdgeWatch& watch) {
+  if (limits == nullptr) return;
+  watch.Look(
+      limits->ToldSources(),
+      [](const std::string& source) {
         service::LogWarning("a source is over the O-Node's limit; its frames wait, its routes are summarised",
                             {{"source", source}});
-    }
-    for (const std::string& source : told_) {
-      if (!now.contains(source)) service::LogInfo("a source is within the O-Node's limit again", {{"source", source}});
-    }
-    told_ = std::move(now);
-  }
-
- private:
-  std::set<std::string> told_;
-};
+      },
+      [](const std::string& source) {
+        service::LogInfo("a source is within the O-Node's limit again", {{"source", source}});
+      });
+}
 
 }  // namespace
 
 absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
-  LimitWatch limits;
+  EdgeWatch limits;
   std::mutex mutex;
   std::condition_variable_any wake;
   int ticks = 0;
@@ -140,7 +133,7 @@ absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
     // A full spool or a missing key is told each second, not each tick.
     const bool tell = ++ticks % 10 == 0;
     TellCompared(house.liveness, house.fold);
-    limits.Look(house.observer.limits());
+    WatchLimits(house.observer.limits(), limits);
     for (const absl::Status& done :
          {house.heart.Tick(), house.observer.Flush(), EmitDue(house.outbox), house.outbox.SnapshotIfDue(kSnapshotBytes),
           tell ? house.keys.Refresh() : absl::OkStatus()}) {
@@ -165,20 +158,20 @@ void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Delive
       metrics.AddGauge("audit_failed", "1 while the O-Node's chain does not hold what it acknowledged.");
   const auto connected = metrics.AddGauge("delivering", "1 while a delivery is open.");
   const auto held = metrics.AddGauge("held_frames", "Frames held back for a passing reason.");
-  const auto refused = metrics.AddGauge("refused_frames", "Frames refused for good since the start.");
+  const auto refused = metrics.AddCounter("refused_frames_total", "Frames refused for good.");
   const auto sources = metrics.AddGauge("sources_connected", "Sources whose producer is connected.");
   metrics.OnCollect([=, &outbox, &deliverer, &liveness] {
     const deliver::SpoolStats spool = outbox.spool().stats();
     const deliver::DelivererStatus delivery = deliverer.status();
-    bytes.Set(static_cast<double>(spool.bytes));
-    limit.Set(static_cast<double>(spool.limit));
+    bytes.Set(spool.bytes);
+    limit.Set(spool.limit);
     full.Set(spool.full ? 1 : 0);
-    frames.Set(static_cast<double>(spool.last + 1 - spool.first));
-    delivered.Set(static_cast<double>(delivery.answered));
-    audited.Set(static_cast<double>(delivery.audited_size));
+    frames.Set(spool.last + 1 - spool.first);
+    delivered.Set(delivery.answered);
+    audited.Set(delivery.audited_size);
     failed.Set(delivery.audit_problem.empty() ? 0 : 1);
     connected.Set(delivery.connected_to.empty() ? 0 : 1);
-    refused.Set(static_cast<double>(delivery.refused_lasting));
+    refused.Set(delivery.refused_lasting);
     double waiting = 0;
     for (const auto& [source, count] : delivery.held) waiting += static_cast<double>(count);
     held.Set(waiting);
@@ -190,23 +183,21 @@ void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Delive
 
 void AddLimitMetrics(service::Metrics& metrics, const RouteFold& fold, const EdgeLimits& limits) {
   const auto over = metrics.AddGauge("sources_over_limit", "Sources over the O-Node's limit, by its word.");
-  const auto folded = metrics.AddGauge("folded_observations", "Observations folded into summaries since the start.");
-  const auto summaries = metrics.AddGauge("summaries", "Summaries signed since the start.");
-  const auto stated =
-      metrics.AddGauge("folded_stated", "Paths and tables stated after they had been folded, since the start.");
+  const auto folded = metrics.AddCounter("folded_observations_total", "Observations folded into summaries.");
+  const auto summaries = metrics.AddCounter("summaries_total", "Summaries signed.");
+  const auto stated = metrics.AddCounter("folded_stated_total", "Paths and tables stated after they had been folded.");
   const auto waiting = metrics.AddGauge("folded_waiting", "Paths that changed and wait to be stated.");
   const auto tables = metrics.AddGauge("summarised_tables", "Tables whose changes are being folded.");
-  const auto pushed =
-      metrics.AddGauge("pushed_back", "Times that a producer was made to wait for its limit, since the start.");
+  const auto pushed = metrics.AddCounter("pushed_back_total", "Times that a producer was made to wait for its limit.");
   metrics.OnCollect([=, &fold, &limits] {
     const RouteFoldCounters counters = fold.counters();
-    over.Set(static_cast<double>(limits.ToldSources().size()));
-    folded.Set(static_cast<double>(counters.folded));
-    summaries.Set(static_cast<double>(counters.summaries));
-    stated.Set(static_cast<double>(counters.stated));
-    waiting.Set(static_cast<double>(counters.waiting));
-    tables.Set(static_cast<double>(counters.tables));
-    pushed.Set(static_cast<double>(limits.pushed_back()));
+    over.Set(limits.ToldSources().size());
+    folded.Set(counters.folded);
+    summaries.Set(counters.summaries);
+    stated.Set(counters.stated);
+    waiting.Set(counters.waiting);
+    tables.Set(counters.tables);
+    pushed.Set(limits.pushed_back());
   });
 }
 
@@ -218,34 +209,32 @@ void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener
     return all;
   };
   const auto open = metrics.AddGauge("listener_connections", "Connections of producers of signed frames.", labels);
-  const auto accepted =
-      metrics.AddGauge("listener_accepted_connections", "Connections accepted since the start.", labels);
-  std::array<service::Gauge, kDoorReasons.size()> refused;
+  const auto accepted = metrics.AddCounter("listener_accepted_connections_total", "Connections accepted.", labels);
+  std::array<service::Counter, kDoorReasons.size()> refused;
   for (std::size_t i = 0; i < refused.size(); ++i) {
-    refused[i] =
-        metrics.AddGauge("listener_refused_connections", "Connections closed at the door since the start, by reason.",
-                         with_reason(kDoorReasons[i]));
+    refused[i] = metrics.AddCounter("listener_refused_connections_total", "Connections closed at the door, by reason.",
+                                    with_reason(kDoorReasons[i]));
   }
-  const auto refused_by_tls = metrics.AddGauge("listener_failed_handshakes",
-                                               "TLS handshakes that failed or showed nobody who may connect.", labels);
-  std::array<service::Gauge, kEndReasons.size()> ended;
+  const auto refused_by_tls = metrics.AddCounter(
+      "listener_failed_handshakes_total", "TLS handshakes that failed or showed nobody who may connect.", labels);
+  std::array<service::Counter, kEndReasons.size()> ended;
   for (std::size_t i = 0; i < ended.size(); ++i) {
     ended[i] =
-        metrics.AddGauge("listener_ended_connections", "Connections ended because of what came over them, by reason.",
-                         with_reason(kEndReasons[i]));
+        metrics.AddCounter("listener_ended_connections_total",
+                           "Connections ended because of what came over them, by reason.", with_reason(kEndReasons[i]));
   }
-  const auto frames = metrics.AddGauge("listener_frames", "Frames taken since the start.", labels);
+  const auto frames = metrics.AddCounter("listener_frames_total", "Frames taken.", labels);
   const auto duplicates =
-      metrics.AddGauge("listener_duplicate_frames", "Frames of version 1 that were taken before.", labels);
+      metrics.AddCounter("listener_duplicate_frames_total", "Frames of version 1 that were taken before.", labels);
   metrics.OnCollect([=, &listener] {
     const ListenerCounters& counters = listener.counters();
-    open.Set(static_cast<double>(listener.connections()));
-    accepted.Set(static_cast<double>(counters.accepted));
-    for (std::size_t i = 0; i < refused.size(); ++i) refused[i].Set(static_cast<double>(counters.refused_by.count(i)));
-    refused_by_tls.Set(static_cast<double>(counters.refused_by_tls));
-    for (std::size_t i = 0; i < ended.size(); ++i) ended[i].Set(static_cast<double>(counters.ended_by.count(i)));
-    frames.Set(static_cast<double>(counters.frames));
-    duplicates.Set(static_cast<double>(counters.duplicates));
+    open.Set(listener.connections());
+    accepted.Set(counters.accepted);
+    for (std::size_t i = 0; i < refused.size(); ++i) refused[i].Set(counters.refused_by.count(i));
+    refused_by_tls.Set(counters.refused_by_tls);
+    for (std::size_t i = 0; i < ended.size(); ++i) ended[i].Set(counters.ended_by.count(i));
+    frames.Set(counters.frames);
+    duplicates.Set(counters.duplicates);
   });
 }
 

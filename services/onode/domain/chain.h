@@ -18,6 +18,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
+#include "lib/base/distribution.h"
 #include "lib/base/mutex.h"
 #include "lib/chain/alarm_aggregator.h"
 #include "lib/chain/control.h"
@@ -55,10 +56,10 @@ struct ChainOptions {
 
 // Numbers for metrics; monotonic but for the gauges. Thread-safe.
 struct ChainCounters {
-  std::atomic<std::uint64_t> appended{0}, duplicates{0}, batches{0}, fenced{0}, unknown_commits{0}, checkpoints{0};
+  std::atomic<std::uint64_t> appended{0}, duplicates{0}, fenced{0}, unknown_commits{0}, checkpoints{0};
   std::array<std::atomic<std::uint64_t>, frame::kReasons> refused{};  // by frame::Reason
-  std::atomic<std::uint64_t> commit_nanos{0};                         // spent in store appends
-  std::atomic<std::uint64_t> last_batch_rows{0};
+  Distribution commit_seconds{LatencyBounds()};                       // of store appends, failed ones included
+  Distribution commit_entries{ExponentialBounds(1, 2, 14)};
   std::atomic<std::uint64_t> store_used_bytes{0}, store_limit_bytes{0};
   std::atomic<bool> reserve_only{false};  // the store is full but for its reserve
 };

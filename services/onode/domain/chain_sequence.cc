@@ -362,12 +362,11 @@ absl::Status Chain::Commit() {
   // Fenced and full say that nothing was written; whatever else went wrong is settled by reading, never by guessing.
   if (!appended.ok() && !absl::IsAborted(appended) && !absl::IsResourceExhausted(appended))
     appended = SettleUnknown(batch);
-  counters_.commit_nanos += static_cast<std::uint64_t>((std::chrono::steady_clock::now() - started).count());
+  counters_.commit_seconds.Add(std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count());
   if (absl::IsAborted(appended)) ++counters_.fenced;
   RETURN_IF_ERROR(appended);
   counters_.appended += batch.rows.size();
-  counters_.last_batch_rows = batch.rows.size();
-  ++counters_.batches;
+  counters_.commit_entries.Add(static_cast<double>(batch.rows.size()));
   Publish(batch);
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/service/errors.h"
+#include "lib/service/wire.h"
 #include "services/onode/domain/chain_audit.h"
 #include "services/onode/transport/wire.h"
 
@@ -27,7 +28,7 @@ absl::Status FillChain(const Chain& chain, pb::GetChainResponse& out) {
   chain.Read([&](const ChainState& state) {
     out.set_size(state.size);
     out.set_head(std::string(View(state.head)));
-    *out.mutable_newest_entry_at() = TimestampOf(state.received_us * 1'000);
+    *out.mutable_newest_entry_at() = service::TimestampOf(state.received_us * 1'000);
   });
   out.set_origin(chain.origin());
   if (const auto checkpoint = chain.latest_checkpoint()) out.set_checkpoint(checkpoint->note);

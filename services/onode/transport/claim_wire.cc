@@ -5,6 +5,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/ip.h"
 #include "lib/base/status.h"
+#include "lib/service/wire.h"
 #include "services/onode/transport/wire.h"
 
 namespace virp::onode {
@@ -102,7 +103,8 @@ absl::StatusOr<Claim> FormOf(const pb::Claim& message, const std::string& field)
 absl::StatusOr<std::chrono::nanoseconds> DurationOf(const google::protobuf::Duration& duration,
                                                     const std::string& field) {
   constexpr std::int64_t kMaxSeconds = 4'000'000'000;  // what nanoseconds can hold; CheckAcceptance allows less
-  if (duration.seconds() < 0 || duration.nanos() < 0 || duration.seconds() > kMaxSeconds)
+  if (duration.seconds() < 0 || duration.seconds() > kMaxSeconds || duration.nanos() < 0 ||
+      duration.nanos() >= 1'000'000'000)
     return InvalidField(field, "more than 0 and at most ten years");
   return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
 }
@@ -159,8 +161,10 @@ struct ClaimMessage {
   }
 };
 
-void SetTime(UnixNanos nanos, google::protobuf::Timestamp* to) {
-  if (nanos != 0) *to = TimestampOf(nanos);
+// 0: not there, which is not 1970.
+template <typename Message>
+void SetTime(UnixNanos nanos, Message& to, google::protobuf::Timestamp* (Message::*field)()) {
+  if (nanos != 0) *(to.*field)() = service::TimestampOf(nanos);
 }
 
 pb::SourceOpinion MessageOfOpinion(const SourceOpinion& from) {
@@ -176,9 +180,9 @@ pb::SourceOpinion MessageOfOpinion(const SourceOpinion& from) {
   to.set_tier(static_cast<pb::Tier>(static_cast<int>(from.tier) + 1));
   to.set_origin_strength(static_cast<pb::OriginStrength>(from.strength));
   to.set_channel_state(std::string(chain::ChannelStateName(from.channel)));
-  SetTime(from.observed_at, to.mutable_observed_at());
-  SetTime(from.received_at, to.mutable_received_at());
-  SetTime(from.confirmed_at, to.mutable_confirmed_at());
+  SetTime(from.observed_at, to, &pb::SourceOpinion::mutable_observed_at);
+  SetTime(from.received_at, to, &pb::SourceOpinion::mutable_received_at);
+  SetTime(from.confirmed_at, to, &pb::SourceOpinion::mutable_confirmed_at);
   for (const chain::MissingRange& range : from.missing) to.add_missing(fmt::format("{}-{}", range.from, range.to));
   to.set_path_liveness_only(from.path_liveness_only);
   return to;
@@ -251,11 +255,11 @@ pb::ClaimAnswer MessageOf(const Answer& from) {
   to.set_reason(from.reason);
   to.set_explanation(from.explanation);
   to.set_chain_size(from.chain_size);
-  SetTime(from.evaluated_at, to.mutable_evaluated_at());
-  SetTime(from.observed_at, to.mutable_observed_at());
-  SetTime(from.received_at, to.mutable_received_at());
-  SetTime(from.confirmed_at, to.mutable_confirmed_at());
-  SetTime(from.valid_until, to.mutable_valid_until());
+  SetTime(from.evaluated_at, to, &pb::ClaimAnswer::mutable_evaluated_at);
+  SetTime(from.observed_at, to, &pb::ClaimAnswer::mutable_observed_at);
+  SetTime(from.received_at, to, &pb::ClaimAnswer::mutable_received_at);
+  SetTime(from.confirmed_at, to, &pb::ClaimAnswer::mutable_confirmed_at);
+  SetTime(from.valid_until, to, &pb::ClaimAnswer::mutable_valid_until);
   for (const SourceOpinion& opinion : from.opinions) *to.add_opinions() = MessageOfOpinion(opinion);
   to.set_origin_strength(static_cast<pb::OriginStrength>(from.origin_strength));
   to.set_latest_proven(false);

@@ -6,6 +6,7 @@
 #include "lib/base/status.h"
 #include "lib/chain/subject.h"
 #include "lib/service/errors.h"
+#include "lib/service/wire.h"
 #include "services/onode/transport/verify_handler.h"
 #include "services/onode/transport/wire.h"
 
@@ -57,9 +58,10 @@ bool Passes(const chain::v1::Entry& entry, const pb::ObservationFilter& filter) 
 
 absl::Status List(const Chain& chain, const pb::ListObservationsRequest& request,
                   pb::ListObservationsResponse& response) {
-  ASSIGN_OR_RETURN(const std::size_t page, PageSizeOf(request.page_size()));
+  ASSIGN_OR_RETURN(const std::size_t page, service::PageSizeOf(request.page_size()));
   ASSIGN_OR_RETURN(ChainStore::Filter filter, StoreFilterOf(request.filter()));
-  ASSIGN_OR_RETURN(const std::string cursor, ReadPageToken(request.page_token(), request.filter().SerializeAsString()));
+  ASSIGN_OR_RETURN(const std::string cursor,
+                   service::ReadPageToken(request.page_token(), request.filter().SerializeAsString()));
   if (!cursor.empty() && cursor.size() != 8) return InvalidField("page_token", "is not one of ours");
   filter.descending = true;
   filter.to = cursor.empty() ? chain.size() : LoadBe<std::uint64_t>(cursor.data());
@@ -89,7 +91,7 @@ absl::Status List(const Chain& chain, const pb::ListObservationsRequest& request
   if (filter.to > 0) {
     std::string next;
     AppendBe(next, filter.to);
-    response.set_next_page_token(MakePageToken(next, request.filter().SerializeAsString()));
+    response.set_next_page_token(service::MakePageToken(next, request.filter().SerializeAsString()));
   }
   return absl::OkStatus();
 }
@@ -133,9 +135,9 @@ grpc::Status VerifyHandler::ListSubjects(grpc::ServerContext*, const pb::ListSub
                                          pb::ListSubjectsResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
-  const auto page = PageSizeOf(request->page_size());
+  const auto page = service::PageSizeOf(request->page_size());
   if (!page.ok()) return Reply(page.status());
-  const auto after = ReadPageToken(request->page_token(), request->prefix());
+  const auto after = service::ReadPageToken(request->page_token(), request->prefix());
   if (!after.ok()) return Reply(after.status());
   (*chain)->Read([&](const ChainState& state) {
     for (const auto& subject : state.facts.ListSubjects(request->prefix(), *after, *page)) {
@@ -143,7 +145,7 @@ grpc::Status VerifyHandler::ListSubjects(grpc::ServerContext*, const pb::ListSub
     }
   });
   if (response->subjects_size() == static_cast<int>(*page)) {
-    response->set_next_page_token(MakePageToken(response->subjects().rbegin()->subject(), request->prefix()));
+    response->set_next_page_token(service::MakePageToken(response->subjects().rbegin()->subject(), request->prefix()));
   }
   return grpc::Status::OK;
 }

@@ -8,6 +8,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/service/errors.h"
+#include "lib/service/wire.h"
 #include "services/onode/transport/source_wire.h"
 #include "services/onode/transport/wire.h"
 
@@ -201,7 +202,7 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterBlack(const grpc::ServerContex
     event.request_id = request.request_id();
     event.compromised_since = clock_.NowNanos();
     if (request.has_compromised_since()) {
-      ASSIGN_OR_RETURN(event.compromised_since, NanosOf(request.compromised_since(), "compromised_since"));
+      ASSIGN_OR_RETURN(event.compromised_since, service::NanosOf(request.compromised_since(), "compromised_since"));
     }
     const auto decide = [&](const chain::SourceBook& book) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
       RETURN_IF_ERROR(book.CheckKeyEvent(event));
@@ -378,9 +379,9 @@ grpc::Status SourceHandler::ListSources(grpc::ServerContext*, const pb::ListSour
                                         pb::ListSourcesResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
-  const auto page = PageSizeOf(request->page_size());
+  const auto page = service::PageSizeOf(request->page_size());
   if (!page.ok()) return Reply(page.status());
-  const auto after = ReadPageToken(request->page_token(), request->alarmed_only() ? "alarmed" : "all");
+  const auto after = service::ReadPageToken(request->page_token(), request->alarmed_only() ? "alarmed" : "all");
   if (!after.ok()) return Reply(after.status());
   (*chain)->Read([&](const ChainState& state) {
     for (const auto& source : state.book.Sources()) {
@@ -389,7 +390,7 @@ grpc::Status SourceHandler::ListSources(grpc::ServerContext*, const pb::ListSour
       if (request->alarmed_only() && (channel == nullptr || channel->alarms.empty())) continue;
       if (response->sources_size() == static_cast<int>(*page)) {
         response->set_next_page_token(
-            MakePageToken(response->sources().rbegin()->name(), request->alarmed_only() ? "alarmed" : "all"));
+            service::MakePageToken(response->sources().rbegin()->name(), request->alarmed_only() ? "alarmed" : "all"));
         return;
       }
       *response->add_sources() = MessageOf(*source, channel);
@@ -402,9 +403,9 @@ grpc::Status SourceHandler::ListQuarantine(grpc::ServerContext*, const pb::ListQ
                                            pb::ListQuarantineResponse* response) {
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
-  const auto page = PageSizeOf(request->page_size());
+  const auto page = service::PageSizeOf(request->page_size());
   if (!page.ok()) return Reply(page.status());
-  const auto cursor = ReadPageToken(request->page_token(), "quarantine");
+  const auto cursor = service::ReadPageToken(request->page_token(), "quarantine");
   if (!cursor.ok() || (!cursor->empty() && cursor->size() != 8))
     return Reply(InvalidField("page_token", "is not one of ours"));
   const std::uint64_t after = cursor->empty() ? 0 : LoadBe<std::uint64_t>(cursor->data());
@@ -418,7 +419,7 @@ grpc::Status SourceHandler::ListQuarantine(grpc::ServerContext*, const pb::ListQ
     if (bytes > kPageBytes && last != 0) break;
     last = from.id;
     pb::QuarantinedFrame& to = *response->add_frames();
-    *to.mutable_received_at() = TimestampOf(from.received);
+    *to.mutable_received_at() = service::TimestampOf(from.received);
     to.set_path(from.path);
     to.set_source(from.source);
     to.set_reason(from.reason);
@@ -427,7 +428,7 @@ grpc::Status SourceHandler::ListQuarantine(grpc::ServerContext*, const pb::ListQ
   if (last != 0) {  // the end is a page without frames
     std::string next;
     AppendBe(next, last);
-    response->set_next_page_token(MakePageToken(next, "quarantine"));
+    response->set_next_page_token(service::MakePageToken(next, "quarantine"));
   }
   return grpc::Status::OK;
 }

@@ -4,6 +4,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/crypto/sha256.h"
+#include "lib/service/wire.h"
 #include "services/onode/transport/wire.h"
 
 namespace virp::onode {
@@ -20,10 +21,10 @@ void FillKeys(const chain::Source& source, pb::Source& out) {
     key.set_suite(static_cast<pb::Suite>(state.statement.suite));
     key.set_public_key(state.statement.public_key);
     key.set_commitment(state.statement.commitment);
-    *key.mutable_accept_from() = TimestampOf(state.statement.accept_from);
-    if (state.statement.accept_until) *key.mutable_accept_until() = TimestampOf(*state.statement.accept_until);
-    if (state.sign_until) *key.mutable_sign_until() = TimestampOf(*state.sign_until);
-    if (state.compromised_since) *key.mutable_compromised_since() = TimestampOf(*state.compromised_since);
+    *key.mutable_accept_from() = service::TimestampOf(state.statement.accept_from);
+    if (state.statement.accept_until) *key.mutable_accept_until() = service::TimestampOf(*state.statement.accept_until);
+    if (state.sign_until) *key.mutable_sign_until() = service::TimestampOf(*state.sign_until);
+    if (state.compromised_since) *key.mutable_compromised_since() = service::TimestampOf(*state.compromised_since);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/service/errors.h"
+#include "lib/service/wire.h"
 #include "services/onode/transport/claim_wire.h"
 #include "services/onode/transport/wire.h"
 
@@ -51,7 +52,7 @@ absl::StatusOr<VerifyHandler::Setting> VerifyHandler::SettingOf(const grpc::Serv
   setting.now = clock_.NowNanos();
   setting.proofs = !request.omit_proofs();
   if (request.has_evaluation_time()) {
-    ASSIGN_OR_RETURN(setting.now, NanosOf(request.evaluation_time(), "evaluation_time"));
+    ASSIGN_OR_RETURN(setting.now, service::NanosOf(request.evaluation_time(), "evaluation_time"));
   }
   if (request.at_least_size() > 0)
     RETURN_IF_ERROR(setting.chain->WaitForSize(request.at_least_size(), setting.deadline));
@@ -165,7 +166,8 @@ absl::Status VerifyHandler::Watch(grpc::ServerContext& context, const pb::WatchC
   ASSIGN_OR_RETURN(const Claim claim, ClaimOf(request.claim(), "claim"));
   ASSIGN_OR_RETURN(const Acceptance acceptance, AcceptanceOf(request.acceptance()));
   // The token is the verdict that was seen: only a change is news.
-  ASSIGN_OR_RETURN(std::string seen, ReadPageToken(request.resume_token(), request.claim().SerializeAsString()));
+  ASSIGN_OR_RETURN(std::string seen,
+                   service::ReadPageToken(request.resume_token(), request.claim().SerializeAsString()));
   while (!context.IsCancelled()) {
     RETURN_IF_ERROR(guard.Check());
     const std::uint64_t size = chain->size();
@@ -177,7 +179,7 @@ absl::Status VerifyHandler::Watch(grpc::ServerContext& context, const pb::WatchC
       *response.mutable_answer()->mutable_claim() = MessageOf(claim);
       *response.mutable_answer()->mutable_acceptance() = MessageOf(acceptance);
       response.mutable_answer()->set_origin(chain->origin());
-      response.set_resume_token(MakePageToken(now, request.claim().SerializeAsString()));
+      response.set_resume_token(service::MakePageToken(now, request.claim().SerializeAsString()));
       if (!writer.Write(response)) break;
       seen = now;
     }

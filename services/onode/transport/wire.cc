@@ -2,20 +2,11 @@
 
 #include <algorithm>
 
-#include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/chain/proof.h"
-#include "lib/crypto/sha256.h"
+#include "lib/service/wire.h"
 
 namespace virp::onode {
-namespace {
-
-constexpr std::size_t kFilterHash = 8;
-constexpr char kTokenVersion = 1;
-constexpr std::size_t kDefaultPage = 100;
-constexpr std::size_t kMaxPage = 1'000;
-
-}  // namespace
 
 absl::StatusOr<chain::v1::Entry> EntryOf(const EntryRow& row, const Chain& chain) {
   ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
@@ -26,8 +17,8 @@ absl::StatusOr<chain::v1::Entry> EntryOf(const EntryRow& row, const Chain& chain
   out.set_sequence(entry.header.sequence);
   out.set_source_epoch(entry.header.source_epoch);
   out.set_source_sequence(entry.header.source_sequence);
-  *out.mutable_received_at() = TimestampOf(entry.header.received_us * 1'000);
-  *out.mutable_observed_at() = TimestampOf(frame.header.timestamp);
+  *out.mutable_received_at() = service::TimestampOf(entry.header.received_us * 1'000);
+  *out.mutable_observed_at() = service::TimestampOf(frame.header.timestamp);
   out.set_type(static_cast<std::uint32_t>(frame.header.type));
   out.set_tier(static_cast<std::uint32_t>(frame.header.tier));
   out.set_key_version(entry.header.key_version);
@@ -65,29 +56,6 @@ absl::StatusOr<std::string> ProofOf(Chain& chain, std::uint64_t sequence, const 
   const absl::Status verified = chain::VerifyProof(proof, chain.vault().Verifiers()).status();
   if (!verified.ok()) return DataLoss("the proof of entry {} does not verify: {}", sequence, Message(verified));
   return chain::EncodeProof(proof);
-}
-
-std::string MakePageToken(std::string_view cursor, std::string_view filter) {
-  std::string bytes(1, kTokenVersion);
-  const Hash hash = crypto::Sha256(filter);
-  bytes.append(View(hash).substr(0, kFilterHash));
-  bytes.append(cursor);
-  return Base64Encode(bytes);
-}
-
-absl::StatusOr<std::string> ReadPageToken(std::string_view token, std::string_view filter) {
-  if (token.empty()) return std::string();
-  const auto bytes = Base64Decode(token);
-  const Hash hash = crypto::Sha256(filter);
-  const bool ours = bytes.ok() && bytes->size() > kFilterHash + 1 && bytes->front() == kTokenVersion &&
-                    std::string_view(*bytes).substr(1, kFilterHash) == View(hash).substr(0, kFilterHash);
-  if (!ours) return InvalidField("page_token", "is not one of ours for this filter; start without a token");
-  return bytes->substr(1 + kFilterHash);
-}
-
-absl::StatusOr<std::size_t> PageSizeOf(std::int32_t asked) {
-  if (asked < 0) return InvalidField("page_size", "is negative");
-  return asked == 0 ? kDefaultPage : std::min(static_cast<std::size_t>(asked), kMaxPage);
 }
 
 std::chrono::steady_clock::time_point DeadlineOf(std::chrono::system_clock::time_point callers,

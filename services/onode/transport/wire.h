@@ -1,8 +1,6 @@
 // Between domain values and the API's messages: one function a message.
 #pragma once
 
-#include <google/protobuf/timestamp.pb.h>
-
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,10 +13,6 @@
 
 namespace virp::onode {
 
-google::protobuf::Timestamp TimestampOf(UnixNanos nanos);
-// InvalidField when it is before the epoch or out of range.
-absl::StatusOr<UnixNanos> NanosOf(const google::protobuf::Timestamp& time, std::string_view field);
-
 template <typename Hashes, typename Repeated>
 void AddHashes(const Hashes& hashes, Repeated* to) {
   for (const Hash& hash : hashes) to->Add(std::string(View(hash)));
@@ -30,12 +24,6 @@ absl::StatusOr<chain::v1::Entry> EntryOf(const EntryRow& row, const Chain& chain
 // Proof file of one entry in the checkpoint. OutOfRange when it does not cover it.
 absl::StatusOr<std::string> ProofOf(Chain& chain, std::uint64_t sequence, const StoredCheckpoint& checkpoint);
 
-// Page tokens: an opaque cursor bound to the filter it was made for. InvalidField for anything that we did not make for
-// it.
-std::string MakePageToken(std::string_view cursor, std::string_view filter);
-absl::StatusOr<std::string> ReadPageToken(std::string_view token, std::string_view filter);
-// 0 gives the default of 100; more than 1,000 are cut to it; InvalidField when negative.
-absl::StatusOr<std::size_t> PageSizeOf(std::int32_t asked);
 // A page of frames ends here, too: whoever made them chose their sizes, and a message has 4 MiB.
 inline constexpr std::size_t kPageBytes = 2 << 20;
 
