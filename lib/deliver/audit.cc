@@ -2,6 +2,7 @@
 
 #include "lib/base/file.h"
 #include "lib/base/status.h"
+#include "lib/chain/entry.h"
 
 namespace virp::deliver {
 namespace {
@@ -82,7 +83,15 @@ absl::Status Audit::Begin(const Welcome& welcome) {
   return Accept(welcome.checkpoint, *std::move(frontier));
 }
 
-absl::Status Audit::Expect(std::uint64_t chain_sequence, const Hash& leaf) {
+absl::Status Audit::Expect(std::uint64_t chain_sequence, const Hash& leaf, std::string_view header,
+                           std::string_view frame) {
+  std::string bytes;
+  bytes.reserve(header.size() + frame.size());
+  bytes.append(header).append(frame);
+  const auto entry = chain::DecodeEntry(bytes);
+  const bool holds = entry.ok() && entry->frame == frame && entry->header.sequence == chain_sequence &&
+                     entry->header.origin_id == chain::OriginIdOf(origin_) && chain::LeafHash(bytes) == leaf;
+  if (!holds) return DataLoss("entry {} is acknowledged for a frame that it does not hold", chain_sequence);
   const auto [at, added] = expected_.try_emplace(chain_sequence, leaf);
   if (!added && at->second != leaf)
     return DataLoss("two acknowledgements name entry {} with different hashes", chain_sequence);

@@ -27,8 +27,9 @@ class Audit {
 
   // All of these: DataLoss says what does not fit; both notes are then kept on disk.
   absl::Status Begin(const Welcome& welcome);
-  // An ack: this entry is said to be at this place.
-  absl::Status Expect(std::uint64_t chain_sequence, const Hash& leaf);
+  // An ack: this entry is said to be at this place. With `header` in front the frame must be what has that leaf hash:
+  // another entry's place and hash would pass every later check.
+  absl::Status Expect(std::uint64_t chain_sequence, const Hash& leaf, std::string_view header, std::string_view frame);
   absl::Status Check(const CheckpointNotice& notice);
 
   // True when an audited checkpoint shows the entry at this place, with the leaf hash that the ack named.

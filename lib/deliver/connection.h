@@ -37,6 +37,7 @@ struct FrameResult {
   std::uint64_t chain_sequence = 0;
   Hash leaf{};
   frame::Reason reason = frame::Reason::kNone;
+  std::string entry_header{};  // of the entry that holds the frame
 };
 using Ack = std::vector<FrameResult>;
 

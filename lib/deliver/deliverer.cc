@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <deque>
 #include <random>
 #include <thread>
 
@@ -16,8 +17,15 @@ namespace {
 
 constexpr std::chrono::milliseconds kPoll{200};
 constexpr std::chrono::milliseconds kEndWait{2'000};
+constexpr std::size_t kMostSentBytes = 32 << 20;  // sent and not answered
 
 }  // namespace
+
+// Kept until its ack, to see that the entry that it names holds it.
+struct SentFrame {
+  std::uint64_t number = 0;
+  std::string bytes;
+};
 
 struct Deliverer::Impl {
   Impl(DelivererOptions o, Spool& s, Connector& c, DeliveryObserver& w, const Clock& k, Audit a)
@@ -42,7 +50,10 @@ struct Deliverer::Impl {
   DelivererStatus status ABSL_GUARDED_BY(mutex);
   std::uint64_t read ABSL_GUARDED_BY(mutex) = 0;          // highest number that this connection read from the spool
   std::uint64_t highest_read ABSL_GUARDED_BY(mutex) = 0;  // by any connection
-  absl::Status ended ABSL_GUARDED_BY(mutex);              // why the connection ended
+  std::deque<SentFrame> sent ABSL_GUARDED_BY(mutex);      // on this connection and not answered, ascending
+  std::size_t sent_bytes ABSL_GUARDED_BY(mutex) = 0;
+  bool failed_after_begin ABSL_GUARDED_BY(mutex) = false;  // the audit; then only a checkpoint that passes ends it
+  absl::Status ended ABSL_GUARDED_BY(mutex);               // why the connection ended
   bool over ABSL_GUARDED_BY(mutex) = false;
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   Connection* open_connection ABSL_GUARDED_BY(mutex) = nullptr;
@@ -59,6 +70,7 @@ struct Deliverer::Impl {
   absl::Status ReasonOfEnd();
   void Receive(Connection& connection);
   absl::Status Take(const Ack& ack) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  std::string TakeSent(std::uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::Status Take(const CheckpointNotice& notice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void AuditFailed(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   std::string NextAddress();
@@ -128,8 +140,11 @@ void Deliverer::Impl::Run() {
     const MutexLock lock(mutex);
     status.connected_to.clear();
     status.problem = fmt::format("{}: {}", address, Message(session));
+    // An O-Node that froze its chain has named itself, often by the note that our hello showed it.
+    if (GetReason(session) == "CHAIN_FROZEN") AuditFailed(DataLoss("{}: {}", address, Message(session)));
     leader = GetReason(session) == "NOT_LEADER" ? GetMetadata(session)["leader"] : "";
-    if (status.answered != answered_before || !leader.empty()) backoff = options.backoff_min;
+    const bool got_on = status.answered != answered_before || !leader.empty();
+    if (got_on && !absl::IsDataLoss(session)) backoff = options.backoff_min;
     if (stopping) return;
     // Full jitter, so that many deliverers do not come back at once.
     const auto rest =
@@ -163,10 +178,12 @@ absl::Status Deliverer::Impl::Session(const std::string& address) {
     session = audit.Begin(*welcome);
     if (session.ok()) {
       ledger.StartOver();
+      sent.clear();
+      sent_bytes = 0;
       read = spool.stats().first - 1;
       status.connected_to = address;
       status.problem.clear();
-      status.audit_problem.clear();
+      if (!failed_after_begin) status.audit_problem.clear();
     } else {
       AuditFailed(session);
     }
@@ -189,6 +206,7 @@ absl::StatusOr<std::vector<Spool::SpooledFrame>> Deliverer::Impl::Choose(const W
     const MutexLock lock(mutex);
     const std::size_t open = ledger.unanswered();
     room = open < welcome.max_unanswered_frames ? welcome.max_unanswered_frames - open : 0;
+    if (sent_bytes >= kMostSentBytes) room = 0;
     if (ledger.held_frames() >= options.held_frames) {
       room = 0;
       status.problem =
@@ -210,6 +228,8 @@ absl::StatusOr<std::vector<Spool::SpooledFrame>> Deliverer::Impl::Choose(const W
       return true;
     }
     ledger.MarkSent(frame.number);
+    sent.push_back({frame.number, frame.bytes});
+    sent_bytes += frame.bytes.size();
     return false;
   });
   return frames;
@@ -235,7 +255,7 @@ absl::Status Deliverer::Impl::SendAll(Connection& connection, const Welcome& wel
     }
     const MutexLock lock(mutex);
     if (read != before || over || stopping) continue;
-    const bool may_read = ledger.unanswered() < welcome.max_unanswered_frames;
+    const bool may_read = ledger.unanswered() < welcome.max_unanswered_frames && sent_bytes < kMostSentBytes;
     const std::uint64_t after = read;
     if (!may_read) {
       changed.wait_for(mutex, kPoll);
@@ -278,6 +298,7 @@ void Deliverer::Impl::Receive(Connection& connection) {
 absl::Status Deliverer::Impl::Take(const Ack& ack) {
   for (const FrameResult& result : ack) {
     const std::string source(ledger.SourceOf(result.number));
+    const std::string frame = TakeSent(result.number);
     bool asked = false;
     if (result.outcome == FrameResult::Outcome::kRefused) {
       asked = ledger.Refused(result.number, result.reason);
@@ -288,7 +309,10 @@ absl::Status Deliverer::Impl::Take(const Ack& ack) {
     } else {
       asked = ledger.Appended(result.number, result.chain_sequence);
       ++(result.outcome == FrameResult::Outcome::kAppended ? status.appended : status.duplicates);
-      if (const absl::Status fits = audit.Expect(result.chain_sequence, result.leaf); !fits.ok()) {
+      if (!asked) return DataLoss("the O-Node answered frame {}, which was not sent", result.number);
+      if (const absl::Status fits = audit.Expect(result.chain_sequence, result.leaf, result.entry_header, frame);
+          !fits.ok()) {
+        failed_after_begin = true;
         AuditFailed(fits);
         return fits;
       }
@@ -299,11 +323,25 @@ absl::Status Deliverer::Impl::Take(const Ack& ack) {
   return absl::OkStatus();
 }
 
+// What was sent under this number; empty when nothing was.
+std::string Deliverer::Impl::TakeSent(std::uint64_t number) {
+  std::string bytes;
+  while (!sent.empty() && sent.front().number <= number) {
+    sent_bytes -= sent.front().bytes.size();
+    if (sent.front().number == number) bytes = std::move(sent.front().bytes);
+    sent.pop_front();
+  }
+  return bytes;
+}
+
 absl::Status Deliverer::Impl::Take(const CheckpointNotice& notice) {
   if (const absl::Status fits = audit.Check(notice); !fits.ok()) {
+    failed_after_begin = true;
     AuditFailed(fits);
     return fits;
   }
+  status.audit_problem.clear();
+  failed_after_begin = false;
   const std::uint64_t settled = ledger.Settle(audit, read);
   return spool.Free(settled);
 }

@@ -61,11 +61,20 @@ class FakeONode : public Connector {
   std::set<std::string> refuse_passing_, refuse_lasting_, over_limit_;
   std::vector<std::string> connects_;
   std::string leader_;  // others answer NOT_LEADER
-  bool lie_ = false;    // acknowledge and drop
+  enum class Lie { kNone, kDrops, kNamesAnother };
+  Lie lie_ = Lie::kNone;
+  bool frozen_ = false;
   std::uint64_t checkpoint_ = 0;
   int cut_after_ = -1;  // batches until the connection breaks
   chain::CheckpointSigner signer_;
 };
+
+std::string EntryOf(std::uint64_t sequence, std::string_view frame) {
+  chain::EntryHeader header;
+  header.origin_id = chain::OriginIdOf(kOrigin);
+  header.sequence = sequence;
+  return chain::EncodeEntry(header, frame);
+}
 
 class FakeConnection : public Connection {
  public:
@@ -76,6 +85,7 @@ class FakeConnection : public Connection {
     if (!node_.leader_.empty() && address_ != node_.leader_) {
       return WithReason(FailedPrecondition("not the leader"), "NOT_LEADER", {{"leader", node_.leader_}});
     }
+    if (node_.frozen_) return WithReason(FailedPrecondition("the chain is frozen"), "CHAIN_FROZEN");
     Welcome welcome{16, 1 << 20, 64, "", {}, {}};
     first_ = node_.checkpoint_;
     if (first_ == 0) return welcome;
@@ -112,7 +122,6 @@ class FakeConnection : public Connection {
     if (node_.refuse_passing_.contains(frame.source)) return result.reason = frame::Reason::kSourceUnknown, result;
     if (node_.over_limit_.contains(frame.source)) return result.reason = frame::Reason::kOverLimit, result;
     if (node_.refuse_lasting_.contains(frame.source)) return result.reason = frame::Reason::kBadTag, result;
-    const Hash leaf = chain::LeafHash(frame.bytes);
     const auto held = node_.held_.find(frame.bytes);
     if (held != node_.held_.end()) {
       result.outcome = FrameResult::Outcome::kDuplicate;
@@ -122,15 +131,24 @@ class FakeConnection : public Connection {
       result.outcome = FrameResult::Outcome::kAppended;
       result.chain_sequence = node_.leaves_.size();
       node_.held_[frame.bytes] = node_.leaves_.size();
-      node_.leaves_.push_back(node_.lie_ ? chain::LeafHash("something else") : leaf);
+      const bool drops = node_.lie_ == FakeONode::Lie::kDrops;
+      node_.leaves_.push_back(drops ? chain::LeafHash("something else")
+                                    : chain::LeafHash(EntryOf(result.chain_sequence, frame.bytes)));
     }
-    result.leaf = leaf;
+    const std::string entry = EntryOf(result.chain_sequence, frame.bytes);
+    result.entry_header = entry.substr(0, chain::kEntryHeaderSize);
+    result.leaf = chain::LeafHash(entry);
+    if (node_.lie_ == FakeONode::Lie::kNamesAnother) {  // a place and a hash that every checkpoint confirms
+      result.chain_sequence = 0;
+      result.leaf = node_.leaves_[0];
+    }
     return result;
   }
 
   absl::StatusOr<ServerMessage> Receive() override {
     const MutexLock lock(node_.mutex_);
-    while (!cancelled_ && out_.empty() && first_ == node_.checkpoint_) node_.changed_.wait(node_.mutex_);
+    while (!cancelled_ && out_.empty() && first_ == node_.checkpoint_ && below_.empty())
+      node_.changed_.wait(node_.mutex_);
     if (cancelled_) return Unavailable("cancelled");
     if (!out_.empty()) {
       ServerMessage message = std::move(out_.front());
@@ -371,7 +389,7 @@ TEST_F(DelivererTest, ONodeThatDropsWhatItAcknowledgedIsNamedAndNothingIsFreed) 
   ASSERT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s));
   {
     const MutexLock lock(node_.mutex_);
-    node_.lie_ = true;
+    node_.lie_ = FakeONode::Lie::kDrops;
   }
   Put("edge-a", 4, 6);
   ASSERT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s));
@@ -382,6 +400,58 @@ TEST_F(DelivererTest, ONodeThatDropsWhatItAcknowledgedIsNamedAndNothingIsFreed) 
   EXPECT_EQ(spool_->stats().first, 1U);
   const MutexLock lock(mutex_);
   EXPECT_FALSE(audit_failures_.empty());
+}
+
+// The place of another entry, with that entry's own hash: no checkpoint contradicts it.
+TEST_F(DelivererTest, ONodeThatNamesAnotherEntryIsNamedAtOnceAndNothingIsFreed) {
+  Put("edge-a", 1, 3);
+  Start();
+  ASSERT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s));
+  {
+    const MutexLock lock(node_.mutex_);
+    node_.lie_ = FakeONode::Lie::kNamesAnother;
+  }
+  Put("edge-a", 4, 4);
+  ASSERT_TRUE(Until([this] { return !deliverer_->status().audit_problem.empty(); }));
+  EXPECT_NE(deliverer_->status().audit_problem.find("does not hold"), std::string::npos)
+      << deliverer_->status().audit_problem;
+  SignCheckpoint();
+  EXPECT_EQ(spool_->stats().first, 1U);
+  {
+    const MutexLock lock(node_.mutex_);
+    node_.lie_ = FakeONode::Lie::kNone;
+  }
+  // It mends its ways: what it owes is asked for again, and a checkpoint that shows it ends the alarm.
+  ASSERT_TRUE(Until([this] {
+    SignCheckpoint();
+    return deliverer_->status().audit_problem.empty() && spool_->stats().first == 5;
+  }));
+  const MutexLock lock(mutex_);
+  EXPECT_EQ(audit_failures_.size(), 1U);
+}
+
+// What one connection acknowledged and no checkpoint showed is asked for again on the next: else it would count as
+// shown unseen.
+TEST_F(DelivererTest, AnAckThatNoCheckpointShowedDoesNotOutliveItsConnection) {
+  Put("edge-a", 1, 3);
+  {
+    const MutexLock lock(node_.mutex_);
+    node_.lie_ = FakeONode::Lie::kDrops;
+    node_.cut_after_ = 1;
+  }
+  Start();
+  ASSERT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s));
+  Put("edge-a", 4, 4);  // finds the connection cut
+  {
+    const MutexLock lock(node_.mutex_);
+    node_.cut_after_ = -1;
+    node_.lie_ = FakeONode::Lie::kNone;
+  }
+  ASSERT_TRUE(Until([this] {
+    SignCheckpoint();
+    return !deliverer_->status().audit_problem.empty();
+  }));
+  EXPECT_EQ(spool_->stats().first, 1U);
 }
 
 TEST_F(DelivererTest, ONodeThatWasRolledBackIsNamedAtTheNextConnection) {
@@ -402,6 +472,23 @@ TEST_F(DelivererTest, ONodeThatWasRolledBackIsNamedAtTheNextConnection) {
   ASSERT_TRUE(Until([this] { return !deliverer_->status().audit_problem.empty(); }));
   EXPECT_NE(deliverer_->status().audit_problem.find("rolled back"), std::string::npos);
   EXPECT_TRUE(std::filesystem::exists(directory_ + "/audit/mismatch-10"));
+}
+
+TEST_F(DelivererTest, AFrozenChainIsNamed) {
+  {
+    const MutexLock lock(node_.mutex_);
+    node_.frozen_ = true;
+  }
+  Put("edge-a", 1, 1);
+  Start();
+  ASSERT_TRUE(Until([this] { return !deliverer_->status().audit_problem.empty(); }));
+  {
+    const MutexLock lock(node_.mutex_);
+    node_.frozen_ = false;
+  }
+  ASSERT_TRUE(Until([this] { return deliverer_->status().audit_problem.empty(); }));
+  const MutexLock lock(mutex_);
+  EXPECT_EQ(audit_failures_.size(), 1U);
 }
 
 TEST_F(DelivererTest, ForkIsNamed) {

@@ -49,6 +49,7 @@ absl::StatusOr<Ack> AckOf(const pb::DeliverAck& message) {
         return DataLoss("frame {} was answered without an outcome", to.number);
     }
     ASSIGN_OR_RETURN(to.leaf, HashFromBytes(from.leaf_hash()));
+    to.entry_header = from.entry_header();
   }
   return ack;
 }

@@ -67,7 +67,7 @@ std::string_view Ledger::SourceOf(std::uint64_t number) const {
 
 void Ledger::StartOver() {
   for (Open& open : open_) {
-    if (open.state == State::kSent || open.state == State::kHeld) open.state = State::kUnsent;
+    if (open.state != State::kDropped) open.state = State::kUnsent;
   }
   sent_ = 0;
   held_.clear();

@@ -29,7 +29,8 @@ class Ledger {
   void Hold(std::uint64_t number);
   std::string_view SourceOf(std::uint64_t number) const;  // empty when no such frame is open
 
-  // A connection ended: what was sent and not answered, and what was held back, is to be offered again.
+  // A connection ended: all but what was refused for good is to be offered again. An answer that no checkpoint has
+  // shown yet was heard on that connection, and its place is known to the audit of that connection only.
   void StartOver();
 
   // Highest number up to which everything is settled and shown by the audit; what lies behind is forgotten. `read` is

@@ -104,6 +104,9 @@ TEST_F(PlatformTest, AnONodeRestoredToAnEarlierStateFreezesAndTheDelivererNamesI
   ASSERT_TRUE(Until([this] { return !chain_->frozen().empty(); }));
   EXPECT_NE(chain_->frozen().find("rolled back"), std::string::npos) << chain_->frozen();
   EXPECT_EQ(Ask().verdict(), verify::v1::VERDICT_CHAIN_FROZEN);
+  ASSERT_TRUE(Until([this] { return !deliverer_->status().audit_problem.empty(); }));
+  EXPECT_NE(deliverer_->status().audit_problem.find("rolled back"), std::string::npos)
+      << deliverer_->status().audit_problem;
 }
 
 TEST_F(PlatformTest, OfManyClaimsTheOneThatIsWrongIsNamedWithItsField) {

@@ -42,7 +42,7 @@ absl::StatusOr<std::optional<HeldEntry>> BatchBuilder::FindHeld(std::uint64_t so
   const auto row = in_batch_.find(std::tuple{source, epoch, sequence});
   if (row == in_batch_.end()) return held_(source, epoch, sequence);
   const EntryRow& entry = batch_.rows[row->second];
-  return HeldEntry{entry.sequence, entry.leaf, entry.bytes.substr(chain::kEntryHeaderSize)};
+  return HeldEntry{entry.sequence, entry.leaf, entry.bytes};
 }
 
 // A held frame is answered as a duplicate before any reason but those of shape and binding.
@@ -54,9 +54,10 @@ absl::StatusOr<std::optional<FrameOutcome>> BatchBuilder::AnswerHeld(const Candi
   if (epoch == channel->epochs.end() && !channel->WasOpened(candidate.epoch)) return std::nullopt;
   if (epoch != channel->epochs.end() && number >= epoch->second.next) return std::nullopt;
   ASSIGN_OR_RETURN(const auto held, FindHeld(candidate.source->short_id, candidate.epoch, number));
-  if (!held || held->frame != candidate.delivery.frame) return std::nullopt;
-  return FrameOutcome{candidate.delivery.number, FrameOutcome::Result::kDuplicate, held->sequence, held->leaf,
-                      Reason::kNone};
+  if (!held || held->frame() != candidate.delivery.frame) return std::nullopt;
+  return FrameOutcome{
+      candidate.delivery.number,  FrameOutcome::Result::kDuplicate, held->sequence, held->leaf, Reason::kNone,
+      std::string(held->header())};
 }
 
 FrameOutcome BatchBuilder::Refuse(const Candidate& candidate, Reason reason, chain::AlarmAggregator& alarms) const {
@@ -76,7 +77,7 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Settle(const Candidate& candidate, ch
     return Internal("source {}: number {} counts as held and is not in the store", candidate.delivery.source,
                     candidate.frame.header.sequence);
   alarms.Note(candidate.source->registration.source, "EQUIVOCATION", chain::ChannelState::kBlack,
-              crypto::Sha256(held->frame), crypto::Sha256(candidate.delivery.frame));
+              crypto::Sha256(held->frame()), crypto::Sha256(candidate.delivery.frame));
   return Refuse(candidate, Reason::kEquivocation, alarms);
 }
 
@@ -126,7 +127,12 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, Uni
     if (violates) alarms.Note(name, "SCOPE_VIOLATION", chain::ChannelState::kAlarmed, digest, digest);
     if (black) alarms.Note(name, "TIER_BLACK", chain::ChannelState::kBlack, digest, digest);
   }
-  return FrameOutcome{candidate.delivery.number, FrameOutcome::Result::kAppended, sequence, row.leaf, Reason::kNone};
+  return FrameOutcome{candidate.delivery.number,
+                      FrameOutcome::Result::kAppended,
+                      sequence,
+                      row.leaf,
+                      Reason::kNone,
+                      row.bytes.substr(0, chain::kEntryHeaderSize)};
 }
 
 std::uint64_t BatchBuilder::NextReceived(UnixNanos now) const {

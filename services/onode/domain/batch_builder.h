@@ -38,12 +38,16 @@ struct FrameOutcome {
   std::uint64_t sequence = 0;  // appended, duplicate
   Hash leaf{};                 // appended, duplicate
   frame::Reason reason = frame::Reason::kNone;
+  std::string entry_header{};  // appended, duplicate: the first 128 bytes of the entry
 };
 
 struct HeldEntry {
   std::uint64_t sequence = 0;
   Hash leaf{};
-  std::string frame;
+  std::string bytes;
+
+  std::string_view header() const { return std::string_view(bytes).substr(0, chain::kEntryHeaderSize); }
+  std::string_view frame() const { return std::string_view(bytes).substr(chain::kEntryHeaderSize); }
 };
 
 // State at the end of the chain, committed or not.

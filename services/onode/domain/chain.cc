@@ -183,7 +183,7 @@ absl::StatusOr<std::optional<HeldEntry>> Chain::ReadHeld(std::uint64_t source, s
     if (header.source != source || header.source_epoch != epoch || header.source_sequence != number) {
       return DataLoss("INDEX at entry {}: the index names another frame than the entry holds", sequence);
     }
-    return HeldEntry{sequence, row.leaf, std::string(entry.frame)};
+    return HeldEntry{sequence, row.leaf, row.bytes};
   }
   return std::nullopt;
 }
@@ -204,7 +204,7 @@ absl::StatusOr<std::optional<std::uint64_t>> Chain::FindHeld(std::uint64_t sourc
   }
   for (const std::uint64_t one : epochs) {
     ASSIGN_OR_RETURN(const auto held, ReadHeld(source, one, header.sequence));
-    if (held && held->frame == frame) return held->sequence;
+    if (held && held->frame() == frame) return held->sequence;
   }
   return std::nullopt;
 }

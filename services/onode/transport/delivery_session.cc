@@ -29,6 +29,7 @@ pb::FrameResult ResultOf(const FrameOutcome& outcome) {
   result.set_outcome(appended ? pb::FrameResult::OUTCOME_APPENDED : pb::FrameResult::OUTCOME_DUPLICATE);
   result.set_chain_sequence(outcome.sequence);
   result.set_leaf_hash(std::string(View(outcome.leaf)));
+  result.set_entry_header(outcome.entry_header);
   return result;
 }
 
