@@ -66,13 +66,54 @@ absl::StatusOr<FileDescriptor> Bind(const addrinfo& info, const std::string& whe
   // Not SO_REUSEPORT: a second process on the port must be an error.
   if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
       (info.ai_family == AF_INET6 && setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0) ||
-      bind(fd.get(), info.ai_addr, info.ai_addrlen) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+      bind(fd.get(), info.ai_addr, info.ai_addrlen) != 0) {
     return FailedPrecondition("cannot listen on {}: {}", where, std::strerror(errno));
   }
   return fd;
 }
 
+struct Bound {
+  std::vector<FileDescriptor> sockets;  // not listening yet
+  std::uint16_t port = 0;
+};
+
+absl::StatusOr<Bound> BindAll(const std::string& listen) {
+  ASSIGN_OR_RETURN(const HostPort where, Split(listen));
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int failed = getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &found);
+  if (failed != 0) return FailedPrecondition("cannot listen on {}: {}", listen, gai_strerror(failed));
+  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
+
+  Bound bound{.sockets = {}, .port = where.port};
+  for (addrinfo* info = found; info != nullptr; info = info->ai_next) {
+    if (info->ai_family != AF_INET && info->ai_family != AF_INET6) continue;
+    PortOf(info->ai_addr) = htons(bound.port);
+    ASSIGN_OR_RETURN(FileDescriptor fd, Bind(*info, listen));
+    sockaddr_storage name{};
+    socklen_t size = sizeof(name);
+    auto* generic = reinterpret_cast<sockaddr*>(&name);
+    if (getsockname(fd.get(), generic, &size) != 0) return Internal("getsockname: {}", std::strerror(errno));
+    bound.port = ntohs(PortOf(generic));
+    bound.sockets.push_back(std::move(fd));
+  }
+  return bound;
+}
+
 }  // namespace
+
+absl::StatusOr<PortHold> PortHold::Take(const std::string& listen) {
+  ASSIGN_OR_RETURN(const HostPort where, Split(listen));
+  PortHold hold;
+  hold.address_ = listen;
+  if (where.port != 0) return hold;
+  ASSIGN_OR_RETURN(Bound bound, BindAll(listen));
+  hold.address_ = listen.substr(0, listen.rfind(':') + 1) + std::to_string(bound.port);
+  hold.sockets_ = std::move(bound.sockets);
+  return hold;
+}
 
 struct ConnectionGate::Impl {
   struct Connection {
@@ -101,29 +142,15 @@ struct ConnectionGate::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<ConnectionGate>> ConnectionGate::Listen(const std::string& listen, GateLimits limits) {
-  ASSIGN_OR_RETURN(const HostPort where, Split(listen));
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int failed = getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &found);
-  if (failed != 0) return FailedPrecondition("cannot listen on {}: {}", listen, gai_strerror(failed));
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
-
+  ASSIGN_OR_RETURN(Bound bound, BindAll(listen));
+  for (const FileDescriptor& fd : bound.sockets) {
+    if (::listen(fd.get(), kBacklog) != 0)
+      return FailedPrecondition("cannot listen on {}: {}", listen, std::strerror(errno));
+  }
   auto impl = std::make_unique<Impl>();
   impl->limits = limits;
-  impl->port = where.port;
-  for (addrinfo* info = found; info != nullptr; info = info->ai_next) {
-    if (info->ai_family != AF_INET && info->ai_family != AF_INET6) continue;
-    PortOf(info->ai_addr) = htons(static_cast<std::uint16_t>(impl->port));
-    ASSIGN_OR_RETURN(FileDescriptor fd, Bind(*info, listen));
-    sockaddr_storage bound{};
-    socklen_t size = sizeof(bound);
-    auto* generic = reinterpret_cast<sockaddr*>(&bound);
-    if (getsockname(fd.get(), generic, &size) != 0) return Internal("getsockname: {}", std::strerror(errno));
-    impl->port = ntohs(PortOf(generic));
-    impl->listeners.push_back(std::move(fd));
-  }
+  impl->port = bound.port;
+  impl->listeners = std::move(bound.sockets);
   impl->epoll = FileDescriptor(epoll_create1(EPOLL_CLOEXEC));
   impl->stop = FileDescriptor(eventfd(0, EFD_CLOEXEC));
   bool good = impl->epoll && impl->stop && impl->Watch(impl->stop.get(), EPOLLIN);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -16,6 +17,20 @@ namespace virp::service {
 struct GateLimits {
   int max_connections = 1000;
   int max_per_address = 256;  // of one peer address; several machines may stand behind one
+};
+
+// Makes a real port of port 0, for who must say its address before it listens. Nobody else is given the port while this
+// lives, nobody can connect to it, and ConnectionGate::Listen takes it. Other ports are left alone.
+class PortHold {
+ public:
+  // As ConnectionGate::Listen, with its errors.
+  static absl::StatusOr<PortHold> Take(const std::string& listen);
+  const std::string& address() const { return address_; }  // `listen` with the port
+
+ private:
+  std::string address_;
+  std::vector<FileDescriptor>
+      sockets_;  // bound with SO_REUSEADDR and not listening: that shares the port with a listener
 };
 
 // Listens on every address of a name and accepts in a thread of its own. Connections beyond a cap are closed at once,

@@ -126,6 +126,30 @@ TEST_F(ConnectionGateTest, NamesMayHaveSeveralAddresses) {
   EXPECT_TRUE(Eventually([&] { return accepted_.size() == 1; }));
 }
 
+TEST_F(ConnectionGateTest, AHeldPortIsTheGatesOnly) {
+  for (const std::string host : {"127.0.0.1", "localhost"}) {
+    ASSERT_OK_AND_ASSIGN(const PortHold hold, PortHold::Take(host + ":0"));
+    ASSERT_TRUE(hold.address().starts_with(host + ":")) << hold.address();
+    const int port = std::stoi(hold.address().substr(host.size() + 1));
+    EXPECT_GT(port, 0);
+    Start({}, hold.address());
+    EXPECT_EQ(gate_->port(), port);
+    const std::size_t before = accepted_.size();
+    const FileDescriptor peer = Connect();
+    EXPECT_TRUE(Eventually([&] { return accepted_.size() == before + 1; }));
+    gate_.reset();
+  }
+}
+
+TEST_F(ConnectionGateTest, AHoldLeavesOtherPortsAlone) {
+  ASSERT_OK_AND_ASSIGN(const auto taken, ConnectionGate::Listen("127.0.0.1:0", {}));
+  const std::string address = fmt::format("127.0.0.1:{}", taken->port());
+  ASSERT_OK_AND_ASSIGN(const PortHold hold, PortHold::Take(address));
+  EXPECT_EQ(hold.address(), address);
+  EXPECT_THAT(PortHold::Take("localhost"), StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_THAT(PortHold::Take("192.0.2.1:0"), StatusIs(StatusCode::kFailedPrecondition, HasSubstr("192.0.2.1:0")));
+}
+
 TEST_F(ConnectionGateTest, StopClosesTheDoorOnly) {
   Start({});
   const FileDescriptor peer = Connect();

@@ -53,8 +53,10 @@ struct TransportLimits {
   std::chrono::milliseconds max_connection_age{30 * 60 * 1000};  // server; the client reconnects unseen
   std::chrono::milliseconds connection_grace{60 * 1000};         // server: then open streams end with UNAVAILABLE
   std::chrono::milliseconds handshake_timeout{10 * 1000};        // server: for slow or silent strangers
-  std::chrono::milliseconds keepalive_time{30 * 1000};           // both; the server takes pings twice as often
-  std::chrono::milliseconds keepalive_timeout{20 * 1000};
+  // A peer that hangs while its kernel still answers is noticed after the sum: so long a deliverer stays with such a
+  // leader.
+  std::chrono::milliseconds keepalive_time{10 * 1000};  // both; the server takes pings twice as often
+  std::chrono::milliseconds keepalive_timeout{10 * 1000};
 };
 
 // Server credentials that require a client certificate, verify it against the roots, and ask `security.callers` at

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/service/server_fixture.h"
+#include "tests/testutil/must.h"
 
 namespace virp::service {
 namespace {
@@ -323,6 +324,34 @@ TEST_F(ServerTest, ServerCertificatesAreJudgedStrictly) {
   const auto denied = DenyList::Open(deny);
   ASSERT_OK(denied);
   EXPECT_THAT(check(good, onode, "localhost", denied->get()), StatusIs(absl::StatusCode::kPermissionDenied));
+}
+
+// Whether an idle connection whose client asks every 50 ms, unasked for data, is still open after a while.
+bool StaysOpen(TestPki& pki, const Security& security, std::chrono::milliseconds server_keepalive) {
+  Handlers handlers(security.callers);
+  ServerOptions options = pki.Options(pki.Files(Role::kOnode));
+  options.limits.keepalive_time = server_keepalive;
+  const SystemClock clock;
+  const auto server =
+      testutil::Must(ServerRunner::Start(options, security, clock, {{&handlers, EchoService::service_full_name()}}));
+  server->SetServing(true);
+  ChannelOptions client;
+  client.target = server->address();
+  client.tls = pki.Files(Role::kReader);
+  client.server = {.role = Role::kOnode, .spiffe_id = "", .check_host = true};
+  client.identities = pki.identities();
+  client.limits.keepalive_time = std::chrono::milliseconds(50);
+  client.arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  const auto channel = testutil::Must(MakeChannel(client));
+  EXPECT_TRUE(channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20)));
+  return !channel->WaitForStateChange(GRPC_CHANNEL_READY, std::chrono::system_clock::now() + std::chrono::seconds(1));
+}
+
+// Ends set alike get on, however long nothing is said; who asks much oftener is shown the door (too_many_pings).
+TEST_F(ServerTest, KeepaliveOfAnIdleConnectionIsTaken) {
+  Start();
+  EXPECT_TRUE(StaysOpen(pki_, security_, std::chrono::milliseconds(50)));
+  EXPECT_FALSE(StaysOpen(pki_, security_, std::chrono::minutes(1)));
 }
 
 }  // namespace

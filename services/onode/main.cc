@@ -69,10 +69,12 @@ absl::StatusOr<int> Run(const Config& config) {
 
   ASSIGN_OR_RETURN(const service::RateLimits limits, service::ReadRateLimits(config.limits));
   const auto deliverers = std::make_shared<RateLimiter>(limits.deliverers, clock);
+  // The lease names the address, so the port must be known before there is a chain.
+  ASSIGN_OR_RETURN(const service::PortHold port, service::PortHold::Take(FormatHostPort(config.listen)));
   ChainOptions options;
   options.source_limits = std::make_shared<RateLimiter>(limits.sources, clock);
   options.instance = HexEncode(crypto::RandomBytes(16));
-  options.address = config.advertise.empty() ? FormatHostPort(config.listen) : config.advertise;
+  options.address = config.advertise.empty() ? port.address() : config.advertise;
   options.lease = config.lease;
   options.checkpoint_interval = config.checkpoint_interval;
   options.read_only = config.read_only;
@@ -101,7 +103,7 @@ absl::StatusOr<int> Run(const Config& config) {
                                                      {&chain_admin, "virp.chain.v1.ChainAdminService"},
                                                      {&sources, "virp.source.v1.SourceService"}};
   service::ServerOptions server_options;
-  server_options.listen = FormatHostPort(config.listen);
+  server_options.listen = port.address();
   server_options.tls = config.tls;
   server_options.reflection = config.reflection;
   ASSIGN_OR_RETURN(const auto server, service::ServerRunner::Start(server_options, security, clock, services));

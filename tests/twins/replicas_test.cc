@@ -26,6 +26,8 @@ constexpr std::chrono::milliseconds kLease = 1'500ms;
 // ended); the rest is for machines that run more than this.
 constexpr std::chrono::milliseconds kTakeOver = 4'000ms;
 constexpr auto kPatience = 20s;
+constexpr std::chrono::milliseconds kNoticed =
+    service::TransportLimits{}.keepalive_time + service::TransportLimits{}.keepalive_timeout;
 
 // Every append's COMMIT waits for this lock once the trigger is there: whoever holds it decides when a commit ends.
 constexpr const char* kCommitGate =
@@ -178,6 +180,29 @@ TEST_F(Replicas, LeaderPausedBeyondItsLease) {
     ASSERT_NO_FATAL_FAILURE(ExpectBothGoOn());
   }
   ExpectOneChain();
+}
+
+// Its kernel keeps the connection open and acknowledges what is written: only keepalive tells.
+TEST_F(Replicas, TheCollectorLeavesALeaderThatHangs) {
+  ASSERT_NO_FATAL_FAILURE(FindLeader());
+  const std::string& hanging = lab_->onode_address(leader());
+  const auto connected_to = [&] {
+    const auto status = lab_->CollectorStatus();
+    return status.ok() ? status->delivering_to() : "";
+  };
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return connected_to() == hanging; }));
+  testutil::Process& paused = leaders_process();
+  const auto at = std::chrono::steady_clock::now();
+  paused.Pause();
+  ASSERT_NO_FATAL_FAILURE(ExpectTheOtherLeads(at));
+  EXPECT_TRUE(WaitUntil(kNoticed + kPatience, [&] { return connected_to() == lab_->onode_address(leader()); }));
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - at);
+  std::cout << "the collector is with the other after " << took.count() << " ms" << std::endl;
+  EXPECT_LE(took, kNoticed + kTakeOver);
+  EXPECT_TRUE(Grows(leader()));
+  load_->Stop();
+  paused.Resume();
+  fault::ExpectNothingLost(*lab_, *load_, leader());
 }
 
 // The rows are in, the head's row is locked, and whoever did that stands still.
