@@ -70,8 +70,10 @@ struct Deliverer::Impl {
   absl::Status ReasonOfEnd();
   void Receive(Connection& connection);
   absl::Status Take(const Ack& ack) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  bool TakeRefused(const FrameResult& result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   std::string TakeSent(std::uint64_t number) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   absl::Status Take(const CheckpointNotice& notice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  absl::Status Audited(absl::Status fits) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void AuditFailed(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   std::string NextAddress();
 };
@@ -297,30 +299,28 @@ void Deliverer::Impl::Receive(Connection& connection) {
 
 absl::Status Deliverer::Impl::Take(const Ack& ack) {
   for (const FrameResult& result : ack) {
-    const std::string source(ledger.SourceOf(result.number));
     const std::string frame = TakeSent(result.number);
-    bool asked = false;
-    if (result.outcome == FrameResult::Outcome::kRefused) {
-      asked = ledger.Refused(result.number, result.reason);
-      const bool passing = frame::IsPassing(result.reason);
-      ++(passing ? status.refused_passing : status.refused_lasting);
-      if (asked && !passing) observer.OnRefused(source, result.reason);
-      if (asked && result.reason == frame::Reason::kOverLimit) observer.OnOverLimit(source);
-    } else {
-      asked = ledger.Appended(result.number, result.chain_sequence);
-      ++(result.outcome == FrameResult::Outcome::kAppended ? status.appended : status.duplicates);
-      if (!asked) return DataLoss("the O-Node answered frame {}, which was not sent", result.number);
-      if (const absl::Status fits = audit.Expect(result.chain_sequence, result.leaf, result.entry_header, frame);
-          !fits.ok()) {
-        failed_after_begin = true;
-        AuditFailed(fits);
-        return fits;
-      }
-    }
+    const bool refused = result.outcome == FrameResult::Outcome::kRefused;
+    const bool asked = refused ? TakeRefused(result) : ledger.Appended(result.number, result.chain_sequence);
     if (!asked) return DataLoss("the O-Node answered frame {}, which was not sent", result.number);
+    if (!refused) {
+      ++(result.outcome == FrameResult::Outcome::kAppended ? status.appended : status.duplicates);
+      RETURN_IF_ERROR(Audited(audit.Expect(result.chain_sequence, result.leaf, result.entry_header, frame)));
+    }
     status.answered = std::max(status.answered, result.number);
   }
   return absl::OkStatus();
+}
+
+// False when no such frame was asked about.
+bool Deliverer::Impl::TakeRefused(const FrameResult& result) {
+  const std::string source(ledger.SourceOf(result.number));
+  if (!ledger.Refused(result.number, result.reason)) return false;
+  const bool passing = frame::IsPassing(result.reason);
+  ++(passing ? status.refused_passing : status.refused_lasting);
+  if (!passing) observer.OnRefused(source, result.reason);
+  if (result.reason == frame::Reason::kOverLimit) observer.OnOverLimit(source);
+  return true;
 }
 
 // What was sent under this number; empty when nothing was.
@@ -335,15 +335,19 @@ std::string Deliverer::Impl::TakeSent(std::uint64_t number) {
 }
 
 absl::Status Deliverer::Impl::Take(const CheckpointNotice& notice) {
-  if (const absl::Status fits = audit.Check(notice); !fits.ok()) {
-    failed_after_begin = true;
-    AuditFailed(fits);
-    return fits;
-  }
+  RETURN_IF_ERROR(Audited(audit.Check(notice)));
   status.audit_problem.clear();
   failed_after_begin = false;
   const std::uint64_t settled = ledger.Settle(audit, read);
   return spool.Free(settled);
+}
+
+// What the audit says of an ack or a checkpoint, noted before it ends the connection.
+absl::Status Deliverer::Impl::Audited(absl::Status fits) {
+  if (fits.ok()) return fits;
+  failed_after_begin = true;
+  AuditFailed(fits);
+  return fits;
 }
 
 void Deliverer::Impl::AuditFailed(const absl::Status& why) {

@@ -36,6 +36,11 @@ constexpr const char* kCommitGate =
     "CREATE CONSTRAINT TRIGGER gate AFTER INSERT ON onode.batch DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE "
     "FUNCTION public.gate()";
 
+// Appends that wait for the row of the head, which an append whose COMMIT waits at the gate holds.
+constexpr const char* kAppendsBehind =
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query "
+    "LIKE 'SELECT onode.advance(%'";
+
 class Replicas : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -259,9 +264,14 @@ TEST_F(Replicas, ConnectionCutWhileTheServerCommits) {
     ASSERT_TRUE((*owner)->Query("SELECT pg_advisory_lock(4711)").ok());
     line.OnNextAppend(PostgresProxy::Strike::kCutDuring);
     const bool struck = line.AwaitStruck(kPatience);
-    std::this_thread::sleep_for(300ms);  // the leader reads the old head and appends again
+    // Whoever appends the same again has read the old head.
+    const bool again = struck && WaitUntil(kPatience, [&] {
+                         const auto waiting = (*owner)->Query(kAppendsBehind);
+                         return waiting.ok() && waiting->Int(0, 0) > 0;
+                       });
     ASSERT_TRUE((*owner)->Query("SELECT pg_advisory_unlock(4711)").ok());
     ASSERT_TRUE(struck);
+    ASSERT_TRUE(again) << leaders_process().log();
     ASSERT_NO_FATAL_FAILURE(FindLeader());
     ASSERT_NO_FATAL_FAILURE(ExpectBothGoOn());
   }
