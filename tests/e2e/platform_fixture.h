@@ -8,6 +8,7 @@
 #include <chrono>
 #include <functional>
 
+#include "lib/base/mutex.h"
 #include "lib/deliver/deliverer.h"
 #include "lib/deliver/grpc_connection.h"
 #include "services/collector/domain/heart.h"
@@ -68,6 +69,10 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
     chain_ = &onode_->chain();
     ingest_ = &onode_->ingest();
     server_ = &onode_->server();
+    {
+      const MutexLock lock(mutex_);
+      address_ = server_->address();
+    }
     ASSERT_TRUE(onode_->AwaitLeading());
   }
   void StopONode() { onode_.reset(); }
@@ -91,7 +96,9 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
     liveness_->Add("edge-a.bmp", collector::Path::kBmp, true);
     connector_ = std::make_unique<deliver::GrpcConnector>(
         [this](const std::string&) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
-          return pki_.Channel(*server_, Role::kCollector);
+          const MutexLock lock(mutex_);
+          return pki_.Channel(address_, pki_.Files(Role::kCollector),
+                              {.role = Role::kOnode, .spiffe_id = "", .check_host = true});
         });
     deliver::DelivererOptions options;
     options.identity = pki_.Id(Role::kCollector);
@@ -171,6 +178,8 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
   onode::Chain* chain_ = nullptr;
   const onode::IngestHandler* ingest_ = nullptr;
   const service::ServerRunner* server_ = nullptr;
+  Mutex mutex_;
+  std::string address_ ABSL_GUARDED_BY(mutex_);  // of the O-Node that runs, or ran last: the deliverer asks at any time
   std::unique_ptr<collector::Outbox> outbox_;
   std::unique_ptr<collector::Liveness> liveness_;
   std::unique_ptr<deliver::GrpcConnector> connector_;

@@ -41,14 +41,16 @@ inline std::string BuildFolder() {
   return VIRP_BINARY_DIR;
 }
 
-// All that the collector has spooled was answered, and the audit found nothing.
+// All that the collector has spooled was answered, and nothing of it is held back to be sent again.
 inline ::testing::AssertionResult Drained(testutil::ServiceLab& lab,
                                           std::chrono::milliseconds patience = std::chrono::seconds(30)) {
   std::string seen;
   const bool drained = testutil::WaitUntil(patience, [&] {
     const auto status = lab.CollectorStatus();
     seen = status.ok() ? status->ShortDebugString() : status.status().ToString();
-    return status.ok() && status->answered_delivery_number() == status->last_delivery_number();
+    return status.ok() && status->answered_delivery_number() == status->last_delivery_number() &&
+           std::none_of(status->sources().begin(), status->sources().end(),
+                        [](const auto& source) { return source.held_frames() > 0; });
   });
   return drained ? ::testing::AssertionSuccess()
                  : ::testing::AssertionFailure() << "not all was delivered: " << seen << "\n"
