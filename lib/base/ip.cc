@@ -185,10 +185,6 @@ bool IpAddress::is_unspecified() const {
   return true;
 }
 
-bool IpAddress::is_link_local() const {
-  return is_v4() ? bytes_[0] == 169 && bytes_[1] == 254 : bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
-}
-
 IpAddress IpAddress::Unmapped() const {
   if (is_v6() && std::memcmp(bytes_.data(), kMappedPrefix.data(), kMappedPrefix.size()) == 0)
     return V4(bytes_.data() + 12);

@@ -50,7 +50,6 @@ class IpAddress {
   bool is_v6() const { return family_ == IpFamily::kV6; }
   int bits() const { return AddressBits(family_); }
   bool is_unspecified() const;  // 0.0.0.0 or ::
-  bool is_link_local() const;   // 169.254.0.0/16 or fe80::/10
   // 4 or 16 bytes in network byte order; valid as long as the address.
   std::string_view bytes() const {
     return {reinterpret_cast<const char*>(bytes_.data()), is_v4() ? std::size_t{4} : std::size_t{16}};

@@ -159,12 +159,6 @@ bool Channel::WasOpened(std::uint64_t epoch) const {
   return std::find(opened->begin(), opened->end(), epoch) != opened->end();
 }
 
-bool Channel::OpenedAfter(std::uint64_t a, std::uint64_t b) const {
-  if (a == b) return false;
-  const auto rank = [this](std::uint64_t epoch) { return std::find(opened->rbegin(), opened->rend(), epoch); };
-  return reset_epoch == 0 ? a > b && WasOpened(a) : rank(a) < rank(b);
-}
-
 Placement PlaceFrame(const Channel& channel, const frame::Header& header, std::uint64_t epoch, UnixNanos receipt) {
   const bool v1 = IsVersion1(header);
   if (header.sequence > kMaxNumber || (header.sequence == 0 && !v1)) return Refuse(frame::Reason::kMalformed);

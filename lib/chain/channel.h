@@ -65,9 +65,6 @@ struct Channel {
 
   ChannelState State() const;  // worst of alarms; KEY_MISMATCH: bad tags and nothing held
   bool WasOpened(std::uint64_t epoch) const;
-  // Whether epoch a was opened after epoch b: the order of facts. It is the order of the numbers as long as nothing was
-  // reset. An epoch that was never opened is before all others.
-  bool OpenedAfter(std::uint64_t a, std::uint64_t b) const;
   bool operator==(const Channel&) const = default;
 };
 

@@ -230,9 +230,6 @@ absl::StatusOr<Registration> ReadRegistration(const Value& payload) {
 std::string_view VantageName(Vantage vantage) {
   return NameIn(kVantages, vantage);
 }
-std::optional<Vantage> VantageFromName(std::string_view name) {
-  return ValueIn(kVantages, name);
-}
 std::string_view ChannelStateName(ChannelState state) {
   return NameIn(kChannelStates, state);
 }

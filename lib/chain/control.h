@@ -18,7 +18,6 @@ namespace virp::chain {
 
 enum class Vantage : std::uint8_t { kDaemon, kBmp, kDevice, kService };
 std::string_view VantageName(Vantage vantage);
-std::optional<Vantage> VantageFromName(std::string_view name);
 
 struct RouterScope {
   std::string name;

@@ -1,6 +1,5 @@
 #include "lib/chain/tiles.h"
 
-#include <charconv>
 #include <list>
 #include <utility>
 
@@ -11,10 +10,6 @@
 namespace virp::chain {
 namespace {
 
-constexpr std::string_view kTiles = "tile/";
-constexpr std::string_view kEntries = "entries/";
-constexpr std::string_view kPartial = ".p/";
-
 // "x001/x234/067": groups of three digits, all but the last marked, so that no directory grows beyond 1,000 names.
 std::string IndexPath(std::uint64_t index) {
   std::string out = fmt::format("{:03}", index % 1000);
@@ -22,87 +17,13 @@ std::string IndexPath(std::uint64_t index) {
   return out;
 }
 
-// Takes a decimal number off the front; nothing when there is none or it is above `max`. Spelling is checked later, by
-// writing the name again.
-std::optional<std::uint64_t> TakeNumber(std::string_view& text, std::uint64_t max) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || value > max) return std::nullopt;
-  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-  return value;
-}
-
-bool TakePrefix(std::string_view& text, std::string_view prefix) {
-  if (!text.starts_with(prefix)) return false;
-  text.remove_prefix(prefix.size());
-  return true;
-}
-
-std::optional<std::uint64_t> TakeIndex(std::string_view& text, std::uint64_t max) {
-  std::uint64_t index = 0;
-  for (bool more = true; more;) {
-    more = TakePrefix(text, "x");
-    const auto group = TakeNumber(text, 999);
-    if (!group || index > max / 1000 || (more && !TakePrefix(text, "/"))) return std::nullopt;
-    index = index * 1000 + *group;
-  }
-  return index <= max ? std::optional(index) : std::nullopt;
-}
-
-std::optional<TileName> ReadTileName(std::string_view text) {
-  TileName name;
-  if (!TakePrefix(text, kTiles)) return std::nullopt;
-  name.entries = TakePrefix(text, kEntries);
-  if (!name.entries) {
-    const auto level = TakeNumber(text, kMaxTileLevel);
-    if (!level || !TakePrefix(text, "/")) return std::nullopt;
-    name.level = static_cast<unsigned>(*level);
-  }
-  const auto index = TakeIndex(text, (kMaxTreeSize - 1) >> (kTileHeight * name.level) >> kTileHeight);
-  if (!index) return std::nullopt;
-  name.index = *index;
-  if (TakePrefix(text, kPartial)) {
-    const auto width = TakeNumber(text, kTileWidth - 1);
-    if (!width || *width == 0) return std::nullopt;
-    name.width = static_cast<unsigned>(*width);
-  }
-  return text.empty() ? std::optional(name) : std::nullopt;
-}
-
-absl::StatusOr<std::string> ReadExactly(TileSource& source, unsigned level, std::uint64_t index, unsigned width) {
-  ASSIGN_OR_RETURN(std::string bytes, source.ReadTile(level, index, width));
-  if (bytes.size() != width * sizeof(Hash)) {
-    return DataLoss("tile {} has {} bytes", TilePath({false, level, index, width}), bytes.size());
-  }
-  return bytes;
-}
-
-// The first `width` hashes of a tile as the roots of the full tiles below it.
-absl::StatusOr<TileNodes> FromTilesBelow(TileSource& source, unsigned level, std::uint64_t index, unsigned width) {
-  TileNodes nodes;
-  for (unsigned i = 0; i < width; ++i) {
-    ASSIGN_OR_RETURN(const std::string below, ReadExactly(source, level - 1, index * kTileWidth + i, kTileWidth));
-    ASSIGN_OR_RETURN(const TileNodes full, TileNodes::FromBytes(below));
-    nodes.Append(full.At(kTileHeight, 0));
-  }
-  return nodes;
-}
-
 }  // namespace
 
 std::string TilePath(const TileName& name) {
-  std::string out = name.entries ? fmt::format("{}{}", kTiles, kEntries) : fmt::format("{}{}/", kTiles, name.level);
+  std::string out = name.entries ? "tile/entries/" : fmt::format("tile/{}/", name.level);
   out += IndexPath(name.index);
-  if (name.width < kTileWidth) out += fmt::format("{}{}", kPartial, name.width);
+  if (name.width < kTileWidth) out += fmt::format(".p/{}", name.width);
   return out;
-}
-
-absl::StatusOr<TileName> ParseTilePath(std::string_view path) {
-  const std::optional<TileName> name = path.size() > 64 ? std::nullopt : ReadTileName(path);
-  if (!name || TilePath(*name) != path) {
-    return InvalidArgument("not the path of a tile or bundle, such as tile/0/x001/234 or tile/entries/000.p/5");
-  }
-  return *name;
 }
 
 absl::Status AppendToBundle(std::string& bundle, std::string_view entry) {
@@ -145,27 +66,6 @@ absl::StatusOr<TileNodes> TileNodes::FromBytes(std::string_view bytes) {
     nodes.Append(*HashFromBytes(bytes.substr(0, sizeof(Hash))));
   }
   return nodes;
-}
-
-absl::StatusOr<TileBuilder> TileBuilder::Load(std::uint64_t size, TileSource& source) {
-  if (size > kMaxTreeSize) return InvalidArgument("a tree of {} entries; at most 2^63", size);
-  TileBuilder edge;
-  edge.size_ = size;
-  std::uint64_t count = size;  // hashes at this level
-  for (unsigned level = 0; count != 0; ++level, count >>= kTileHeight) {
-    TileNodes& nodes = edge.levels_.emplace_back();
-    const auto width = static_cast<unsigned>(count % kTileWidth);
-    if (width == 0) continue;
-    const absl::StatusOr<std::string> bytes = ReadExactly(source, level, count / kTileWidth, width);
-    if (bytes.ok()) {
-      ASSIGN_OR_RETURN(nodes, TileNodes::FromBytes(*bytes));
-    } else if (level > 0 && absl::IsNotFound(bytes.status())) {
-      ASSIGN_OR_RETURN(nodes, FromTilesBelow(source, level, count / kTileWidth, width));
-    } else {
-      return bytes.status();
-    }
-  }
-  return edge;
 }
 
 std::vector<Tile> TileBuilder::Append(const Hash& leaf) {
@@ -248,30 +148,6 @@ void TileCache::Put(unsigned level, std::uint64_t index, std::shared_ptr<const T
   }
   impl_->by_use.emplace_front(key, std::move(nodes));
   impl_->by_key[key] = impl_->by_use.begin();
-}
-
-SubtreeReader TileReader(const TileBuilder& edge, TileSource& source, TileCache* shared) {
-  // A proof takes many hashes from few tiles, so without a shared cache each reader has a small one of its own.
-  constexpr std::size_t kOwnTiles = 16;
-  const auto own = shared == nullptr ? std::make_shared<TileCache>(kOwnTiles) : nullptr;
-  return [&edge, &source, shared, own](unsigned level, std::uint64_t index) -> absl::StatusOr<Hash> {
-    if (level > 63 || index >= edge.size() >> level) {
-      return OutOfRange("subtree {} of level {} is not complete in a tree of {} entries", index, level, edge.size());
-    }
-    if (const std::optional<Hash> hash = edge.Subtree(level, index)) return *hash;
-    TileCache& cache = shared != nullptr ? *shared : *own;
-    const unsigned tile_level = level / kTileHeight;
-    const unsigned height = level % kTileHeight;
-    const std::uint64_t tile = index >> (kTileHeight - height);
-    std::shared_ptr<const TileNodes> nodes = cache.Find(tile_level, tile);
-    if (nodes == nullptr) {
-      ASSIGN_OR_RETURN(const std::string bytes, ReadExactly(source, tile_level, tile, kTileWidth));
-      ASSIGN_OR_RETURN(TileNodes loaded, TileNodes::FromBytes(bytes));
-      nodes = std::make_shared<const TileNodes>(std::move(loaded));
-      cache.Put(tile_level, tile, nodes);
-    }
-    return nodes->At(height, index - (tile << (kTileHeight - height)));
-  };
 }
 
 }  // namespace virp::chain

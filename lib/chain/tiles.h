@@ -39,23 +39,11 @@ struct TileName {
   bool operator==(const TileName&) const = default;
 };
 std::string TilePath(const TileName& name);
-// The one spelling that TilePath gives, for levels 0 to 7 and nothing beyond kMaxTreeSize; InvalidArgument for all
-// else.
-absl::StatusOr<TileName> ParseTilePath(std::string_view path);
 
 // Bundles of entries. AppendToBundle: InvalidArgument for an entry above 65,535 bytes.
 absl::Status AppendToBundle(std::string& bundle, std::string_view entry);
 // The entries of a bundle, borrowed from it; InvalidArgument unless they are exactly `width`.
 absl::StatusOr<std::vector<std::string_view>> SplitBundle(std::string_view bundle, unsigned width);
-
-// Whatever keeps tiles: a store, an export, an HTTP server.
-class TileSource {
- public:
-  virtual ~TileSource() = default;
-  // The first `width` hashes of a tile, 32 bytes each; a source that holds more of the tile cuts. NotFound when it
-  // holds fewer. A source may keep full tiles of all levels and partial ones of level 0 only.
-  virtual absl::StatusOr<std::string> ReadTile(unsigned level, std::uint64_t index, unsigned width) = 0;
-};
 
 // One tile with the nodes inside it, 16 KiB: any hash that a proof takes from the tile is there without more hashing.
 class TileNodes {
@@ -80,12 +68,6 @@ class TileNodes {
 // microseconds, so a writer hands copies to readers. Not thread-safe while it is appended to.
 class TileBuilder {
  public:
-  TileBuilder() = default;
-  // That of a tree of `size` leaves. Partial tiles above level 0 that the source does not hold are worked out from the
-  // full tiles below them (up to 255 reads a level). Errors of the source; DataLoss when it gives another number of
-  // bytes. The caller compares Root() with what it trusts: a source may lie.
-  static absl::StatusOr<TileBuilder> Load(std::uint64_t size, TileSource& source);
-
   // Appends a leaf and gives the tiles that became full, lower level first: mostly none.
   std::vector<Tile> Append(const Hash& leaf);
   std::uint64_t size() const { return size_; }
@@ -114,11 +96,5 @@ class TileCache {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// Reads complete subtrees of the tree that `edge` ends, for InclusionProof and ConsistencyProof at any size up to
-// edge.size(). All three are borrowed; `cache` may be null. Thread-safe if `source` is. Answers from a source that lies
-// make proofs that do not verify, no worse: check a proof before it leaves the house. OutOfRange for a subtree that is
-// not complete.
-SubtreeReader TileReader(const TileBuilder& edge, TileSource& source, TileCache* cache);
 
 }  // namespace virp::chain

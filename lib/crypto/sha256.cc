@@ -56,25 +56,4 @@ Hash Sha256(std::initializer_list<std::string_view> parts) {
   return End(ctx);
 }
 
-struct Sha256Stream::Impl {
-  EvpMdCtxPtr ctx = NewContext();
-};
-
-Sha256Stream::Sha256Stream() : impl_(std::make_unique<Impl>()) {
-  Start(impl_->ctx.get());
-}
-Sha256Stream::~Sha256Stream() = default;
-Sha256Stream::Sha256Stream(Sha256Stream&&) noexcept = default;
-Sha256Stream& Sha256Stream::operator=(Sha256Stream&&) noexcept = default;
-
-void Sha256Stream::Update(std::string_view bytes) {
-  Add(impl_->ctx.get(), bytes);
-}
-
-Hash Sha256Stream::Finish() {
-  const Hash out = End(impl_->ctx.get());
-  Start(impl_->ctx.get());
-  return out;
-}
-
 }  // namespace virp::crypto

@@ -15,21 +15,4 @@ Hash Sha256(std::string_view bytes);
 // The hash of the parts one behind the other, without joining them in memory.
 Hash Sha256(std::initializer_list<std::string_view> parts);
 
-// For bytes that come in pieces. Not thread-safe; movable.
-class Sha256Stream {
- public:
-  Sha256Stream();
-  ~Sha256Stream();
-  Sha256Stream(Sha256Stream&&) noexcept;
-  Sha256Stream& operator=(Sha256Stream&&) noexcept;
-
-  void Update(std::string_view bytes);
-  // The hash of everything since construction or the last Finish; the stream is empty afterwards.
-  Hash Finish();
-
- private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
-};
-
 }  // namespace virp::crypto

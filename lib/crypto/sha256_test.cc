@@ -30,35 +30,6 @@ TEST(Sha256, PartsAreHashedAsOneText) {
   EXPECT_EQ(Hex(Sha256(std::initializer_list<std::string_view>{})), kEmpty);
 }
 
-TEST(Sha256, StreamEqualsOneShotForEverySplit) {
-  std::string text(200, '\0');
-  for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i);
-  const Hash whole = Sha256(text);
-  Sha256Stream stream;
-  for (std::size_t split = 0; split <= text.size(); ++split) {
-    stream.Update(std::string_view(text).substr(0, split));
-    stream.Update(std::string_view(text).substr(split));
-    EXPECT_EQ(stream.Finish(), whole) << split;
-  }
-}
-
-TEST(Sha256, StreamIsEmptyAfterFinishAndMovable) {
-  Sha256Stream first;
-  first.Update("ab");
-  Sha256Stream second = std::move(first);
-  second.Update("c");
-  EXPECT_EQ(Hex(second.Finish()), kAbc);
-  EXPECT_EQ(Hex(second.Finish()), kEmpty);
-}
-
-TEST(Sha256, OneShotInsideAStreamDoesNotDisturbIt) {
-  Sha256Stream stream;
-  stream.Update("ab");
-  Sha256("something else");
-  stream.Update("c");
-  EXPECT_EQ(Hex(stream.Finish()), kAbc);
-}
-
 TEST(Sha256, ThreadsDoNotDisturbEachOther) {
   std::vector<std::jthread> threads;
   for (char c = 'a'; c < 'e'; ++c) {

@@ -3,6 +3,7 @@
 #include "lib/base/file.h"
 #include "lib/base/names.h"
 #include "lib/base/status.h"
+#include "lib/service/access_options.h"
 #include "lib/service/rate_limits.h"
 
 #ifndef VIRP_VERSION
@@ -24,17 +25,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   config.common.admin_listen = {"127.0.0.1", 9444};
   service::AddCommonOptions(options, &config.common);
   options.Add(&config.listen, "listen", "Where gRPC (Submit, status) is served, with mutual TLS.");
-  options.Add(&config.tls.certificate, "tls-certificate", "PEM file: the collector's certificate with its chain.",
-              "FILE");
-  options.AddSecretFile(&config.tls.private_key, "tls-key", "PEM file: its private key.");
-  options.Add(&config.tls.roots, "tls-roots", "PEM file: authorities that peers are verified against.", "FILE");
-  options.Add(&config.access.trust_domain, "trust-domain", "Trust domain of the SPIFFE ids that are let in.", "NAME");
-  options.Add(&config.access.identity_map_file, "identity-map",
-              "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
-  options.Add(&config.access.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.",
-              "FILE");
-  options.Add(&config.break_glass_socket, "break-glass-socket",
-              "Unix socket for the way in when certificates have lapsed.", "PATH");
+  service::AddAccessOptions(options, &config.tls, &config.access, &config.break_glass_socket);
   options.Add(
       &config.keys, "keys",
       "Key directory: of sources that it signs for, and of those whose frames it relays (the public half is enough).",

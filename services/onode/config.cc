@@ -1,6 +1,7 @@
 #include "services/onode/config.h"
 
 #include "lib/base/status.h"
+#include "lib/service/access_options.h"
 #include "lib/service/rate_limits.h"
 
 #ifndef VIRP_VERSION
@@ -38,22 +39,12 @@ void AddStore(service::Options& options, Config& config) {
 }
 
 void AddAccess(service::Options& options, Config& config) {
-  options.Add(&config.tls.certificate, "tls-certificate", "PEM file: this O-Node's certificate with its chain.",
-              "FILE");
-  options.AddSecretFile(&config.tls.private_key, "tls-key", "PEM file: its private key.");
-  options.Add(&config.tls.roots, "tls-roots", "PEM file: authorities that peers are verified against.", "FILE");
-  options.Add(&config.access.trust_domain, "trust-domain", "Trust domain of the SPIFFE ids that are let in.", "NAME");
-  options.Add(&config.access.identity_map_file, "identity-map",
-              "JSON file: which ids have which role; the default is spiffe://DOMAIN/ROLE/NAME.", "FILE");
+  service::AddAccessOptions(options, &config.tls, &config.access, &config.break_glass_socket);
   options.Add(&config.access.scopes_file, "scopes", "JSON file: which identities may act on which chains and sources.",
-              "FILE");
-  options.Add(&config.access.deny_file, "deny-file", "File of denied ids and serials; read again when it changes.",
               "FILE");
   options.Add(&config.limits, "limits",
               "JSON file: entries a second, burst and bytes a day of sources and deliverers; read again on SIGHUP.",
               "FILE");
-  options.Add(&config.break_glass_socket, "break-glass-socket",
-              "Unix socket for the way in when certificates have lapsed.", "PATH");
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
 }
 

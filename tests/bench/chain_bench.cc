@@ -13,6 +13,7 @@
 #include "lib/chain/note.h"
 #include "lib/chain/proof.h"
 #include "lib/chain/tiles.h"
+#include "services/onode/domain/tree_reader.h"
 
 namespace virp::chain {
 namespace {
@@ -35,27 +36,24 @@ std::vector<Hash> Leaves(std::size_t count) {
   return leaves;
 }
 
-class MapSource : public TileSource {
- public:
-  absl::StatusOr<std::string> ReadTile(unsigned level, std::uint64_t index, unsigned width) override {
-    const auto at = full.find({level, index});
-    if (at == full.end()) return NotFound("tile {}/{}", level, index);
-    return at->second.substr(0, width * sizeof(Hash));
-  }
-  std::map<std::pair<unsigned, std::uint64_t>, std::string> full;
-};
-
 // A tree of a million and some leaves, so that all levels have a partial tile.
 struct BigTree {
   BigTree() {
     for (std::uint64_t i = 0; i < 1'048'576 + 70'000; ++i) {
-      for (Tile& tile : builder.Append(LeafHash(std::to_string(i)))) {
-        source.full.emplace(std::pair(tile.level, tile.index), std::move(tile.hashes));
-      }
+      const Hash leaf = LeafHash(std::to_string(i));
+      for (Tile& tile : builder.Append(leaf)) full.emplace(std::pair(tile.level, tile.index), std::move(tile.hashes));
+      for (onode::TreeReader* reader : {&cached, &uncached}) reader->Append(leaf);
     }
   }
+  absl::StatusOr<std::string> Read(unsigned level, std::uint64_t index) const {
+    const auto at = full.find({level, index});
+    if (at == full.end()) return NotFound("tile {}/{}", level, index);
+    return at->second;
+  }
+  std::map<std::pair<unsigned, std::uint64_t>, std::string> full;
   TileBuilder builder;
-  MapSource source;
+  onode::TreeReader cached{[this](unsigned level, std::uint64_t index) { return Read(level, index); }, 8'192};
+  onode::TreeReader uncached{[this](unsigned level, std::uint64_t index) { return Read(level, index); }, 0};
 };
 
 BigTree& Big() {
@@ -138,28 +136,27 @@ void VerifyEntries(benchmark::State& state) {
 }
 BENCHMARK(VerifyEntries);
 
-// newest: the last entries instead of all over the tree. shared: a cache of 8,192 tiles that all proofs share, or none.
+// newest: the last entries instead of all over the tree. cached: 8,192 tiles, or none.
 void MakeInclusionProof(benchmark::State& state) {
   BigTree& tree = Big();
-  TileCache cache(8'192);
+  onode::TreeReader& reader = state.range(1) == 0 ? tree.uncached : tree.cached;
   const std::uint64_t size = tree.builder.size();
   std::uint64_t at = 0;
   for (auto _ : state) {
     at = (at + 611'953) % size;
     const std::uint64_t index = state.range(0) == 0 ? at : size - 1 - at % 64;
-    const SubtreeReader read = TileReader(tree.builder, tree.source, state.range(1) == 0 ? nullptr : &cache);
-    const auto path = InclusionProof(index, size, read);
+    const auto path = reader.Inclusion(index, size);
     if (!path.ok()) state.SkipWithError(std::string(Message(path.status())).c_str());
     benchmark::DoNotOptimize(path);
   }
   PerItem(state);
 }
-BENCHMARK(MakeInclusionProof)->ArgNames({"newest", "shared"})->Args({0, 0})->Args({0, 1})->Args({1, 1});
+BENCHMARK(MakeInclusionProof)->ArgNames({"newest", "cached"})->Args({0, 0})->Args({0, 1})->Args({1, 1});
 
 void CheckInclusionProof(benchmark::State& state) {
   BigTree& tree = Big();
   const std::uint64_t size = tree.builder.size();
-  const auto path = InclusionProof(12'345, size, TileReader(tree.builder, tree.source, nullptr));
+  const auto path = tree.cached.Inclusion(12'345, size);
   const Hash root = tree.builder.Root();
   const Hash leaf = LeafHash("12345");
   for (auto _ : state) {
@@ -174,7 +171,7 @@ void CheckConsistencyProof(benchmark::State& state) {
   const std::uint64_t size = tree.builder.size();
   Frontier older;
   for (std::uint64_t i = 0; i < 777'777; ++i) older.Append(LeafHash(std::to_string(i)));
-  const auto proof = ConsistencyProof(older.size(), size, TileReader(tree.builder, tree.source, nullptr));
+  const auto proof = tree.cached.Consistency(older.size(), size);
   for (auto _ : state) {
     if (!VerifyConsistency(older.size(), older.Root(), size, tree.builder.Root(), *proof).ok()) {
       state.SkipWithError("does not verify");

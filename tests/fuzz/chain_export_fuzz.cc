@@ -48,17 +48,11 @@ void Keys(std::string_view json) {
   REQUIRE(again.ok() && *again == *keys);
 }
 
-void Path(std::string_view path) {
-  const auto name = ParseTilePath(path);
-  REQUIRE(!name.ok() || TilePath(*name) == path);
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   Export(virp::fuzz::ArchiveOf(bytes));
   Keys(bytes);
-  Path(bytes);
   return 0;
 }

@@ -42,7 +42,6 @@ void Addresses(std::string_view text) {
     REQUIRE(*IpAddress::FromBytes(address->bytes()) == *address);
     REQUIRE(!address->is_v4() || address->Unmapped() == *address);
     REQUIRE(address->is_unspecified() == (address->Masked(address->bits()) == address->Masked(0)));
-    REQUIRE(!address->is_link_local() || !address->is_unspecified());
   }
   const auto prefix = Prefix::Parse(text);
   if (prefix.ok()) {

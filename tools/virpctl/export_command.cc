@@ -40,29 +40,24 @@ absl::StatusOr<chain::KeyStatement> StatementOf(const source::v1::Key& key) {
   return out;
 }
 
-absl::StatusOr<chain::ExportKeys> KeysOf(const Options& options, const Channel& channel,
-                                         const chain::v1::GetChainResponse& shown) {
+absl::StatusOr<chain::ExportKeys> KeysOf(const Options& options, const chain::v1::GetChainResponse& shown) {
   chain::ExportKeys keys;
   for (const std::string& text : shown.verifier_keys()) {
     ASSIGN_OR_RETURN(chain::VerifierKey key, chain::VerifierKey::Parse(text));
     keys.checkpoint_keys.push_back(std::move(key));
   }
-  const auto stub = SourceService::NewStub(channel);
   source::v1::ListSourcesRequest request;
   request.set_origin(shown.origin());
-  do {
-    source::v1::ListSourcesResponse page;
-    RETURN_IF_ERROR(Call(options.connection, *stub, &SourceService::Stub::ListSources, request, page));
-    for (const source::v1::Source& source : page.sources()) {
-      chain::ExportKeys::Source& out = keys.sources.emplace_back();
-      out.name = source.name();
-      for (const source::v1::Key& key : source.keys()) {
-        ASSIGN_OR_RETURN(chain::KeyStatement statement, StatementOf(key));
-        out.keys.push_back(std::move(statement));
-      }
+  ASSIGN_OR_RETURN(const auto listed, AskPages(options.connection, &SourceService::Stub::ListSources, request,
+                                               &source::v1::ListSourcesResponse::mutable_sources));
+  for (const source::v1::Source& source : listed.sources()) {
+    chain::ExportKeys::Source& out = keys.sources.emplace_back();
+    out.name = source.name();
+    for (const source::v1::Key& key : source.keys()) {
+      ASSIGN_OR_RETURN(chain::KeyStatement statement, StatementOf(key));
+      out.keys.push_back(std::move(statement));
     }
-    request.set_page_token(page.next_page_token());
-  } while (!request.page_token().empty());
+  }
   return keys;
 }
 
@@ -121,7 +116,7 @@ absl::StatusOr<Exit> ChainExport(const Options& options, const ChainOptions& wha
   ASSIGN_OR_RETURN(const Memory memory, Memory::Open(options, channel));
   RETURN_IF_ERROR(memory.See(shown.origin(), shown.checkpoint()));
   ASSIGN_OR_RETURN(const chain::Checkpoint checkpoint, chain::ParseCheckpointUnverified(shown.checkpoint()));
-  ASSIGN_OR_RETURN(const chain::ExportKeys keys, KeysOf(options, channel, shown));
+  ASSIGN_OR_RETURN(const chain::ExportKeys keys, KeysOf(options, shown));
 
   // Under its own name only when it is whole.
   const std::string part = what.save + ".part";

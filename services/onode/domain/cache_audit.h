@@ -22,9 +22,7 @@ namespace virp::onode {
 // walk has where they end, so that nothing is hashed twice. Not thread-safe.
 class TileAudit {
  public:
-  // A full tile's hashes as ChainStore::ReadTile gives them.
-  using Reader = std::function<absl::StatusOr<std::string>(unsigned level, std::uint64_t index)>;
-  explicit TileAudit(Reader read) : read_(std::move(read)) {}
+  explicit TileAudit(TileReader read) : read_(std::move(read)) {}
 
   // `frontier` has just taken in this leaf hash. Errors of the reader but NotFound.
   absl::StatusOr<std::optional<chain::Break>> Add(const Hash& leaf, const chain::Frontier& frontier);
@@ -33,7 +31,7 @@ class TileAudit {
   absl::StatusOr<std::optional<chain::Break>> CheckLeaves(std::uint64_t index);
   absl::StatusOr<std::optional<chain::Break>> CheckAbove(unsigned level, std::uint64_t index, const Hash& root);
 
-  const Reader read_;
+  const TileReader read_;
   std::string leaves_;                                           // of the tile that is being filled
   std::array<chain::Frontier, chain::kMaxTileLevel + 1> roots_;  // by level: over the tiles' roots so far
 };

@@ -18,7 +18,7 @@ Chain::Chain(ChainInfo info, ChainStore& store, KeyCache& keys, CheckpointVault&
       clock_(clock),
       options_(std::move(options)),
       state_(std::make_unique<ChainState>(info_.origin)),
-      tree_(std::make_unique<TreeReader>(store_, info_.id, options_.tree_cache_tiles)),
+      tree_(std::make_unique<TreeReader>(store_.TilesOf(info_.id), options_.tree_cache_tiles)),
       source_limits_(options_.source_limits, clock_),
       quarantine_(store_, info_.id) {
   const WriterLock lock(state_mutex_);

@@ -125,9 +125,7 @@ class Audit {
         total_(end_ - request.begin),
         walk_(std::move(walk)),
         checkpoints_(chain),
-        tiles_([&chain](unsigned level, std::uint64_t index) {
-          return chain.store().ReadTile(chain.info().id, level, index);
-        }) {}
+        tiles_(chain.store().TilesOf(chain.info().id)) {}
 
   absl::StatusOr<AuditReport> Run(const std::function<bool(std::uint64_t, std::uint64_t)>& progress) {
     report_.broken = walk_.first_break();

@@ -76,6 +76,9 @@ struct QuarantinedFrame {
   std::string frame;
 };
 
+// The hashes of one chain's full tile, as ChainStore::ReadTile gives them.
+using TileReader = std::function<absl::StatusOr<std::string>(unsigned level, std::uint64_t index)>;
+
 struct StoreUsage {
   std::uint64_t used_bytes = 0;
   std::uint64_t limit_bytes = 0;  // the smaller of the configured limit and used plus free space; 0: unknown
@@ -134,6 +137,9 @@ class ChainStore {
 
   // NotFound when that full tile is not stored.
   virtual absl::StatusOr<std::string> ReadTile(ChainId chain, unsigned level, std::uint64_t index) = 0;
+  TileReader TilesOf(ChainId chain) {
+    return [this, chain](unsigned level, std::uint64_t index) { return ReadTile(chain, level, index); };
+  }
 
   // Commits the intent to sign `root` at `size`. DataLoss when another root stands there. Aborted when fenced.
   virtual absl::Status PutCheckpointIntent(ChainId chain, std::uint64_t term, std::uint64_t size, const Hash& root) = 0;

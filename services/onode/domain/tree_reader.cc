@@ -37,7 +37,7 @@ absl::StatusOr<Hash> TreeReader::Subtree(unsigned level, std::uint64_t index) {
   const std::uint64_t tile = first / chain::kTileWidth;
   std::shared_ptr<const chain::TileNodes> nodes = cache_.Find(tile_level, tile);
   if (nodes == nullptr) {
-    ASSIGN_OR_RETURN(const std::string hashes, store_.ReadTile(chain_, tile_level, tile));
+    ASSIGN_OR_RETURN(const std::string hashes, read_(tile_level, tile));
     ASSIGN_OR_RETURN(chain::TileNodes read, chain::TileNodes::FromBytes(hashes));
     if (read.width() != chain::kTileWidth) return DataLoss("tile {}/{} has {} hashes", tile_level, tile, read.width());
     nodes = std::make_shared<const chain::TileNodes>(std::move(read));

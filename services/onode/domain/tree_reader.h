@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -17,8 +18,7 @@ namespace virp::onode {
 // Thread-safe. Keeps at most `cache_tiles` full tiles of 16 KiB, and the tree's right edge.
 class TreeReader {
  public:
-  TreeReader(ChainStore& store, ChainId chain, std::size_t cache_tiles = 4'096)
-      : store_(store), chain_(chain), cache_(cache_tiles) {}
+  explicit TreeReader(TileReader read, std::size_t cache_tiles = 4'096) : read_(std::move(read)), cache_(cache_tiles) {}
 
   // The next committed leaf: every leaf from 0 on, before a proof over it is asked for.
   void Append(const Hash& leaf);
@@ -34,8 +34,7 @@ class TreeReader {
   absl::StatusOr<chain::Frontier> FrontierAt(std::uint64_t size);
 
  private:
-  ChainStore& store_;
-  const ChainId chain_;
+  const TileReader read_;
   chain::TileCache cache_;
   mutable Mutex mutex_;
   chain::TileBuilder edge_ ABSL_GUARDED_BY(mutex_);
