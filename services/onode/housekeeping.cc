@@ -32,6 +32,25 @@ void LogFrozen(Node& node, std::vector<std::string>& told) {
 }
 
 // Said when it begins and when it ends, not while it lasts.
+class CheckpointWatch {
+ public:
+  void Look(Node& node) {
+    for (const Chain* chain : node.chains()) {
+      const std::string problem = chain->checkpoint_problem();
+      const std::string before = std::exchange(problems_[chain->origin()], problem);
+      if (before.empty() == problem.empty()) continue;
+      if (!problem.empty())
+        service::LogError("no checkpoint can be made; entries are taken as ever",
+                          {{"origin", chain->origin()}, {"why", problem}});
+      else
+        service::LogInfo("checkpoints are made again", {{"origin", chain->origin()}});
+    }
+  }
+
+ private:
+  std::map<std::string, std::string> problems_;  // by origin
+};
+
 class LimitWatch {
  public:
   void Look(Node& node) {
@@ -65,6 +84,7 @@ class LimitWatch {
 absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirectory& keys) {
   std::vector<std::string> told;
   LimitWatch limits;
+  CheckpointWatch checkpoints;
   std::mutex mutex;
   std::condition_variable_any wake;
   while (!stop.stop_requested()) {
@@ -75,6 +95,7 @@ absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirect
       service::LogStatus(service::LogLevel::kError, "a chain in the store cannot be opened", opened);
     }
     LogFrozen(node, told);
+    checkpoints.Look(node);
     limits.Look(node);
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, kTick, [] { return false; });

@@ -251,6 +251,28 @@ absl::StatusOr<collector::v1::GetStatusResponse> ServiceLab::CollectorStatus() {
   return response;
 }
 
+std::string ServiceLab::AdminPage(const Process& service, std::string_view path) {
+  constexpr std::string_view kPort = "admin_port=";
+  const std::string log = service.log();
+  const std::size_t said = log.rfind(kPort);
+  if (said == std::string::npos) return "";
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(std::atoi(log.c_str() + said + kPort.size())));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const std::string request = fmt::format("GET {} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n", path);
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      ::send(socket.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+    return "";
+  }
+  std::string page;
+  char buffer[4'096];
+  for (ssize_t got = 0; (got = ::recv(socket.get(), buffer, sizeof(buffer), 0)) > 0;)
+    page.append(buffer, static_cast<std::size_t>(got));
+  return page;
+}
+
 absl::StatusOr<chain::v1::VerifyReport> ServiceLab::VerifyChain(std::size_t i) {
   chain::v1::VerifyChainRequest request;
   request.set_check_subjects(true);

@@ -97,6 +97,8 @@ class ServiceLab {
   int AwaitLeader(std::chrono::milliseconds patience);
   absl::StatusOr<collector::v1::GetStatusResponse> CollectorStatus();
   absl::StatusOr<chain::v1::VerifyReport> VerifyChain(std::size_t i = 0);
+  // What a service's admin port answers: status line, header and body. Empty when it does not.
+  static std::string AdminPage(const Process& service, std::string_view path);
   // All entries, as stored.
   absl::StatusOr<std::vector<std::string>> Entries(std::size_t i = 0);
 

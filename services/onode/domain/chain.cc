@@ -238,6 +238,11 @@ std::string Chain::frozen() const {
   return frozen_;
 }
 
+std::string Chain::checkpoint_problem() const {
+  const MutexLock lock(mutex_);
+  return checkpoint_problem_;
+}
+
 void Chain::Freeze(std::string why) {
   {
     const MutexLock lock(mutex_);

@@ -152,8 +152,9 @@ class Chain {
   bool leading() const { return leading_.load(); }
   std::vector<std::string> limited_sources() const { return source_limits_.Limited(); }  // over their limit now
   std::uint64_t term() const { return term_.load(); }
-  std::string leader() const;  // address; empty when unknown
-  std::string frozen() const;  // why; empty when it is not
+  std::string leader() const;              // address; empty when unknown
+  std::string frozen() const;              // why; empty when it is not
+  std::string checkpoint_problem() const;  // why the last checkpoint could not be made; empty when it could
   void Freeze(std::string why);
   // A deliverer's note: verified with the chain's keys, and the chain must extend it, else the chain is frozen.
   void Audit(std::string_view note);
@@ -241,6 +242,7 @@ class Chain {
   std::size_t queued_frames_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string leader_ ABSL_GUARDED_BY(mutex_);
   std::string frozen_ ABSL_GUARDED_BY(mutex_);
+  std::string checkpoint_problem_ ABSL_GUARDED_BY(mutex_);
   std::optional<StoredCheckpoint> checkpoint_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<bool> leading_{false};

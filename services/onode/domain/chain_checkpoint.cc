@@ -23,6 +23,8 @@ void Chain::RunCheckpoints(const std::stop_token& stop) {
     if (!leading() || !frozen().empty()) continue;
     const absl::Status made = MakeCheckpoint();
     if (absl::IsDataLoss(made)) Freeze(std::string(Message(made)));
+    const MutexLock lock(mutex_);
+    checkpoint_problem_ = made.ok() ? "" : std::string(Message(made));
   }
 }
 
