@@ -10,7 +10,7 @@ namespace virp::onode {
 using store::PostgresConnection;
 using store::PostgresTransaction;
 
-PostgresBackend::PostgresBackend(testutil::PostgresCluster& cluster) {
+PostgresBackend::PostgresBackend(testutil::PostgresCluster& cluster) : cluster_(cluster) {
   auto url = cluster.CreateDatabase();
   EXPECT_TRUE(url.ok()) << url.status();
   url_ = url.value_or("");
@@ -21,6 +21,19 @@ PostgresBackend::PostgresBackend(testutil::PostgresCluster& cluster) {
                  "IF to_regrole('virp_serving') IS NULL THEN CREATE ROLE virp_serving LOGIN; END IF;"
                  "EXECUTE format('ALTER DATABASE %I OWNER TO virp_owner', current_database()); END $$")
                   .ok());
+}
+
+PostgresBackend::PostgresBackend(testutil::PostgresCluster& cluster, std::string url)
+    : cluster_(cluster), url_(std::move(url)), copied_(true) {}
+
+PostgresBackend::~PostgresBackend() {
+  if (copied_ && !url_.empty()) EXPECT_TRUE(cluster_.DropDatabase(url_).ok());
+}
+
+std::unique_ptr<StoreBackend> PostgresBackend::Copy() {
+  const auto url = cluster_.CopyDatabase(url_, "virp_owner");
+  EXPECT_TRUE(url.ok()) << url.status();
+  return std::unique_ptr<StoreBackend>(new PostgresBackend(cluster_, url.value_or("")));
 }
 
 std::string PostgresBackend::UrlOf(std::string_view role) const {

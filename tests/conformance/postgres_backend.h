@@ -13,11 +13,13 @@ namespace virp::onode {
 class PostgresBackend final : public StoreBackend {
  public:
   explicit PostgresBackend(testutil::PostgresCluster& cluster);
+  ~PostgresBackend() override;
 
   absl::StatusOr<std::unique_ptr<ChainStore>> Open(StoreOptions options = {}) override;
   absl::Status Sql(std::string_view sql) override;
   void ExpireLeases() override;
   absl::Status DropGuards() override;
+  std::unique_ptr<StoreBackend> Copy() override;
   std::string url() const override { return serving_url(); }
 
   // One value, as text, by a superuser.
@@ -29,8 +31,11 @@ class PostgresBackend final : public StoreBackend {
   std::string admin_url() const { return url_; }
 
  private:
+  PostgresBackend(testutil::PostgresCluster& cluster, std::string url);
   std::string UrlOf(std::string_view role) const;
-  std::string url_;  // a superuser's
+  testutil::PostgresCluster& cluster_;
+  std::string url_;      // a superuser's
+  bool copied_ = false;  // there may be many: dropped when done
 };
 
 }  // namespace virp::onode

@@ -1,3 +1,5 @@
+#include <filesystem>
+
 #include "absl/strings/str_replace.h"
 #include "lib/store/sqlite.h"
 #include "services/onode/storage/sqlite/sqlite_store.h"
@@ -27,6 +29,13 @@ class SqliteBackend final : public StoreBackend {
     return Sql(
         "DROP TRIGGER entry_no_update; DROP TRIGGER entry_no_delete; DROP TRIGGER tile_no_update;"
         "DROP TRIGGER tile_no_delete; DROP TRIGGER chain_head_forward; DROP TRIGGER chain_head_links");
+  }
+
+  std::unique_ptr<StoreBackend> Copy() override {
+    auto copy = std::make_unique<SqliteBackend>();
+    std::filesystem::copy(dir_.path(), copy->dir_.path(),
+                          std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing);
+    return copy;
   }
 
   std::string url() const override { return "sqlite:" + path_; }

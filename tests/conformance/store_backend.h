@@ -23,6 +23,8 @@ class StoreBackend {
   virtual void ExpireLeases() = 0;
   // Removes what keeps the owner from changing history.
   virtual absl::Status DropGuards() = 0;
+  // Another database with all that is in this one, in which nobody is at work; the guards are as they are here.
+  virtual std::unique_ptr<StoreBackend> Copy() = 0;
   // For OpenStore, with the rights of the service.
   virtual std::string url() const = 0;
 };

@@ -25,8 +25,9 @@ Value Must(absl::StatusOr<Value> value) {
 
 Disk::Disk(const std::string& root, bool journal) : root_(std::filesystem::canonical(root)), keeps_journal_(journal) {
   if (keeps_journal_) durable_ = Must(ReadImage(root_));
-  // Programs of another user (PostgreSQL) share it.
+  // Programs of another user (PostgreSQL) share it, and need not be able to read the build folder.
   std::filesystem::permissions(dir_.path(), std::filesystem::perms(0755));
+  std::filesystem::copy_file(VIRP_DISK_SHIM, dir_.File("shim.so"));
   control_file_ = Must(OpenFile(dir_.File("control"), O_RDWR | O_CREAT, 0666));
   if (::fchmod(control_file_.get(), 0666) != 0 || ::ftruncate(control_file_.get(), sizeof(DiskControl)) != 0)
     std::abort();
@@ -42,7 +43,7 @@ Disk::~Disk() {
 
 std::map<std::string, std::string> Disk::Environment() const {
   std::map<std::string, std::string> out{
-      {"LD_PRELOAD", VIRP_DISK_SHIM}, {kDiskRoot, root_}, {kDiskControl, dir_.File("control")}};
+      {"LD_PRELOAD", dir_.File("shim.so")}, {kDiskRoot, root_}, {kDiskControl, dir_.File("control")}};
   if (keeps_journal_) out[kDiskJournal] = dir_.File("journal");
   return out;
 }

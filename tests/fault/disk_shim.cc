@@ -118,7 +118,10 @@ class Disk {
 Disk::Disk() {
   const char* const root = std::getenv(virp::fault::kDiskRoot);
   if (root == nullptr) return;
-  root_ = root;
+  // A copy: PostgreSQL writes its process title over the environment that it was started with.
+  static char copy[PATH_MAX];
+  std::strncpy(copy, root, sizeof(copy) - 1);
+  root_ = copy;
   if (const char* const path = std::getenv(virp::fault::kDiskJournal)) {
     journal_ = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     if (journal_ < 0) std::abort();

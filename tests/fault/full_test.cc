@@ -6,6 +6,7 @@
 #include "lib/chain/note.h"
 #include "tests/fault/disk.h"
 #include "tests/fault/fault_test_util.h"
+#include "tests/testutil/postgres.h"
 
 namespace virp::fault {
 namespace {
@@ -80,6 +81,35 @@ TEST(Full, ONodeOnSqlite) {
   lab.onode().options().environment = disk.Environment();
   ASSERT_OK(lab.Start());
   FillUnderLoad(lab, disk, [&] { ExpectONodeSaysThatItsStoreIsFull(lab); }, [&] { ExpectONodeGoesOn(lab); });
+}
+
+// The tables have no room. The server's log has a disk of its own here: without room for it the server ends, which the
+// kill tests are about.
+TEST(Full, PostgresOfTheONode) {
+  ASSERT_OK_AND_ASSIGN(const auto cluster, testutil::PostgresCluster::Start());
+  ASSERT_OK_AND_ASSIGN(const std::string database, cluster->CreateDatabase());
+  ASSERT_OK(cluster->Stop());
+  Disk disk(cluster->data_folder() + "/base", /*journal=*/false);
+  ASSERT_OK(cluster->Restart(disk.Environment()));
+  ServiceLab lab({.binaries = BuildFolder(), .stores = {database}});
+  ASSERT_OK(lab.Start());
+  FillUnderLoad(
+      lab, disk,
+      [&] {
+        EXPECT_TRUE(Eventually([&] {
+          const auto status = lab.CollectorStatus();
+          return status.ok() && status->delivery_problem().find("out of space") != std::string::npos;
+        })) << lab.CollectorStatus()->ShortDebugString();
+        EXPECT_THAT(cluster->log(), HasSubstr("Check free disk space"));
+        EXPECT_GT(SizeOf(lab), 0U) << "it answers readers";
+        const auto report = lab.VerifyChain();
+        EXPECT_TRUE(report.ok() && report->result() == chain::v1::VerifyReport::RESULT_VERIFIED) << report.status();
+      },
+      [&] {
+        const std::uint64_t size = SizeOf(lab);
+        EXPECT_TRUE(Eventually([&] { return SizeOf(lab) > size + 1'000; })) << lab.onode().log();
+        EXPECT_TRUE(lab.onode().running());
+      });
 }
 
 // The folder of the checkpoint file has a disk of its own: entries are taken as ever, and none is shown as

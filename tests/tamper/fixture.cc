@@ -64,6 +64,30 @@ std::map<std::string, pb::Claim> Claims() {
   return out;
 }
 
+// The history in a store, with nothing left that would stop an intruder, and the folders beside it: each test has a
+// copy.
+struct Prepared {
+  explicit Prepared(StoreBackendFactory factory) : backend(factory()) {
+    EXPECT_OK(frame::CreateKeyFile(dir.File("keys"), kTamperOrigin, 1, frame::Suite::kEd25519, 1));
+    const auto store = backend->Open();
+    EXPECT_OK(store);
+    const auto vault = FileVault::Open(dir.File("keys"), dir.File("state"), kTamperOrigin);
+    EXPECT_OK(vault);
+    EXPECT_OK(Fill(**store, **vault, TamperTest::history()));
+    Intruder(*backend).Disarm();
+  }
+
+  static const Prepared& Of(StoreBackendFactory factory) {
+    static std::map<StoreBackendFactory, std::unique_ptr<Prepared>> made;
+    std::unique_ptr<Prepared>& one = made[factory];
+    if (one == nullptr) one = std::make_unique<Prepared>(factory);
+    return *one;
+  }
+
+  testutil::TempDir dir;
+  std::unique_ptr<StoreBackend> backend;
+};
+
 template <typename F>
 void ForEachFull(chain::TileBuilder& tree, const std::vector<Hash>& leaves, F&& use) {
   for (const Hash& leaf : leaves) {
@@ -88,8 +112,10 @@ std::string Moved(const TamperTest::Verdicts& before, const TamperTest::Verdicts
   return out;
 }
 
-Intruder::Intruder(StoreBackend& backend) : backend_(backend), postgres_(backend.url().starts_with("postgres")) {
-  if (!postgres_) return;
+Intruder::Intruder(StoreBackend& backend) : backend_(backend), postgres_(backend.url().starts_with("postgres")) {}
+
+void Intruder::Disarm() {
+  if (!postgres_) return;  // each connection by itself: see Sql
   EXPECT_OK(backend_.DropGuards());
   Sql("DO $$ DECLARE c record; BEGIN FOR c IN SELECT conname, conrelid::regclass AS on_table FROM pg_constraint"
       " WHERE connamespace = 'onode'::regnamespace AND contype IN ('f', 'c') AND conrelid <> 0 AND coninhcount = 0"
@@ -226,14 +252,10 @@ const History& TamperTest::history() {
 }
 
 TamperTest::TamperTest(StoreBackendFactory factory)
-    : backend_(factory()), clock_(history().end() + testutil::ChainBuilder::kSecond) {
+    : backend_(Prepared::Of(factory).backend->Copy()), clock_(history().end() + testutil::ChainBuilder::kSecond) {
   own_key_ = history().builder.keys.Find(kTamperOrigin, kOwnVersion);
-  EXPECT_OK(frame::CreateKeyFile(dir_.File("keys"), kTamperOrigin, 1, frame::Suite::kEd25519, 1));
-  const auto store = backend_->Open();
-  EXPECT_OK(store);
-  const auto vault = FileVault::Open(dir_.File("keys"), dir_.File("state"), kTamperOrigin);
-  EXPECT_OK(vault);
-  EXPECT_OK(Fill(**store, **vault, history()));
+  std::filesystem::copy(Prepared::Of(factory).dir.path(), dir_.path(), std::filesystem::copy_options::recursive);
+  intruder_ = std::make_unique<Intruder>(*backend_);
 }
 
 TamperTest::~TamperTest() {
@@ -241,7 +263,6 @@ TamperTest::~TamperTest() {
 }
 
 bool TamperTest::StartNode() {
-  if (intruder_ == nullptr) intruder_ = std::make_unique<Intruder>(*backend_);
   if (forget_checkpoints_) std::filesystem::remove_all(dir_.File("state"));
   StoreOptions store_options;
   store_options.migrate = false;

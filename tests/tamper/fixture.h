@@ -27,6 +27,7 @@ namespace virp::onode {
 class Intruder {
  public:
   explicit Intruder(StoreBackend& backend);
+  void Disarm();  // before the first Sql; a copy of the database stays so
   bool postgres() const { return postgres_; }
   // `{}` stands for the schema's prefix of table names.
   void Sql(const std::string& sql);

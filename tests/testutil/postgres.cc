@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,8 +72,8 @@ void BecomePostgres() {
 }
 
 // Starts a program with its output in `log`; it is told to quit when this process dies.
-absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& command, const std::string& log,
-                            const std::string& folder) {
+absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& command, const std::string& log, const std::string& folder,
+                            const std::map<std::string, std::string>& environment = {}) {
   std::vector<char*> argv;
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -82,6 +83,7 @@ absl::StatusOr<pid_t> Spawn(const std::vector<std::string>& command, const std::
     ::setpgid(0, 0);  // away from the terminal's signals
     BecomePostgres();
     ::prctl(PR_SET_PDEATHSIG, SIGQUIT);
+    for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
     sigset_t none;
     sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -114,34 +116,57 @@ std::vector<pid_t> ChildrenOf(pid_t parent) {
   return out;
 }
 
+// A folder in memory, removed by PostgresCluster; empty when there is no room to speak of.
+std::string FolderInMemory() {
+  constexpr std::uint64_t kRoom = 4ULL << 30;
+  struct statvfs room{};
+  std::string pattern = "/dev/shm/virp-XXXXXX";
+  if (::statvfs("/dev/shm", &room) != 0 || room.f_bavail * room.f_frsize < kRoom) return {};
+  return ::mkdtemp(pattern.data()) == nullptr ? std::string() : pattern;
+}
+
+std::string NewDatabaseName() {
+  static std::atomic<int> number = 0;
+  return fmt::format("virp_{}_{}", ::getpid(), ++number);
+}
+
+std::string NameIn(const std::string& url) {
+  const std::size_t begin = url.rfind('/', url.find('?')) + 1;
+  return url.substr(begin, url.find('?') - begin);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PostgresCluster>> PostgresCluster::Start(const PostgresClusterOptions& options) {
   auto out = std::unique_ptr<PostgresCluster>(new PostgresCluster());
   ASSIGN_OR_RETURN(out->bin_, FindServer());
   RETURN_IF_ERROR(out->InitDb(options));
-  RETURN_IF_ERROR(out->Launch());
+  RETURN_IF_ERROR(out->Launch({}));
   return out;
 }
 
 absl::Status PostgresCluster::InitDb(const PostgresClusterOptions& options) {
   dir_ = std::make_unique<TempDir>();
   socket_dir_ = dir_->path();
+  memory_ = options.in_memory ? FolderInMemory() : "";
+  data_ = (memory_.empty() ? dir_->path() : memory_) + "/data";
   if (::getuid() == 0) {
     const passwd* const user = ::getpwnam("postgres");
     if (user == nullptr) return NotFound("there is no user postgres to run the server as");
-    if (::chown(dir_->path().c_str(), user->pw_uid, user->pw_gid) != 0)
-      return Unavailable("cannot hand {} to postgres", dir_->path());
+    for (const std::string& folder : {dir_->path(), memory_}) {
+      if (!folder.empty() && ::chown(folder.c_str(), user->pw_uid, user->pw_gid) != 0)
+        return Unavailable("cannot hand {} to postgres", folder);
+    }
   }
   ASSIGN_OR_RETURN(const pid_t init,
-                   Spawn({bin_ + "/initdb", "--pgdata=" + dir_->File("data"), "--username=postgres", "--auth=trust",
+                   Spawn({bin_ + "/initdb", "--pgdata=" + data_, "--username=postgres", "--auth=trust",
                           "--encoding=UTF8", "--no-locale", "--no-sync", "--data-checksums"},
                          dir_->File("log"), dir_->path()));
   int status = 0;
   if (::waitpid(init, &status, 0) != init || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
     return Unavailable("initdb failed: {}", log());
   }
-  std::ofstream conf(dir_->File("data/postgresql.conf"), std::ios::app);
+  std::ofstream conf(data_ + "/postgresql.conf", std::ios::app);
   conf << "listen_addresses = ''\nunix_socket_directories = '" << socket_dir_ << "'\nunix_socket_permissions = 0777\n"
        << "max_connections = 60\nshared_buffers = 32MB\nmax_wal_size = 256MB\nautovacuum_naptime = 10min\n"
        << "fsync = " << (options.fsync ? "on" : "off") << "\n";
@@ -150,8 +175,8 @@ absl::Status PostgresCluster::InitDb(const PostgresClusterOptions& options) {
   return conf ? absl::OkStatus() : Unavailable("cannot write postgresql.conf");
 }
 
-absl::Status PostgresCluster::Launch() {
-  ASSIGN_OR_RETURN(pid_, Spawn({bin_ + "/postgres", "-D", dir_->File("data")}, dir_->File("log"), dir_->path()));
+absl::Status PostgresCluster::Launch(const std::map<std::string, std::string>& environment) {
+  ASSIGN_OR_RETURN(pid_, Spawn({bin_ + "/postgres", "-D", data_}, dir_->File("log"), dir_->path(), environment));
   const auto deadline = std::chrono::steady_clock::now() + 60s;
   while (PQping(Url("postgres").c_str()) != PQPING_OK) {
     int status = 0;
@@ -176,15 +201,28 @@ std::string PostgresCluster::log() const {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-absl::StatusOr<std::string> PostgresCluster::CreateDatabase() {
-  static std::atomic<int> number = 0;
-  const std::string name = fmt::format("virp_{}_{}", ::getpid(), ++number);
+absl::Status PostgresCluster::Command(const std::string& sql) {
   const std::unique_ptr<PGconn, decltype(&PQfinish)> connection(PQconnectdb(Url("postgres").c_str()), &PQfinish);
-  const std::unique_ptr<PGresult, decltype(&PQclear)> result(
-      PQexec(connection.get(), ("CREATE DATABASE " + name).c_str()), &PQclear);
+  const std::unique_ptr<PGresult, decltype(&PQclear)> result(PQexec(connection.get(), sql.c_str()), &PQclear);
   if (PQresultStatus(result.get()) != PGRES_COMMAND_OK)
-    return Unavailable("CREATE DATABASE: {}", PQerrorMessage(connection.get()));
+    return Unavailable("{}: {}", sql, PQerrorMessage(connection.get()));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> PostgresCluster::CreateDatabase() {
+  const std::string name = NewDatabaseName();
+  RETURN_IF_ERROR(Command("CREATE DATABASE " + name));
   return Url(name);
+}
+
+absl::StatusOr<std::string> PostgresCluster::CopyDatabase(const std::string& url, const std::string& owner) {
+  const std::string name = NewDatabaseName();
+  RETURN_IF_ERROR(Command(fmt::format("CREATE DATABASE {} TEMPLATE {} OWNER {}", name, NameIn(url), owner)));
+  return Url(name);
+}
+
+absl::Status PostgresCluster::DropDatabase(const std::string& url) {
+  return Command(fmt::format("DROP DATABASE {} WITH (FORCE)", NameIn(url)));
 }
 
 absl::Status PostgresCluster::AwaitExit(int seconds) {
@@ -227,15 +265,18 @@ absl::Status PostgresCluster::Kill() {
   return absl::OkStatus();
 }
 
-absl::Status PostgresCluster::Restart() {
+absl::Status PostgresCluster::Restart(const std::map<std::string, std::string>& environment) {
   if (dir_ == nullptr || pid_ != 0) return FailedPrecondition("this cluster is running, or not ours");
-  return Launch();
+  return Launch(environment);
 }
 
 PostgresCluster::~PostgresCluster() {
-  if (pid_ == 0) return;
-  ::kill(pid_, SIGQUIT);
-  if (!AwaitExit(20).ok()) (void)Kill();
+  if (pid_ != 0) {
+    ::kill(pid_, SIGQUIT);
+    if (!AwaitExit(20).ok()) (void)Kill();
+  }
+  std::error_code ignored;
+  if (!memory_.empty()) fs::remove_all(memory_, ignored);
 }
 
 std::unique_ptr<PostgresCluster> PostgresCluster::Attach(const std::string& socket_dir) {
@@ -248,7 +289,7 @@ PostgresCluster& PostgresCluster::Shared() {
   static const std::unique_ptr<PostgresCluster> cluster = [] {
     const char* const socket_dir = std::getenv("VIRP_TEST_POSTGRES");
     if (socket_dir != nullptr && *socket_dir != '\0') return Attach(socket_dir);
-    auto started = Start();
+    auto started = Start({.in_memory = true});
     if (!started.ok()) {
       std::fprintf(stderr, "no PostgreSQL for the tests: %s\n", started.status().ToString().c_str());
       std::abort();
