@@ -22,6 +22,14 @@ void AlarmAggregator::Entered(std::string_view source, std::string_view cause, C
   pending.entered_state = state;
 }
 
+std::vector<AlarmAggregator::Standing> AlarmAggregator::entered() const {
+  std::vector<Standing> out;
+  for (const auto& [name, pending] : pending_) {
+    if (pending.entered != 0) out.push_back({name.first, name.second, pending.entered});
+  }
+  return out;
+}
+
 void AlarmAggregator::Cleared(std::string_view source, std::string_view cause) {
   const auto found = pending_.find(std::pair{std::string(source), std::string(cause)});
   if (found == pending_.end()) return;
@@ -34,7 +42,9 @@ std::vector<Alarm> AlarmAggregator::TakeDue(UnixNanos now) {
   for (auto& [name, pending] : pending_) {
     if (pending.count == 0) continue;
     const bool worse = pending.state > pending.entered_state;
-    if (!worse && now < pending.entered + kIntervalNanos) continue;
+    // A time far ahead was told by a clock that was wrong: it must not keep anybody silent until then.
+    const bool lately = now < pending.entered + kIntervalNanos && pending.entered < now + kIntervalNanos;
+    if (!worse && lately) continue;
     Alarm& alarm = due.emplace_back();
     alarm.source = name.first;
     alarm.cause = name.second;

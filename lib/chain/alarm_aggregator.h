@@ -25,6 +25,13 @@ class AlarmAggregator {
   // An alarm that stands in the chain, and when it was entered.
   void Entered(std::string_view source, std::string_view cause, ChannelState state, UnixNanos at);
 
+  struct Standing {
+    std::string_view source, cause;
+    UnixNanos at = 0;
+  };
+  // What was entered last of each source and cause, for whoever keeps it over a restart; valid until the next change.
+  std::vector<Standing> entered() const;
+
   // An operator cleared it: the next event is entered at once.
   void Cleared(std::string_view source, std::string_view cause);
 

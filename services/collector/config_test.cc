@@ -336,7 +336,7 @@ TEST_F(CollectorTest, PagesHoldEverythingOnce) {
 
 TEST_F(CollectorTest, MetricsAreThoseOfTheDocs) {
   NoConnector connector;
-  AlarmingObserver observer("collector-1", *outbox_, clock_);
+  AlarmingObserver observer("collector-1", *outbox_);
   deliver::DelivererOptions options;
   options.identity = "spiffe://example.net/collector/collector-1";
   options.origin = "example.net/site1";

@@ -13,6 +13,7 @@
 #include "lib/service/run.h"
 #include "lib/service/server.h"
 #include "services/collector/config.h"
+#include "services/collector/domain/forgery_alarms.h"
 #include "services/collector/domain/heart.h"
 #include "services/collector/transport/access.h"
 #include "services/collector/transport/bmp_report.h"
@@ -58,8 +59,9 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(RateLimitTable own_limits, LimitsOf(config));
   EdgeLimits limits(std::move(own_limits), clock);
   RouteFold fold(limits, clock);
+  ForgeryAlarms forgeries(config.name);
   ASSIGN_OR_RETURN(const auto outbox,
-                   Outbox::Open(spool, *keys, clock, {&runs, &submissions, &bmp.state(), &fold}, &fold));
+                   Outbox::Open(spool, *keys, clock, {&runs, &submissions, &bmp.state(), &fold, &forgeries}, &fold));
   Liveness liveness(clock);
   for (const FrameListenerOptions& listener : config.frames) {
     liveness.Add(listener.source, Path::kFrames, false);
@@ -74,8 +76,7 @@ absl::StatusOr<int> Run(const Config& config) {
                    service::LoadSecurity(config.access, AccessTable(), config.reflection, clock, refusals.OnRefusal(),
                                          refusals.OnDenyListChanged()));
   deliver::GrpcConnector connector(ChannelsTo(config.tls, config.access, security));
-  AlarmingObserver observer(config.name, *outbox, clock, &limits,
-                            [&bmp](std::string_view source) { bmp.LostFrame(source); });
+  AlarmingObserver observer(config.name, *outbox, &limits, [&bmp](std::string_view source) { bmp.LostFrame(source); });
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
   ASSIGN_OR_RETURN(const auto deliverer,
                    deliver::Deliverer::Make(std::move(delivery), outbox->spool(), connector, observer, clock));
@@ -94,8 +95,8 @@ absl::StatusOr<int> Run(const Config& config) {
   std::vector<std::unique_ptr<FrameIntake>> intakes;
   std::vector<std::unique_ptr<FrameListener>> listeners;
   for (const FrameListenerOptions& options : config.frames) {
-    const auto on_forgery = [&observer](std::string_view source, std::string_view bytes) {
-      observer.OnForgery(source, bytes);
+    const auto on_forgery = [&forgeries](std::string_view source, std::string_view bytes) {
+      forgeries.Note(source, bytes);
     };
     intakes.push_back(
         std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock, on_forgery, &limits));
@@ -141,7 +142,7 @@ absl::StatusOr<int> Run(const Config& config) {
     service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot());
   });
   runner.tasks().Start("heart", [&](const std::stop_token& stop) {
-    return KeepHouse(stop, {heart, *outbox, fold, liveness, *keys, observer});
+    return KeepHouse(stop, {heart, *outbox, fold, liveness, *keys, observer, forgeries, clock});
   });
   deliverer->Start();
   server->SetServing(true);

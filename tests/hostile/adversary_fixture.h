@@ -15,9 +15,9 @@
 #include "lib/chain/control.h"
 #include "lib/frame/key.h"
 #include "lib/frame/payload.h"
+#include "services/collector/domain/forgery_alarms.h"
 #include "services/collector/domain/frame_intake.h"
 #include "services/collector/transport/frame_listener.h"
-#include "services/collector/transport/house.h"
 #include "tests/e2e/platform_fixture.h"
 #include "tests/testutil/tls_client.h"
 
@@ -93,7 +93,6 @@ class AdversaryTest : public e2e::PlatformTest {
     source.min_frame_version = 1;
     onode_->Register(source);
     StartCollector();
-    observer_ = std::make_unique<collector::AlarmingObserver>("collector-1", *outbox_, clock_);
     Listen(kNative, frame::Spelling::kV2);
     Listen(kDaemon, frame::Spelling::kV1Le);
   }
@@ -103,9 +102,7 @@ class AdversaryTest : public e2e::PlatformTest {
     options.listen = "127.0.0.1:0";
     options.source = source;
     options.spelling = spelling;
-    const auto on_forgery = [this](std::string_view about, std::string_view bytes) {
-      observer_->OnForgery(about, bytes);
-    };
+    const auto on_forgery = [this](std::string_view about, std::string_view bytes) { forgeries_.Note(about, bytes); };
     intakes_.push_back(
         std::make_unique<collector::FrameIntake>(options, *outbox_, runs_, *liveness_, *keys_, clock_, on_forgery));
     listeners_[source] = collector::FrameListener::Start(*intakes_.back(), *outbox_, *liveness_, clock_).value();
@@ -218,7 +215,7 @@ class AdversaryTest : public e2e::PlatformTest {
   std::map<std::string, collector::FrameListenerOptions> listening_;
   std::vector<std::unique_ptr<collector::FrameIntake>> intakes_;
   std::map<std::string, std::unique_ptr<collector::FrameListener>> listeners_;
-  std::unique_ptr<collector::AlarmingObserver> observer_;
+  collector::ForgeryAlarms forgeries_{"collector-1"};
 };
 
 }  // namespace virp::hostile

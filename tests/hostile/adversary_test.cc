@@ -117,10 +117,10 @@ TEST_F(AdversaryTest, ForgedFramesAtTheDoorAreNotStatedByBeatsAndToldOnceAMinute
     if (source.path == collector::Path::kFrames)
       EXPECT_FALSE(source.connected) << source.source << ": the dead do not look alive";
   }
-  ASSERT_TRUE(observer_->Flush().ok());
+  ASSERT_TRUE(forgeries_.Emit(*outbox_, clock_.NowNanos()).ok());
   clock_.Skip(30s);
-  observer_->OnForgery(kNative, "again");
-  ASSERT_TRUE(observer_->Flush().ok());
+  forgeries_.Note(kNative, "again");
+  ASSERT_TRUE(forgeries_.Emit(*outbox_, clock_.NowNanos()).ok());
   Beat();
   const auto alarms = Alarms();
   ASSERT_EQ(alarms.size(), 2U) << "one for each source";

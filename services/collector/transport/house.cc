@@ -1,5 +1,6 @@
 #include "services/collector/transport/house.h"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <set>
@@ -7,7 +8,6 @@
 
 #include "lib/base/edge_watch.h"
 #include "lib/base/status.h"
-#include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
 #include "lib/service/logging.h"
 #include "services/collector/transport/access.h"
@@ -36,25 +36,15 @@ void AlarmingObserver::OnAuditFailure(std::string_view what) {
   service::LogError("the O-Node's chain does not hold what it acknowledged; nothing is freed from the spool",
                     {{"what", what}});
   const MutexLock lock(mutex_);
-  failures_.emplace_back(what);
-}
-
-void AlarmingObserver::OnForgery(std::string_view source, std::string_view bytes) {
-  const Hash digest = crypto::Sha256(bytes);
-  const MutexLock lock(mutex_);
-  forgeries_.Note(source, chain::kCauseBadTag, chain::ChannelState::kAlarmed, digest, digest);
-}
-
-// One call, so that a spool that is full takes all or none.
-absl::Status AlarmingObserver::Emit(const std::vector<chain::Alarm>& alarms) {
-  std::vector<Observation> observations;
-  for (const chain::Alarm& alarm : alarms) {
-    Observation& observation = observations.emplace_back();
-    observation.type = frame::Type::kChannelAlarm;
-    observation.tier = frame::Tier::kYellow;
-    observation.payload = chain::BuildAlarm(alarm);
+  const auto known =
+      std::find_if(failures_.begin(), failures_.end(), [&](const Failure& failure) { return failure.what == what; });
+  if (known != failures_.end()) {
+    ++known->count;
+  } else if (failures_.size() < kMostFailures) {
+    failures_.push_back({std::string(what), 1});
+  } else {
+    ++more_failures_;
   }
-  return observations.empty() ? absl::OkStatus() : outbox_.Emit(own_source_, observations).status();
 }
 
 void AlarmingObserver::TellLosses() {
@@ -71,18 +61,19 @@ void AlarmingObserver::TellLosses() {
 absl::Status AlarmingObserver::Flush() {
   TellLosses();
   std::vector<chain::Alarm> alarms;
-  const MutexLock lock(mutex_);
-  for (const std::string& failure : failures_) {
+  const auto add = [&](std::string reason, std::uint64_t count) {
     chain::Alarm& alarm = alarms.emplace_back();
     alarm.source = own_source_;
     alarm.cause = "AUDIT_FAILED";
-    alarm.reason = failure;
-  }
-  chain::AlarmAggregator after = forgeries_;
-  for (chain::Alarm& alarm : after.TakeDue(clock_.NowNanos())) alarms.push_back(std::move(alarm));
-  RETURN_IF_ERROR(Emit(alarms));
+    alarm.reason = std::move(reason);
+    alarm.count = count;
+  };
+  const MutexLock lock(mutex_);
+  for (const Failure& failure : failures_) add(failure.what, failure.count);
+  if (more_failures_ > 0) add("further findings, each in the log", more_failures_);
+  RETURN_IF_ERROR(EmitAlarms(outbox_, own_source_, alarms));
   failures_.clear();
-  forgeries_ = std::move(after);
+  more_failures_ = 0;
   return absl::OkStatus();
 }
 
@@ -135,7 +126,8 @@ absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
     TellCompared(house.liveness, house.fold);
     WatchLimits(house.observer.limits(), limits);
     for (const absl::Status& done :
-         {house.heart.Tick(), house.observer.Flush(), EmitDue(house.outbox), house.outbox.SnapshotIfDue(kSnapshotBytes),
+         {house.heart.Tick(), house.observer.Flush(), house.forgeries.Emit(house.outbox, house.clock.NowNanos()),
+          EmitDue(house.outbox), house.outbox.SnapshotIfDue(kSnapshotBytes),
           tell ? house.keys.Refresh() : absl::OkStatus()}) {
       if (!done.ok() && tell)
         service::LogStatus(service::LogLevel::kError, "the collector cannot do its housekeeping", done);

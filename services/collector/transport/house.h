@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "lib/base/mutex.h"
-#include "lib/chain/alarm_aggregator.h"
 #include "lib/deliver/deliverer.h"
 #include "lib/deliver/grpc_connection.h"
 #include "lib/frame/key_directory.h"
@@ -18,41 +17,43 @@
 #include "lib/service/credentials.h"
 #include "lib/service/metrics.h"
 #include "services/collector/domain/edge_limits.h"
+#include "services/collector/domain/forgery_alarms.h"
 #include "services/collector/domain/heart.h"
 #include "services/collector/domain/route_fold.h"
 #include "services/collector/transport/frame_listener.h"
 
 namespace virp::collector {
 
-// Signs alarms, as the collector's own source, about what the audit of the O-Node found, and about frames that were
-// forged at its door: of those at most one a minute for each source. Thread-safe.
+// Signs alarms, as the collector's own source, about what the audit of the O-Node found. Thread-safe.
 class AlarmingObserver final : public deliver::DeliveryObserver {
  public:
   // `limits`, if given, is told what the O-Node says; `lost` of sources that lost a frame for good, by Flush.
   using OnLost = std::function<void(std::string_view source)>;
-  AlarmingObserver(std::string own_source, Outbox& outbox, const Clock& clock, EdgeLimits* limits = nullptr,
-                   OnLost lost = nullptr)
-      : own_source_(std::move(own_source)), outbox_(outbox), clock_(clock), limits_(limits), lost_(std::move(lost)) {}
+  AlarmingObserver(std::string own_source, Outbox& outbox, EdgeLimits* limits = nullptr, OnLost lost = nullptr)
+      : own_source_(std::move(own_source)), outbox_(outbox), limits_(limits), lost_(std::move(lost)) {}
   void OnRefused(std::string_view source, frame::Reason reason) override;
   void OnOverLimit(std::string_view source) override;
   void OnAuditFailure(std::string_view what) override;
-  void OnForgery(std::string_view source, std::string_view bytes);
   const EdgeLimits* limits() const { return limits_; }
   // Enters what was found since the last call: the outbox must not be called from within the deliverer.
   absl::Status Flush();
 
  private:
-  absl::Status Emit(const std::vector<chain::Alarm>& alarms);
+  // While the spool takes nothing, findings are kept one by one up to here and counted beyond.
+  static constexpr std::size_t kMostFailures = 16;
+  struct Failure {
+    std::string what;
+    std::uint64_t count = 0;
+  };
   void TellLosses();
 
   const std::string own_source_;
   Outbox& outbox_;
-  const Clock& clock_;
   EdgeLimits* const limits_;
   const OnLost lost_;
   Mutex mutex_;
-  chain::AlarmAggregator forgeries_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::string> failures_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Failure> failures_ ABSL_GUARDED_BY(mutex_);
+  std::uint64_t more_failures_ ABSL_GUARDED_BY(mutex_) = 0;
   std::set<std::string> losers_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -63,6 +64,8 @@ struct Household {
   const Liveness& liveness;
   frame::KeyDirectory& keys;
   AlarmingObserver& observer;
+  ForgeryAlarms& forgeries;
+  const Clock& clock;
 };
 
 // Several times a second until stopped.

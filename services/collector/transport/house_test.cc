@@ -1,11 +1,11 @@
 #include "services/collector/transport/house.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
 #include "lib/chain/control.h"
-#include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
 #include "services/collector/domain/outbox_test_util.h"
 #include "services/collector/transport/access.h"
@@ -108,29 +108,9 @@ class AlarmingObserverTest : public testing::OutboxTest {
   }
 };
 
-TEST_F(AlarmingObserverTest, ForgeriesAreToldOnceAMinuteForEachSource) {
-  ASSERT_OK(Open());
-  AlarmingObserver observer("collector-1", *outbox_, clock_);
-  for (int second = 0; second < 120; ++second) {
-    for (int i = 0; i < 10; ++i) observer.OnForgery("edge-a.bgpd", "a");
-    if (second == 30) observer.OnForgery("edge-b.bgpd", "b");
-    ASSERT_OK(observer.Flush());
-    clock_.Advance(std::chrono::seconds(1));
-  }
-  const auto alarms = Entered();
-  ASSERT_EQ(alarms.size(), 3);
-  EXPECT_EQ(alarms[0].source, "edge-a.bgpd");
-  EXPECT_EQ(alarms[0].cause, "BAD_TAG");
-  EXPECT_EQ(alarms[0].count, 10);
-  EXPECT_EQ(alarms[0].first_sha256, View(crypto::Sha256("a")));
-  EXPECT_EQ(alarms[1].source, "edge-b.bgpd");
-  EXPECT_EQ(alarms[2].count, 600);
-}
-
 TEST_F(AlarmingObserverTest, WhatTheSpoolDidNotTakeIsToldLater) {
   ASSERT_OK(Open());
-  AlarmingObserver observer("collector-1", *outbox_, clock_);
-  observer.OnForgery("edge-a.bgpd", "a");
+  AlarmingObserver observer("collector-1", *outbox_);
   observer.OnAuditFailure("entry 7 is missing");
   keys_.Remove("collector-1", 1);
   EXPECT_FALSE(observer.Flush().ok());
@@ -138,15 +118,35 @@ TEST_F(AlarmingObserverTest, WhatTheSpoolDidNotTakeIsToldLater) {
   ASSERT_OK(observer.Flush());
   ASSERT_OK(observer.Flush());
   const auto alarms = Entered();
-  ASSERT_EQ(alarms.size(), 2);
+  ASSERT_EQ(alarms.size(), 1);
   EXPECT_EQ(alarms[0].cause, "AUDIT_FAILED");
-  EXPECT_EQ(alarms[1].cause, "BAD_TAG");
+  EXPECT_EQ(alarms[0].reason, "entry 7 is missing");
+  EXPECT_EQ(alarms[0].count, 1);
+}
+
+// A spool that is full for days must not make a list of days.
+TEST_F(AlarmingObserverTest, FindingsThatWaitAreBounded) {
+  ASSERT_OK(Open());
+  AlarmingObserver observer("collector-1", *outbox_);
+  for (int i = 0; i < 1'000; ++i) {
+    observer.OnAuditFailure("the same");
+    observer.OnAuditFailure(fmt::format("entry {} is missing", i));
+  }
+  ASSERT_OK(observer.Flush());
+  const auto alarms = Entered();
+  ASSERT_EQ(alarms.size(), 17);
+  EXPECT_EQ(alarms[0].reason, "the same");
+  EXPECT_EQ(alarms[0].count, 1'000);
+  EXPECT_EQ(alarms[15].reason, "entry 14 is missing");
+  EXPECT_EQ(alarms[16].count, 985);
+  ASSERT_OK(observer.Flush());
+  EXPECT_EQ(Entered().size(), 17) << "and it begins anew";
 }
 
 TEST_F(AlarmingObserverTest, SourcesThatLostFramesAreToldOnceAFlush) {
   ASSERT_OK(Open());
   std::vector<std::string> told;
-  AlarmingObserver observer("collector-1", *outbox_, clock_, nullptr,
+  AlarmingObserver observer("collector-1", *outbox_, nullptr,
                             [&](std::string_view source) { told.emplace_back(source); });
   for (const char* source : {"edge-b.bmp", "edge-a.bmp", "edge-b.bmp"})
     observer.OnRefused(source, frame::Reason::kBadTag);
