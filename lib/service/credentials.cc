@@ -100,14 +100,16 @@ absl::Status CheckTlsFiles(const TlsFiles& files, UnixNanos now) {
 }
 
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const TlsFiles& files, const Security& security,
-                                                               std::chrono::seconds reload) {
+                                                               std::chrono::seconds reload,
+                                                               std::function<void()> on_verified) {
   grpc::experimental::TlsServerCredentialsOptions options(Watch(files, reload));
   options.watch_root_certs();  // without this every client is refused
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
   // The default verifier compares host names, and a server has no target name to compare.
-  options.set_certificate_verifier(
-      ExternalCertificateVerifier::Create<LeafVerifier>([security](std::string_view leaf, std::string_view) {
+  options.set_certificate_verifier(ExternalCertificateVerifier::Create<LeafVerifier>(
+      [security, on_verified = std::move(on_verified)](std::string_view leaf, std::string_view) {
+        if (on_verified) on_verified();
         absl::Status status = security.callers->CheckHandshake(leaf);
         if (!status.ok() && security.on_refusal) security.on_refusal({"(handshake)", "", status});
         return status;

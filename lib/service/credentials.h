@@ -8,6 +8,7 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -60,9 +61,11 @@ struct TransportLimits {
 };
 
 // Server credentials that require a client certificate, verify it against the roots, and ask `security.callers` at
-// every handshake, resumed sessions included, and `security.table` at every call.
+// every handshake, resumed sessions included, and `security.table` at every call. `on_verified`, if given, is called
+// once for each handshake whose chain is good, before it is asked whose it is; from gRPC's threads.
 std::shared_ptr<grpc::ServerCredentials> MakeServerCredentials(const TlsFiles& files, const Security& security,
-                                                               std::chrono::seconds reload = kDefaultReload);
+                                                               std::chrono::seconds reload = kDefaultReload,
+                                                               std::function<void()> on_verified = nullptr);
 
 // Which server a client means. Its certificate must have exactly one SPIFFE id, and that must fit all that is set here;
 // at least one of `role` and `spiffe_id` must be set: any certificate of the CA would do otherwise.

@@ -36,16 +36,19 @@ DenyList::Hook RefusalLog::OnDenyListChanged() {
   };
 }
 
-void RefusalLog::AddMetrics(Metrics& metrics) const {
+void RefusalLog::AddMetrics(Metrics& metrics, const ServerRunner* server) const {
   std::vector<Counter> refused;
   for (const std::string_view reason : kReasons) {
     refused.push_back(metrics.AddCounter("refused_calls_total", "Calls and connections refused, by reason.",
                                          {{"reason", std::string(reason)}}));
   }
   const Gauge broken = metrics.AddGauge("deny_list_broken", "1 while the deny file cannot be used.");
-  metrics.OnCollect([this, refused, broken] {
+  const Counter failed = metrics.AddCounter(
+      "failed_handshakes_total", "Connections to the gRPC port whose TLS handshake showed no good certificate.");
+  metrics.OnCollect([this, refused, broken, failed, server] {
     for (std::size_t i = 0; i < refused.size(); ++i) refused[i].Set(counts_[i]);
     broken.Set(deny_list_broken_ ? 1 : 0);
+    if (server != nullptr) failed.Set(server->failed_handshakes());
   });
 }
 

@@ -11,6 +11,7 @@
 #include "lib/service/caller.h"
 #include "lib/service/logging.h"
 #include "lib/service/metrics.h"
+#include "lib/service/server.h"
 
 namespace virp::service {
 
@@ -28,8 +29,9 @@ class RefusalLog {
   // Says when another version of the deny list took effect, or why the file does not do.
   DenyList::Hook OnDenyListChanged();
 
-  // virp_<service>_refused_calls by `reason`, and virp_<service>_deny_list_broken.
-  void AddMetrics(Metrics& metrics) const;
+  // virp_<service>_refused_calls by `reason`, virp_<service>_deny_list_broken, and
+  // virp_<service>_failed_handshakes_total of `server`, where there is one, which outlives the metrics.
+  void AddMetrics(Metrics& metrics, const ServerRunner* server = nullptr) const;
 
   std::uint64_t count(std::string_view reason) const;
 

@@ -63,7 +63,10 @@ void Apply(const TransportLimits& limits, grpc::ServerBuilder& builder) {
 }  // namespace
 
 ServerRunner::ServerRunner(ServerOptions options, Security security, const Clock& clock)
-    : options_(std::move(options)), security_(std::move(security)), clock_(clock) {}
+    : options_(std::move(options)),
+      security_(std::move(security)),
+      clock_(clock),
+      handshakes_(std::make_shared<HandshakeCount>(options_.limits.handshake_timeout, clock)) {}
 
 absl::StatusOr<std::unique_ptr<ServerRunner>> ServerRunner::Start(ServerOptions options, Security security,
                                                                   const Clock& clock,
@@ -84,7 +87,7 @@ absl::Status ServerRunner::Listen(const std::vector<ServedService>& services) {
   ASSIGN_OR_RETURN(gate_, ConnectionGate::Listen(options_.listen, options_.connections));
   acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-      MakeServerCredentials(options_.tls, security_, options_.reload));
+      MakeServerCredentials(options_.tls, security_, options_.reload, [count = handshakes_] { count->Verified(); }));
   for (const ServedService& served : services) {
     builder.RegisterService(served.service);
     names_.push_back(served.name);
@@ -95,6 +98,7 @@ absl::Status ServerRunner::Listen(const std::vector<ServedService>& services) {
   gate_->Start(
       [this](int listener, FileDescriptor connection) {
         grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+        handshakes_->Accepted();
         parameters.listener_fd = listener;
         parameters.fd = connection.Release();
         acceptor_->HandleNewConnection(&parameters);

@@ -20,6 +20,7 @@
 #include "lib/service/caller.h"
 #include "lib/service/connection_gate.h"
 #include "lib/service/credentials.h"
+#include "lib/service/handshake_count.h"
 
 namespace virp::service {
 
@@ -58,6 +59,9 @@ class ServerRunner {
 
   int connections() const { return gate_->open(); }  // handshakes in progress included
 
+  // Connections without a handshake that showed a good chain, as HandshakeCount has it.
+  std::uint64_t failed_handshakes() const { return handshakes_->failed(); }
+
   // What gRPC health answers, for the whole server ("") and for each service.
   void SetServing(bool serving);
 
@@ -83,6 +87,7 @@ class ServerRunner {
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<ConnectionGate> gate_;
+  const std::shared_ptr<HandshakeCount> handshakes_;  // gRPC's verifier has it, too
   Mutex mutex_;
   std::condition_variable_any wake_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -7,6 +7,7 @@
 
 #include "lib/service/server_fixture.h"
 #include "tests/testutil/must.h"
+#include "tests/testutil/tls_client.h"
 
 namespace virp::service {
 namespace {
@@ -112,6 +113,38 @@ TEST_F(ServerTest, NoCertificateAndForeignAuthorityAreRefused) {
   const ExpectedServer expected{.role = Role::kOnode, .spiffe_id = "", .check_host = false};
   EXPECT_EQ(Call(pki_.Channel(server_->address(), files, expected)).error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(handlers_->calls, 0);
+}
+
+TEST_F(ServerTest, HandshakesThatFailAreCounted) {
+  Start();
+  security_ = pki_.MakeSecurity(Rows());
+  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
+  options.limits.handshake_timeout = std::chrono::milliseconds(500);
+  const SystemClock clock;
+  server_ = *ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
+  ASSERT_TRUE(Call(pki_.Channel(*server_, Role::kReader)).ok());
+  {
+    const FileDescriptor silent = testutil::ConnectTo(server_->port());
+    const FileDescriptor garbage = testutil::ConnectTo(server_->port());
+    ASSERT_GT(::send(garbage.get(), "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL), 0);
+    EXPECT_TRUE(testutil::ClosedByPeer(silent.get()));
+    EXPECT_TRUE(testutil::ClosedByPeer(garbage.get()));
+  }
+  EXPECT_TRUE(Eventually([&] { return server_->failed_handshakes() == 2; })) << server_->failed_handshakes();
+  TestPki foreign;
+  TlsFiles files = foreign.Files(Role::kReader);
+  files.roots = pki_.dir() + "/ca.crt";
+  EXPECT_FALSE(
+      Call(pki_.Channel(server_->address(), files, {.role = Role::kOnode, .spiffe_id = "", .check_host = false})).ok());
+  EXPECT_TRUE(Eventually([&] { return server_->failed_handshakes() >= 3; }));  // a channel may try more than once
+  const std::uint64_t failed = server_->failed_handshakes();
+  // Known to the authority and to nobody here: a refusal with a reason, no failed handshake.
+  crypto::LeafSpec stranger = pki_.Spec(Role::kReader);
+  stranger.uri_sans = {"spiffe://test.virp.example/nobody/test"};
+  EXPECT_FALSE(Call(ChannelWith(stranger)).ok());
+  ASSERT_TRUE(Call(pki_.Channel(*server_, Role::kReader)).ok());
+  std::this_thread::sleep_for(std::chrono::milliseconds(800));  // as long as it would take to show
+  EXPECT_EQ(server_->failed_handshakes(), failed);
 }
 
 TEST_F(ServerTest, ClientsRefuseTheWrongServer) {

@@ -111,7 +111,7 @@ absl::StatusOr<int> Run(const Config& config) {
   AddBmpMetrics(metrics, bmp);
   AddLimitMetrics(metrics, fold, limits);
   for (const auto& listener : listeners) AddListenerMetrics(metrics, *listener);
-  refusals.AddMetrics(metrics);
+  refusals.AddMetrics(metrics, server.get());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
   readiness.Add("spool", [&] {

@@ -112,7 +112,7 @@ absl::StatusOr<int> Run(const Config& config) {
   service::Metrics metrics("onode");
   AddMetrics(metrics, node, clock);
   AddIngestMetrics(metrics, ingest);
-  refusals.AddMetrics(metrics);
+  refusals.AddMetrics(metrics, server.get());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
