@@ -165,7 +165,8 @@ class GrowsMeanwhile : public TamperTest {
     bool grown = false;
     const auto report = AuditChain(chain, {}, [&](std::uint64_t, std::uint64_t) {
       if (!std::exchange(grown, true)) {
-        chain.Enqueue({{.number = 1, .source = "edge-a.bgpd", .frame = said.bytes}},
+        chain.Enqueue(std::make_shared<onode::DeliveryOrder>(),
+                      {{.number = 1, .source = "edge-a.bgpd", .frame = said.bytes}},
                       testutil::ChainBuilder::kCollector1, [](const auto&) {});
         EXPECT_OK(
             chain.WaitForCheckpoint(history().size() + 1, std::chrono::steady_clock::now() + std::chrono::seconds(20)));

@@ -76,9 +76,23 @@ class Replicas : public ::testing::Test {
     return chain.ok() ? chain->size() : 0;
   }
   // Not its word of an earlier time: entries come in now.
-  bool Grows(std::size_t i) {
+  ::testing::AssertionResult Grows(std::size_t i) {
     const std::uint64_t before = SizeAt(i);
-    return WaitUntil(kPatience, [&] { return SizeAt(i) > before + 200; });
+    if (WaitUntil(kPatience, [&] { return SizeAt(i) > before + 200; })) return ::testing::AssertionSuccess();
+    return ::testing::AssertionFailure() << "O-Node " << i << " held " << before << "; now\n" << Describe();
+  }
+
+  // Both chains and what delivers to them, for who must find out why a round failed.
+  std::string Describe() {
+    std::string out;
+    for (std::size_t i = 0; i < 2; ++i) {
+      const auto chain = lab_->GetChain(i);
+      out +=
+          lab_->onode_address(i) + ": " + (chain.ok() ? chain->ShortDebugString() : chain.status().ToString()) + "\n";
+    }
+    const auto status = lab_->CollectorStatus();
+    out += "collector: " + (status.ok() ? status->ShortDebugString() : status.status().ToString());
+    return out + "\n" + lab_->onode(0).log() + lab_->onode(1).log() + lab_->collector().log();
   }
 
   // `since`: when the leader was last able to renew its lease.
@@ -88,7 +102,7 @@ class Replicas : public ::testing::Test {
       const auto chain = lab_->GetChain(other);
       return chain.ok() && chain->leading();
     });
-    ASSERT_TRUE(leads) << lab_->onode(other).log();
+    ASSERT_TRUE(leads) << Describe();
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - since);
     std::cout << "the other leads after " << took.count() << " ms" << std::endl;
     EXPECT_LE(took, kLease + kTakeOver);
@@ -103,7 +117,7 @@ class Replicas : public ::testing::Test {
 
   // Both go on, and what one signed is a prefix of what the other holds.
   void ExpectBothGoOn() {
-    ASSERT_TRUE(Grows(leader())) << leaders_process().log();
+    ASSERT_TRUE(Grows(leader()));
     const auto led = lab_->GetChain(leader());
     ASSERT_TRUE(led.ok()) << led.status();
     EXPECT_EQ(led->frozen(), "");
@@ -115,7 +129,7 @@ class Replicas : public ::testing::Test {
       if (chain.ok()) followed = *chain;
       return chain.ok() && chain->size() >= led->size();
     });
-    ASSERT_TRUE(caught_up) << followed.ShortDebugString() << lab_->onode(follower()).log();
+    ASSERT_TRUE(caught_up) << led->ShortDebugString() << "\n" << Describe();
     EXPECT_EQ(followed.frozen(), "");
 
     chain::v1::GetConsistencyProofRequest request;
@@ -147,7 +161,7 @@ class Replicas : public ::testing::Test {
       return one->size() == two->size() && one->head() == two->head() && one->checkpoint() == two->checkpoint() &&
              checkpoint.ok() && checkpoint->size == one->size();
     });
-    EXPECT_TRUE(same) << seen;
+    EXPECT_TRUE(same) << seen << "\n" << Describe();
     for (std::size_t i = 0; i < 2; ++i) fault::ExpectNothingLost(*lab_, *load_, i);
   }
 
@@ -271,7 +285,7 @@ TEST_F(Replicas, ConnectionCutWhileTheServerCommits) {
                        });
     ASSERT_TRUE((*owner)->Query("SELECT pg_advisory_unlock(4711)").ok());
     ASSERT_TRUE(struck);
-    ASSERT_TRUE(again) << leaders_process().log();
+    ASSERT_TRUE(again) << Describe();
     ASSERT_NO_FATAL_FAILURE(FindLeader());
     ASSERT_NO_FATAL_FAILURE(ExpectBothGoOn());
   }

@@ -68,8 +68,13 @@ void Chain::Stop() {
   quarantine_.Stop();
 }
 
-void Chain::Enqueue(std::vector<Delivery> batch, const std::string& carrier, Done done) {
-  if (const absl::Status leads = CheckLeading(); !leads.ok()) return done(leads);
+void Chain::Enqueue(std::shared_ptr<DeliveryOrder> order, std::vector<Delivery> batch, const std::string& carrier,
+                    Done done) {
+  const auto refuse = [&order, &done](const absl::Status& why) {
+    order->broken = true;
+    done(why);
+  };
+  if (const absl::Status leads = CheckLeading(); !leads.ok()) return refuse(leads);
   const UnixNanos received = clock_.NowNanos();
   const auto [table, generation] =
       Read([](const ChainState& state) { return std::pair{state.book.table(), state.book.generation()}; });
@@ -79,19 +84,22 @@ void Chain::Enqueue(std::vector<Delivery> batch, const std::string& carrier, Don
   for (Delivery& delivery : batch) {
     work.frames.push_back(CheckDelivery(std::move(delivery), identity, received, *table, generation, keys_));
   }
-  work.done = std::move(done);
+  work.order = order;
+  work.done = done;
+  bool stopping = false, queued = false;
   {
     const MutexLock lock(mutex_);
     changed_.wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return stopping_ || queued_frames_ < options_.queue_frames;
+      return stopping_ || !leading() || queued_frames_ < options_.queue_frames;
     });
-    if (!stopping_) {
+    stopping = stopping_;
+    queued = !stopping && leading();  // who resigns empties the queue: behind that it would wait until we lead again
+    if (queued) {
       queued_frames_ += work.frames.size();
       queue_.push_back(std::move(work));
-      work.done = nullptr;
     }
   }
-  if (work.done) return work.done(Unavailable("the O-Node is stopping; connect again"));
+  if (!queued) return refuse(stopping ? Unavailable("the O-Node is stopping; connect again") : NotLeader());
   changed_.notify_all();
 }
 

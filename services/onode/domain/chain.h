@@ -97,9 +97,11 @@ class Chain {
 
   // --- Ingest. `done` runs on the sequencer's thread after commit, with one outcome per frame in order, or with a
   // status when the batch was not processed and is to be sent again: FailedPrecondition reasons NOT_LEADER (metadata
-  // leader) and CHAIN_FROZEN, ResourceExhausted STORE_FULL, Unavailable. Blocks while the queue is full.
+  // leader) and CHAIN_FROZEN, ResourceExhausted STORE_FULL, Unavailable. `order` is the stream's: behind such a batch
+  // nothing of it is taken. Blocks while the queue is full.
   using Done = std::function<void(absl::StatusOr<std::vector<FrameOutcome>>)>;
-  void Enqueue(std::vector<Delivery> batch, const std::string& carrier, Done done);
+  void Enqueue(std::shared_ptr<DeliveryOrder> order, std::vector<Delivery> batch, const std::string& carrier,
+               Done done);
 
   // --- Changes by operators: entries of the O-Node itself. `decide` runs on the sequencer's thread with the newest
   // book and gives the payloads to enter, in order, or an error; it may be called again after a lost race. Answers with
@@ -165,6 +167,7 @@ class Chain {
 
  private:
   struct Work {  // one Enqueue or one Mutate
+    std::shared_ptr<DeliveryOrder> order;
     std::vector<std::unique_ptr<Candidate>> frames;
     Done done;
     Decide decide;

@@ -183,6 +183,10 @@ absl::StatusOr<Chain::Result> Chain::Handle(Work& work) {
     }
     return result;
   }
+  if (work.order->broken) {
+    result.outcomes = Unavailable("chain {}: an earlier batch of this stream was not taken; connect again", origin());
+    return result;
+  }
   if (counters_.reserve_only) {
     result.outcomes = StoreFull();
     return result;
@@ -235,6 +239,7 @@ void Chain::Tell(Work& work, Result& result) {
                      .reason = std::string(frame::ReasonName(outcome.reason)),
                      .frame = std::move(candidate.delivery.frame)});
   }
+  if (!result.outcomes.ok()) work.order->broken = true;
   if (work.done) work.done(std::move(result.outcomes));
   if (work.decided) work.decided(std::move(result.mutation));
 }
@@ -453,6 +458,7 @@ absl::Status Chain::StoreFull() const {
 
 void Chain::Fail(std::vector<Work>& work, const absl::Status& status) {
   for (Work& item : work) {
+    if (item.order != nullptr) item.order->broken = true;
     if (item.done) item.done(status);
     if (item.decided) item.decided(status);
   }

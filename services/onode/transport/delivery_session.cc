@@ -142,7 +142,7 @@ absl::Status DeliverySession::Serve(const pb::Hello& hello) {
     if (status.ok()) status = WaitForRoom(frames);
     if (!status.ok()) break;
     chain_.Enqueue(
-        *std::move(deliveries), carrier_,
+        order_, *std::move(deliveries), carrier_,
         [this, frames](absl::StatusOr<std::vector<FrameOutcome>> outcomes) { Answer(std::move(outcomes), frames); });
   }
   {

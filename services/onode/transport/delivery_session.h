@@ -74,6 +74,7 @@ class DeliverySession {
   service::StreamGuard& guard_;
   const DeliveryLimits& limits_;
   DeliveryCounters& counters_;
+  const std::shared_ptr<DeliveryOrder> order_ = std::make_shared<DeliveryOrder>();
   std::uint64_t last_number_ = 0;
 
   Mutex mutex_;
