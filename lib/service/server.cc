@@ -15,7 +15,7 @@ namespace virp::service {
 namespace {
 
 // Of all connections of a server: what arrives and is not with a handler yet. No limit on calls counts it, since a call
-// begins with its whole message. Beyond it gRPC reads less, and ends calls with RESOURCE_EXHAUSTED.
+// begins with its whole message. gRPC 1.51 does not keep to it when such messages never end: docs/threat-model.md.
 constexpr std::size_t kMaxBufferedBytes = std::size_t{128} << 20;
 
 // Its static initialiser registers the plug-in with every server that is built from then on.

@@ -541,6 +541,7 @@ TEST_P(IdleTest, BeyondTheCapEachIsClosedAtOnce) {
                     : name == "frames_tls" ? Port{lab_->frame_tls_port().port(), 1'000}
                     : name == "bmp"        ? Port{lab_->bmp_port().port(), 16}
                     : name == "onode_grpc" ? Port{PortOf(lab_->onode_address()), 1'000}
+                    : name == "admin"      ? Port{lab_->onode_admin().port(), 64}
                                            : Port{lab_->collector_port().port(), 1'000};
   std::vector<FileDescriptor> held;
   held.reserve(kAttempts);
@@ -562,7 +563,7 @@ TEST_P(IdleTest, BeyondTheCapEachIsClosedAtOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ports, IdleTest,
-                         ::testing::Values("frames", "frames_tls", "bmp", "onode_grpc", "collector_grpc"),
+                         ::testing::Values("frames", "frames_tls", "bmp", "onode_grpc", "collector_grpc", "admin"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
