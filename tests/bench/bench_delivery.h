@@ -130,7 +130,7 @@ class Delivery {
     for (std::uint64_t seen = answered_; seen < number; seen = answered_) answered_.wait(seen);
   }
   std::uint64_t answered() const { return answered_; }
-  // Called by the reader for every ack with the numbers (from, to]; set before the first Write.
+  // Called by the reader for every ack with the numbers (from, to]; set while nothing is unanswered.
   std::function<void(std::uint64_t, std::uint64_t)> on_ack;
 
  private:

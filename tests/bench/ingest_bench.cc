@@ -2,11 +2,12 @@
 // run: a client delivers frames of HMAC sources with 300-byte payloads over a mutually authenticated stream; the O-Node
 // checks, chains and commits them with fsync and answers. Client, O-Node and database share this machine.
 //
-//   ingest_bench [--seconds 4] [--rounds 3] [--rate N] [--store sqlite|postgres] [--dir DIR]
+//   ingest_bench [--seconds 4] [--rounds 3] [--rate N] [--warm-up 40000] [--store sqlite|postgres] [--dir DIR]
 //
 // Prints CPU time per row first (client and O-Node together; the database server's), then rows/s and its ratio to the
 // peer's (limit: 0.5). --rate N: frames come N a second, and the time from a frame's arrival to its ack is printed
-// beside the limit of 10 ms, and the peer's commits at that rate beside it.
+// beside the limit of 10 ms, and the peer's commits at that rate beside it. Frames of the warm-up come first, as fast
+// as they go, and do not count: the databases' logs have reached their size then, as they have on a node that runs.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -24,10 +25,13 @@
 namespace virp::bench {
 namespace {
 
+constexpr int kLogSegments = 48;  // of 16 MiB
+
 struct Settings {
   double seconds = 4;
   int rounds = 3;
   double rate = 0;
+  std::uint64_t warm_up = 40'000;
   std::string store;
   std::string dir;
 };
@@ -49,17 +53,21 @@ struct Meter {
   double wall, own, other;
 };
 
-// Batches of 256, at most 4,096 frames unanswered.
+// Batches of 256, at most 4,096 frames unanswered, while `more` says so.
+void DeliverAll(Frames& frames, Delivery& delivery, const std::function<bool()>& more) {
+  while (more()) {
+    delivery.Write(frames.Next(kBatch));
+    if (frames.made() > 4'096) delivery.Await(frames.made() - 4'096);
+  }
+  delivery.Await(frames.made());
+}
+
 void Saturate(const Settings& settings, BenchONode& onode, pid_t server, Result& result) {
   Frames frames(onode);
   Delivery delivery(onode);
   std::vector<double> none;
   const Meter meter(server);
-  while (WallSeconds() < meter.wall + settings.seconds) {
-    delivery.Write(frames.Next(kBatch));
-    if (frames.made() > 4'096) delivery.Await(frames.made() - 4'096);
-  }
-  delivery.Await(frames.made());
+  DeliverAll(frames, delivery, [&] { return WallSeconds() < meter.wall + settings.seconds; });
   meter.Note(static_cast<double>(frames.made()), none, result);
 }
 
@@ -70,20 +78,22 @@ void AtRate(const Settings& settings, BenchONode& onode, pid_t server, Result& r
   latency.reserve(static_cast<std::size_t>(settings.rate * (settings.seconds + 1)));
   {
     Delivery delivery(onode);
+    DeliverAll(frames, delivery, [&] { return frames.made() < settings.warm_up; });
+    const std::uint64_t before = frames.made();
     const Meter meter(server);
     delivery.on_ack = [&](std::uint64_t from, std::uint64_t to) {
       const double now = WallSeconds();
-      for (std::uint64_t i = from + 1; i <= to; ++i) {
-        latency.push_back((now - meter.wall - static_cast<double>(i) / settings.rate) * 1e3);
+      for (std::uint64_t i = std::max(from, before) + 1; i <= to; ++i) {
+        latency.push_back((now - meter.wall - static_cast<double>(i - before) / settings.rate) * 1e3);
       }
     };
     for (double now = meter.wall; now < meter.wall + settings.seconds; now = WallSeconds()) {
-      const auto come = static_cast<std::uint64_t>((now - meter.wall) * settings.rate);
+      const auto come = before + static_cast<std::uint64_t>((now - meter.wall) * settings.rate);
       if (come > frames.made()) delivery.Write(frames.Next(std::min<std::size_t>(come - frames.made(), 1'024)));
       ::usleep(500);
     }
     delivery.Await(frames.made());
-    meter.Note(static_cast<double>(frames.made()), latency, result);
+    meter.Note(static_cast<double>(frames.made() - before), latency, result);
   }
 }
 
@@ -170,8 +180,10 @@ void RunSqlite(const Settings& settings) {
 }
 
 void RunPostgres(const Settings& settings) {
-  const auto cluster = Must(testutil::PostgresCluster::Start(
-      {.settings = {"shared_buffers = 1GB", "max_wal_size = 8GB", "checkpoint_timeout = 15min"}}));
+  const auto cluster =
+      Must(testutil::PostgresCluster::Start({.settings = {"shared_buffers = 1GB", "max_wal_size = 8GB",
+                                                          "min_wal_size = 1GB", "checkpoint_timeout = 15min"}}));
+  MakeLogSegments(cluster->Url("postgres"), kLogSegments);
   Result peer;
   Result ours;
   for (int round = 0; round < settings.rounds; ++round) {
@@ -193,6 +205,7 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", settings.seconds, "of each measurement");
   app.add_option("--rounds", settings.rounds, "measurements of each, in turns; medians are printed");
   app.add_option("--rate", settings.rate, "frames that come a second; 0: as fast as it goes");
+  app.add_option("--warm-up", settings.warm_up, "frames before the measurement at a rate");
   app.add_option("--store", settings.store, "one of the two only")->check(CLI::IsMember({"sqlite", "postgres"}));
   app.add_option("--dir", settings.dir, "folder of SQLite's files")->check(CLI::ExistingDirectory);
   CLI11_PARSE(app, argc, argv);

@@ -179,4 +179,17 @@ std::unique_ptr<Peer> NewPostgresPeer(const std::string& url) {
   return std::make_unique<PostgresPeer>(url);
 }
 
+void MakeLogSegments(const std::string& url, int count) {
+  PGconn* const connection = PQconnectdb(url.c_str());
+  const auto run = [connection](const char* sql) {
+    PGresult* const result = PQexec(connection, sql);
+    const ExecStatusType status = PQresultStatus(result);
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) Fail(sql, PQerrorMessage(connection));
+    PQclear(result);
+  };
+  for (int i = 0; i < count; ++i) run("SELECT pg_logical_emit_message(false, 'bench', ''), pg_switch_wal()");
+  run("CHECKPOINT");
+  PQfinish(connection);
+}
+
 }  // namespace virp::bench

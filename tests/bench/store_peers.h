@@ -20,4 +20,8 @@ class Peer {
 std::unique_ptr<Peer> NewSqlitePeer(const std::string& path);
 std::unique_ptr<Peer> NewPostgresPeer(const std::string& url);
 
+// A new cluster makes each segment of its log when it is first needed: 16 MiB of zeros and a sync, while every commit
+// waits. One that has run for a while uses old ones again. Makes this one such.
+void MakeLogSegments(const std::string& url, int count);
+
 }  // namespace virp::bench

@@ -126,17 +126,15 @@ Check JudgeIdentity(const crypto::CertificateInfo& leaf, const std::string& trus
 
 Check JudgeKeyTimes(const std::string& source, const std::vector<frame::KeyVersion>& versions, UnixNanos now) {
   Check check{"key: " + source, Health::kOk, "", ""};
-  std::optional<UnixNanos> ends = 0;  // of the version that is accepted longest; nothing when one has no end
+  UnixNanos ends = 0;  // of the version that is accepted longest
+  bool endless = false;
   std::vector<std::uint32_t> accepted;
   for (const frame::KeyVersion& version : versions) {
     const bool now_accepted = version.accept_from <= now && (!version.accept_until || now < *version.accept_until);
     if (!now_accepted) continue;
     accepted.push_back(version.version);
-    if (!version.accept_until) {
-      ends.reset();
-    } else if (ends) {
-      ends = std::max(*ends, *version.accept_until);
-    }
+    endless = endless || !version.accept_until;
+    ends = std::max(ends, version.accept_until.value_or(0));
   }
   check.found =
       fmt::format("{} of {} versions accepted now: {}", accepted.size(), versions.size(), fmt::join(accepted, ", "));
@@ -144,9 +142,9 @@ Check JudgeKeyTimes(const std::string& source, const std::vector<frame::KeyVersi
     check.health = Health::kFailed;
     check.found = fmt::format("none of {} versions is accepted now", versions.size());
     check.advice = "make a new version and register it: what this one signs is refused";
-  } else if (ends && *ends - now < 24ULL * 3'600 * 1'000'000'000) {
+  } else if (!endless && ends - now < 24ULL * 3'600 * 1'000'000'000) {
     check.health = Health::kWarning;
-    check.found += ", until " + TimeText(*ends);
+    check.found += ", until " + TimeText(ends);
     check.advice = "make the next version before that";
   }
   return check;
