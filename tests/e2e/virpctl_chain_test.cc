@@ -59,12 +59,15 @@ TEST_F(VirpctlTest, ChainVerifyNamesTheFirstBrokenEntry) {
   EXPECT_THAT(good.err, Not(HasSubstr("\r"))) << "progress is for terminals";
   EXPECT_EQ(Json({"chain", "verify"})["result"], "RESULT_VERIFIED");
   EXPECT_EQ(Json({"chain", "verify", "--begin", "1", "--end", "3"})["checked"], "2");
+  EXPECT_THAT(Ctl({"chain", "verify", "--begin", "1", "--end", "3"}).out,
+              HasSubstr("2 entries checked; the first 3 are in order, root "));
 
   Execute("DROP TRIGGER entry_no_update");
   Execute("UPDATE entry SET bytes = CAST(substr(bytes, 1, 220) || x'00' || substr(bytes, 222) AS BLOB) WHERE seq = 2");
   const ProgramResult broken = Ctl({"chain", "verify"});
   EXPECT_EQ(broken.exit, kNo) << broken.err;
-  EXPECT_THAT(broken.out, AllOf(HasSubstr("BROKEN"), HasSubstr("first broken entry: 2")));
+  EXPECT_THAT(broken.out, AllOf(HasSubstr("BROKEN"), HasSubstr("first broken entry: 2"),
+                                HasSubstr("3 entries checked; the first 2 are in order, root ")));
   const nlohmann::json json = Json({"chain", "verify"}, kNo);
   EXPECT_EQ(json["result"], "RESULT_BROKEN");
   EXPECT_EQ(json["brokenAt"], "2");

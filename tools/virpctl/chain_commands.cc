@@ -109,7 +109,8 @@ void PrintReport(const pb::VerifyReport& report) {
     Print(fmt::format("first broken entry: {} ({})\n", report.broken_at(), report.broken_kind()));
   }
   if (!report.detail().empty()) Print(Printable(report.detail()) + "\n");
-  Print(fmt::format("{} entries checked, chain size {}, root {}\n", report.checked(), report.size(),
+  // The broken entry was checked, and is not in order.
+  Print(fmt::format("{} entries checked; the first {} are in order, root {}\n", report.checked(), report.size(),
                     HexEncode(report.root())));
   for (const auto& item : report.unchecked()) {
     Print(fmt::format("not checked: {} ({} entries)\n", Printable(item.what()), item.entries()));

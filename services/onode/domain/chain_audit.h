@@ -21,9 +21,9 @@ struct AuditRequest {
 struct AuditReport {
   std::optional<chain::Break> broken;
   std::vector<chain::Unchecked> unchecked;
-  std::uint64_t checked = 0;
-  std::uint64_t size = 0;
-  std::optional<Hash> root;  // when the walk began at 0
+  std::uint64_t checked = 0;  // the broken one among them
+  std::uint64_t size = 0;     // entries in order, from 0 on
+  Hash root{};                // over these
 };
 
 // `progress` is told entries checked and total now and then; false from it ends the walk with Cancelled. Checkpoints

@@ -104,7 +104,7 @@ absl::Status Stream(Chain& chain, const pb::StreamEntriesRequest& request, grpc:
 void FillReport(const AuditReport& from, pb::VerifyReport& out) {
   out.set_checked(from.checked);
   out.set_size(from.size);
-  if (from.root) out.set_root(std::string(View(*from.root)));
+  out.set_root(std::string(View(from.root)));
   for (const chain::Unchecked& item : from.unchecked) {
     out.add_unchecked()->set_what(item.what);
     out.mutable_unchecked(out.unchecked_size() - 1)->set_entries(item.entries);
