@@ -1,11 +1,13 @@
 // The examples of docs/formats/payloads.md are what they say they are.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <set>
 #include <string>
 
 #include "lib/base/status.h"
+#include "lib/chain/break_glass.h"
 #include "lib/chain/control.h"
 #include "lib/chain/subject.h"
 
@@ -18,7 +20,8 @@ struct Example {
   std::string payload;
 };
 
-// "### Type N", then "Example, about `SUBJECT`[, type N]:", then a fenced block of one line.
+// "### Type N", then "Example, about `SUBJECT`[, type N]:" or "Example, about nothing, type N:", then a fenced block of
+// one line.
 std::vector<Example> Examples() {
   std::ifstream file(VIRP_SOURCE_DIR "/docs/formats/payloads.md");
   std::vector<Example> out;
@@ -28,9 +31,9 @@ std::vector<Example> Examples() {
   bool inside = false;
   while (std::getline(file, line)) {
     if (line.starts_with("### Type ")) type = std::stoi(line.substr(9));
-    if (line.starts_with("Example, about `")) {
-      const std::size_t end = line.find('`', 16);
-      next = {type, line.substr(16, end - 16), ""};
+    if (line.starts_with("Example, about ")) {
+      const bool nothing = line.starts_with("Example, about nothing");
+      next = {type, nothing ? "" : line.substr(16, line.find('`', 16) - 16), ""};
       if (const std::size_t other = line.find(", type "); other != std::string::npos)
         next.type = std::stoi(line.substr(other + 7));
     }
@@ -87,8 +90,15 @@ TEST(PayloadDocTest, ExamplesParseAndHaveTheSubjectsThatThePageStates) {
     types.insert(example.type);
     said.insert(statement.what);
   }
-  EXPECT_EQ(types, (std::set<int>{1, 2, 3, 4, 17, 19, 22, 23, 24, 25, 26}));
+  EXPECT_EQ(types, (std::set<int>{1, 2, 3, 4, 17, 19, 22, 23, 24, 25, 26, 28}));
   EXPECT_EQ(said.size(), 14U) << "every What has an example";
+}
+
+TEST(PayloadDocTest, TheBreakGlassExampleIsWhatServicesWrite) {
+  const std::string built = BuildBreakGlass({"/virp.chain.v1.ChainService/GetChain", 0, 4711});
+  const auto examples = Examples();
+  EXPECT_TRUE(std::any_of(examples.begin(), examples.end(), [&](const Example& e) { return e.payload == built; }))
+      << built;
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 
 #include "lib/base/edge_watch.h"
 #include "lib/base/status.h"
-#include "lib/frame/payload.h"
+#include "lib/chain/break_glass.h"
 #include "lib/service/logging.h"
 #include "services/onode/transport/access.h"
 
@@ -222,10 +222,8 @@ absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
     service::LogWarning("break-glass socket used",
                         {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
     if (!use.refused.ok()) return absl::OkStatus();
-    frame::JsonWriter json;
-    json.BeginObject().Field("domain", "virp").Field("event", "break_glass").Field("method", use.method);
-    json.Field("uid", std::uint64_t{use.peer.uid}).EndObject();
-    const std::string payload = json.Take();
+    const std::string payload =
+        chain::BuildBreakGlass({use.method, use.peer.uid, static_cast<std::uint64_t>(use.peer.pid)});
     for (Chain* chain : node.chains()) {
       // A follower or a frozen chain cannot take the entry; the way in stays open all the same: it is for bad days.
       if (!chain->CheckLeading().ok()) continue;

@@ -8,7 +8,7 @@
 
 #include "lib/base/edge_watch.h"
 #include "lib/base/status.h"
-#include "lib/frame/payload.h"
+#include "lib/chain/break_glass.h"
 #include "lib/service/logging.h"
 #include "services/collector/transport/access.h"
 
@@ -255,14 +255,8 @@ absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
     Observation observation;
     observation.type = frame::Type::kActionOutcome;
     observation.tier = frame::Tier::kYellow;
-    frame::JsonWriter json;
-    json.BeginObject()
-        .Field("domain", "virp")
-        .Field("subject", "break-glass")
-        .Field("event", "break_glass")
-        .Field("method", use.method);
-    json.Field("uid", std::uint64_t{use.peer.uid}).EndObject();
-    observation.payload = json.Take();
+    observation.payload =
+        chain::BuildBreakGlass({use.method, use.peer.uid, static_cast<std::uint64_t>(use.peer.pid)});
     const auto receipts = outbox.Emit(own_source, {observation});
     // The spool fills up just when certificates have lapsed and nothing is delivered; the line above stands for the
     // entry then.

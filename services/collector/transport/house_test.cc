@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include "lib/chain/break_glass.h"
 #include "lib/chain/control.h"
 #include "lib/frame/payload.h"
 #include "services/collector/domain/outbox_test_util.h"
@@ -59,7 +61,9 @@ TEST_F(BreakGlassTest, EveryUseIsAnObservationOfTheCollector) {
   ASSERT_THAT(Numbers(frames, "collector-1"), ElementsAre(1));
   const frame::Frame frame = frame::Decode(frames[0].bytes, frames[0].spelling).value();
   EXPECT_EQ(frame.header.type, frame::Type::kActionOutcome);
-  EXPECT_THAT(std::string(frame.payload), HasSubstr("/virp.collector.v1.CollectorService/GetStatus"));
+  EXPECT_EQ(frame.header.tier, frame::Tier::kYellow);
+  EXPECT_EQ(frame.payload, chain::BuildBreakGlass({"/virp.collector.v1.CollectorService/GetStatus", ::geteuid(),
+                                                   static_cast<std::uint64_t>(::getpid())}));
 }
 
 TEST_F(BreakGlassTest, OnlyStatusIsServed) {

@@ -1,0 +1,59 @@
+#include "services/onode/housekeeping.h"
+
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "lib/chain/break_glass.h"
+#include "lib/chain/entry.h"
+#include "services/onode/transport/chain_handler.h"
+#include "tests/testutil/must.h"
+#include "tests/testutil/onode_lab.h"
+#include "virp/chain/v1/chain_service.grpc.pb.h"
+
+namespace virp::onode {
+namespace {
+
+using testutil::Must;
+
+class HousekeepingTest : public ::testing::Test {
+ protected:
+  HousekeepingTest() {
+    testutil::OnodeLabOptions options{.store_url = "sqlite:" + site_.File("chain.db")};
+    options.chain.instance = "one";
+    lab_ = std::make_unique<testutil::OnodeLab>(site_, std::move(options));
+    EXPECT_TRUE(lab_->AwaitLeading());
+  }
+  frame::Frame FrameAt(std::uint64_t entry) {
+    row_ = Must(lab_->store().ReadEntries(lab_->chain().info().id, entry, 1)).at(0);
+    const chain::Entry decoded = Must(chain::DecodeEntry(row_.bytes));
+    return Must(frame::Decode(decoded.frame, decoded.header.spelling));
+  }
+
+  const SystemClock clock_;
+  testutil::OnodeSite site_{"virp.example.net/site1", clock_};
+  std::unique_ptr<testutil::OnodeLab> lab_;
+  EntryRow row_;
+};
+
+TEST_F(HousekeepingTest, AUseOfTheBreakGlassSocketIsAnEntryWithWhoAndWhat) {
+  ChainHandler chains(lab_->node());
+  const std::string socket = site_.File("break-glass/socket");
+  const auto server = Must(StartBreakGlass(socket, lab_->node(), {{&chains, "virp.chain.v1.ChainService"}}));
+  const auto stub = virp::chain::v1::ChainService::NewStub(
+      grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()));
+  const std::uint64_t before = lab_->chain().size();
+  grpc::ClientContext context;
+  virp::chain::v1::GetChainResponse response;
+  const grpc::Status status = stub->GetChain(&context, {}, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(response.size(), before + 1) << "entered before the call runs";
+  const frame::Frame frame = FrameAt(before);
+  EXPECT_EQ(frame.header.type, frame::Type::kDecision);
+  EXPECT_EQ(frame.header.tier, frame::Tier::kYellow);
+  EXPECT_EQ(frame.payload, chain::BuildBreakGlass({"/virp.chain.v1.ChainService/GetChain", ::geteuid(),
+                                                   static_cast<std::uint64_t>(::getpid())}));
+}
+
+}  // namespace
+}  // namespace virp::onode
