@@ -8,6 +8,7 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/mutex.h"
+#include "lib/base/pulse.h"
 #include "lib/base/status.h"
 #include "lib/deliver/audit.h"
 #include "lib/deliver/ledger.h"
@@ -59,6 +60,8 @@ struct Deliverer::Impl {
   Connection* open_connection ABSL_GUARDED_BY(mutex) = nullptr;
   std::string leader ABSL_GUARDED_BY(mutex);  // told by an O-Node that does not lead
 
+  Pulse sending{"delivery", clock};
+  Pulse receiving{"the receiver of answers", clock};
   std::minstd_rand random;
   std::size_t next_address = 0;
   std::jthread thread;
@@ -126,9 +129,15 @@ DelivererStatus Deliverer::status() const {
   return status;
 }
 
+absl::Status Deliverer::CheckAlive() const {
+  return CheckPulses({&impl_->receiving, &impl_->sending});
+}
+
 void Deliverer::Impl::Run() {
+  const AtWork work(sending);
   std::chrono::milliseconds backoff = options.backoff_min;
   while (true) {
+    sending.Beat();
     {
       const MutexLock lock(mutex);
       if (stopping) return;
@@ -173,7 +182,10 @@ absl::Status Deliverer::Impl::Session(const std::string& address) {
     ended = absl::OkStatus();
     over = false;
   }
-  absl::StatusOr<Welcome> welcome = connection->Open(hello, options.open_timeout);
+  absl::StatusOr<Welcome> welcome = [&] {
+    const AtRest rest(sending);
+    return connection->Open(hello, options.open_timeout);
+  }();
   absl::Status session = welcome.status();
   if (session.ok()) {
     const MutexLock lock(mutex);
@@ -240,6 +252,7 @@ absl::StatusOr<std::vector<Spool::SpooledFrame>> Deliverer::Impl::Choose(const W
 absl::Status Deliverer::Impl::SendAll(Connection& connection, const Welcome& welcome) {
   const auto held_until = std::chrono::steady_clock::now() + options.retry_held;
   while (true) {
+    sending.Beat();
     std::uint64_t before = 0;
     {
       const MutexLock lock(mutex);
@@ -252,7 +265,11 @@ absl::Status Deliverer::Impl::SendAll(Connection& connection, const Welcome& wel
     }
     ASSIGN_OR_RETURN(const auto batch, Choose(welcome));
     if (!batch.empty()) {
-      if (connection.Send(batch).ok()) continue;
+      const absl::Status went = [&] {
+        const AtRest rest(sending);
+        return connection.Send(batch);
+      }();
+      if (went.ok()) continue;
       return ReasonOfEnd();
     }
     const MutexLock lock(mutex);
@@ -280,8 +297,12 @@ absl::Status Deliverer::Impl::ReasonOfEnd() {
 }
 
 void Deliverer::Impl::Receive(Connection& connection) {
+  const AtWork work(receiving);
   while (true) {
-    auto message = connection.Receive();
+    auto message = [&] {
+      const AtRest rest(receiving);
+      return connection.Receive();
+    }();
     const MutexLock lock(mutex);
     absl::Status taken = message.status();
     if (taken.ok()) {

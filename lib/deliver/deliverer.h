@@ -68,6 +68,9 @@ class Deliverer {
   // Waits until all that is durable now is answered for good, or the deadline: for draining. True when it is.
   bool Flush(std::chrono::steady_clock::time_point deadline);
   DelivererStatus status() const;
+  // Unavailable names the thread that stands still (lib/base/pulse.h); waiting for the O-Node, or for something to
+  // deliver, is no standstill. Takes no lock.
+  absl::Status CheckAlive() const;
 
  private:
   struct Impl;

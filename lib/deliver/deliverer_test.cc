@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <filesystem>
@@ -11,10 +12,12 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/mutex.h"
+#include "lib/base/pulse.h"
 #include "lib/base/status.h"
 #include "lib/chain/entry.h"
 #include "lib/chain/merkle.h"
 #include "lib/chain/note.h"
+#include "tests/testutil/skipping_clock.h"
 
 namespace virp::deliver {
 namespace {
@@ -65,7 +68,9 @@ class FakeONode : public Connector {
   Lie lie_ = Lie::kNone;
   bool frozen_ = false;
   std::uint64_t checkpoint_ = 0;
-  int cut_after_ = -1;  // batches until the connection breaks
+  int cut_after_ = -1;              // batches until the connection breaks
+  bool reads_ = true;               // else a batch is not taken
+  std::atomic<bool> asked_{false};  // to take one
   chain::CheckpointSigner signer_;
 };
 
@@ -103,6 +108,8 @@ class FakeConnection : public Connection {
 
   absl::Status Send(const std::vector<Spool::SpooledFrame>& batch) override {
     const MutexLock lock(node_.mutex_);
+    node_.asked_ = true;
+    while (!node_.reads_) node_.changed_.wait(node_.mutex_);
     if (node_.cut_after_ == 0) {
       cancelled_ = true;
       node_.changed_.notify_all();
@@ -204,6 +211,8 @@ class DelivererTest : public ::testing::Test, public DeliveryObserver {
     std::filesystem::remove_all(directory_);
   }
   void OnRefused(std::string_view source, frame::Reason reason) override {
+    told_ = true;
+    told_.notify_all();
     const MutexLock lock(mutex_);
     refused_.emplace_back(source, reason);
   }
@@ -265,7 +274,7 @@ class DelivererTest : public ::testing::Test, public DeliveryObserver {
   }
 
   std::string directory_;
-  SystemClock clock_;
+  testutil::SkippingClock clock_;
   FakeONode node_;
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Deliverer> deliverer_;
@@ -274,6 +283,7 @@ class DelivererTest : public ::testing::Test, public DeliveryObserver {
   std::vector<std::pair<std::string, frame::Reason>> refused_;
   std::set<std::string> over_limit_;
   std::vector<std::string> audit_failures_;
+  std::atomic<bool> told_{false};  // that something was refused
 };
 
 TEST_F(DelivererTest, DeliversInOrderAndFreesOnlyWhatACheckpointShows) {
@@ -508,6 +518,43 @@ TEST_F(DelivererTest, ForkIsNamed) {
   Start();
   ASSERT_TRUE(Until([this] { return !deliverer_->status().audit_problem.empty(); }));
   EXPECT_NE(deliverer_->status().audit_problem.find("does not extend"), std::string::npos);
+}
+
+TEST_F(DelivererTest, WaitingIsLife) {
+  Start();
+  ASSERT_TRUE(Until([this] { return !deliverer_->status().connected_to.empty(); }));
+  clock_.Skip(kStandstill);
+  EXPECT_TRUE(Until([this] { return deliverer_->CheckAlive().ok(); })) << "nothing to deliver";
+  {
+    const MutexLock lock(node_.mutex_);
+    node_.reads_ = false;
+  }
+  Put("edge-a", 1, 1);
+  ASSERT_TRUE(Until([this] { return node_.asked_.load(); }));
+  clock_.Skip(kStandstill);
+  EXPECT_TRUE(deliverer_->CheckAlive().ok()) << "the O-Node takes its time: " << deliverer_->CheckAlive();
+  {
+    const MutexLock lock(node_.mutex_);
+    node_.reads_ = true;
+    node_.changed_.notify_all();
+  }
+  EXPECT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s));
+  deliverer_->Stop();
+  clock_.Skip(kStandstill);
+  EXPECT_TRUE(deliverer_->CheckAlive().ok()) << "it is not at work";
+}
+
+TEST_F(DelivererTest, AThreadThatStandsStillIsNoLife) {
+  node_.refuse_lasting_ = {"forged"};
+  Put("forged", 1, 1);
+  {
+    const MutexLock lock(mutex_);  // which whoever is told of the refusal waits for
+    Start();
+    told_.wait(false);
+    clock_.Skip(kStandstill);
+    EXPECT_EQ(Message(deliverer_->CheckAlive()), "the receiver of answers has stood still for 90 s");
+  }
+  EXPECT_TRUE(Until([this] { return deliverer_->CheckAlive().ok(); }));
 }
 
 }  // namespace

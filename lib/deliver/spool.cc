@@ -13,6 +13,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/file.h"
 #include "lib/base/mutex.h"
+#include "lib/base/pulse.h"
 #include "lib/base/status.h"
 #include "lib/deliver/spool_format.h"
 
@@ -90,10 +91,20 @@ bool DurableBehind(std::string_view bytes, std::size_t at, std::uint64_t number)
   return false;
 }
 
+const Clock& SystemTime() {
+  static const SystemClock clock;
+  return clock;
+}
+
 }  // namespace
 
 struct Spool::Impl {
-  SpoolOptions options;
+  explicit Impl(SpoolOptions o) : options(std::move(o)) {}
+
+  const SpoolOptions options;
+  const Clock& clock = options.clock == nullptr ? SystemTime() : *options.clock;
+  Pulse appending{"an append to the spool", clock};  // by whoever holds the mutex
+  Pulse fsyncing{"an fsync of the spool", clock};    // by whoever set `syncing`
   mutable Mutex mutex;
   mutable std::condition_variable_any changed;
   std::deque<Segment> segments ABSL_GUARDED_BY(mutex);
@@ -204,9 +215,8 @@ absl::Status Spool::Impl::LoadSegment(std::uint64_t first, bool is_last, const R
 }
 
 absl::StatusOr<std::unique_ptr<Spool>> Spool::Open(SpoolOptions options, const Replay& replay) {
-  auto impl = std::make_unique<Impl>();
   options.segment_bytes = std::min(options.segment_bytes, std::max<std::uint64_t>(options.max_bytes / 8, 4'096));
-  impl->options = std::move(options);
+  auto impl = std::make_unique<Impl>(std::move(options));
   RETURN_IF_ERROR(MakeDirectory(impl->options.directory));
   // Also when it was there: whoever made it may have been killed before it was durable.
   RETURN_IF_ERROR(SyncDirectory(ParentDirectory(impl->options.directory)));
@@ -257,6 +267,7 @@ absl::Status Spool::Impl::NewSegment() {
 
 absl::StatusOr<std::uint64_t> Spool::Append(const std::vector<Record>& records) {
   const MutexLock lock(impl_->mutex);
+  const AtWork work(impl_->appending);
   auto first = impl_->Append(records);
   impl_->full = absl::IsResourceExhausted(first.status());
   return impl_->full ? WithReason(first.status(), "SPOOL_FULL") : std::move(first);
@@ -314,7 +325,10 @@ absl::Status Spool::Sync(std::uint64_t number) {
     const std::uint64_t target = spool.last;
     const auto file = spool.segments.back().file;
     spool.mutex.unlock();
-    const absl::Status synced = SyncFile(file->get(), spool.options.directory);
+    const absl::Status synced = [&] {
+      const AtWork work(spool.fsyncing);
+      return SyncFile(file->get(), spool.options.directory);
+    }();
     spool.mutex.lock();
     spool.syncing = false;
     if (synced.ok())
@@ -446,6 +460,10 @@ absl::Status Spool::WriteSnapshot(std::uint64_t number, std::string_view content
 absl::Status Spool::problem() const {
   const MutexLock lock(impl_->mutex);
   return impl_->failed;
+}
+
+absl::Status Spool::CheckAlive() const {
+  return CheckPulses({&impl_->appending, &impl_->fsyncing});
 }
 
 SpoolStats Spool::stats() const {

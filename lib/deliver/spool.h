@@ -33,6 +33,7 @@ struct SpoolOptions {
   std::string directory;  // created 0700
   std::uint64_t max_bytes = 1ULL << 30;
   std::uint64_t segment_bytes = 64ULL << 20;
+  const Clock* clock = nullptr;  // for CheckAlive; null is the system's. Outlives the spool
 };
 
 struct SpoolStats {
@@ -86,6 +87,8 @@ class Spool {
   SpoolStats stats() const;
   // Why nothing is taken any more, whatever becomes of the room: a failed fsync, see Sync. Only Open helps.
   absl::Status problem() const;
+  // Unavailable while an append or an fsync does not come back (lib/base/pulse.h). Takes no lock.
+  absl::Status CheckAlive() const;
 
  private:
   struct Impl;

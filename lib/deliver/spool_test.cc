@@ -13,16 +13,20 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/file.h"
+#include "lib/base/pulse.h"
 #include "lib/base/status.h"
 #include "lib/deliver/spool_format.h"
 
 namespace {
-std::atomic<bool> sync_fails{false};
+std::atomic<bool> sync_fails{false}, sync_hangs{false}, hanging{false};
 std::atomic<std::size_t> written_again{0};
 }  // namespace
 
-// In place of the C library's, for this program: a disk whose fsync fails when told to.
+// In place of the C library's, for this program: a disk whose fsync fails, or does not come back, when told to.
 extern "C" int fdatasync(int fd) {
+  hanging = sync_hangs.load();
+  hanging.notify_all();
+  sync_hangs.wait(true);
   if (!sync_fails) return static_cast<int>(syscall(SYS_fdatasync, fd));
   errno = EIO;
   return -1;
@@ -316,6 +320,50 @@ TEST_F(SpoolTest, ManyWritersShareSyncsAndLoseNothing) {
   for (auto& writer : writers) writer.join();
   EXPECT_EQ(spool->Read(0, 1'000, 1 << 20)->size(), 200U);
   EXPECT_EQ(spool->stats().durable, 200U);
+}
+
+void Unhang() {
+  sync_hangs = false;
+  sync_hangs.notify_all();
+}
+
+TEST_F(SpoolTest, AnFsyncThatDoesNotComeBackIsNoLife) {
+  FakeClock clock;
+  SpoolOptions options;
+  options.clock = &clock;
+  const auto spool = Open(options);
+  ASSERT_NE(spool, nullptr) << status_;
+  clock.Advance(kStandstill);
+  EXPECT_TRUE(spool->CheckAlive().ok()) << "nothing was asked of it";
+  const std::uint64_t number = *spool->Append({{.source = "a", .bytes = "1"}});
+  sync_hangs = true;
+  std::thread syncing([&] { EXPECT_TRUE(spool->Sync(number).ok()); });
+  hanging.wait(false);
+  EXPECT_TRUE(spool->CheckAlive().ok());
+  clock.Advance(kStandstill);
+  EXPECT_EQ(Message(spool->CheckAlive()), "an fsync of the spool has stood still for 90 s");
+  Unhang();
+  syncing.join();
+  EXPECT_TRUE(spool->CheckAlive().ok());
+}
+
+// It holds the spool's lock meanwhile, which looking must not need.
+TEST_F(SpoolTest, AnAppendThatDoesNotComeBackIsNoLife) {
+  FakeClock clock;
+  SpoolOptions options;
+  options.clock = &clock;
+  options.segment_bytes = kSegmentHeaderSize + 1;  // the second append begins the next one
+  const auto spool = Open(options);
+  ASSERT_NE(spool, nullptr) << status_;
+  ASSERT_TRUE(spool->Append({{.source = "a", .bytes = "1"}}).ok());
+  sync_hangs = true;
+  std::thread appending([&] { EXPECT_TRUE(spool->Append({{.source = "a", .bytes = "2"}}).ok()); });
+  hanging.wait(false);
+  clock.Advance(kStandstill);
+  EXPECT_EQ(Message(spool->CheckAlive()), "an append to the spool has stood still for 90 s");
+  Unhang();
+  appending.join();
+  EXPECT_TRUE(spool->CheckAlive().ok());
 }
 
 }  // namespace

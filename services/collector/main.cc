@@ -122,12 +122,18 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   Heart heart(config.name, *outbox, liveness, clock);
+  Pulse pulse("the heart", clock);
   service::Runner runner;
   runner.OnReload("keys", [&] { return keys->Refresh(); });
   runner.OnReload("limits", [&]() -> absl::Status {
     ASSIGN_OR_RETURN(RateLimitTable now, LimitsOf(config));
     limits.Replace(std::move(now));
     return absl::OkStatus();
+  });
+  runner.OnWatchdog([&]() -> absl::Status {
+    RETURN_IF_ERROR(outbox->spool().CheckAlive());
+    RETURN_IF_ERROR(deliverer->CheckAlive());
+    return CheckPulses({&pulse});
   });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
@@ -142,7 +148,7 @@ absl::StatusOr<int> Run(const Config& config) {
     service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot());
   });
   runner.tasks().Start("heart", [&](const std::stop_token& stop) {
-    return KeepHouse(stop, {heart, *outbox, fold, liveness, *keys, observer, forgeries, clock});
+    return KeepHouse(stop, {heart, *outbox, fold, liveness, *keys, observer, forgeries, clock, pulse});
   });
   deliverer->Start();
   server->SetServing(true);

@@ -4,11 +4,18 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <future>
+#include <thread>
+
+#include "lib/base/pulse.h"
+#include "lib/base/status.h"
 #include "lib/chain/break_glass.h"
 #include "lib/chain/entry.h"
 #include "services/onode/transport/chain_handler.h"
 #include "tests/testutil/must.h"
 #include "tests/testutil/onode_lab.h"
+#include "tests/testutil/skipping_clock.h"
+#include "tests/testutil/wait.h"
 #include "virp/chain/v1/chain_service.grpc.pb.h"
 
 namespace virp::onode {
@@ -30,18 +37,37 @@ class HousekeepingTest : public ::testing::Test {
     return Must(frame::Decode(decoded.frame, decoded.header.spelling));
   }
 
-  const SystemClock clock_;
+  testutil::SkippingClock clock_;
   testutil::OnodeSite site_{"virp.example.net/site1", clock_};
   std::unique_ptr<testutil::OnodeLab> lab_;
   EntryRow row_;
 };
 
+TEST_F(HousekeepingTest, ASequencerThatStandsStillIsNoLife) {
+  clock_.Skip(kStandstill);
+  EXPECT_TRUE(testutil::WaitUntil(std::chrono::seconds(10), [&] { return lab_->node().CheckAlive().ok(); }));
+  std::promise<void> arrived, go_on;
+  const auto decide = [&](const chain::SourceBook&) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
+    arrived.set_value();
+    go_on.get_future().wait();
+    return std::vector<Chain::OwnEntry>{};
+  };
+  std::thread caller([&] { static_cast<void>(lab_->chain().Mutate("", decide, std::chrono::seconds(60))); });
+  arrived.get_future().wait();
+  EXPECT_TRUE(testutil::WaitUntil(std::chrono::seconds(10), [&] { return lab_->node().CheckAlive().ok(); }));
+  clock_.Skip(kStandstill);
+  EXPECT_EQ(Message(lab_->node().CheckAlive()), "the sequencer of virp.example.net/site1 has stood still for 90 s");
+  go_on.set_value();
+  caller.join();
+  EXPECT_TRUE(testutil::WaitUntil(std::chrono::seconds(10), [&] { return lab_->node().CheckAlive().ok(); }));
+}
+
 TEST_F(HousekeepingTest, AUseOfTheBreakGlassSocketIsAnEntryWithWhoAndWhat) {
   ChainHandler chains(lab_->node());
   const std::string socket = site_.File("break-glass/socket");
   const auto server = Must(StartBreakGlass(socket, lab_->node(), {{&chains, "virp.chain.v1.ChainService"}}));
-  const auto stub = virp::chain::v1::ChainService::NewStub(
-      grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()));
+  const auto stub =
+      virp::chain::v1::ChainService::NewStub(grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()));
   const std::uint64_t before = lab_->chain().size();
   grpc::ClientContext context;
   virp::chain::v1::GetChainResponse response;

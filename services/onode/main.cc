@@ -126,6 +126,7 @@ absl::StatusOr<int> Run(const Config& config) {
     return absl::OkStatus();
   });
   runner.OnReload("access", [&] { return server->Maintain(), absl::OkStatus(); });
+  runner.OnWatchdog([&] { return node.CheckAlive(); });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
   runner.OnDrain("chains", [&] { node.Stop(); });

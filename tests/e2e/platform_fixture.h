@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 
@@ -16,6 +15,7 @@
 #include "services/onode/transport/access.h"
 #include "tests/testutil/onode_lab.h"
 #include "tests/testutil/process.h"
+#include "tests/testutil/skipping_clock.h"
 #include "virp/verify/v1/verify_service.grpc.pb.h"
 
 namespace virp::e2e {
@@ -28,20 +28,6 @@ inline constexpr const char* kPeerUp =
     R"({"domain":"bgp","event":"peer_state_change","peer_addr":"192.0.2.2","peer_as":64501,"old_state":"OpenConfirm","new_state":"Established","router_id":"192.0.2.1"})";
 inline constexpr const char* kPeerDown =
     R"({"domain":"bgp","event":"peer_down","peer_addr":"192.0.2.2","peer_as":64501,"last_state":"Established","router_id":"192.0.2.1"})";
-
-// The system's clock, which a test may set forward: everything runs on, and hours pass in no time.
-class SkippingClock final : public Clock {
- public:
-  UnixNanos NowNanos() const override { return system_.NowNanos() + static_cast<UnixNanos>(skipped_.load()); }
-  std::chrono::steady_clock::time_point Steady() const override {
-    return system_.Steady() + std::chrono::nanoseconds(skipped_.load());
-  }
-  void Skip(std::chrono::nanoseconds by) { skipped_ += by.count(); }
-
- private:
-  const SystemClock system_;
-  std::atomic<std::int64_t> skipped_{0};
-};
 
 class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
  protected:
@@ -160,7 +146,7 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
     Register("collector-1", source::v1::SUITE_HMAC_SHA256, source::v1::VANTAGE_SERVICE, {22, 23, 24}, false);
   }
 
-  SkippingClock clock_;
+  testutil::SkippingClock clock_;
   testutil::OnodeSite site_{kOrigin, clock_};
   const std::string dir_ = site_.dir();
   testutil::TestPki& pki_ = site_.pki();

@@ -118,7 +118,9 @@ absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
   std::mutex mutex;
   std::condition_variable_any wake;
   int ticks = 0;
+  const AtWork work(house.pulse);
   while (!stop.stop_requested()) {
+    house.pulse.Beat();
     // Only a new start puts that right, and systemd sees to it.
     RETURN_IF_ERROR(Annotate(house.outbox.spool().problem(), "the spool takes nothing any more"));
     // A full spool or a missing key is told each second, not each tick.
@@ -255,8 +257,7 @@ absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
     Observation observation;
     observation.type = frame::Type::kActionOutcome;
     observation.tier = frame::Tier::kYellow;
-    observation.payload =
-        chain::BuildBreakGlass({use.method, use.peer.uid, static_cast<std::uint64_t>(use.peer.pid)});
+    observation.payload = chain::BuildBreakGlass({use.method, use.peer.uid, static_cast<std::uint64_t>(use.peer.pid)});
     const auto receipts = outbox.Emit(own_source, {observation});
     // The spool fills up just when certificates have lapsed and nothing is delivered; the line above stands for the
     // entry then.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lib/base/mutex.h"
+#include "lib/base/pulse.h"
 #include "lib/deliver/deliverer.h"
 #include "lib/deliver/grpc_connection.h"
 #include "lib/frame/key_directory.h"
@@ -66,6 +67,7 @@ struct Household {
   AlarmingObserver& observer;
   ForgeryAlarms& forgeries;
   const Clock& clock;
+  Pulse& pulse;  // beats with each round
 };
 
 // Several times a second until stopped.

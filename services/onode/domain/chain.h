@@ -20,6 +20,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/distribution.h"
 #include "lib/base/mutex.h"
+#include "lib/base/pulse.h"
 #include "lib/chain/alarm_aggregator.h"
 #include "lib/chain/control.h"
 #include "lib/chain/merkle.h"
@@ -157,6 +158,8 @@ class Chain {
   std::string leader() const;              // address; empty when unknown
   std::string frozen() const;              // why; empty when it is not
   std::string checkpoint_problem() const;  // why the last checkpoint could not be made; empty when it could
+  // Unavailable names the thread that stands still, sequencer or checkpointer. Takes no lock and asks no store.
+  absl::Status CheckAlive() const { return CheckPulses({&sequencing_, &checkpointing_}); }
   void Freeze(std::string why);
   // A deliverer's note: verified with the chain's keys, and the chain must extend it, else the chain is frozen.
   void Audit(std::string_view note);
@@ -265,6 +268,8 @@ class Chain {
   Hash checkpointed_head_{};
   std::chrono::steady_clock::time_point checkpoint_due_;
 
+  Pulse sequencing_{"the sequencer of " + info_.origin, clock_};
+  Pulse checkpointing_{"the checkpointer of " + info_.origin, clock_};
   std::jthread sequencer_;
   std::jthread checkpointer_;
 };

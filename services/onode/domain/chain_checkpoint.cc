@@ -13,7 +13,9 @@ constexpr std::size_t kRowsAtOnce = 1'024;
 }  // namespace
 
 void Chain::RunCheckpoints(const std::stop_token& stop) {
+  const AtWork work(checkpointing_);
   while (!stop.stop_requested()) {
+    checkpointing_.Beat();
     {
       const MutexLock lock(mutex_);
       changed_.wait_for(mutex_, options_.checkpoint_interval, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -36,6 +38,7 @@ absl::Status Chain::MakeCheckpoint() {
   chain::Frontier frontier = checkpointed_;
   Hash head = checkpointed_head_;
   while (frontier.size() < target) {
+    checkpointing_.Beat();
     const std::uint64_t first = frontier.size();
     ASSIGN_OR_RETURN(const auto rows,
                      store_.ReadEntries(info_.id, first, std::min<std::uint64_t>(kRowsAtOnce, target - first)));

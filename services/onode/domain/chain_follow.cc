@@ -89,6 +89,7 @@ absl::Status Chain::Load() {
 
 absl::Status Chain::ApplyUpTo(std::uint64_t to, bool check_tags) {
   while (size() < to) {
+    sequencing_.Beat();
     ASSIGN_OR_RETURN(const auto rows,
                      store_.ReadEntries(info_.id, size(), std::min<std::uint64_t>(kRowsAtOnce, to - size())));
     if (rows.empty()) return DataLoss("TAIL_MISSING: the head says {} entries, the store has {}", to, size());
@@ -136,6 +137,7 @@ absl::Status Chain::RefoldCompromised() {
   return state_->facts.Refold(
       state_->book,
       [this, size = state_->size, root = state_->root](std::uint64_t sequence) -> absl::StatusOr<std::string> {
+        sequencing_.Beat();
         ASSIGN_OR_RETURN(EntryRow row, ReadCheckedAt(sequence, size, root));
         return std::move(row.bytes);
       });

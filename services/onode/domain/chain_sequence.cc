@@ -18,7 +18,9 @@ constexpr std::size_t kLongestSourceName = 128;
 }  // namespace
 
 void Chain::Run(const std::stop_token& stop) {
+  const AtWork work(sequencing_);
   while (!stop.stop_requested()) {
+    sequencing_.Beat();
     if (!options_.read_only && frozen().empty() && Compete()) {
       Lead(stop);
       continue;
@@ -64,6 +66,7 @@ bool Chain::Compete() {
 
 void Chain::Lead(const std::stop_token& stop) {
   while (leading() && frozen().empty()) {
+    sequencing_.Beat();
     if (!RenewIfDue()) return Resign("the lease went to another O-Node");
     const bool draining = stop.stop_requested();
     std::vector<Work> work = NextWork(draining ? std::chrono::milliseconds(0) : kHousekeeping / 4);

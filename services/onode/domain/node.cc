@@ -61,6 +61,11 @@ std::vector<Chain*> Node::chains() const {
   return all;
 }
 
+absl::Status Node::CheckAlive() const {
+  for (const Chain* chain : chains()) RETURN_IF_ERROR(chain->CheckAlive());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Chain*> Node::Create(std::string_view origin, std::string_view predecessor_note,
                                     std::chrono::steady_clock::time_point deadline) {
   RETURN_IF_ERROR(CheckOrigin(origin));

@@ -41,6 +41,8 @@ class Node {
   // ambiguous.
   absl::StatusOr<Chain*> Find(std::string_view origin) const;
   std::vector<Chain*> chains() const;
+  // That every chain's threads get on; see Chain::CheckAlive.
+  absl::Status CheckAlive() const;
 
   // AlreadyExists; FailedPrecondition without keys for it. Waits until the chain's own registration is committed.
   absl::StatusOr<Chain*> Create(std::string_view origin, std::string_view predecessor_note,
