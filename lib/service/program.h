@@ -2,6 +2,7 @@
 // runs; everything else about being a process is here.
 #pragma once
 
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <ostream>
@@ -16,6 +17,7 @@
 #include "lib/service/logging.h"
 #include "lib/service/metrics.h"
 #include "lib/service/run.h"
+#include "lib/service/server.h"
 
 namespace virp::service {
 
@@ -36,6 +38,15 @@ inline absl::StatusOr<std::unique_ptr<PageServer>> StartAdmin(const CommonConfig
   PageServerOptions options;
   options.listen = config.admin_listen;
   return StartAdminServer(options, metrics, readiness);
+}
+
+// What every service reads again on SIGHUP: its key folders, its limits, the deny file, in this order.
+// docs/operations/configuration.md, "Signals".
+inline void ReloadOnHangup(Runner& runner, std::function<absl::Status()> keys, std::function<absl::Status()> limits,
+                           ServerRunner& server) {
+  runner.OnReload("keys", std::move(keys));
+  runner.OnReload("limits", std::move(limits));
+  runner.OnReload("deny-file", [&server] { return server.ReloadDenyList(); });
 }
 
 // A service's whole main. Exit status 2 for a wrong configuration, 1 when it could not start or a task failed, 0 after

@@ -1,5 +1,6 @@
 #include "lib/service/run.h"
 
+#include <fmt/ranges.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
+#include <string_view>
 
 #include "lib/service/logging.h"
 
@@ -119,11 +121,15 @@ void Runner::Beat() {
 void Runner::Reload() {
   Notify("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(MonotonicMicros()));
   LogInfo("reloading");
+  std::vector<std::string_view> done;
   for (const auto& [name, reload] : reloads_) {
     if (const absl::Status status = reload(); !status.ok()) {
       LogStatus(LogLevel::kError, "reload failed; what was there before stays in force", status, {{"part", name}});
+    } else {
+      done.push_back(name);
     }
   }
+  LogInfo("reloaded", {{"parts", fmt::format("{}", fmt::join(done, " "))}});
   Notify("READY=1");
 }
 

@@ -95,6 +95,7 @@ TEST_F(RunTest, ReadyReloadDrainInOrder) {
   operator_.join();
   EXPECT_THAT(events, ElementsAre("reload first", "reload second", "door", "flush"));
   EXPECT_THAT(log_, HasSubstr("reload failed; what was there before stays in force part=first code=UNAVAILABLE"));
+  EXPECT_THAT(log_, HasSubstr("reloaded parts=second"));
   EXPECT_THAT(log_, HasSubstr("stopping why=SIGTERM"));
 }
 

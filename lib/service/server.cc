@@ -132,10 +132,10 @@ absl::Status ServerRunner::Ready() const {
   return CheckTlsFiles(options_.tls, clock_.NowNanos());
 }
 
-void ServerRunner::Maintain() {
-  // A broken file is reported by the list's own hook; the last good version stays in force.
-  if (security_.denied != nullptr) security_.denied->Poll().IgnoreError();
+absl::Status ServerRunner::ReloadDenyList() {
+  const absl::Status read = security_.denied == nullptr ? absl::OkStatus() : security_.denied->Poll();
   security_.callers->CancelRevokedStreams();
+  return read;
 }
 
 void ServerRunner::MaintainUntilStopped() {
@@ -144,7 +144,7 @@ void ServerRunner::MaintainUntilStopped() {
     wake_.wait_for(mutex_, options_.maintenance);
     if (stopping_) break;
     mutex_.unlock();
-    Maintain();
+    ReloadDenyList().IgnoreError();  // a broken file is reported by the list's own hook
     mutex_.lock();
   }
   mutex_.unlock();

@@ -68,8 +68,9 @@ class ServerRunner {
   // FailedPrecondition while the certificates on disk would not let anybody in. One part of readiness.
   absl::Status Ready() const;
 
-  // Reads the deny list and ends streams of revoked callers now: for SIGHUP, and tests.
-  void Maintain();
+  // Reads the deny list and ends streams of revoked callers now: for SIGHUP, and tests. The list's own error; what was
+  // in force stays then.
+  absl::Status ReloadDenyList();
 
   // Not serving, then `delay` for load balancers to notice, then no new calls and up to `grace` for those that run;
   // what is left is cancelled. Once; later calls do nothing.

@@ -124,12 +124,12 @@ absl::StatusOr<int> Run(const Config& config) {
   Heart heart(config.name, *outbox, liveness, clock);
   Pulse pulse("the heart", clock);
   service::Runner runner;
-  runner.OnReload("keys", [&] { return keys->Refresh(); });
-  runner.OnReload("limits", [&]() -> absl::Status {
+  const auto read_limits = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(RateLimitTable now, LimitsOf(config));
     limits.Replace(std::move(now));
     return absl::OkStatus();
-  });
+  };
+  service::ReloadOnHangup(runner, [&] { return keys->Refresh(); }, read_limits, *server);
   runner.OnWatchdog([&]() -> absl::Status {
     RETURN_IF_ERROR(outbox->spool().CheckAlive());
     RETURN_IF_ERROR(deliverer->CheckAlive());

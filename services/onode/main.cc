@@ -118,14 +118,13 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   service::Runner runner;
-  runner.OnReload("keys", [&] { return keys->Refresh(); });
-  runner.OnReload("limits", [&]() -> absl::Status {
+  const auto read_limits = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(service::RateLimits now, service::ReadRateLimits(config.limits));
     options.source_limits->Replace(std::move(now.sources));
     deliverers->Replace(std::move(now.deliverers));
     return absl::OkStatus();
-  });
-  runner.OnReload("access", [&] { return server->Maintain(), absl::OkStatus(); });
+  };
+  service::ReloadOnHangup(runner, [&] { return keys->Refresh(); }, read_limits, *server);
   runner.OnWatchdog([&] { return node.CheckAlive(); });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });

@@ -1,5 +1,6 @@
 // virpctl about a collector, with the programs as they are run.
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <nlohmann/json.hpp>
 
@@ -38,6 +39,15 @@ class VirpctlCollectorTest : public ::testing::Test {
   testutil::TempDir home_;
   ServiceLab lab_;
 };
+
+TEST_F(VirpctlCollectorTest, BothServicesReadTheSameAgainOnHangup) {
+  for (testutil::Process* const service : {&lab_.onode(), &lab_.collector()}) {
+    ASSERT_EQ(::kill(service->pid(), SIGHUP), 0);
+    EXPECT_TRUE(testutil::WaitUntil(std::chrono::seconds(10), [&] {
+      return service->log().find("keys limits deny-file") != std::string::npos;
+    })) << service->log();
+  }
+}
 
 TEST_F(VirpctlCollectorTest, ShowsStateProducersAndRouters) {
   ASSERT_TRUE(testutil::WaitUntil(std::chrono::seconds(20), [this] { return Ctl({"collector", "status"}).exit == 0; }));
