@@ -2,9 +2,12 @@
 
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <future>
+#include <string>
 #include <thread>
 
 #include "lib/base/pulse.h"
@@ -12,6 +15,7 @@
 #include "lib/chain/break_glass.h"
 #include "lib/chain/entry.h"
 #include "services/onode/transport/chain_handler.h"
+#include "services/onode/transport/source_handler.h"
 #include "tests/testutil/must.h"
 #include "tests/testutil/onode_lab.h"
 #include "tests/testutil/skipping_clock.h"
@@ -26,10 +30,21 @@ using testutil::Must;
 class HousekeepingTest : public ::testing::Test {
  protected:
   HousekeepingTest() {
-    testutil::OnodeLabOptions options{.store_url = "sqlite:" + site_.File("chain.db")};
-    options.chain.instance = "one";
-    lab_ = std::make_unique<testutil::OnodeLab>(site_, std::move(options));
+    ChainOptions options;
+    options.checkpoint_interval = std::chrono::hours(1);
+    lab_ = Start("one", options);
     EXPECT_TRUE(lab_->AwaitLeading());
+  }
+  std::unique_ptr<testutil::OnodeLab> Start(const std::string& name, ChainOptions chain) {
+    testutil::OnodeLabOptions options{.store_url = "sqlite:" + site_.File("chain.db"), .state = "state-" + name};
+    options.chain = std::move(chain);
+    options.chain.instance = name;
+    return std::make_unique<testutil::OnodeLab>(site_, std::move(options));
+  }
+  static std::chrono::nanoseconds ProcessorTime() {
+    timespec now{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
   }
   frame::Frame FrameAt(std::uint64_t entry) {
     row_ = Must(lab_->store().ReadEntries(lab_->chain().info().id, entry, 1)).at(0);
@@ -62,10 +77,25 @@ TEST_F(HousekeepingTest, ASequencerThatStandsStillIsNoLife) {
   EXPECT_TRUE(testutil::WaitUntil(std::chrono::seconds(10), [&] { return lab_->node().CheckAlive().ok(); }));
 }
 
+// However many entries no checkpoint covers: whoever may sign none has nothing to hurry for.
+TEST_F(HousekeepingTest, AFollowersCheckpointerRests) {
+  ChainOptions follower;
+  follower.read_only = true;
+  follower.checkpoint_entries = 1;
+  const auto reader = Start("two", follower);
+  ASSERT_EQ(reader->chain().size(), 1U);
+  ASSERT_FALSE(reader->chain().latest_checkpoint().has_value());
+  const auto before = ProcessorTime();
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  EXPECT_LT(ProcessorTime() - before, std::chrono::milliseconds(50));
+}
+
 TEST_F(HousekeepingTest, AUseOfTheBreakGlassSocketIsAnEntryWithWhoAndWhat) {
   ChainHandler chains(lab_->node());
   const std::string socket = site_.File("break-glass/socket");
-  const auto server = Must(StartBreakGlass(socket, lab_->node(), {{&chains, "virp.chain.v1.ChainService"}}));
+  SourceHandler sources(lab_->node(), site_.security().callers, site_.security().scopes, clock_);
+  const auto server = Must(StartBreakGlass(
+      socket, lab_->node(), {{&chains, "virp.chain.v1.ChainService"}, {&sources, "virp.source.v1.SourceService"}}));
   const auto stub =
       virp::chain::v1::ChainService::NewStub(grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()));
   const std::uint64_t before = lab_->chain().size();

@@ -14,17 +14,21 @@ constexpr std::size_t kRowsAtOnce = 1'024;
 
 void Chain::RunCheckpoints(const std::stop_token& stop) {
   const AtWork work(checkpointing_);
+  bool hurries = false;  // one that does not lead, or could not sign, waits the interval however much is uncovered
   while (!stop.stop_requested()) {
-    checkpointing_.Beat();
     {
+      const AtRest rest(checkpointing_);  // the interval may be any
       const MutexLock lock(mutex_);
       changed_.wait_for(mutex_, options_.checkpoint_interval, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        return stopping_ || size() >= checkpointed_.size() + options_.checkpoint_entries;
+        const std::uint64_t covered = checkpoint_ ? checkpoint_->size : 0;
+        return stopping_ || (hurries && size() >= covered + options_.checkpoint_entries);
       });
     }
-    if (!leading() || !frozen().empty()) continue;
+    hurries = leading() && frozen().empty();
+    if (!hurries) continue;
     const absl::Status made = MakeCheckpoint();
     if (absl::IsDataLoss(made)) Freeze(std::string(Message(made)));
+    hurries = made.ok();
     const MutexLock lock(mutex_);
     checkpoint_problem_ = made.ok() ? "" : std::string(Message(made));
   }
