@@ -31,6 +31,24 @@ void LogFrozen(Node& node, std::vector<std::string>& told) {
   }
 }
 
+// Said when it begins, when it changes and when it ends, not while it lasts.
+class LeadWatch {
+ public:
+  void Look(Node& node) {
+    for (const Chain* chain : node.chains()) {
+      const std::string why = chain->cannot_lead();
+      if (std::exchange(told_[chain->origin()], why) == why) continue;
+      if (why.empty())
+        service::LogInfo("this O-Node may lead again", {{"origin", chain->origin()}});
+      else
+        service::LogError("this O-Node cannot lead", {{"origin", chain->origin()}, {"why", why}});
+    }
+  }
+
+ private:
+  std::map<std::string, std::string> told_;  // by origin
+};
+
 // Said when it begins and when it ends, not while it lasts.
 class CheckpointWatch {
  public:
@@ -85,6 +103,7 @@ absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirect
   std::vector<std::string> told;
   LimitWatch limits;
   CheckpointWatch checkpoints;
+  LeadWatch lead;
   std::mutex mutex;
   std::condition_variable_any wake;
   while (!stop.stop_requested()) {
@@ -97,6 +116,7 @@ absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirect
     LogFrozen(node, told);
     checkpoints.Look(node);
     limits.Look(node);
+    lead.Look(node);
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, kTick, [] { return false; });
   }
@@ -113,6 +133,8 @@ void AddStandingMetrics(service::Metrics& metrics, const Chain& chain, const Clo
   const auto size = gauge("chain_entries", "Entries committed and checked.");
   const auto leading = gauge("chain_leading", "1 while this O-Node leads the chain.");
   const auto frozen = gauge("chain_frozen", "1 when the chain takes no entries because it may have been rolled back.");
+  const auto cannot_lead =
+      gauge("chain_cannot_lead", "1 when a checkpoint key is missing here that the chain signs with.");
   const auto signed_size = gauge("checkpoint_entries", "Size of the largest signed checkpoint.");
   const auto lag = gauge("checkpoint_lag_entries", "Entries that no checkpoint covers yet.");
   const auto subjects = gauge("facts_subjects", "Subjects that anything was said about.");
@@ -136,6 +158,7 @@ void AddStandingMetrics(service::Metrics& metrics, const Chain& chain, const Clo
     size.Set(entries);
     leading.Set(chain.leading());
     frozen.Set(!chain.frozen().empty());
+    cannot_lead.Set(!chain.cannot_lead().empty());
     signed_size.Set(covered);
     lag.Set(entries - std::min(covered, entries));
     limited.Set(chain.limited_sources().size());

@@ -32,10 +32,11 @@ std::string RequestId() {
   return fmt::format("00000000-0000-4000-8000-{:012}", next++);
 }
 
-absl::StatusOr<onode::ChainCustody> CustodyOf(const OnodeSite& site, const std::string& state,
+absl::StatusOr<onode::ChainCustody> CustodyOf(const OnodeSite& site, const OnodeLabOptions& options,
                                               const std::string& origin) {
   onode::ChainCustody custody;
-  ASSIGN_OR_RETURN(custody.vault, onode::FileVault::Open(site.File("checkpoint"), site.File(state), origin));
+  ASSIGN_OR_RETURN(custody.vault,
+                   onode::FileVault::Open(site.File(options.checkpoint_keys), site.File(options.state), origin));
   ASSIGN_OR_RETURN(const auto own, frame::KeyDirectory::Open(site.File("own")));
   for (const auto& version : own->Versions(origin)) custody.own_keys.push_back({version.version, version.key});
   return custody;
@@ -66,7 +67,7 @@ OnodeLab::OnodeLab(OnodeSite& site, OnodeLabOptions options) : site_(site) {
       onode::OpenStore(Must(store::ParseStorageUrl(options.store_url, store::UrlOrigin::kPrivate)), options.store));
   node_ = std::make_unique<onode::Node>(
       *store_, site.keys(), site.clock(), options.chain,
-      [&site, state = options.state](const std::string& origin) { return CustodyOf(site, state, origin); });
+      [&site, options](const std::string& origin) { return CustodyOf(site, options, origin); });
   Must(node_->Open());
   if (node_->chains().empty()) Must(node_->Create(site.origin(), "", std::chrono::steady_clock::now() + 10s));
   chain_ = Must(node_->Find(site.origin()));

@@ -60,10 +60,11 @@ class OnodeSite {
 };
 
 struct OnodeLabOptions {
-  std::string store_url;        // opened, made when it is not there
-  std::string state = "state";  // folder of the checkpoint beside the database, below the site's
-  onode::StoreOptions store{};  // the clock is the site's
-  onode::ChainOptions chain{};  // `address` too is the instance's name
+  std::string store_url;                       // opened, made when it is not there
+  std::string state = "state";                 // folder of the checkpoint beside the database, below the site's
+  std::string checkpoint_keys = "checkpoint";  // folder of the checkpoint keys, below the site's
+  onode::StoreOptions store{};                 // the clock is the site's
+  onode::ChainOptions chain{};                 // `address` too is the instance's name
   onode::DeliveryLimits delivery{};
 };
 

@@ -53,6 +53,7 @@ absl::StatusOr<Exit> Status(const Options& options) {
     table.Add({"newest entry", TimeText(chain.newest_entry_at())});
     table.Add({"leader", chain.leading() ? "this O-Node" : chain.leader().empty() ? "none" : chain.leader()});
     table.Add({"state", chain.frozen().empty() ? "OK" : "FROZEN: " + chain.frozen()});
+    if (!chain.cannot_lead().empty()) table.Add({"cannot lead", chain.cannot_lead()});
     Print(table.ToString());
   }
   return chain.frozen().empty() ? Exit::kYes : Exit::kNo;

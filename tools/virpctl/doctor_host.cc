@@ -67,6 +67,11 @@ Checks CheckONode(const Options& options) {
     state.found += ", no leader";
     state.advice = "no O-Node of this chain takes entries: look at their logs and at the store";
   }
+  if (!chain.cannot_lead().empty()) {
+    state.health = Health::kFailed;
+    state.found += ", cannot lead: " + chain.cannot_lead();
+    state.advice = "docs/operations/identity-and-access.md, \"Rolling the checkpoint key\"";
+  }
   Checks checks{std::move(state)};
   verify::VerifyService::Stub claims(*channel);
   verify::VerifyClaimRequest question;

@@ -251,6 +251,11 @@ std::string Chain::checkpoint_problem() const {
   return checkpoint_problem_;
 }
 
+std::string Chain::cannot_lead() const {
+  const MutexLock lock(mutex_);
+  return cannot_lead_;
+}
+
 void Chain::Freeze(std::string why) {
   {
     const MutexLock lock(mutex_);

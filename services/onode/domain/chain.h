@@ -35,6 +35,7 @@
 #include "services/onode/domain/fact_book.h"
 #include "services/onode/domain/key_cache.h"
 #include "services/onode/domain/quarantine.h"
+#include "services/onode/domain/rolled_keys.h"
 #include "services/onode/domain/source_limits.h"
 #include "services/onode/domain/tree_reader.h"
 
@@ -70,6 +71,7 @@ struct ChainState {
   explicit ChainState(const std::string& origin) : book(origin), facts(origin) {}
   chain::SourceBook book;
   FactBook facts;
+  std::vector<RolledKey> rolled;  // of the checkpoint key, in the order of their entries
   std::uint64_t size = 0;
   Hash head{};
   Hash root{};
@@ -120,6 +122,13 @@ class Chain {
   using Decide = std::function<absl::StatusOr<std::vector<OwnEntry>>(const chain::SourceBook& book)>;
   absl::StatusOr<Mutation> Mutate(std::string request_id, Decide decide, std::chrono::nanoseconds timeout);
 
+  // Enters the vault's next checkpoint key and waits for the checkpoint that covers the entry, signed by the keys
+  // before it; from then on it signs, too. A request_id that the chain holds rolls nothing: it answers with the roll it
+  // made. Errors of Mutate; NotFound when there is no key to roll to; AlreadyExists when the request_id is another
+  // change's.
+  absl::StatusOr<RolledKey> RollCheckpointKey(const std::string& request_id, std::string_view by,
+                                              std::string_view reason, std::chrono::steady_clock::time_point deadline);
+
   // --- Reading. The state does not change while `read` runs; keep it short.
   template <typename F>
   auto Read(F&& read) const {
@@ -158,6 +167,8 @@ class Chain {
   std::string leader() const;              // address; empty when unknown
   std::string frozen() const;              // why; empty when it is not
   std::string checkpoint_problem() const;  // why the last checkpoint could not be made; empty when it could
+  // Why this O-Node takes no lead that it could have: a checkpoint key is missing here. Empty when nothing is.
+  std::string cannot_lead() const;
   // Unavailable names the thread that stands still, sequencer or checkpointer. Takes no lock and asks no store.
   absl::Status CheckAlive() const { return CheckPulses({&sequencing_, &checkpointing_}); }
   void Freeze(std::string why);
@@ -192,6 +203,10 @@ class Chain {
   absl::Status ApplyRows(const std::vector<EntryRow>& rows, bool check_tags);
   absl::Status Follow();
   absl::Status CheckNewCheckpoint();
+  absl::Status CheckExtends(const chain::Checkpoint& checkpoint) const;
+  absl::Status ActivateCovered(std::uint64_t size);
+  absl::Status LearnKeys();
+  absl::Status LoadSignedByUnknown();
   absl::Status RefoldCompromised() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_mutex_);
   absl::StatusOr<std::optional<HeldEntry>> ReadHeld(std::uint64_t source, std::uint64_t epoch,
                                                     std::uint64_t number) const;
@@ -202,6 +217,7 @@ class Chain {
   void Run(const std::stop_token& stop);
   void Lead(const std::stop_token& stop);
   bool Compete();
+  bool CanSign();
   void Resign(std::string_view why);
   bool RenewIfDue();
   absl::Status MakeBuilder();
@@ -249,6 +265,7 @@ class Chain {
   std::string leader_ ABSL_GUARDED_BY(mutex_);
   std::string frozen_ ABSL_GUARDED_BY(mutex_);
   std::string checkpoint_problem_ ABSL_GUARDED_BY(mutex_);
+  std::string cannot_lead_ ABSL_GUARDED_BY(mutex_);
   std::optional<StoredCheckpoint> checkpoint_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<bool> leading_{false};

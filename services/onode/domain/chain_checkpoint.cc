@@ -38,6 +38,8 @@ absl::Status Chain::MakeCheckpoint() {
   const std::uint64_t term = term_.load();
   const auto [target, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
   if (target == checkpointed_.size()) return absl::OkStatus();
+  // One size has one note: that of the leader before, when nothing came since.
+  if (const auto known = latest_checkpoint(); known && known->size == target) return absl::OkStatus();
 
   chain::Frontier frontier = checkpointed_;
   Hash head = checkpointed_head_;
@@ -65,6 +67,7 @@ absl::Status Chain::MakeCheckpoint() {
   ASSIGN_OR_RETURN(const std::string note, vault_.Sign({info_.origin, target, root}));
   RETURN_IF_ERROR(vault_.Keep(note));
   RETURN_IF_ERROR(store_.PutCheckpointNote(info_.id, target, note));
+  RETURN_IF_ERROR(ActivateCovered(target));
   checkpointed_head_ = head;
   ++counters_.checkpoints;
   {
@@ -74,6 +77,32 @@ absl::Status Chain::MakeCheckpoint() {
   }
   changed_.notify_all();
   return absl::OkStatus();
+}
+
+absl::StatusOr<RolledKey> Chain::RollCheckpointKey(const std::string& request_id, std::string_view by,
+                                                   std::string_view reason,
+                                                   std::chrono::steady_clock::time_point deadline) {
+  const auto find = [&](const ChainState& state) -> std::optional<RolledKey> {
+    for (const RolledKey& roll : state.rolled) {
+      if (roll.request_id == request_id) return roll;
+    }
+    return std::nullopt;
+  };
+  RETURN_IF_ERROR(CheckLeading());
+  std::optional<RolledKey> roll = Read(find);
+  if (!roll) {
+    // One roll at a time: the one before it is covered, and its key signs, before the next key is chosen.
+    RETURN_IF_ERROR(WaitForCheckpoint(size(), deadline).status());
+    ASSIGN_OR_RETURN(const chain::VerifierKey next, vault_.NextKey());
+    const auto decide = [payload = BuildRoll(next, by, reason, request_id)](const chain::SourceBook&) {
+      return absl::StatusOr<std::vector<OwnEntry>>({{frame::Type::kForeignCheckpoint, frame::Tier::kGreen, payload}});
+    };
+    RETURN_IF_ERROR(Mutate(request_id, decide, deadline - std::chrono::steady_clock::now()).status());
+    roll = Read(find);
+    if (!roll) return AlreadyExists("request_id {} is another change's; make a new one for each", request_id);
+  }
+  RETURN_IF_ERROR(WaitForCheckpoint(roll->entry + 1, deadline).status());
+  return *std::move(roll);
 }
 
 }  // namespace virp::onode

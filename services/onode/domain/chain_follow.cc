@@ -12,13 +12,17 @@ constexpr std::size_t kRowsAtOnce = 1'024;
 }  // namespace
 
 // The largest checkpoint that anyone kept: the store's newest, and the one beside it. What counts is what a verified
-// note says: the row around it is as easily changed as any other.
+// note says: the row around it is as easily changed as any other. NotFound when only keys that are not known yet signed
+// one.
 absl::StatusOr<std::optional<StoredCheckpoint>> Chain::LargestKnown() {
   const std::vector<chain::VerifierKey> keys = vault_.Verifiers();
   std::optional<StoredCheckpoint> largest;
+  absl::Status unknown;
   const auto consider = [&](const std::string& note) {
     const auto opened = chain::OpenCheckpoint(note, keys);
-    if (!opened.ok()) {
+    if (absl::IsNotFound(opened.status())) {
+      unknown = opened.status();
+    } else if (!opened.ok()) {
       Freeze(fmt::format("CHECKPOINT_SIGNATURE: the largest checkpoint does not verify: {}", Message(opened.status())));
     } else if (!largest || opened->size > largest->size) {
       largest = StoredCheckpoint{opened->size, opened->root, note};
@@ -34,6 +38,7 @@ absl::StatusOr<std::optional<StoredCheckpoint>> Chain::LargestKnown() {
   } else if (*kept) {
     consider(**kept);
   }
+  RETURN_IF_ERROR(unknown);
   return largest;
 }
 
@@ -54,7 +59,10 @@ absl::Status Chain::CheckOwnKey(const chain::SourceBook& book) const {
 
 absl::Status Chain::Load() {
   ASSIGN_OR_RETURN(const ChainHead head, store_.ReadHead(info_.id));
-  ASSIGN_OR_RETURN(const std::optional<StoredCheckpoint> largest, LargestKnown());
+  const auto known = LargestKnown();
+  const bool signed_by_unknown = absl::IsNotFound(known.status());
+  if (!signed_by_unknown) RETURN_IF_ERROR(known.status());
+  const std::optional<StoredCheckpoint> largest = signed_by_unknown ? std::nullopt : *known;
   std::uint64_t signed_size = 0;
   if (largest && largest->size > head.size) {
     Freeze(fmt::format("TAIL_MISSING: a checkpoint of {} entries is known, the store ends at {}", largest->size,
@@ -80,11 +88,68 @@ absl::Status Chain::Load() {
     const bool fits = Read([&](const ChainState& state) { return state.head == head.head; });
     if (!fits) walked = DataLoss("the store's head is not the leaf hash of its newest entry");
   }
+  if (walked.ok()) walked = signed_by_unknown ? LoadSignedByUnknown() : ActivateCovered(signed_size);
   if (absl::IsDataLoss(walked)) {
     Freeze(std::string(Message(walked)));  // it answers, says so in every answer, and appends nothing
     return absl::OkStatus();
   }
   return walked;
+}
+
+// The chain rolled its checkpoint key since this replica was last here, to keys that it does not have. The entries and
+// the checkpoints that cover them say which, from a key that it has on.
+absl::Status Chain::LoadSignedByUnknown() {
+  RETURN_IF_ERROR(LearnKeys());
+  const auto largest = LargestKnown();
+  if (absl::IsNotFound(largest.status())) {
+    return DataLoss("CHECKPOINT_SIGNATURE: the largest checkpoint does not verify: {}", Message(largest.status()));
+  }
+  RETURN_IF_ERROR(largest.status());
+  if (!*largest) return absl::OkStatus();
+  if ((*largest)->size > size()) {
+    return DataLoss("TAIL_MISSING: a checkpoint of {} entries is known, the store ends at {}", (*largest)->size,
+                    size());
+  }
+  RETURN_IF_ERROR(CheckExtends({info_.origin, (*largest)->size, (*largest)->root}));
+  RETURN_IF_ERROR(ActivateCovered((*largest)->size));
+  const MutexLock lock(mutex_);
+  checkpoint_ = *largest;
+  return absl::OkStatus();
+}
+
+// What rolls the checkpoint key counts from the first checkpoint on that covers it, which keys before it signed.
+absl::Status Chain::ActivateCovered(std::uint64_t size) {
+  std::vector<chain::VerifierKey> keys;
+  Read([&](const ChainState& state) {
+    for (const RolledKey& roll : state.rolled) {
+      if (roll.entry < size) keys.push_back(roll.key);
+    }
+  });
+  return keys.empty() ? absl::OkStatus() : vault_.Activate(keys);
+}
+
+// Roll by roll, as far as the stored checkpoints lead.
+absl::Status Chain::LearnKeys() {
+  static_cast<void>(vault_.Refresh());  // the keys that were there stay
+  for (const RolledKey& roll : Read([](const ChainState& state) { return state.rolled; })) {
+    const auto known = vault_.Known();
+    if (std::find(known.begin(), known.end(), roll.key) != known.end()) continue;
+    const auto stored = store_.CheckpointAtOrAfter(info_.id, roll.entry + 1);
+    if (absl::IsNotFound(stored.status())) return absl::OkStatus();
+    RETURN_IF_ERROR(stored.status());
+    const auto opened = chain::OpenCheckpoint(stored->note, vault_.Verifiers());
+    if (!opened.ok() || opened->size > size()) return absl::OkStatus();  // whoever asked says that it does not verify
+    RETURN_IF_ERROR(CheckExtends(*opened));
+    RETURN_IF_ERROR(ActivateCovered(opened->size));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Chain::CheckExtends(const chain::Checkpoint& checkpoint) const {
+  const auto [now_size, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
+  ASSIGN_OR_RETURN(const auto proof, tree_->Consistency(checkpoint.size, now_size));
+  if (chain::VerifyConsistency(checkpoint.size, checkpoint.root, now_size, root, proof).ok()) return absl::OkStatus();
+  return DataLoss("CHECKPOINT_ROOT: the signed root at size {} is not that of the entries", checkpoint.size);
 }
 
 absl::Status Chain::ApplyUpTo(std::uint64_t to, bool check_tags) {
@@ -110,6 +175,7 @@ absl::Status Chain::ApplyRows(const std::vector<EntryRow>& rows, bool check_tags
     walk.SetObserver([&](const chain::Entry& entry, const frame::Frame& frame, const chain::Statement& statement,
                          const std::optional<frame::Value>& payload) {
       state.facts.Apply(entry, frame, statement, payload, walk.book());
+      if (auto roll = ReadRoll(info_.origin, entry, frame, payload)) state.rolled.push_back(*std::move(roll));
       state.received_us = entry.header.received_us;
       tree_->Append(chain::LeafHash(entry.bytes));
     });
@@ -169,15 +235,19 @@ absl::Status Chain::CheckNewCheckpoint() {
   RETURN_IF_ERROR(stored.status());
   const auto known = latest_checkpoint();
   if (known && known->note == stored->note) return absl::OkStatus();
-  const auto opened = chain::OpenCheckpoint(stored->note, vault_.Verifiers());
+  auto opened = chain::OpenCheckpoint(stored->note, vault_.Verifiers());
+  if (absl::IsNotFound(opened.status())) {
+    // By keys that the chain rolled to, in entries that may be newer than those seen here.
+    ASSIGN_OR_RETURN(const ChainHead head, store_.ReadHead(info_.id));
+    RETURN_IF_ERROR(ApplyUpTo(head.size, /*check_tags=*/true));
+    RETURN_IF_ERROR(LearnKeys());
+    opened = chain::OpenCheckpoint(stored->note, vault_.Verifiers());
+  }
   if (!opened.ok()) return DataLoss("CHECKPOINT_SIGNATURE: {}", Message(opened.status()));
   if (known && known->size >= opened->size) return absl::OkStatus();
-  const auto [now_size, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
-  if (opened->size > now_size) return absl::OkStatus();  // next time
-  ASSIGN_OR_RETURN(const auto proof, tree_->Consistency(opened->size, now_size));
-  if (!chain::VerifyConsistency(opened->size, opened->root, now_size, root, proof).ok()) {
-    return DataLoss("CHECKPOINT_ROOT: the signed root at size {} is not that of the entries", opened->size);
-  }
+  if (opened->size > size()) return absl::OkStatus();  // next time
+  RETURN_IF_ERROR(CheckExtends(*opened));
+  RETURN_IF_ERROR(ActivateCovered(opened->size));
   RETURN_IF_ERROR(vault_.Keep(stored->note));
   {
     const MutexLock lock(mutex_);

@@ -21,7 +21,7 @@ void Chain::Run(const std::stop_token& stop) {
   const AtWork work(sequencing_);
   while (!stop.stop_requested()) {
     sequencing_.Beat();
-    if (!options_.read_only && frozen().empty() && Compete()) {
+    if (!options_.read_only && frozen().empty() && CanSign() && Compete()) {
       Lead(stop);
       continue;
     }
@@ -31,6 +31,14 @@ void Chain::Run(const std::stop_token& stop) {
     changed_.wait_for(mutex_, options_.follow_interval,
                       [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
   }
+}
+
+// Who cannot sign what the chain promised does not lead; another O-Node may.
+bool Chain::CanSign() {
+  const absl::Status can = vault_.CheckCanSign();
+  const MutexLock lock(mutex_);
+  cannot_lead_ = Message(can);
+  return can.ok();
 }
 
 bool Chain::Compete() {
@@ -45,6 +53,8 @@ bool Chain::Compete() {
       ready =
           DataLoss("PREVIOUS_HASH: the store's head at size {} is not the leaf hash of its newest entry", head->size);
   }
+  if (ready.ok()) ready = CheckNewCheckpoint();
+  if (ready.ok() && !CanSign()) ready = FailedPrecondition("{}", cannot_lead());
   if (ready.ok()) ready = MakeBuilder();
   if (ready.ok()) SeedAlarms();
   if (ready.ok()) ready = EnterRegistration();
@@ -73,6 +83,7 @@ void Chain::Lead(const std::stop_token& stop) {
     if (draining && work.empty()) break;
     absl::Status done = absl::OkStatus();
     if (clock_.Steady() >= next_housekeeping_) {
+      if (!CanSign()) return Resign("a checkpoint key is missing");
       done = Housekeep();
       next_housekeeping_ = clock_.Steady() + kHousekeeping;
     }
@@ -420,6 +431,7 @@ void Chain::Publish(const AppendBatch& batch) {
       chain::Statement statement = chain::ReadStatement(*registration, frame->header.type, payload);
       static_cast<void>(state.book.Apply(*entry, *frame, statement, payload));  // the builder's book took it
       state.facts.Apply(*entry, *frame, statement, payload, state.book);
+      if (auto roll = ReadRoll(info_.origin, *entry, *frame, payload)) state.rolled.push_back(*std::move(roll));
       tree_->Append(row.leaf);
       state.head = row.leaf;
       state.received_us = entry->header.received_us;

@@ -90,24 +90,11 @@ absl::Status ChainAdminHandler::Roll(const grpc::ServerContext& context, const p
   ASSIGN_OR_RETURN(Chain* const chain, node_.Find(request.origin()));
   ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
   if (request.request_id().empty()) return InvalidField("request_id", "is not a UUID; make a new one for each change");
-  RETURN_IF_ERROR(chain->CheckLeading());
-  ASSIGN_OR_RETURN(const chain::VerifierKey next, chain->vault().NextKey());
-  frame::JsonWriter json;
-  json.BeginObject().Field("domain", "virp").Field("event", "checkpoint_key").Field("source", chain->origin());
-  json.Field("verifier_key", next.ToString()).Field("by", caller.spiffe_id).Field("reason", request.reason());
-  json.Field("request_id", request.request_id()).EndObject();
-  const std::string payload = json.Take();
-  const auto decide = [&](const chain::SourceBook&) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
-    return std::vector<Chain::OwnEntry>{{frame::Type::kForeignCheckpoint, frame::Tier::kGreen, payload}};
-  };
-  const auto deadline = DeadlineOf(context.deadline(), kMostWait);
-  ASSIGN_OR_RETURN(const auto done,
-                   chain->Mutate(request.request_id(), decide, deadline - std::chrono::steady_clock::now()));
-  // The old key signs the entry into the chain: by the first checkpoint that covers it.
-  RETURN_IF_ERROR(chain->WaitForCheckpoint(done.entries.front() + 1, deadline).status());
-  RETURN_IF_ERROR(chain->vault().Activate(next));
-  response.set_verifier_key(next.ToString());
-  response.set_entry(done.entries.front());
+  ASSIGN_OR_RETURN(const RolledKey rolled,
+                   chain->RollCheckpointKey(request.request_id(), caller.spiffe_id, request.reason(),
+                                            DeadlineOf(context.deadline(), kMostWait)));
+  response.set_verifier_key(rolled.key.ToString());
+  response.set_entry(rolled.entry);
   return absl::OkStatus();
 }
 
@@ -122,7 +109,7 @@ grpc::Status ChainAdminHandler::ListCheckpointKeys(grpc::ServerContext*, const p
   const auto chain = node_.Find(request->origin());
   if (!chain.ok()) return Reply(chain.status());
   const auto signing = (*chain)->vault().Signing();
-  for (const chain::VerifierKey& key : (*chain)->vault().Verifiers()) {
+  for (const chain::VerifierKey& key : (*chain)->vault().Known()) {
     pb::CheckpointKey& to = *response->add_keys();
     to.set_verifier_key(key.ToString());
     to.set_signing(

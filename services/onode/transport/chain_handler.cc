@@ -36,6 +36,7 @@ absl::Status FillChain(const Chain& chain, pb::GetChainResponse& out) {
   out.set_leading(chain.leading());
   out.set_leader(chain.leader());
   out.set_frozen(chain.frozen());
+  out.set_cannot_lead(chain.cannot_lead());
   out.set_term(chain.term());
   out.set_predecessor(chain.info().predecessor);
   return absl::OkStatus();
