@@ -24,7 +24,8 @@ TEST_F(VirpctlTest, AClaimExitsAsItsVerdictSays) {
   EXPECT_THAT(up.out, AllOf(HasSubstr("CONFIRMED"), HasSubstr("edge-a.bmp"), HasSubstr("AGREES")));
   EXPECT_EQ(Json(peer_)["answer"]["verdict"], "VERDICT_CONFIRMED");
   EXPECT_EQ(Ctl(Peer({"--not"})).exit, kNo);
-  EXPECT_EQ(Ctl(Peer({"--state", "Idle"})).exit, kNo);
+  EXPECT_EQ(Ctl(Peer({"--peer-state", "Idle"})).exit, kNo);
+  EXPECT_EQ(Ctl(Peer({"--peer-state", "established"})).exit, kYes);
   EXPECT_EQ(Ctl(Peer({"--min-sources", "2"})).exit, kCannotSay);
   EXPECT_EQ(Ctl(Peer({"--level", "checkpointed"})).exit, kYes);
 

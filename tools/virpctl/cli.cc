@@ -30,6 +30,15 @@ CLI::App* Command(CLI::App& app, State& state, const std::string& name, const st
 
 namespace {
 
+// Whoever means a session's state would otherwise ask about Established, and remember checkpoints in a folder "Idle".
+std::string IsNoPeerState(const std::string& folder) {
+  for (const std::string& state : PeerStates()) {
+    if (CLI::detail::to_lower(folder) != CLI::detail::to_lower(state)) continue;
+    return fmt::format("'{0}' is the state of a session, and --state a folder: say --peer-state {0}, or ./{0}", folder);
+  }
+  return "";
+}
+
 void AddConnection(CLI::App& app, State& s) {
   Connection& to = s.options.connection;
   app.add_option("--onode", to.onode, "host:port of the O-Node")->envname("VIRPCTL_ONODE")->capture_default_str();
@@ -49,6 +58,7 @@ void AddConnection(CLI::App& app, State& s) {
       ->envname("VIRPCTL_TRUST");
   app.add_option("--state", s.options.state,
                  "Folder that keeps the largest checkpoint seen of each chain; ~/.local/state/virpctl when left out")
+      ->check(IsNoPeerState)
       ->envname("VIRPCTL_STATE");
   app.add_option("--timeout", s.timeout, "Seconds for one call")
       ->envname("VIRPCTL_TIMEOUT")

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "tools/virpctl/commands.h"
@@ -42,6 +43,7 @@ int Main(int argc, const char* const* argv);
 CLI::App* Group(CLI::App& app, const std::string& name, const std::string& help);
 CLI::App* Command(CLI::App& app, State& state, const std::string& name, const std::string& help,
                   std::function<absl::StatusOr<Exit>()> run);
+std::vector<std::string> PeerStates();  // that claim peer takes
 void AddEvidence(CLI::App& app, State& state);
 void AddSources(CLI::App& app, State& state);
 void AddLocal(CLI::App& app, State& state);

@@ -65,7 +65,9 @@ void AddClaims(CLI::App& app, State& s) {
   }
   peer->add_option("--peer", s.claim.peer, "Address of the peer")->required();
   peer->add_option("--peer-as", s.claim.as, "AS of the peer");
-  peer->add_option("--state", s.claim.state, "BGP state")->default_str("Established");
+  peer->add_option("--peer-state", s.claim.state, "BGP state of the session, or down for any but Established")
+      ->transform(CLI::IsMember(PeerStates(), CLI::ignore_case))
+      ->default_str("Established");
   peer->add_flag("--not", s.claim.negate, "The session is in another state");
   route->add_option("--prefix", s.claim.prefix, "Prefix with length")->required();
   route->add_option("--rib", s.claim.rib, "adj-in-pre, adj-in-post, loc, adj-out-pre, adj-out-post, best")
@@ -111,6 +113,11 @@ void AddObservations(CLI::App& app, State& s) {
 }
 
 }  // namespace
+
+std::vector<std::string> PeerStates() {
+  return {"Established", "Idle",     "Connect", "Active",  "OpenSent",
+          "OpenConfirm", "Clearing", "Deleted", "Unknown", "down"};
+}
 
 void AddEvidence(CLI::App& app, State& state) {
   AddChain(app, state);

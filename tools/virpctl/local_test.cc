@@ -58,6 +58,16 @@ class LocalTest : public ::testing::Test {
   testutil::TempDir dir_;
 };
 
+TEST_F(LocalTest, TheStateOfASessionIsNotTakenForAFolder) {
+  const ProgramResult mistaken = Ctl({"claim", "peer", "--router", "edge-a", "--peer", "192.0.2.2", "--state", "idle"});
+  EXPECT_EQ(mistaken.exit, 2);
+  EXPECT_THAT(mistaken.err, HasSubstr("--peer-state idle"));
+  const ProgramResult unknown =
+      Ctl({"claim", "peer", "--router", "edge-a", "--peer", "192.0.2.2", "--peer-state", "up"});
+  EXPECT_EQ(unknown.exit, 2);
+  EXPECT_THAT(unknown.err, AllOf(HasSubstr("--peer-state"), HasSubstr("Established")));
+}
+
 TEST_F(LocalTest, PkiMakesAnAuthorityAndCertificatesThatFitIt) {
   const std::string pki = dir_.File("pki");
   EXPECT_EQ(Ctl({"pki", "init", "--dir", pki}).exit, 0);
