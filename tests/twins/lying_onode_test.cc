@@ -104,10 +104,12 @@ TEST_P(Dropped, OneAcknowledgedFrameIsNamedAndGetsThereAfterAll) {
   EXPECT_THAT(Metrics(lab), ::testing::HasSubstr("\nvirp_collector_audit_failed 0\n"));
   // Nothing is owed in the end, and the alarm is an entry that the collector signed.
   fault::ExpectNothingLost(lab, load);
-  const auto entries = lab.Entries();
-  ASSERT_TRUE(entries.ok()) << entries.status();
-  EXPECT_TRUE(std::any_of(entries->begin(), entries->end(),
-                          [](const std::string& entry) { return entry.find("AUDIT_FAILED") != std::string::npos; }));
+  EXPECT_TRUE(WaitUntil(kPatience, [&] {
+    const auto entries = lab.Entries();
+    return entries.ok() && std::ranges::any_of(*entries, [](std::string_view entry) {
+             return entry.find("AUDIT_FAILED") != std::string_view::npos;
+           });
+  })) << AuditProblem(lab);
   server->Drain(0ms, 100ms);
 }
 
