@@ -174,9 +174,10 @@ void BmpIngest::Run() {
     const MutexLock lock(tables_.mutex());
     for (int i = 0; i < ready && !stopping_; ++i) {
       const auto& event = events[static_cast<std::size_t>(i)];
-      if (event.data.u64 < kFirstConnection) {
-        Accept(listeners_[event.data.u64].get());
-      } else if (const auto at = connections_.find(event.data.u64); at != connections_.end()) {
+      const std::uint64_t id = event.data.u64;  // a copy: the kernel's structure is packed, nothing may refer into it
+      if (id < kFirstConnection) {
+        Accept(listeners_[id].get());
+      } else if (const auto at = connections_.find(id); at != connections_.end()) {
         Serve(*at->second, event.events);
       }
     }
