@@ -143,8 +143,14 @@ TEST_F(ServerTest, HandshakesThatFailAreCounted) {
   stranger.uri_sans = {"spiffe://test.virp.example/nobody/test"};
   EXPECT_FALSE(Call(ChannelWith(stranger)).ok());
   ASSERT_TRUE(Call(pki_.Channel(*server_, Role::kReader)).ok());
-  std::this_thread::sleep_for(std::chrono::milliseconds(800));  // as long as it would take to show
-  EXPECT_EQ(server_->failed_handshakes(), failed);
+  // What was accepted before is judged before: the next failure to show is this one.
+  {
+    const FileDescriptor last = testutil::ConnectTo(server_->port());
+    ASSERT_GT(::send(last.get(), "GET / HTTP/1.1\r\n\r\n", 18, MSG_NOSIGNAL), 0);
+    EXPECT_TRUE(testutil::ClosedByPeer(last.get()));
+  }
+  EXPECT_TRUE(Eventually([&] { return server_->failed_handshakes() > failed; }));
+  EXPECT_EQ(server_->failed_handshakes(), failed + 1);
 }
 
 TEST_F(ServerTest, ClientsRefuseTheWrongServer) {

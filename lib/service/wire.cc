@@ -33,7 +33,7 @@ absl::StatusOr<UnixNanos> NanosOf(const google::protobuf::Timestamp& time, std::
 }
 
 absl::StatusOr<std::size_t> PageSizeOf(std::int32_t asked) {
-  if (asked < 0) return InvalidField("page_size", "is negative");
+  if (asked < 0) return InvalidField("page_size", "is negative; 0 asks for the default");
   return asked == 0 ? kDefaultPage : std::min(static_cast<std::size_t>(asked), kMaxPage);
 }
 

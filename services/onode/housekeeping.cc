@@ -22,52 +22,41 @@ namespace {
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::seconds kEntryWait{5};
 
-void LogFrozen(Node& node, std::vector<std::string>& told) {
-  for (Chain* chain : node.chains()) {
-    const std::string why = chain->frozen();
-    if (why.empty() || std::find(told.begin(), told.end(), chain->origin()) != told.end()) continue;
-    told.push_back(chain->origin());
-    service::LogError("chain is frozen: it answers and takes no entries", {{"origin", chain->origin()}, {"why", why}});
-  }
-}
-
-// Said when it begins, when it changes and when it ends, not while it lasts.
-class LeadWatch {
+// One kind of trouble that chains may be in: said when it begins, when its reason changes and when it ends, not while
+// it lasts.
+class TroubleWatch {
  public:
-  void Look(Node& node) {
-    for (const Chain* chain : node.chains()) {
-      const std::string why = chain->cannot_lead();
-      if (std::exchange(told_[chain->origin()], why) == why) continue;
-      if (why.empty())
-        service::LogInfo("this O-Node may lead again", {{"origin", chain->origin()}});
-      else
-        service::LogError("this O-Node cannot lead", {{"origin", chain->origin()}, {"why", why}});
-    }
+  // `why` gives the reason, empty while there is no trouble; `ended` is empty for what does not end while we run.
+  TroubleWatch(std::string_view began, std::string_view ended, std::string (*why)(const Chain&))
+      : began_(began), ended_(ended), why_(why) {}
+
+  void Look(const Chain& chain) {
+    const std::string why = why_(chain);
+    if (std::exchange(told_[chain.origin()], why) == why) return;
+    if (!why.empty())
+      service::LogError(began_, {{"origin", chain.origin()}, {"why", why}});
+    else if (!ended_.empty())
+      service::LogInfo(ended_, {{"origin", chain.origin()}});
   }
 
  private:
+  const std::string_view began_, ended_;
+  std::string (*const why_)(const Chain&);
   std::map<std::string, std::string> told_;  // by origin
 };
 
-// Said when it begins and when it ends, not while it lasts.
-class CheckpointWatch {
- public:
-  void Look(Node& node) {
-    for (const Chain* chain : node.chains()) {
-      const std::string problem = chain->checkpoint_problem();
-      const std::string before = std::exchange(problems_[chain->origin()], problem);
-      if (before.empty() == problem.empty()) continue;
-      if (!problem.empty())
-        service::LogError("no checkpoint can be made; entries are taken as ever",
-                          {{"origin", chain->origin()}, {"why", problem}});
-      else
-        service::LogInfo("checkpoints are made again", {{"origin", chain->origin()}});
-    }
-  }
-
- private:
-  std::map<std::string, std::string> problems_;  // by origin
-};
+std::vector<TroubleWatch> Troubles() {
+  return {
+      {"chain is frozen: it answers and takes no entries", "", [](const Chain& chain) { return chain.frozen(); }},
+      {"this O-Node cannot lead", "this O-Node may lead again", [](const Chain& chain) { return chain.cannot_lead(); }},
+      {"no checkpoint can be made; entries are taken as ever", "checkpoints are made again",
+       [](const Chain& chain) { return chain.checkpoint_problem(); }},
+      {"the store is full but for its reserve", "the store has room again", [](const Chain& chain) {
+         return std::string(chain.counters().reserve_only
+                                ? "only alarms, key events and clearing are taken; give it room or a larger limit"
+                                : "");
+       }}};
+}
 
 class LimitWatch {
  public:
@@ -82,28 +71,18 @@ class LimitWatch {
           [chain](const std::string& source) {
             service::LogInfo("a source is within its limit again", {{"origin", chain->origin()}, {"source", source}});
           });
-      const bool full = chain->counters().reserve_only;
-      if (std::exchange(full_[chain->origin()], full) == full) continue;
-      if (full)
-        service::LogError("the store is full but for its reserve: alarms, key events and clearing only",
-                          {{"origin", chain->origin()}});
-      else
-        service::LogInfo("the store has room again", {{"origin", chain->origin()}});
     }
   }
 
  private:
   std::map<std::string, EdgeWatch> limited_;  // by origin
-  std::map<std::string, bool> full_;
 };
 
 }  // namespace
 
 absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirectory& keys) {
-  std::vector<std::string> told;
+  std::vector<TroubleWatch> troubles = Troubles();
   LimitWatch limits;
-  CheckpointWatch checkpoints;
-  LeadWatch lead;
   std::mutex mutex;
   std::condition_variable_any wake;
   while (!stop.stop_requested()) {
@@ -113,10 +92,10 @@ absl::Status KeepHouse(const std::stop_token& stop, Node& node, frame::KeyDirect
     if (const absl::Status opened = node.OpenNew(); !opened.ok() && !absl::IsUnavailable(opened)) {
       service::LogStatus(service::LogLevel::kError, "a chain in the store cannot be opened", opened);
     }
-    LogFrozen(node, told);
-    checkpoints.Look(node);
+    for (const Chain* chain : node.chains()) {
+      for (TroubleWatch& trouble : troubles) trouble.Look(*chain);
+    }
     limits.Look(node);
-    lead.Look(node);
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, kTick, [] { return false; });
   }

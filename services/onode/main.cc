@@ -38,7 +38,10 @@ absl::StatusOr<ChainCustody> CustodyOf(const Config& config, const std::string& 
       custody.own_keys.push_back({version.version, version.key});
   }
   if (custody.own_keys.empty())
-    return FailedPrecondition("own-key: no <version>.seed for chain {} in {}", origin, config.own_key);
+    return FailedPrecondition(
+        "own-key: no <version>.seed for chain {} in {}: name the folder that virp-onode init filled, or bring back its "
+        "copy",
+        origin, config.own_key);
   return custody;
 }
 

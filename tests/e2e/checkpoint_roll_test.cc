@@ -3,7 +3,6 @@
 // PostgreSQL with two replicas. Each replica has a key folder and a state folder of its own, as two machines have.
 #include <grpcpp/client_context.h>
 #include <gtest/gtest.h>
-#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -18,6 +17,7 @@
 #include "lib/chain/note.h"
 #include "lib/frame/payload.h"
 #include "services/onode/domain/chain_audit.h"
+#include "tests/testutil/busy.h"
 #include "tests/testutil/must.h"
 #include "tests/testutil/onode_lab.h"
 #include "tests/testutil/postgres.h"
@@ -122,20 +122,6 @@ class CheckpointRoll : public ::testing::TestWithParam<std::string> {
       if (chain::OpenCheckpoint(note, {key}).ok()) out.push_back(version);
     }
     return out;
-  }
-
-  // Processor time of this process over the time that passes.
-  static double BusyShare() {
-    const auto cpu = [] {
-      timespec now{};
-      ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-      return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
-    };
-    const auto cpu_before = cpu();
-    const auto before = std::chrono::steady_clock::now();
-    std::this_thread::sleep_for(1s);
-    const std::chrono::duration<double> busy = cpu() - cpu_before, all = std::chrono::steady_clock::now() - before;
-    return busy / all;
   }
 
   // It has seen and verified the newest checkpoint of the other one.
@@ -360,10 +346,10 @@ TEST_P(CheckpointRollReplicas, WhoHasNothingToSignRests) {
   auto one = Lead("one"), two = Start("two");
   ASSERT_TRUE(Grow(*one).ok());
   EXPECT_TRUE(Follows(*two, *one));
-  EXPECT_LT(BusyShare(), 0.12);
+  EXPECT_LT(testutil::BusyShare(), 0.12);
   one.reset();
   EXPECT_TRUE(two->AwaitLeading());
-  EXPECT_LT(BusyShare(), 0.12);
+  EXPECT_LT(testutil::BusyShare(), 0.12);
 }
 
 // It was away while the key was rolled twice, and its files came meanwhile.

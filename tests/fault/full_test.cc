@@ -40,15 +40,18 @@ std::string MetricOf(testutil::Process& service, const std::string& name) {
 // answered.
 void FillUnderLoad(ServiceLab& lab, Disk& disk, const std::function<void()>& while_full,
                    const std::function<void()>& afterwards) {
+  constexpr std::uint64_t kSome = 200;  // entries before the disk is full, and when it is not any more
   Load load(lab, {});
   load.Start();
-  std::this_thread::sleep_for(300ms);
+  const std::uint64_t at_first = SizeOf(lab);
+  EXPECT_TRUE(Eventually([&] { return SizeOf(lab) >= at_first + kSome; }));
   disk.control().free_bytes = kLittle;
   EXPECT_TRUE(Eventually([&] { return disk.control().refused > 0; }));
   while_full();
   disk.control().free_bytes = kDiskUnlimited;
   afterwards();
-  std::this_thread::sleep_for(300ms);
+  const std::uint64_t room = SizeOf(lab);
+  EXPECT_TRUE(Eventually([&] { return SizeOf(lab) >= room + kSome; }));
   load.Stop();
   ExpectNothingLost(lab, load);
 }

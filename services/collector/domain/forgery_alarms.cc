@@ -65,7 +65,10 @@ absl::Status ForgeryAlarms::Load(std::string_view saved) ABSL_NO_THREAD_SAFETY_A
     const UnixNanos at = reader.Number();
     if (!reader.broken) alarms_.Entered(source, chain::kCauseBadTag, chain::ChannelState::kAlarmed, at);
   }
-  return reader.broken || !reader.left.empty() ? DataLoss("the times of the last alarms are damaged")
+  return reader.broken || !reader.left.empty() ? DataLoss(
+                                                     "the times of the last alarms in the spool's snapshot are "
+                                                     "damaged; keep a copy of the spool folder and see "
+                                                     "docs/operations/collector.md, \"When the spool is damaged\"")
                                                : absl::OkStatus();
 }
 

@@ -25,17 +25,6 @@ class ForgeryAlarmsTest : public testing::OutboxTest {
     for (int i = 0; i < frames; ++i) alarms_->Note(source, "forged");
     EXPECT_OK(alarms_->Emit(*outbox_, clock_.NowNanos()));
   }
-  std::vector<chain::Alarm> Signed() {
-    std::vector<chain::Alarm> out;
-    for (const auto& spooled : Spooled()) {
-      const frame::Frame frame = frame::Decode(spooled.bytes, spooled.spelling).value();
-      EXPECT_EQ(frame.header.type, frame::Type::kChannelAlarm);
-      EXPECT_EQ(spooled.source, "collector-1");
-      frame::PayloadReader reader;
-      out.push_back(chain::ParseAlarm(reader.Read(frame.payload).value()).value());
-    }
-    return out;
-  }
 
   std::unique_ptr<ForgeryAlarms> alarms_;
 };
@@ -47,7 +36,7 @@ TEST_F(ForgeryAlarmsTest, OneAMinuteForEachSource) {
     if (second == 30) Forge("edge-b.bgpd", 1);
     clock_.Advance(seconds(1));
   }
-  const auto alarms = Signed();
+  const auto alarms = SpooledAlarms();
   ASSERT_EQ(alarms.size(), 3);
   EXPECT_EQ(alarms[0].source, "edge-a.bgpd");
   EXPECT_EQ(alarms[0].cause, "BAD_TAG");
@@ -64,13 +53,13 @@ TEST_F(ForgeryAlarmsTest, TheMinuteHoldsOverAKill) {
     clock_.Advance(seconds(10));
     Start();
     Forge("edge-a.bgpd", 1);
-    ASSERT_EQ(Signed().size(), 1) << start;
+    ASSERT_EQ(SpooledAlarms().size(), 1) << start;
   }
   Forge("edge-b.bgpd", 1);
-  EXPECT_EQ(Signed().size(), 2) << "of another source nothing was told";
+  EXPECT_EQ(SpooledAlarms().size(), 2) << "of another source nothing was told";
   clock_.Advance(seconds(10));
   Forge("edge-a.bgpd", 1);
-  EXPECT_EQ(Signed().size(), 3);
+  EXPECT_EQ(SpooledAlarms().size(), 3);
 }
 
 TEST_F(ForgeryAlarmsTest, TheMinuteHoldsWhenOnlyTheSnapshotHasIt) {
@@ -80,10 +69,10 @@ TEST_F(ForgeryAlarmsTest, TheMinuteHoldsWhenOnlyTheSnapshotHasIt) {
   clock_.Advance(seconds(50));
   Start();
   Forge("edge-a.bgpd", 3);
-  EXPECT_EQ(Signed().size(), 1);
+  EXPECT_EQ(SpooledAlarms().size(), 1);
   clock_.Advance(seconds(10));
   Forge("edge-a.bgpd", 1);
-  const auto alarms = Signed();
+  const auto alarms = SpooledAlarms();
   ASSERT_EQ(alarms.size(), 2);
   EXPECT_EQ(alarms[1].count, 4);
 }
@@ -96,7 +85,7 @@ TEST_F(ForgeryAlarmsTest, AClockThatWasAheadKeepsNobodySilent) {
   clock_.SetWall(now);
   Start();
   Forge("edge-a.bgpd", 1);
-  EXPECT_EQ(Signed().size(), 2);
+  EXPECT_EQ(SpooledAlarms().size(), 2);
 }
 
 TEST_F(ForgeryAlarmsTest, WhatTheSpoolDidNotTakeIsToldLater) {
@@ -106,7 +95,7 @@ TEST_F(ForgeryAlarmsTest, WhatTheSpoolDidNotTakeIsToldLater) {
   EXPECT_FALSE(alarms_->Emit(*outbox_, clock_.NowNanos()).ok());
   keys_.Put("collector-1", {1, testing::KeyOf("collector-1"), 0, std::nullopt});
   Forge("edge-a.bgpd", 1);
-  const auto alarms = Signed();
+  const auto alarms = SpooledAlarms();
   ASSERT_EQ(alarms.size(), 1);
   EXPECT_EQ(alarms[0].count, 2);
 }

@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/chain/control.h"
 #include "lib/frame/key_ring.h"
+#include "lib/frame/payload.h"
 #include "services/collector/domain/outbox.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
@@ -72,6 +74,18 @@ class OutboxTest : public ::testing::Test {
   std::vector<deliver::Spool::SpooledFrame> Spooled() {
     EXPECT_OK(outbox_->Sync(outbox_->spool().stats().last));
     return outbox_->spool().Read(0, 10'000, 16 << 20).value();
+  }
+  // Of a spool in which there is nothing else.
+  std::vector<chain::Alarm> SpooledAlarms() {
+    std::vector<chain::Alarm> out;
+    for (const auto& spooled : Spooled()) {
+      const frame::Frame frame = frame::Decode(spooled.bytes, spooled.spelling).value();
+      EXPECT_EQ(frame.header.type, frame::Type::kChannelAlarm);
+      EXPECT_EQ(spooled.source, "collector-1");
+      frame::PayloadReader reader;
+      out.push_back(chain::ParseAlarm(reader.Read(frame.payload).value()).value());
+    }
+    return out;
   }
   // Of frames of version 2.
   static std::vector<std::uint64_t> Numbers(const std::vector<deliver::Spool::SpooledFrame>& frames,

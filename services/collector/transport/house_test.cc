@@ -97,20 +97,7 @@ TEST_F(BreakGlassTest, RefusesWhatItCannotRecord) {
   EXPECT_FALSE(Ask().ok());
 }
 
-class AlarmingObserverTest : public testing::OutboxTest {
- protected:
-  std::vector<chain::Alarm> Entered() {
-    std::vector<chain::Alarm> out;
-    for (const auto& spooled : Spooled()) {
-      const frame::Frame frame = frame::Decode(spooled.bytes, spooled.spelling).value();
-      EXPECT_EQ(frame.header.type, frame::Type::kChannelAlarm);
-      EXPECT_EQ(spooled.source, "collector-1");
-      frame::PayloadReader reader;
-      out.push_back(chain::ParseAlarm(reader.Read(frame.payload).value()).value());
-    }
-    return out;
-  }
-};
+using AlarmingObserverTest = testing::OutboxTest;
 
 TEST_F(AlarmingObserverTest, WhatTheSpoolDidNotTakeIsToldLater) {
   ASSERT_OK(Open());
@@ -121,7 +108,7 @@ TEST_F(AlarmingObserverTest, WhatTheSpoolDidNotTakeIsToldLater) {
   keys_.Put("collector-1", {1, testing::KeyOf("collector-1"), 0, std::nullopt});
   ASSERT_OK(observer.Flush());
   ASSERT_OK(observer.Flush());
-  const auto alarms = Entered();
+  const auto alarms = SpooledAlarms();
   ASSERT_EQ(alarms.size(), 1);
   EXPECT_EQ(alarms[0].cause, "AUDIT_FAILED");
   EXPECT_EQ(alarms[0].reason, "entry 7 is missing");
@@ -137,14 +124,14 @@ TEST_F(AlarmingObserverTest, FindingsThatWaitAreBounded) {
     observer.OnAuditFailure(fmt::format("entry {} is missing", i));
   }
   ASSERT_OK(observer.Flush());
-  const auto alarms = Entered();
+  const auto alarms = SpooledAlarms();
   ASSERT_EQ(alarms.size(), 17);
   EXPECT_EQ(alarms[0].reason, "the same");
   EXPECT_EQ(alarms[0].count, 1'000);
   EXPECT_EQ(alarms[15].reason, "entry 14 is missing");
   EXPECT_EQ(alarms[16].count, 985);
   ASSERT_OK(observer.Flush());
-  EXPECT_EQ(Entered().size(), 17) << "and it begins anew";
+  EXPECT_EQ(SpooledAlarms().size(), 17) << "and it begins anew";
 }
 
 TEST_F(AlarmingObserverTest, SourcesThatLostFramesAreToldOnceAFlush) {

@@ -55,6 +55,9 @@ void Chain::Stop() {
   for (std::jthread* thread : {&sequencer_, &checkpointer_}) {
     if (!thread->joinable()) continue;
     thread->request_stop();
+    {
+      const MutexLock lock(mutex_);
+    }  // whoever tests the token under the lock must not miss this
     changed_.notify_all();
     thread->join();
   }

@@ -21,7 +21,9 @@ void Chain::RunCheckpoints(const std::stop_token& stop) {
       const MutexLock lock(mutex_);
       changed_.wait_for(mutex_, options_.checkpoint_interval, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
         const std::uint64_t covered = checkpoint_ ? checkpoint_->size : 0;
-        return stopping_ || (hurries && size() >= covered + options_.checkpoint_entries);
+        // While the sequencer drains, whatever is uncovered is signed at once: no later beat will do it.
+        const std::uint64_t due = covered + (stopping_ ? 1 : options_.checkpoint_entries);
+        return stop.stop_requested() || (hurries && size() >= due);
       });
     }
     hurries = leading() && frozen().empty();

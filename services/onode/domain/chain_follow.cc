@@ -54,7 +54,10 @@ absl::Status Chain::CheckOwnKey(const chain::SourceBook& book) const {
     if (!known) break;
   }
   if (known) return absl::OkStatus();
-  return DataLoss("SOURCE_RULES at entry 0: the chain's own key is none of those that this O-Node holds");
+  return DataLoss(
+      "SOURCE_RULES at entry 0: the chain's own key is none of those that this O-Node holds; name its folder with "
+      "--own-key, or this is "
+      "another chain's store");
 }
 
 absl::Status Chain::Load() {

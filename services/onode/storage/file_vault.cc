@@ -64,11 +64,13 @@ absl::Status FileVault::LoadKnown() {
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     auto key = chain::VerifierKey::Parse(line);
     if (!key.ok() || key->name() != origin_) {
-      return DataLoss("{} is not a list of verifier keys of chain {}: '{}'", keys_file_, origin_, line);
+      return DataLoss(
+          "{} is not a list of verifier keys of chain {}: '{}'; move it away, and the keys are learnt from the chain",
+          keys_file_, origin_, line);
     }
     known_.push_back(*std::move(key));
   }
-  if (known_.empty()) return DataLoss("{} is empty", keys_file_);
+  if (known_.empty()) return DataLoss("{} is empty; move it away, and the keys are learnt from the chain", keys_file_);
   return absl::OkStatus();
 }
 
