@@ -139,7 +139,7 @@ TEST_F(PostgresStoreTest, PartitionsAreMadeAheadAndReadAsOne) {
   ASSERT_OK_AND_ASSIGN(const auto listed, store_->List(id_, filter, 10'000));
   EXPECT_EQ(listed.size(), (8'595U - 6) / 7 + 1);
   EXPECT_TRUE(std::is_sorted(listed.rbegin(), listed.rend()));
-  ASSERT_OK_AND_ASSIGN(const auto found, store_->FindBySource(id_, rows[0].index.source, 1, 1'000));
+  ASSERT_OK_AND_ASSIGN(const auto found, store_->FindByNumber(id_, {{rows[0].index.source, 1, 1'000}}));
   EXPECT_EQ(found.size(), 1U);
   for (const char* sql : {"DELETE FROM {}entry_1_3", "UPDATE {}entry_1_0 SET kind=0", "TRUNCATE {}entry_1_1"}) {
     EXPECT_THAT(backend_.Sql(sql), StatusIs(StatusCode::kFailedPrecondition)) << sql;
@@ -156,6 +156,24 @@ TEST_F(PostgresStoreTest, TheSubjectIndexIsUsed) {
                    " AND subject=9223372036854775807 AND subject<>0 ORDER BY seq LIMIT 10"));
   EXPECT_THAT(plan, HasSubstr("chain_id_subject_seq"));
   EXPECT_THAT(plan, Not(HasSubstr("\"Sort\"")));
+}
+
+// As FindByNumber asks: for each number in the index of each partition, whatever is known of the tables' sizes.
+TEST_F(PostgresStoreTest, TheIndexOfNumbersIsUsed) {
+  NewChain();
+  const auto plan = [&] {
+    return backend_.Ask(
+        "EXPLAIN (FORMAT JSON) SELECT seq, bytes FROM unnest((SELECT array_agg(n) FROM generate_series(1, 256) n)) AS"
+        " asked (n) CROSS JOIN LATERAL (SELECT seq, bytes FROM onode.entry WHERE chain_id=1 AND source=3 AND"
+        " source_epoch=1 AND source_seq=n OFFSET 0) AS held ORDER BY seq");
+  };
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_OK_AND_ASSIGN(const std::string planned, plan());
+    EXPECT_THAT(planned, HasSubstr("entry_1_0_number")) << "round " << round;
+    EXPECT_THAT(planned, Not(HasSubstr("Seq Scan"))) << "round " << round;
+    if (round == 0) Append(4'000);
+    if (round == 1) ASSERT_OK(backend_.Sql("ANALYZE {}entry"));
+  }
 }
 
 TEST_F(PostgresStoreTest, AServerThatMayLoseWhatItAcknowledgedIsRefused) {

@@ -105,16 +105,36 @@ TEST_P(StoreTest, NumbersAreFoundBySource) {
   batch.rows[30].index.source_epoch = ~0ULL;
   batch.rows[30].index.source_sequence = ~0ULL - 1;
   ASSERT_OK(store_->Append(id, batch));
-  const auto find = [&](std::uint64_t source, std::uint64_t epoch, std::uint64_t number) {
-    auto found = store_->FindBySource(id, source, epoch, number);
+  const std::uint64_t source = batch.rows[8].index.source;
+  const auto find = [&](const std::vector<FrameNumber>& numbers) {
+    std::vector<std::uint64_t> sequences;
+    const auto found = store_->FindByNumber(id, numbers);
     EXPECT_OK(found);
-    return found.value_or(std::vector<std::uint64_t>{});
+    if (!found.ok()) return sequences;
+    for (const EntryRow& row : *found) {
+      sequences.push_back(row.sequence);
+      const EntryRow& stored = batch.rows.at(row.sequence);
+      EXPECT_EQ(row.bytes, stored.bytes);
+      EXPECT_EQ(row.leaf, stored.leaf);
+      EXPECT_EQ(row.index, stored.index);
+    }
+    return sequences;
   };
-  EXPECT_THAT(find(batch.rows[30].index.source, ~0ULL, ~0ULL - 1), ElementsAre(30));
-  EXPECT_THAT(find(batch.rows[8].index.source, 1, 8), ElementsAre(8));
-  EXPECT_THAT(find(batch.rows[8].index.source, 2, 8), IsEmpty());
-  EXPECT_THAT(find(batch.rows[8].index.source + 1, 1, 8), IsEmpty());
-  EXPECT_THAT(find(batch.rows[8].index.source, 1, 50), IsEmpty());
+  const FrameNumber far{batch.rows[30].index.source, ~0ULL, ~0ULL - 1};
+  EXPECT_THAT(find({far}), ElementsAre(30));
+  EXPECT_THAT(find({{source, 1, 8}}), ElementsAre(8));
+  EXPECT_THAT(find({{source, 2, 8}}), IsEmpty());
+  EXPECT_THAT(find({{source + 1, 1, 8}}), IsEmpty());
+  EXPECT_THAT(find({{source, 1, 50}}), IsEmpty());
+  EXPECT_THAT(find({}), IsEmpty());
+  EXPECT_THAT(find({far, {source, 1, 50}, {source, 1, 15}, {source + 1, 1, 15}, {source, 1, 8}}),
+              ElementsAre(8, 15, 30));
+  EXPECT_THAT(store_->FindByNumber(id + 1, {far})->size(), 0);
+  std::vector<FrameNumber> many(ChainStore::kMostNumbers, {source, 1, 50});
+  many.back() = {source, 1, 8};
+  EXPECT_THAT(find(many), ElementsAre(8));
+  many.push_back(far);
+  EXPECT_THAT(store_->FindByNumber(id, many), StatusIs(StatusCode::kInvalidArgument));
 }
 
 // Checkpoints.

@@ -1,7 +1,6 @@
 #include "services/onode/domain/batch_builder.h"
 
 #include <algorithm>
-#include <tuple>
 
 #include "lib/base/status.h"
 #include "lib/crypto/sha256.h"
@@ -11,6 +10,10 @@ namespace {
 
 using chain::Placement;
 using frame::Reason;
+
+FrameNumber NumberOf(const Candidate& candidate) {
+  return {candidate.source->short_id, candidate.epoch, candidate.frame.header.sequence};
+}
 
 frame::Suite SuiteOf(const chain::Source& source, std::uint32_t key_version, const frame::Header& header) {
   const auto key = source.keys.find(key_version);
@@ -37,23 +40,56 @@ BatchBuilder::BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, He
   batch_.old_head = tip_.head;
 }
 
-absl::StatusOr<std::optional<HeldEntry>> BatchBuilder::FindHeld(std::uint64_t source, std::uint64_t epoch,
-                                                                std::uint64_t sequence) const {
-  const auto row = in_batch_.find(std::tuple{source, epoch, sequence});
-  if (row == in_batch_.end()) return held_(source, epoch, sequence);
-  const EntryRow& entry = batch_.rows[row->second];
-  return HeldEntry{entry.sequence, entry.leaf, entry.bytes};
+absl::StatusOr<std::optional<HeldEntry>> BatchBuilder::FindHeld(const FrameNumber& number) const {
+  if (const auto row = in_batch_.find(number); row != in_batch_.end()) {
+    const EntryRow& entry = batch_.rows[row->second];
+    return HeldEntry{entry.sequence, entry.leaf, entry.bytes};
+  }
+  if (const auto read = read_ahead_.find(number); read != read_ahead_.end()) return read->second;
+  ASSIGN_OR_RETURN(HeldEntries found, held_({number}));
+  const auto entry = found.find(number);
+  if (entry == found.end()) return std::nullopt;
+  return std::move(entry->second);
+}
+
+absl::Status BatchBuilder::ReadAhead(std::span<const std::unique_ptr<Candidate>> candidates, KeyCache& keys) {
+  read_ahead_.clear();
+  std::vector<FrameNumber> numbers;
+  for (const auto& candidate : candidates) {
+    Refresh(*candidate, keys);
+    if (!MayBeHeld(*candidate)) continue;
+    const FrameNumber number = NumberOf(*candidate);
+    if (!in_batch_.contains(number) && read_ahead_.try_emplace(number).second) numbers.push_back(number);
+  }
+  if (numbers.empty()) return absl::OkStatus();
+  auto found = held_(numbers);
+  if (!found.ok()) {
+    read_ahead_.clear();  // nothing is known of them
+    return found.status();
+  }
+  for (auto& [number, entry] : *found) read_ahead_[number] = std::move(entry);
+  return absl::OkStatus();
+}
+
+void BatchBuilder::Refresh(Candidate& candidate, KeyCache& keys) const {
+  if (candidate.shaped && candidate.generation != tip_.book.generation())
+    Recheck(candidate, *tip_.book.table(), tip_.book.generation(), keys);
+}
+
+// Whether an entry may hold this number of its source, be it with these bytes or with others.
+bool BatchBuilder::MayBeHeld(const Candidate& candidate) const {
+  if (!candidate.shaped || candidate.source == nullptr || !candidate.bound) return false;
+  const chain::Channel* channel = tip_.book.FindChannel(candidate.source->short_id);
+  if (channel == nullptr) return false;
+  const auto epoch = channel->epochs.find(candidate.epoch);
+  if (epoch == channel->epochs.end()) return channel->WasOpened(candidate.epoch);
+  return candidate.frame.header.sequence < epoch->second.next;
 }
 
 // A held frame is answered as a duplicate before any reason but those of shape and binding.
 absl::StatusOr<std::optional<FrameOutcome>> BatchBuilder::AnswerHeld(const Candidate& candidate) const {
-  const chain::Channel* channel = tip_.book.FindChannel(candidate.source->short_id);
-  if (channel == nullptr) return std::nullopt;
-  const std::uint64_t number = candidate.frame.header.sequence;
-  const auto epoch = channel->epochs.find(candidate.epoch);
-  if (epoch == channel->epochs.end() && !channel->WasOpened(candidate.epoch)) return std::nullopt;
-  if (epoch != channel->epochs.end() && number >= epoch->second.next) return std::nullopt;
-  ASSIGN_OR_RETURN(const auto held, FindHeld(candidate.source->short_id, candidate.epoch, number));
+  if (!MayBeHeld(candidate)) return std::nullopt;
+  ASSIGN_OR_RETURN(const auto held, FindHeld(NumberOf(candidate)));
   if (!held || held->frame() != candidate.delivery.frame) return std::nullopt;
   return FrameOutcome{
       candidate.delivery.number,  FrameOutcome::Result::kDuplicate, held->sequence, held->leaf, Reason::kNone,
@@ -71,8 +107,7 @@ FrameOutcome BatchBuilder::Refuse(const Candidate& candidate, Reason reason, cha
 // The number is held with other bytes, under a good tag: only the key holder can do that.
 absl::StatusOr<FrameOutcome> BatchBuilder::Settle(const Candidate& candidate, chain::AlarmAggregator& alarms) const {
   if (candidate.frame.header.spelling != frame::Spelling::kV2) return Refuse(candidate, Reason::kReplayed, alarms);
-  ASSIGN_OR_RETURN(const auto held,
-                   FindHeld(candidate.source->short_id, candidate.epoch, candidate.frame.header.sequence));
+  ASSIGN_OR_RETURN(const auto held, FindHeld(NumberOf(candidate)));
   if (!held)
     return Internal("source {}: number {} counts as held and is not in the store", candidate.delivery.source,
                     candidate.frame.header.sequence);
@@ -81,20 +116,23 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Settle(const Candidate& candidate, ch
   return Refuse(candidate, Reason::kEquivocation, alarms);
 }
 
-absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, UnixNanos now, KeyCache& keys,
+absl::StatusOr<FrameOutcome> BatchBuilder::Add(Candidate& candidate, HeldSources& held, UnixNanos now, KeyCache& keys,
                                                chain::AlarmAggregator& alarms) {
   if (!candidate.shaped) return Refuse(candidate, candidate.reason, alarms);
-  if (candidate.generation != tip_.book.generation())
-    Recheck(candidate, *tip_.book.table(), tip_.book.generation(), keys);
-  if (candidate.source != nullptr && candidate.bound) {
-    ASSIGN_OR_RETURN(const auto duplicate, AnswerHeld(candidate));
-    if (duplicate) return *duplicate;
+  Refresh(candidate, keys);
+  const std::string& source = candidate.delivery.source;
+  const std::uint64_t number = candidate.frame.header.sequence;
+  ASSIGN_OR_RETURN(auto outcome, AnswerHeld(candidate));
+  if (!outcome && candidate.reason != Reason::kNone) outcome = Refuse(candidate, candidate.reason, alarms);
+  if (!outcome) {
+    ASSIGN_OR_RETURN(outcome, Enter(candidate, held.Behind(source, candidate.epoch, number), now, alarms));
   }
-  if (candidate.reason != Reason::kNone) return Refuse(candidate, candidate.reason, alarms);
-  return Enter(candidate, now, alarms);
+  held.Note(source, candidate.epoch, number, outcome->reason);
+  return *std::move(outcome);
 }
 
-absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, UnixNanos now,
+// `behind`: why a frame in front of it was refused, which has not come again.
+absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, Reason behind, UnixNanos now,
                                                  chain::AlarmAggregator& alarms) {
   const chain::Source& source = *candidate.source;
   const std::string& name = source.registration.source;
@@ -106,7 +144,10 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, Uni
   const UnixNanos receipt = NextReceived(now) * 1'000;
   const chain::Admission admission =
       tip_.book.Admit(source, header, candidate.epoch, candidate.key_version, receipt, statement, payload);
-  if (admission.reason != Reason::kNone) return Refuse(candidate, admission.reason, alarms);
+  // Refused for good is only what comes in its turn.
+  const bool own_reason = behind == Reason::kNone || frame::IsPassing(admission.reason);
+  const Reason reason = own_reason ? admission.reason : behind;
+  if (reason != Reason::kNone) return Refuse(candidate, reason, alarms);
   if (admission.placement.where == Placement::Where::kHeld) return Settle(candidate, alarms);
   const std::size_t entries = 1 + admission.placement.gaps.size();
   if (limits_ != nullptr &&
@@ -221,6 +262,7 @@ AppendBatch BatchBuilder::Take(std::uint64_t term) {
   batch_.old_head = tip_.head;
   bytes_ = 0;
   in_batch_.clear();
+  read_ahead_.clear();
   return taken;
 }
 

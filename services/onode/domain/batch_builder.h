@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +22,7 @@
 #include "lib/frame/payload.h"
 #include "services/onode/domain/candidate.h"
 #include "services/onode/domain/chain_store.h"
+#include "services/onode/domain/delivery_order.h"
 #include "services/onode/domain/source_limits.h"
 
 namespace virp::onode {
@@ -50,6 +52,9 @@ struct HeldEntry {
   std::string_view frame() const { return std::string_view(bytes).substr(chain::kEntryHeaderSize); }
 };
 
+// What the store holds of the numbers that it was asked for; a number that is not here has no entry.
+using HeldEntries = absl::flat_hash_map<FrameNumber, HeldEntry>;
+
 // State at the end of the chain, committed or not.
 struct ChainTip {
   chain::SourceBook book;
@@ -59,15 +64,19 @@ struct ChainTip {
 
 class BatchBuilder {
  public:
-  // Finds the entry that holds a number among committed ones; nullopt when there is none.
-  using HeldReader = std::function<absl::StatusOr<std::optional<HeldEntry>>(std::uint64_t source, std::uint64_t epoch,
-                                                                            std::uint64_t source_sequence)>;
+  // Finds the committed entries that hold these numbers, at most ChainStore::kMostNumbers, each checked.
+  using HeldReader = std::function<absl::StatusOr<HeldEntries>(const std::vector<FrameNumber>& numbers)>;
 
   // `limits` may be null.
   BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held, SourceLimits* limits = nullptr);
 
-  // Enters a frame, or says why not. Error: the store could not be asked; nothing was changed.
-  absl::StatusOr<FrameOutcome> Add(Candidate& candidate, UnixNanos now, KeyCache& keys, chain::AlarmAggregator& alarms);
+  // Asks the store once what it holds of frames that are about to be added, at most kMostNumbers: what a deliverer
+  // sends again is not looked up one by one. What was read ahead before is forgotten, by Take as well.
+  absl::Status ReadAhead(std::span<const std::unique_ptr<Candidate>> candidates, KeyCache& keys);
+
+  // Enters a frame, or says why not; `held` is its stream's. Error: the store could not be asked; nothing was changed.
+  absl::StatusOr<FrameOutcome> Add(Candidate& candidate, HeldSources& held, UnixNanos now, KeyCache& keys,
+                                   chain::AlarmAggregator& alarms);
 
   // Enters an entry that the O-Node signs; its chain sequence.
   absl::StatusOr<std::uint64_t> AddOwn(frame::Type type, frame::Tier tier, const std::string& payload, UnixNanos now);
@@ -83,12 +92,14 @@ class BatchBuilder {
 
  private:
   absl::StatusOr<std::optional<FrameOutcome>> AnswerHeld(const Candidate& candidate) const;
-  absl::StatusOr<std::optional<HeldEntry>> FindHeld(std::uint64_t source, std::uint64_t epoch,
-                                                    std::uint64_t sequence) const;
+  void Refresh(Candidate& candidate, KeyCache& keys) const;
+  bool MayBeHeld(const Candidate& candidate) const;
+  absl::StatusOr<std::optional<HeldEntry>> FindHeld(const FrameNumber& number) const;
   FrameOutcome Refuse(const Candidate& candidate, frame::Reason reason, chain::AlarmAggregator& alarms) const;
   absl::StatusOr<FrameOutcome> Settle(const Candidate& candidate, chain::AlarmAggregator& alarms) const;
   std::uint64_t NextReceived(UnixNanos now) const;  // microseconds
-  absl::StatusOr<FrameOutcome> Enter(const Candidate& candidate, UnixNanos now, chain::AlarmAggregator& alarms);
+  absl::StatusOr<FrameOutcome> Enter(const Candidate& candidate, frame::Reason behind, UnixNanos now,
+                                     chain::AlarmAggregator& alarms);
   absl::StatusOr<std::uint64_t> Append(const frame::Frame& frame, std::uint64_t epoch, const chain::Source& source,
                                        std::uint32_t key_version, std::uint8_t flags, std::uint64_t received_us,
                                        const chain::Statement& statement, const std::optional<frame::Value>& payload);
@@ -103,8 +114,8 @@ class BatchBuilder {
   frame::PayloadReader own_reader_;  // an entry of ours may come between a frame's parsing and its entry
   AppendBatch batch_;
   std::size_t bytes_ = 0;
-  // (source, epoch, sequence) -> row of this batch.
-  absl::flat_hash_map<std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>, std::size_t> in_batch_;
+  absl::flat_hash_map<FrameNumber, std::size_t> in_batch_;                 // row of this batch
+  absl::flat_hash_map<FrameNumber, std::optional<HeldEntry>> read_ahead_;  // nullopt: no entry
 };
 
 }  // namespace virp::onode

@@ -2,7 +2,6 @@
 // of its stream, so that the sequencer only orders.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -23,12 +22,6 @@ struct Delivery {
   std::string frame;
   frame::Spelling spelling = frame::Spelling::kV2;
   std::uint64_t epoch = 0;  // version 1: the run; version 2: ignored
-};
-
-// One stream of deliveries. Once a batch of it was not processed, none behind it is: what is missing in between would
-// be entered as a gap, and version 1 frames cannot come late. Set by the chain.
-struct DeliveryOrder {
-  std::atomic<bool> broken{false};
 };
 
 struct Candidate {

@@ -175,28 +175,37 @@ absl::StatusOr<EntryRow> Chain::ReadChecked(std::uint64_t sequence) const {
 absl::StatusOr<EntryRow> Chain::ReadCheckedAt(std::uint64_t sequence, std::uint64_t size, const Hash& root) const {
   if (sequence >= size) return OutOfRange("chain {} has {} entries; {} is beyond its end", origin(), size, sequence);
   ASSIGN_OR_RETURN(EntryRow row, store_.ReadEntry(info_.id, sequence));
-  const Hash leaf = chain::LeafHash(row.bytes);
-  ASSIGN_OR_RETURN(const std::vector<Hash> path, tree_->Inclusion(sequence, size));
-  const absl::Status proven = chain::VerifyInclusion(leaf, sequence, size, path, root);
-  if (!proven.ok())
-    return DataLoss("entry {} of chain {} is not what was committed: {}", sequence, origin(), Message(proven));
-  row.leaf = leaf;
+  row.sequence = sequence;
+  RETURN_IF_ERROR(Prove(row, size, root));
   return row;
 }
 
-absl::StatusOr<std::optional<HeldEntry>> Chain::ReadHeld(std::uint64_t source, std::uint64_t epoch,
-                                                         std::uint64_t number) const {
-  ASSIGN_OR_RETURN(const auto found, store_.FindBySource(info_.id, source, epoch, number));
-  for (const std::uint64_t sequence : found) {
-    ASSIGN_OR_RETURN(const EntryRow row, ReadChecked(sequence));
+// By the bytes of a row that the store gave and by its place alone; the leaf hash is then theirs.
+absl::Status Chain::Prove(EntryRow& row, std::uint64_t size, const Hash& root) const {
+  row.leaf = chain::LeafHash(row.bytes);
+  ASSIGN_OR_RETURN(const std::vector<Hash> path, tree_->Inclusion(row.sequence, size));
+  const absl::Status proven = chain::VerifyInclusion(row.leaf, row.sequence, size, path, root);
+  if (proven.ok()) return absl::OkStatus();
+  return DataLoss("entry {} of chain {} is not what was committed: {}", row.sequence, origin(), Message(proven));
+}
+
+absl::StatusOr<HeldEntries> Chain::ReadHeld(const std::vector<FrameNumber>& numbers) const {
+  const auto [size, root] = Read([](const ChainState& state) { return std::pair{state.size, state.root}; });
+  ASSIGN_OR_RETURN(auto rows, store_.FindByNumber(info_.id, numbers));
+  HeldEntries held;
+  for (EntryRow& row : rows) {
+    if (row.sequence >= size)
+      return OutOfRange("chain {} has {} entries; {} is beyond its end", origin(), size, row.sequence);
+    RETURN_IF_ERROR(Prove(row, size, root));
     ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
     const chain::EntryHeader& header = entry.header;
-    if (header.source != source || header.source_epoch != epoch || header.source_sequence != number) {
-      return DataLoss("INDEX at entry {}: the index names another frame than the entry holds", sequence);
+    const FrameNumber number{header.source, header.source_epoch, header.source_sequence};
+    if (number != FrameNumber{row.index.source, row.index.source_epoch, row.index.source_sequence}) {
+      return DataLoss("INDEX at entry {}: the index names another frame than the entry holds", row.sequence);
     }
-    return HeldEntry{sequence, row.leaf, row.bytes};
+    held.try_emplace(number, HeldEntry{row.sequence, row.leaf, std::move(row.bytes)});
   }
-  return std::nullopt;
+  return held;
 }
 
 absl::StatusOr<std::optional<std::uint64_t>> Chain::FindHeld(std::uint64_t source, std::uint64_t epoch,
@@ -214,8 +223,8 @@ absl::StatusOr<std::optional<std::uint64_t>> Chain::FindHeld(std::uint64_t sourc
     });
   }
   for (const std::uint64_t one : epochs) {
-    ASSIGN_OR_RETURN(const auto held, ReadHeld(source, one, header.sequence));
-    if (held && held->frame() == frame) return held->sequence;
+    ASSIGN_OR_RETURN(const auto held, ReadHeld({{source, one, header.sequence}}));
+    if (!held.empty() && held.begin()->second.frame() == frame) return held.begin()->second.sequence;
   }
   return std::nullopt;
 }

@@ -208,10 +208,10 @@ class Chain {
   absl::Status LearnKeys();
   absl::Status LoadSignedByUnknown();
   absl::Status RefoldCompromised() ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_mutex_);
-  absl::StatusOr<std::optional<HeldEntry>> ReadHeld(std::uint64_t source, std::uint64_t epoch,
-                                                    std::uint64_t number) const;
+  absl::StatusOr<HeldEntries> ReadHeld(const std::vector<FrameNumber>& numbers) const;
   void NotifyGrowth();
   absl::StatusOr<EntryRow> ReadCheckedAt(std::uint64_t sequence, std::uint64_t size, const Hash& root) const;
+  absl::Status Prove(EntryRow& row, std::uint64_t size, const Hash& root) const;
 
   // The sequencer's thread (chain_sequence.cc).
   void Run(const std::stop_token& stop);
@@ -223,7 +223,8 @@ class Chain {
   absl::Status MakeBuilder();
   std::vector<Work> NextWork(std::chrono::milliseconds wait);
   absl::Status Process(std::vector<Work>& work);
-  absl::StatusOr<Result> Handle(Work& work);
+  absl::StatusOr<Result> Decided(Work& work);    // what an operator changes
+  absl::StatusOr<Result> Delivered(Work& work);  // frames
   absl::Status Housekeep();
   absl::Status EnterRegistration();
   absl::Status EnterKeyVersions();

@@ -1,6 +1,7 @@
 // The sequencer: leads when it may, orders what is queued, commits, answers. While one commit is in flight the next
 // batch collects.
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "lib/base/error_info.h"
@@ -138,10 +139,7 @@ absl::Status Chain::MakeBuilder() {
     }
     ChainTip tip{state.book, tree_->Edge(), state.head};
     builder_ = std::make_unique<BatchBuilder>(
-        std::move(tip), own, epoch,
-        [this](std::uint64_t source, std::uint64_t source_epoch, std::uint64_t number) {
-          return ReadHeld(source, source_epoch, number);
-        },
+        std::move(tip), own, epoch, [this](const std::vector<FrameNumber>& numbers) { return ReadHeld(numbers); },
         &source_limits_);
     return absl::OkStatus();
   });
@@ -167,36 +165,39 @@ std::vector<Chain::Work> Chain::NextWork(std::chrono::milliseconds wait) {
   return work;
 }
 
-absl::StatusOr<Chain::Result> Chain::Handle(Work& work) {
+absl::StatusOr<Chain::Result> Chain::Decided(Work& work) {
   const UnixNanos now = clock_.NowNanos();
   Result result;
-  if (work.decide) {
-    if (!work.request_id.empty()) {
-      if (const auto held = builder_->tip().book.FindRequest(work.request_id)) {
-        result.mutation = Mutation{{*held}, true};
-        return result;
-      }
-    }
-    const auto entries = work.decide(builder_->tip().book);
-    if (!entries.ok()) {
-      result.mutation = entries.status();
+  if (!work.request_id.empty()) {
+    if (const auto held = builder_->tip().book.FindRequest(work.request_id)) {
+      result.mutation = Mutation{{*held}, true};
       return result;
     }
-    if (counters_.reserve_only && !std::all_of(entries->begin(), entries->end(), MayUseReserve)) {
-      result.mutation = StoreFull();
-      return result;
-    }
-    for (const OwnEntry& entry : *entries) {
-      ASSIGN_OR_RETURN(const std::uint64_t sequence, builder_->AddOwn(entry.type, entry.tier, entry.payload, now));
-      result.mutation->entries.push_back(sequence);
-      if (entry.type != frame::Type::kAlarmCleared) continue;
-      frame::PayloadReader reader;
-      const auto payload = reader.Read(entry.payload);
-      const auto cleared = payload.ok() ? chain::ParseAlarmCleared(*payload) : payload.status();
-      if (cleared.ok()) alarms_.Cleared(cleared->source, cleared->cause);
-    }
+  }
+  const auto entries = work.decide(builder_->tip().book);
+  if (!entries.ok()) {
+    result.mutation = entries.status();
     return result;
   }
+  if (counters_.reserve_only && !std::all_of(entries->begin(), entries->end(), MayUseReserve)) {
+    result.mutation = StoreFull();
+    return result;
+  }
+  for (const OwnEntry& entry : *entries) {
+    ASSIGN_OR_RETURN(const std::uint64_t sequence, builder_->AddOwn(entry.type, entry.tier, entry.payload, now));
+    result.mutation->entries.push_back(sequence);
+    if (entry.type != frame::Type::kAlarmCleared) continue;
+    frame::PayloadReader reader;
+    const auto payload = reader.Read(entry.payload);
+    const auto cleared = payload.ok() ? chain::ParseAlarmCleared(*payload) : payload.status();
+    if (cleared.ok()) alarms_.Cleared(cleared->source, cleared->cause);
+  }
+  return result;
+}
+
+absl::StatusOr<Chain::Result> Chain::Delivered(Work& work) {
+  const UnixNanos now = clock_.NowNanos();
+  Result result;
   if (work.order->broken) {
     result.outcomes = Unavailable("chain {}: an earlier batch of this stream was not taken; connect again", origin());
     return result;
@@ -205,9 +206,16 @@ absl::StatusOr<Chain::Result> Chain::Handle(Work& work) {
     result.outcomes = StoreFull();
     return result;
   }
-  for (const auto& candidate : work.frames) {
-    ASSIGN_OR_RETURN(const FrameOutcome outcome, builder_->Add(*candidate, now, keys_, alarms_));
-    result.outcomes->push_back(outcome);
+  for (std::span<const std::unique_ptr<Candidate>> left(work.frames); !left.empty();) {
+    const auto some = left.first(std::min(left.size(), ChainStore::kMostNumbers));
+    left = left.subspan(some.size());
+    // A store that is slow today must not cost the lead, and with it all that was looked up: it would be sent again.
+    if (!RenewIfDue()) return Aborted("chain {}: the lease went to another O-Node", origin());
+    RETURN_IF_ERROR(builder_->ReadAhead(some, keys_));
+    for (const auto& candidate : some) {
+      ASSIGN_OR_RETURN(FrameOutcome outcome, builder_->Add(*candidate, work.order->held, now, keys_, alarms_));
+      result.outcomes->push_back(std::move(outcome));
+    }
   }
   return result;
 }
@@ -218,7 +226,7 @@ absl::Status Chain::Process(std::vector<Work>& work) {
   std::vector<Result> results;
   absl::Status done = absl::OkStatus();
   for (Work& item : work) {
-    auto result = Handle(item);
+    auto result = item.decide ? Decided(item) : Delivered(item);
     if (!result.ok()) {
       done = result.status();
       break;
@@ -401,7 +409,8 @@ absl::Status Chain::SettleUnknown(const AppendBatch& batch) {
         return Aborted("chain {}: another leader went on from size {}", origin(), batch.old_size);
       }
       const absl::Status again = store_.Append(info_.id, batch);  // the identical bytes
-      if (again.ok() || absl::IsAborted(again) || absl::IsResourceExhausted(again)) return again;
+      if (again.ok() || absl::IsResourceExhausted(again)) return again;
+      // Aborted: the head moved on, be it that the commit in doubt came true while this one waited for it. Read again.
     }
     const MutexLock lock(mutex_);
     const bool stopped =

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -43,6 +45,17 @@ struct EntryRow {
   Hash leaf{};
   std::string bytes;
   chain::IndexColumns index;  // a cache of what the bytes say
+};
+
+// Which frame: its source's short id, and its number in one of that source's epochs.
+struct FrameNumber {
+  std::uint64_t source = 0, epoch = 0, number = 0;
+
+  auto operator<=>(const FrameNumber&) const = default;
+  template <typename H>
+  friend H AbslHashValue(H hash, const FrameNumber& of) {
+    return H::combine(std::move(hash), of.source, of.epoch, of.number);
+  }
 };
 
 struct Tile {
@@ -121,10 +134,11 @@ class ChainStore {
   // Stored leaf hashes [first, first + count), all of them or DataLoss.
   virtual absl::StatusOr<std::vector<Hash>> ReadLeafHashes(ChainId chain, std::uint64_t first, std::size_t count) = 0;
 
-  // By index columns, ascending chain sequence. Rows come back by sequence only: read and check the entry itself.
-  virtual absl::StatusOr<std::vector<std::uint64_t>> FindBySource(ChainId chain, std::uint64_t source,
-                                                                  std::uint64_t epoch,
-                                                                  std::uint64_t source_sequence) = 0;
+  // The entries that are indexed under these numbers, ascending chain sequence, in one round trip; a number without one
+  // has none among them. InvalidArgument beyond kMostNumbers, so that one call returns less than 16 MiB.
+  static constexpr std::size_t kMostNumbers = 256;
+  virtual absl::StatusOr<std::vector<EntryRow>> FindByNumber(ChainId chain,
+                                                             const std::vector<FrameNumber>& numbers) = 0;
   struct Filter {
     std::optional<std::uint64_t> source;
     std::optional<std::uint64_t> subject;
@@ -133,6 +147,7 @@ class ChainStore {
     std::uint64_t to = ~std::uint64_t{0};  // exclusive
     bool descending = false;
   };
+  // By index columns, in the order of the chain. By sequence only: read and check the entry itself.
   virtual absl::StatusOr<std::vector<std::uint64_t>> List(ChainId chain, const Filter& filter, std::size_t limit) = 0;
 
   // NotFound when that full tile is not stored.

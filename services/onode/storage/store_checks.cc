@@ -93,6 +93,12 @@ absl::Status CheckReadCount(std::size_t count) {
   return InvalidArgument("{} rows asked for at once; at most {} are allowed", count, kMaxReadRows);
 }
 
+absl::Status CheckNumbers(const std::vector<FrameNumber>& numbers) {
+  if (numbers.size() <= ChainStore::kMostNumbers) return absl::OkStatus();
+  return InvalidArgument("{} numbers asked for at once; at most {} are allowed", numbers.size(),
+                         ChainStore::kMostNumbers);
+}
+
 absl::Status NoSuchChain(ChainId chain) {
   return NotFound("there is no chain {} in this store", chain);
 }

@@ -62,6 +62,7 @@ absl::Status CheckSize(std::uint64_t size);  // of a tree: at most 2^63 - 1
 absl::Status CheckNote(std::string_view note);
 absl::Status CheckQuarantined(const QuarantinedFrame& frame);
 absl::Status CheckReadCount(std::size_t count);
+absl::Status CheckNumbers(const std::vector<FrameNumber>& numbers);
 
 absl::Status NoSuchChain(ChainId chain);
 absl::Status Fenced(ChainId chain, std::uint64_t term);

@@ -1,4 +1,6 @@
 // Appending and reading entries and tiles.
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -40,18 +42,18 @@ void ReadRow(const PostgresCopyOut& read, EntryRow& out) {
   out.bytes = read.Bytes(9);
 }
 
-EntryRow RowFrom(const PostgresResult& read) {
+EntryRow RowFrom(const PostgresResult& read, int row = 0) {
   EntryRow out;
-  out.sequence = read.Uint(0, 0);
-  out.index.source = read.Uint(0, 1);
-  out.index.source_epoch = read.Uint(0, 2);
-  out.index.source_sequence = read.Uint(0, 3);
-  out.index.subject = read.Uint(0, 4);
-  out.index.received_us = read.Uint(0, 5);
-  out.index.kind = ByteFrom(read.Int(0, 6));
-  out.index.result = ByteFrom(read.Int(0, 7));
-  out.leaf = HashFromBytes(read.Bytes(0, 8)).value_or(Hash{});
-  out.bytes = read.Bytes(0, 9);
+  out.sequence = read.Uint(row, 0);
+  out.index.source = read.Uint(row, 1);
+  out.index.source_epoch = read.Uint(row, 2);
+  out.index.source_sequence = read.Uint(row, 3);
+  out.index.subject = read.Uint(row, 4);
+  out.index.received_us = read.Uint(row, 5);
+  out.index.kind = ByteFrom(read.Int(row, 6));
+  out.index.result = ByteFrom(read.Int(row, 7));
+  out.leaf = HashFromBytes(read.Bytes(row, 8)).value_or(Hash{});
+  out.bytes = read.Bytes(row, 9);
   return out;
 }
 
@@ -235,15 +237,27 @@ absl::StatusOr<std::vector<Hash>> PostgresChainStore::ReadLeafHashes(ChainId cha
   return out;
 }
 
-absl::StatusOr<std::vector<std::uint64_t>> PostgresChainStore::FindBySource(ChainId chain, std::uint64_t source,
-                                                                            std::uint64_t epoch,
-                                                                            std::uint64_t source_sequence) {
+absl::StatusOr<std::vector<EntryRow>> PostgresChainStore::FindByNumber(ChainId chain,
+                                                                       const std::vector<FrameNumber>& numbers) {
+  RETURN_IF_ERROR(CheckNumbers(numbers));
+  std::vector<EntryRow> out;
+  if (numbers.empty()) return out;
+  const auto column = [&](std::uint64_t FrameNumber::* of) {
+    std::vector<std::int64_t> values;
+    for (const FrameNumber& number : numbers) values.push_back(ToSigned(number.*of));
+    return fmt::format("{{{}}}", fmt::join(values, ","));
+  };
+  // OFFSET 0 keeps it a look-up in the index of numbers for each of them, whatever the planner believes about the
+  // sizes of the tables.
   ASSIGN_OR_RETURN(
       const PostgresResult rows,
-      Read("SELECT seq FROM onode.entry WHERE chain_id=$1 AND source=$2 AND source_epoch=$3 AND source_seq=$4"
-           " ORDER BY seq",
-           chain, ToSigned(source), ToSigned(epoch), ToSigned(source_sequence)));
-  return Sequences(rows);
+      Read("SELECT " VIRP_ROW " FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS asked (s, e, n) CROSS JOIN"
+           " LATERAL (SELECT " VIRP_ROW " FROM onode.entry WHERE chain_id=$1 AND source=s AND source_epoch=e"
+           " AND source_seq=n OFFSET 0) AS held ORDER BY seq",
+           chain, column(&FrameNumber::source), column(&FrameNumber::epoch), column(&FrameNumber::number)));
+  out.reserve(static_cast<std::size_t>(rows.rows()));
+  for (int row = 0; row < rows.rows(); ++row) out.push_back(RowFrom(rows, row));
+  return out;
 }
 
 absl::StatusOr<std::vector<std::uint64_t>> PostgresChainStore::List(ChainId chain, const Filter& filter,

@@ -36,8 +36,7 @@ class PostgresChainStore final : public ChainStore {
                                std::vector<EntryRow>& rows) override;
   absl::StatusOr<EntryRow> ReadEntry(ChainId chain, std::uint64_t sequence) override;
   absl::StatusOr<std::vector<Hash>> ReadLeafHashes(ChainId chain, std::uint64_t first, std::size_t count) override;
-  absl::StatusOr<std::vector<std::uint64_t>> FindBySource(ChainId chain, std::uint64_t source, std::uint64_t epoch,
-                                                          std::uint64_t source_sequence) override;
+  absl::StatusOr<std::vector<EntryRow>> FindByNumber(ChainId chain, const std::vector<FrameNumber>& numbers) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(ChainId chain, const Filter& filter, std::size_t limit) override;
   absl::StatusOr<std::string> ReadTile(ChainId chain, unsigned level, std::uint64_t index) override;
   absl::Status PutCheckpointIntent(ChainId chain, std::uint64_t term, std::uint64_t size, const Hash& root) override;

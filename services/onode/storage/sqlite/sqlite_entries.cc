@@ -175,15 +175,22 @@ absl::StatusOr<std::vector<Hash>> SqliteChainStore::ReadLeafHashes(ChainId chain
   return out;
 }
 
-absl::StatusOr<std::vector<std::uint64_t>> SqliteChainStore::FindBySource(ChainId chain, std::uint64_t source,
-                                                                          std::uint64_t epoch,
-                                                                          std::uint64_t source_sequence) {
+absl::StatusOr<std::vector<EntryRow>> SqliteChainStore::FindByNumber(ChainId chain,
+                                                                     const std::vector<FrameNumber>& numbers) {
+  RETURN_IF_ERROR(CheckNumbers(numbers));
+  std::vector<EntryRow> out;
   ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
   ASSIGN_OR_RETURN(SqliteStatement read,
-                   db->Prepare("SELECT seq FROM entry INDEXED BY entry_number"
-                               " WHERE chain_id=? AND source=? AND source_epoch=? AND source_seq=? ORDER BY seq"));
-  RETURN_IF_ERROR(read.Bind(chain, ToSigned(source), ToSigned(epoch), ToSigned(source_sequence)));
-  return Sequences(read);
+                   db->Prepare(fmt::format("SELECT {} FROM entry INDEXED BY entry_number"
+                                           " WHERE chain_id=? AND source=? AND source_epoch=? AND source_seq=?",
+                                           kRowColumns)));
+  for (const FrameNumber& number : numbers) {
+    ASSIGN_OR_RETURN(const bool row,
+                     read.One(chain, ToSigned(number.source), ToSigned(number.epoch), ToSigned(number.number)));
+    if (row) ReadRow(read, out.emplace_back());
+  }
+  std::sort(out.begin(), out.end(), [](const EntryRow& a, const EntryRow& b) { return a.sequence < b.sequence; });
+  return out;
 }
 
 absl::StatusOr<std::vector<std::uint64_t>> SqliteChainStore::List(ChainId chain, const Filter& filter,
