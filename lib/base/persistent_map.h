@@ -1,7 +1,6 @@
 // A map from well-spread 64-bit keys whose copies share everything that they have in common.
 #pragma once
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -82,8 +81,12 @@ class PersistentMap {
         used + kBits <= 64 ? static_cast<unsigned>(key >> (64 - kBits - used)) & 31U : static_cast<unsigned>(key) & 15U;
     return std::uint32_t{1} << digit;
   }
-  static std::size_t Index(std::uint32_t map, std::uint32_t bit) {
-    return static_cast<std::size_t>(std::popcount(map & (bit - 1)));
+  static std::size_t Index(std::uint32_t map, std::uint32_t bit) { return Ones(map & (bit - 1)); }
+  // std::popcount is a call into libgcc on a processor that may be without the instruction (the x86-64 baseline).
+  static std::size_t Ones(std::uint32_t word) {
+    word -= word >> 1 & 0x5555'5555U;
+    word = (word & 0x3333'3333U) + (word >> 2 & 0x3333'3333U);
+    return ((word + (word >> 4)) & 0x0f0f'0f0fU) * 0x0101'0101U >> 24;
   }
 
   // Moves the leaf at `at`, which stands where another key has to pass, one level down.

@@ -1,114 +1,58 @@
 #include "lib/crypto/mac.h"
 
-#include <openssl/core_names.h>
-#include <openssl/params.h>
-
 #include <array>
-#include <atomic>
-#include <limits>
-#include <vector>
 
-#include "lib/base/mutex.h"
-#include "lib/crypto/openssl_util.h"
 #include "lib/crypto/secret.h"
+#include "lib/crypto/sha256.h"
+#include "lib/crypto/sha256_state.h"  // before any header of OpenSSL
 
 namespace virp::crypto {
 namespace {
 
-EVP_MAC* Algorithm() {
-  static EVP_MAC* const mac = [] {
-    EVP_MAC* fetched = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
-    OrDie(fetched != nullptr, "EVP_MAC_fetch(HMAC)");
-    return fetched;
-  }();
-  return mac;
-}
+constexpr std::size_t kBlock = 64;
 
-// Small dense numbers for threads, given back when a thread ends, so that a key finds this thread's context by index.
-// A number's next owner also takes over the contexts behind it; the lock orders the two owners.
-constexpr std::size_t kSlots = 64;
-constexpr std::size_t kNoSlot = std::numeric_limits<std::size_t>::max();
-
-class SlotRegistry {
- public:
-  SlotRegistry() {
-    free_.reserve(kSlots);
-    for (std::size_t i = kSlots; i-- > 0;) free_.push_back(i);
+// The key, or its hash when it is longer than a block (RFC 2104, section 2), as one block of which each byte is changed
+// by `pad`.
+Sha256State Keyed(std::string_view key, char pad) {
+  Hash hashed;
+  if (key.size() > kBlock) {
+    hashed = Sha256(key);
+    key = View(hashed);
   }
-  std::size_t Take() {
-    const MutexLock lock(mutex_);
-    if (free_.empty()) return kNoSlot;
-    const std::size_t slot = free_.back();
-    free_.pop_back();
-    return slot;
-  }
-  void GiveBack(std::size_t slot) {
-    if (slot == kNoSlot) return;
-    const MutexLock lock(mutex_);
-    free_.push_back(slot);
-  }
-
- private:
-  Mutex mutex_;
-  std::vector<std::size_t> free_ ABSL_GUARDED_BY(mutex_);
-};
-
-std::size_t ThreadSlot() {
-  static SlotRegistry* const registry = new SlotRegistry;  // threads may outlive statics
-  struct Lease {
-    std::size_t slot = registry->Take();
-    ~Lease() { registry->GiveBack(slot); }
-  };
-  thread_local const Lease lease;
-  return lease.slot;
-}
-
-Hash SignWith(EVP_MAC_CTX* ctx, std::string_view message) {
-  Hash tag;
-  std::size_t size = 0;
-  // No key and no parameters: the context starts again from its key schedule.
-  OrDie(EVP_MAC_init(ctx, nullptr, 0, nullptr) == 1, "EVP_MAC_init");
-  OrDie(EVP_MAC_update(ctx, reinterpret_cast<const unsigned char*>(message.data()), message.size()) == 1,
-        "EVP_MAC_update");
-  OrDie(EVP_MAC_final(ctx, tag.data(), &size, tag.size()) == 1 && size == tag.size(), "EVP_MAC_final");
-  return tag;
+  std::array<char, kBlock> block;
+  block.fill(pad);
+  for (std::size_t i = 0; i < key.size(); ++i) block[i] = static_cast<char>(block[i] ^ key[i]);
+  Sha256State state;
+  state.Add(std::string_view(block.data(), block.size()));
+  Wipe(block.data(), block.size());
+  Wipe(hashed.data(), hashed.size());
+  return state;
 }
 
 }  // namespace
 
 struct HmacKey::Impl {
-  explicit Impl(std::string_view key) : master(EVP_MAC_CTX_new(Algorithm())) {
-    OrDie(master != nullptr, "EVP_MAC_CTX_new");
-    std::array<char, 9> digest{"SHA2-256"};
-    const std::array params{OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest.data(), 0),
-                            OSSL_PARAM_construct_end()};
-    // A null key would mean "keep the key", also for an empty one.
-    const auto* bytes = reinterpret_cast<const unsigned char*>(key.empty() ? "" : key.data());
-    OrDie(EVP_MAC_init(master.get(), bytes, key.size(), params.data()) == 1, "EVP_MAC_init");
+  explicit Impl(std::string_view key) : inner(Keyed(key, 0x36)), outer(Keyed(key, 0x5c)) {}
+  ~Impl() {
+    Wipe(&inner, sizeof(inner));
+    Wipe(&outer, sizeof(outer));
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  Hash Sign(std::string_view message) const {
+    Sha256State state = inner;
+    state.Add(message);
+    const Hash digest = state.End();
+    state = outer;
+    state.Add(View(digest));
+    const Hash tag = state.End();
+    Wipe(&state, sizeof(state));  // it holds the tag, too
+    return tag;
   }
 
-  Hash Sign(std::string_view message) {
-    const std::size_t slot = ThreadSlot();
-    if (slot == kNoSlot) [[unlikely]] {  // more threads than slots: these share one context
-      const MutexLock lock(mutex);
-      return SignWith(master.get(), message);
-    }
-    EvpMacCtxPtr& ctx = contexts[slot];
-    if (ctx == nullptr) [[unlikely]]
-      ctx = Duplicate();
-    return SignWith(ctx.get(), message);
-  }
-
-  EvpMacCtxPtr Duplicate() {
-    const MutexLock lock(mutex);
-    EvpMacCtxPtr out(EVP_MAC_CTX_dup(master.get()));
-    OrDie(out != nullptr, "EVP_MAC_CTX_dup");
-    return out;
-  }
-
-  Mutex mutex;
-  EvpMacCtxPtr master ABSL_PT_GUARDED_BY(mutex);
-  std::array<EvpMacCtxPtr, kSlots> contexts;  // each touched by the thread with its number only
+  // As they stand behind the block that the key makes (RFC 2104, section 4): never changed, so that threads share them.
+  Sha256State inner, outer;
 };
 
 HmacKey::HmacKey(std::string_view key) : impl_(std::make_unique<Impl>(key)) {}

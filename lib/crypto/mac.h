@@ -8,13 +8,12 @@
 
 namespace virp::crypto {
 
-// One HMAC key. Immutable and thread-safe. The key schedule is computed once; each thread works on a keyed context of
-// its own that is re-initialised for each message and never re-keyed, a quarter of the cost of a one-shot HMAC for
-// short messages. The contexts belong to the key: when it goes, no thread keeps a copy of the secret.
+// One HMAC key. Immutable and thread-safe. The key's own two blocks are hashed once, when it is made; each message
+// starts from there (RFC 2104, section 4). When the key goes, these states are wiped.
 class HmacKey {
  public:
-  // Any length, also longer than a block (RFC 2104 section 3); the key's length is the caller's rule. The bytes are
-  // copied into memory that is wiped.
+  // Any length, also longer than a block (RFC 2104, section 3); the key's length is the caller's rule. The bytes are
+  // not kept.
   explicit HmacKey(std::string_view key);
   ~HmacKey();
   HmacKey(HmacKey&&) noexcept;

@@ -63,7 +63,6 @@ TEST(Hmac, TwoKeysOnOneThreadStayApart) {
   EXPECT_EQ(moved.Sign("x"), of_b);
 }
 
-// More threads at once than there are context slots, and more over time than that.
 TEST(Hmac, ManyThreadsShareAKey) {
   const HmacKey key("0123456789abcdef");
   const Hash want = key.Sign("message");

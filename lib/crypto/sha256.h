@@ -1,5 +1,5 @@
-// SHA-256 (FIPS 180-4). Thread-safe: each thread has its own context, made once. Failure of the cryptographic library
-// itself (no memory, broken installation) ends the process with a message: no caller could go on.
+// SHA-256 (FIPS 180-4). Thread-safe. Failure of the cryptographic library itself (no memory, broken installation) ends
+// the process with a message: no caller could go on.
 #pragma once
 
 #include <initializer_list>

@@ -24,7 +24,7 @@ Chain::Chain(ChainInfo info, ChainStore& store, KeyCache& keys, CheckpointVault&
   const WriterLock lock(state_mutex_);
   state_->head = chain::GenesisOf(info_.origin);
   state_->root = chain::EmptyRoot();
-  checkpointed_head_ = state_->head;
+  read_back_head_ = state_->head;
 }
 
 absl::StatusOr<std::unique_ptr<Chain>> Chain::Open(ChainInfo info, ChainStore& store, KeyCache& keys,
@@ -52,6 +52,7 @@ void Chain::Stop() {
     stopping_ = true;
   }
   changed_.notify_all();
+  checkpointer_due_.notify_one();
   for (std::jthread* thread : {&sequencer_, &checkpointer_}) {
     if (!thread->joinable()) continue;
     thread->request_stop();
@@ -59,6 +60,7 @@ void Chain::Stop() {
       const MutexLock lock(mutex_);
     }  // whoever tests the token under the lock must not miss this
     changed_.notify_all();
+    checkpointer_due_.notify_one();
     thread->join();
   }
   std::vector<Work> left;

@@ -243,6 +243,8 @@ class Chain {
 
   // The checkpointer's thread (chain_checkpoint.cc).
   void RunCheckpoints(const std::stop_token& stop);
+  std::uint64_t CheckpointDueAt() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status ReadBack(std::uint64_t target);
   absl::Status MakeCheckpoint();
 
   const ChainInfo info_;
@@ -281,10 +283,12 @@ class Chain {
   std::chrono::steady_clock::time_point next_housekeeping_;
   std::pair<std::uint64_t, std::uint64_t> keys_seen_{~std::uint64_t{0}, 0};  // generations of provider and book
 
-  // State at the last checkpoint that was signed or checked here. The checkpointer's own after Load.
-  chain::Frontier checkpointed_;
-  Hash checkpointed_head_{};
-  std::chrono::steady_clock::time_point checkpoint_due_;
+  // How far the store was read back, and what came of it; the checkpointer's own after Load.
+  chain::Frontier read_back_;
+  Hash read_back_head_{};
+  std::vector<EntryRow> read_back_rows_;
+  std::atomic<std::uint64_t> checkpointer_due_at_{0};  // the size that it waits for
+  std::condition_variable_any checkpointer_due_;
 
   Pulse sequencing_{"the sequencer of " + info_.origin, clock_};
   Pulse checkpointing_{"the checkpointer of " + info_.origin, clock_};

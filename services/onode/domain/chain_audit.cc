@@ -8,7 +8,7 @@
 namespace virp::onode {
 namespace {
 
-constexpr std::size_t kRowsAtOnce = 512;
+constexpr std::size_t kRowsAtOnce = 1'024;
 
 // Signed checkpoints that the chain must fit: every one that the store holds, and the one beside it. They are stated to
 // the walk before it passes them; one that is wrong by itself is told when the entries are in order.

@@ -81,9 +81,9 @@ absl::Status Chain::Load() {
     if (!fits) walked = DataLoss("CHECKPOINT_ROOT: the root at size {} is not the signed one", signed_size);
   }
   if (walked.ok() && signed_size > 0) {
-    checkpointed_head_ = Read([](const ChainState& state) { return state.head; });
+    read_back_ = tree_->Edge().frontier();
+    read_back_head_ = Read([](const ChainState& state) { return state.head; });
     const MutexLock lock(mutex_);
-    checkpointed_ = tree_->Edge().frontier();
     checkpoint_ = largest;
   }
   if (walked.ok()) walked = ApplyUpTo(head.size, /*check_tags=*/true);
@@ -213,10 +213,13 @@ absl::Status Chain::RefoldCompromised() {
 }
 
 void Chain::NotifyGrowth() {
+  bool stopping = false;
   {
-    const MutexLock lock(mutex_);
-  }  // whoever tests the size under the lock must not miss this
+    const MutexLock lock(mutex_);  // whoever tests the size under it must not miss this
+    stopping = stopping_;
+  }
   changed_.notify_all();
+  if (stopping || size() >= checkpointer_due_at_) checkpointer_due_.notify_one();
 }
 
 absl::Status Chain::Follow() {
