@@ -3,6 +3,8 @@
 #include <libpq-fe.h>
 
 #include <charconv>
+#include <chrono>
+#include <thread>
 
 #include "lib/base/bytes.h"
 #include "lib/base/error_info.h"
@@ -14,6 +16,11 @@ namespace {
 constexpr std::string_view kSignature("PGCOPY\n\377\r\n\0", 11);
 constexpr std::size_t kHeader = 11 + 4 + 4;  // signature, flags, length of the (empty) extension
 constexpr std::size_t kSendAt = 256 * 1024;
+
+// The server sends 8 KiB at a time, and to sleep and be woken for each of them costs a reader of many rows a quarter of
+// its time: it lets the server get ahead instead.
+constexpr int kWaitsOfAFewRows = 2;
+constexpr std::chrono::microseconds kGetAhead{250};
 
 struct ResultDeleter {
   void operator()(PGresult* result) const { PQclear(result); }
@@ -140,6 +147,7 @@ PostgresCopyOut::PostgresCopyOut(PostgresCopyOut&& other) noexcept
     : transaction_(std::exchange(other.transaction_, nullptr)),
       message_(std::exchange(other.message_, nullptr)),
       started_(other.started_),
+      waits_(other.waits_),
       fields_(std::move(other.fields_)) {}
 
 PostgresCopyOut::~PostgresCopyOut() {
@@ -171,7 +179,11 @@ absl::StatusOr<bool> PostgresCopyOut::Next() {
   while (transaction_ != nullptr) {
     Release();
     PGconn* const connection = transaction_->connection().raw();
-    const int size = PQgetCopyData(connection, &message_, 0);
+    int size = PQgetCopyData(connection, &message_, /*async=*/1);
+    if (size == 0) {
+      if (++waits_ > kWaitsOfAFewRows) std::this_thread::sleep_for(kGetAhead);
+      size = PQgetCopyData(connection, &message_, /*async=*/0);
+    }
     if (size < 0) {
       absl::Status status = size == -1 ? Drain(connection, "COPY", nullptr) : Lost(connection);
       PostgresTransaction* const transaction = std::exchange(transaction_, nullptr);

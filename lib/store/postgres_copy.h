@@ -69,6 +69,7 @@ class PostgresCopyOut {
   PostgresTransaction* transaction_;  // null once ended
   char* message_ = nullptr;           // libpq's, holds the current row
   bool started_ = false;
+  int waits_ = 0;  // for the server
   std::vector<std::string_view> fields_;
 };
 

@@ -21,7 +21,7 @@ using store::PostgresTransaction;
 
 constexpr int kCopyColumns = 11;
 constexpr std::uint64_t kPartitionsAhead = 65'536;  // entries; the least for which partitions are kept ready
-constexpr std::uint64_t kPieceRows = 512;           // that one statement reads
+constexpr std::uint64_t kPieceRows = 1'024;         // that one statement reads
 
 // Rows are handed on as they are: what cannot be an entry's byte or hash reads as a value that no check accepts, so
 // that a verifying walk can say where it stands.
