@@ -1,29 +1,38 @@
 #include "lib/service/connection_gate.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "lib/base/mutex.h"
 #include "lib/base/status.h"
 
 namespace virp::service {
 namespace {
 
 constexpr int kBacklog = 512;
+using Instant = std::chrono::steady_clock::time_point;
+constexpr std::chrono::seconds kLeave{30};  // far more than gRPC ever takes to free a connection
+constexpr std::chrono::seconds kTidy{1};
 constexpr int kRetryMillis = 100;  // after an accept that failed for want of descriptors or memory
 
 struct HostPort {
@@ -47,10 +56,15 @@ absl::StatusOr<HostPort> Split(const std::string& listen) {
                          listen);
 }
 
-std::optional<IpAddress> AddressOf(const sockaddr_storage& address) {
-  if (address.ss_family == AF_INET) return IpAddress::V4(&reinterpret_cast<const sockaddr_in&>(address).sin_addr);
-  if (address.ss_family == AF_INET6)
-    return IpAddress::V6(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr).Unmapped();
+std::optional<PeerPort> PeerOf(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    return PeerPort{IpAddress::V4(&v4.sin_addr), ntohs(v4.sin_port)};
+  }
+  if (address.ss_family == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    return PeerPort{IpAddress::V6(&v6.sin6_addr).Unmapped(), ntohs(v6.sin6_port)};
+  }
   return std::nullopt;
 }
 
@@ -70,6 +84,11 @@ absl::StatusOr<FileDescriptor> Bind(const addrinfo& info, const std::string& whe
     return FailedPrecondition("cannot listen on {}: {}", where, std::strerror(errno));
   }
   return fd;
+}
+
+bool SameSocket(int one, int other) {
+  struct stat a{}, b{};
+  return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
 struct Bound {
@@ -118,7 +137,15 @@ absl::StatusOr<PortHold> PortHold::Take(const std::string& listen) {
 struct ConnectionGate::Impl {
   struct Connection {
     FileDescriptor watch;  // a duplicate, to see the connection end
-    IpAddress peer;
+    PeerPort peer;
+    int given = -1;  // the other owner's descriptor
+  };
+  // Ended, and maybe not freed by the other owner. As long as `watch` is open, no other socket has its inode number.
+  struct Leaving {
+    FileDescriptor watch;
+    int given;
+    std::uint64_t held;
+    Instant at_last;  // then it counts as freed, whatever is known
   };
 
   GateLimits limits;
@@ -128,17 +155,37 @@ struct ConnectionGate::Impl {
   FileDescriptor stop;
   Handoff handoff;
   RefusalHook on_refused;
+  std::shared_ptr<ReceiveBudget> budget;
   std::thread thread;
   std::atomic<int> open = 0;
+  // gRPC takes a connection in its own time, and does other work of its own on the thread that brings it. The gate must
+  // go on meanwhile: so a second thread brings it.
+  struct Accepted {
+    int listener;
+    FileDescriptor connection;
+  };
+  std::thread porter;
+  Mutex mutex;
+  std::condition_variable_any brought;
+  std::deque<Accepted> to_bring ABSL_GUARDED_BY(mutex);
+  bool stopping ABSL_GUARDED_BY(mutex) = false;
   // Of the thread alone.
   absl::flat_hash_map<int, Connection> connections;
   absl::flat_hash_map<std::string, int> per_address;
+  std::vector<Leaving> leaving;
+  bool waiting = false;  // nobody is let in
+  Instant next_look{};
+  std::optional<Instant> tidy_at;  // after connections were closed for what they held
 
   bool Watch(int fd, std::uint32_t events) const;
   void Run();
+  void Bring();
   bool Accept(int listener);
-  void Admit(int listener, FileDescriptor connection, const IpAddress& peer);
+  void Admit(int listener, FileDescriptor connection, const PeerPort& peer);
   void Forget(int fd);
+  void Look(Instant now);
+  void Settle(Instant now);
+  void CloseForUnread(const PeerPort& peer);
 };
 
 absl::StatusOr<std::unique_ptr<ConnectionGate>> ConnectionGate::Listen(const std::string& listen, GateLimits limits) {
@@ -165,10 +212,12 @@ ConnectionGate::~ConnectionGate() {
   Stop();
 }
 
-void ConnectionGate::Start(Handoff handoff, RefusalHook on_refused) {
+void ConnectionGate::Start(Handoff handoff, RefusalHook on_refused, std::shared_ptr<ReceiveBudget> budget) {
+  impl_->budget = std::move(budget);
   impl_->handoff = std::move(handoff);
   impl_->on_refused = std::move(on_refused);
   impl_->thread = std::thread([this] { impl_->Run(); });
+  impl_->porter = std::thread([this] { impl_->Bring(); });
 }
 
 void ConnectionGate::Stop() {
@@ -177,6 +226,12 @@ void ConnectionGate::Stop() {
     // An eventfd takes eight bytes or is full, and then the thread wakes just as well.
     WriteAll(impl_->stop.get(), {reinterpret_cast<const char*>(&one), sizeof(one)}, "eventfd").IgnoreError();
     impl_->thread.join();
+    {
+      const MutexLock lock(impl_->mutex);
+      impl_->stopping = true;
+    }
+    impl_->brought.notify_all();
+    impl_->porter.join();
   }
   impl_->listeners.clear();
 }
@@ -198,8 +253,11 @@ bool ConnectionGate::Impl::Watch(int fd, std::uint32_t events) const {
 void ConnectionGate::Impl::Run() {
   std::vector<epoll_event> events(64);
   while (true) {
-    const int count = epoll_wait(epoll.get(), events.data(), static_cast<int>(events.size()), -1);
+    const bool looks = budget != nullptr && (!connections.empty() || !leaving.empty() || tidy_at);
+    const int patience = looks ? static_cast<int>(kLook.count()) : -1;
+    const int count = epoll_wait(epoll.get(), events.data(), static_cast<int>(events.size()), patience);
     if (count < 0 && errno != EINTR) return;
+    if (looks) Look(std::chrono::steady_clock::now());
     bool accepted = true;
     // Ends first: a slot that came free counts for those who wait.
     for (int i = 0; i < count; ++i) Forget(events[static_cast<std::size_t>(i)].data.fd);
@@ -219,6 +277,20 @@ void ConnectionGate::Impl::Run() {
   }
 }
 
+void ConnectionGate::Impl::Bring() {
+  while (true) {
+    Accepted next;
+    {
+      const MutexLock lock(mutex);
+      brought.wait(mutex, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) { return stopping || !to_bring.empty(); });
+      if (stopping) return;
+      next = std::move(to_bring.front());
+      to_bring.pop_front();
+    }
+    handoff(next.listener, std::move(next.connection));
+  }
+}
+
 // False when the system lacks what a connection needs.
 bool ConnectionGate::Impl::Accept(int listener) {
   for (int burst = 0; burst < 64; ++burst) {
@@ -230,17 +302,17 @@ bool ConnectionGate::Impl::Accept(int listener) {
       if (errno == ECONNABORTED || errno == EINTR) continue;
       return errno == EAGAIN;
     }
-    if (const std::optional<IpAddress> peer = AddressOf(address)) Admit(listener, std::move(connection), *peer);
+    if (const std::optional<PeerPort> peer = PeerOf(address)) Admit(listener, std::move(connection), *peer);
   }
   return true;
 }
 
-void ConnectionGate::Impl::Admit(int listener, FileDescriptor connection, const IpAddress& peer) {
-  if (open >= limits.max_connections) return on_refused(peer, "TOO_MANY_CONNECTIONS");
-  const std::string name = peer.ToString();
+void ConnectionGate::Impl::Admit(int listener, FileDescriptor connection, const PeerPort& peer) {
+  if (open >= limits.max_connections) return on_refused(peer.address, "TOO_MANY_CONNECTIONS");
+  const std::string name = peer.address.ToString();
   const auto of_peer = per_address.find(name);
   if (of_peer != per_address.end() && of_peer->second >= limits.max_per_address) {
-    return on_refused(peer, "TOO_MANY_FROM_ADDRESS");
+    return on_refused(peer.address, "TOO_MANY_FROM_ADDRESS");
   }
   FileDescriptor duplicate(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
   const int on = 1;
@@ -249,20 +321,75 @@ void ConnectionGate::Impl::Admit(int listener, FileDescriptor connection, const 
   if (!duplicate || !Watch(connection.get(), EPOLLRDHUP)) return;
   ++per_address[name];
   ++open;
+  if (budget != nullptr) budget->Opened(peer);
   const int key = connection.get();
-  connections[key] = {std::move(connection), peer};
-  handoff(listener, std::move(duplicate));
+  connections[key] = {std::move(connection), peer, duplicate.get()};
+  {
+    const MutexLock lock(mutex);
+    to_bring.push_back({listener, std::move(duplicate)});
+  }
+  brought.notify_all();
 }
 
 void ConnectionGate::Impl::Forget(int fd) {
   const auto found = connections.find(fd);
   if (found == connections.end()) return;
-  const auto count = per_address.find(found->second.peer.ToString());
+  const auto count = per_address.find(found->second.peer.address.ToString());
   if (--count->second == 0) per_address.erase(count);
   // Not by closing: epoll's interest lasts as long as any duplicate, and the other owner may still have its own.
   epoll_ctl(epoll.get(), EPOLL_CTL_DEL, fd, nullptr);
+  if (budget != nullptr) {
+    Connection& ended = found->second;
+    budget->Arrived(ended.peer, BytesReceived(fd));
+    const std::uint64_t held = budget->Ended(ended.peer);
+    leaving.push_back({std::move(ended.watch), ended.given, held, std::chrono::steady_clock::now() + kLeave});
+  }
   connections.erase(found);
   --open;
+}
+
+void ConnectionGate::Impl::Look(Instant now) {
+  if (now < next_look) return;
+  next_look = now + kLook;
+  for (const auto& [fd, connection] : connections) budget->Arrived(connection.peer, BytesReceived(fd));
+  Settle(now);
+  const std::vector<PeerPort> excess = budget->Excess();
+  if (!excess.empty() && ResidentBytes() >= budget->limits().resident) {
+    for (const PeerPort& peer : excess) CloseForUnread(peer);
+    if (!tidy_at) tidy_at = now + kTidy;
+  }
+  if (tidy_at && now >= *tidy_at) {
+    malloc_trim(0);  // else the process stays as large as it was, and the next little excess closes somebody
+    tidy_at.reset();
+  }
+}
+
+// What has ended and is freed now; then, whether there is room for others.
+void ConnectionGate::Impl::Settle(Instant now) {
+  std::erase_if(leaving, [&](const Leaving& ended) {
+    if (now < ended.at_last && SameSocket(ended.watch.get(), ended.given)) return false;
+    budget->Freed(ended.held);
+    return true;
+  });
+  if (budget->full() == waiting) return;
+  waiting = !waiting;
+  if (!waiting) malloc_trim(0);  // it is freed now; else the process stays as large, and grows from there
+  for (const FileDescriptor& listener : listeners) {
+    if (waiting)
+      epoll_ctl(epoll.get(), EPOLL_CTL_DEL, listener.get(), nullptr);
+    else
+      Watch(listener.get(), EPOLLIN);
+  }
+}
+
+void ConnectionGate::Impl::CloseForUnread(const PeerPort& peer) {
+  const auto found = std::find_if(connections.begin(), connections.end(),
+                                  [&](const auto& connection) { return connection.second.peer == peer; });
+  if (found == connections.end()) return;
+  const int fd = found->first;
+  shutdown(fd, SHUT_RDWR);  // of every duplicate: the other owner reads an end
+  Forget(fd);
+  on_refused(peer.address, "UNREAD_MESSAGES");
 }
 
 }  // namespace virp::service

@@ -2,6 +2,7 @@
 // port could hold as many as it likes for the time of a handshake each.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/file.h"
 #include "lib/base/ip.h"
+#include "lib/service/receive_budget.h"
 
 namespace virp::service {
 
@@ -38,9 +40,10 @@ class PortHold {
 class ConnectionGate {
  public:
   // Takes over a connected, non-blocking socket with TCP_NODELAY. `listener` is the socket it came from. Called from
-  // the gate's thread only.
+  // one thread of the gate only, which it may hold up.
   using Handoff = std::function<void(int listener, FileDescriptor connection)>;
-  // A connection was closed at once; `reason` is TOO_MANY_CONNECTIONS or TOO_MANY_FROM_ADDRESS. From the gate's thread.
+  // A connection was closed: at once, TOO_MANY_CONNECTIONS or TOO_MANY_FROM_ADDRESS, or later, UNREAD_MESSAGES (see
+  // ReceiveBudget). From the gate's thread.
   using RefusalHook = std::function<void(const IpAddress& peer, std::string_view reason)>;
 
   // `listen` is "host:port" or "[v6]:port"; port 0 takes a free one, the same for every address. InvalidArgument for a
@@ -50,7 +53,11 @@ class ConnectionGate {
 
   ~ConnectionGate();  // Stop
 
-  void Start(Handoff handoff, RefusalHook on_refused);
+  // With a budget the gate says to it what arrives, closes who has to go, and lets others wait in the listening socket
+  // while the budget is full; it looks this often. `handoff` must keep the descriptor it gets, and close it when all is
+  // freed that the connection held.
+  static constexpr std::chrono::milliseconds kLook{20};
+  void Start(Handoff handoff, RefusalHook on_refused, std::shared_ptr<ReceiveBudget> budget = nullptr);
 
   // Closes the listening sockets and ends the thread; connections handed on live on.
   void Stop();

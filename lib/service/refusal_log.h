@@ -19,9 +19,10 @@ namespace virp::service {
 class RefusalLog {
  public:
   // The reasons that callers, tables and gates give; whatever else comes counts under the last.
-  static constexpr std::array<std::string_view, 10> kReasons{
+  static constexpr std::array<std::string_view, 11> kReasons{
       "NO_CERTIFICATE", "BAD_IDENTITY", "CERTIFICATE_EXPIRED",  "UNKNOWN_IDENTITY",      "IDENTITY_DENIED",
-      "METHOD_DENIED",  "SCOPE_DENIED", "TOO_MANY_CONNECTIONS", "TOO_MANY_FROM_ADDRESS", "OTHER"};
+      "METHOD_DENIED",  "SCOPE_DENIED", "TOO_MANY_CONNECTIONS", "TOO_MANY_FROM_ADDRESS", "UNREAD_MESSAGES",
+      "OTHER"};
 
   explicit RefusalLog(const Clock& clock) : limiter_(std::chrono::seconds(10), 20, clock) {}
 

@@ -21,6 +21,7 @@
 #include "lib/service/connection_gate.h"
 #include "lib/service/credentials.h"
 #include "lib/service/handshake_count.h"
+#include "lib/service/receive_budget.h"
 
 namespace virp::service {
 
@@ -30,6 +31,7 @@ struct ServerOptions {
   std::chrono::seconds reload = kDefaultReload;
   TransportLimits limits;
   GateLimits connections;
+  ReceiveLimits receive;
   // Reflection for grpcurl. The library is loaded at run time because merely linking it would switch reflection on in
   // every server of the process. The authorization table needs its row too (AuthorizationTable::Create).
   bool reflection = false;

@@ -62,6 +62,12 @@ TlsClient::TlsClient(FileDescriptor socket, const Options& options)
                       SSL_CTX_use_PrivateKey_file(ctx, options.private_key.c_str(), SSL_FILETYPE_PEM) == 1,
                   "certificate of a test");
   }
+  if (!options.alpn.empty()) {
+    const std::string offer = static_cast<char>(options.alpn.size()) + options.alpn;
+    crypto::OrDie(SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>(offer.data()),
+                                          static_cast<unsigned>(offer.size())) == 0,
+                  "protocol of a test");
+  }
   impl_->ssl.reset(SSL_new(ctx));
   SSL_set_fd(impl_->ssl.get(), socket_.get());
   ok_ = SSL_connect(impl_->ssl.get()) == 1;
@@ -73,6 +79,17 @@ TlsClient::~TlsClient() = default;
 bool TlsClient::Write(std::string_view bytes) {
   std::size_t written = 0;
   return SSL_write_ex(impl_->ssl.get(), bytes.data(), bytes.size(), &written) == 1 && written == bytes.size();
+}
+
+std::optional<std::string> TlsClient::ReadSome() {
+  std::string out(std::size_t{16} << 10, '\0');
+  ERR_clear_error();
+  std::size_t got = 0;
+  const int result = SSL_read_ex(impl_->ssl.get(), out.data(), out.size(), &got);
+  const int error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(impl_->ssl.get(), result);
+  if (error != SSL_ERROR_NONE && error != SSL_ERROR_WANT_READ) return std::nullopt;
+  out.resize(got);
+  return out;
 }
 
 std::string TlsClient::ServerSerial() const {

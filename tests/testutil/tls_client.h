@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,7 @@ class TlsClient {
     std::string roots;
     std::string certificate, private_key;
     int max_version = 0;
+    std::string alpn{};  // the one protocol that is offered; empty: none
   };
   // Handshakes at once; `ok` says whether it worked for this end. With TLS 1.3 the server may refuse the client's
   // certificate after that, which shows when reading.
@@ -34,6 +36,8 @@ class TlsClient {
   bool ok() const { return ok_; }
   const std::string& error() const { return error_; }
   bool Write(std::string_view bytes);
+  // What has come; empty when nothing came within the socket's time limit, nothing when the line is closed.
+  std::optional<std::string> ReadSome();
   // The serial number of the server's certificate, as crypto::CertificateInfo has it.
   std::string ServerSerial() const;
   void Close();  // with a goodbye

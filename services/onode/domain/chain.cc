@@ -89,18 +89,22 @@ void Chain::Enqueue(std::shared_ptr<DeliveryOrder> order, std::vector<Delivery> 
   for (Delivery& delivery : batch) {
     work.frames.push_back(CheckDelivery(std::move(delivery), identity, received, *table, generation, keys_));
   }
+  std::size_t bytes = 0;
+  for (const auto& candidate : work.frames) bytes += candidate->delivery.frame.size();
   work.order = order;
   work.done = done;
   bool stopping = false, queued = false;
   {
     const MutexLock lock(mutex_);
     changed_.wait(mutex_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return stopping_ || !leading() || queued_frames_ < options_.queue_frames;
+      return stopping_ || !leading() ||
+             (queued_frames_ < options_.queue_frames && queued_bytes_ < options_.queue_bytes);
     });
     stopping = stopping_;
     queued = !stopping && leading();  // who resigns empties the queue: behind that it would wait until we lead again
     if (queued) {
       queued_frames_ += work.frames.size();
+      queued_bytes_ += bytes;
       queue_.push_back(std::move(work));
     }
   }

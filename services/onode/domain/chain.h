@@ -48,7 +48,8 @@ struct ChainOptions {
   std::chrono::milliseconds follow_interval{100};        // how often a follower looks for new entries
   std::chrono::milliseconds checkpoint_interval{1'000};  // while there is something new
   std::uint64_t checkpoint_entries = 4'096;
-  std::size_t queue_frames = 16'384;  // waiting for the sequencer; beyond it Enqueue blocks
+  std::size_t queue_frames = 16'384;                // waiting for the sequencer; beyond it Enqueue blocks
+  std::size_t queue_bytes = std::size_t{64} << 20;  // likewise, of their frames
   std::size_t batch_frames = 1'024;
   bool read_only = false;                      // never lead: answers only
   unsigned reserve_percent = 5;                // of the store, for alarms, key events and clearing
@@ -265,6 +266,7 @@ class Chain {
   mutable std::condition_variable_any changed_;
   std::deque<Work> queue_ ABSL_GUARDED_BY(mutex_);
   std::size_t queued_frames_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::string leader_ ABSL_GUARDED_BY(mutex_);
   std::string frozen_ ABSL_GUARDED_BY(mutex_);
   std::string checkpoint_problem_ ABSL_GUARDED_BY(mutex_);

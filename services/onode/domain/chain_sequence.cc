@@ -109,6 +109,7 @@ void Chain::Resign(std::string_view /*why*/) {
     for (Work& work : queue_) left.push_back(std::move(work));
     queue_.clear();
     queued_frames_ = 0;
+    queued_bytes_ = 0;
   }
   changed_.notify_all();
   Fail(left, NotLeader());
@@ -160,6 +161,7 @@ std::vector<Chain::Work> Chain::NextWork(std::chrono::milliseconds wait) {
       queue_.pop_front();
     }
     queued_frames_ -= std::min(queued_frames_, frames);
+    queued_bytes_ -= std::min(queued_bytes_, bytes);
   }
   if (frames > 0) changed_.notify_all();  // there is room again
   return work;
