@@ -20,9 +20,9 @@ namespace virp::service {
 struct ReceiveLimits {
   // Of all connections together. The difference is never below what gRPC holds, and above it by what is no message:
   // TLS records, HTTP/2 frames, headers, calls that were given up; some 100 bytes a call until the connection ends.
-  std::size_t bytes = std::size_t{256} << 20;
+  std::size_t bytes = std::size_t{128} << 20;
   // Therefore nobody is closed while the process holds less memory than this.
-  std::size_t resident = std::size_t{512} << 20;
+  std::size_t resident = std::size_t{384} << 20;
 };
 
 // The far end of a TCP connection.
