@@ -263,6 +263,14 @@ absl::StatusOr<SqliteDb::LogProgress> SqliteDb::CopyLog() {
   return out;
 }
 
+absl::Status SqliteDb::SyncFile() {
+  sqlite3_file* file = nullptr;
+  int code = sqlite3_file_control(db_, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  if (code == SQLITE_OK && file != nullptr && file->pMethods != nullptr)
+    code = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+  return code == SQLITE_OK ? absl::OkStatus() : Error(code, "sync the database file");
+}
+
 SqliteStatement::SqliteStatement(SqliteStatement&& other) noexcept
     : db_(other.db_), entry_(std::exchange(other.entry_, nullptr)) {}
 

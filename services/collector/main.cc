@@ -45,6 +45,19 @@ absl::StatusOr<RateLimitTable> LimitsOf(const Config& config) {
   return std::move(limits.sources);
 }
 
+// Nothing is lost by it, but who waited for the drain wants to know why.
+void LogUndelivered(const deliver::Deliverer& deliverer, const deliver::Spool& spool) {
+  const deliver::DelivererStatus status = deliverer.status();
+  std::vector<std::string> held;
+  for (const auto& [source, frames] : status.held) held.push_back(fmt::format("{} of {}", frames, source));
+  service::LogWarning("not all of the spool was delivered; the next start goes on with it",
+                      {{"durable", spool.stats().durable},
+                       {"answered", status.answered},
+                       {"held", fmt::format("{}", fmt::join(held, ", "))},
+                       {"connected_to", status.connected_to},
+                       {"problem", status.problem}});
+}
+
 absl::StatusOr<int> Run(const Config& config) {
   const SystemClock clock;
   service::SetUpLogging("collector", config.common);
@@ -142,7 +155,11 @@ absl::StatusOr<int> Run(const Config& config) {
     bmp.Stop();
   });
   runner.OnDrain("delivery", [&] {
-    deliverer->Flush(std::chrono::steady_clock::now() + config.common.drain_grace), deliverer->Stop();
+    // On a disk that fails delivery cannot note what it was answered, and waiting for it helps nobody.
+    const bool flushed = outbox->spool().problem().ok() &&
+                         deliverer->Flush(std::chrono::steady_clock::now() + config.common.drain_grace);
+    if (!flushed) LogUndelivered(*deliverer, outbox->spool());
+    deliverer->Stop();
   });
   runner.OnDrain("snapshot", [&] {
     service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot());

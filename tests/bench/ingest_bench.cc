@@ -71,6 +71,8 @@ void Saturate(const Settings& settings, BenchONode& onode, pid_t server, Result&
   meter.Note(static_cast<double>(frames.made()), none, result);
 }
 
+constexpr double kSettle = 2;  // seconds
+
 // Frames come evenly; what has come is sent every millisecond, as a deliverer reads its spool.
 void AtRate(const Settings& settings, BenchONode& onode, pid_t server, Result& result) {
   Frames frames(onode);
@@ -79,6 +81,18 @@ void AtRate(const Settings& settings, BenchONode& onode, pid_t server, Result& r
   {
     Delivery delivery(onode);
     DeliverAll(frames, delivery, [&] { return frames.made() < settings.warm_up; });
+    // Evenly: what the warm-up left to checkpoints and logs is done in the first seconds, which do not count.
+    const auto deliver = [&](double seconds) {
+      const std::uint64_t before = frames.made();
+      const double start = WallSeconds();
+      for (double now = start; now < start + seconds; now = WallSeconds()) {
+        const auto come = before + static_cast<std::uint64_t>((now - start) * settings.rate);
+        if (come > frames.made()) delivery.Write(frames.Next(std::min<std::size_t>(come - frames.made(), 1'024)));
+        ::usleep(500);
+      }
+      delivery.Await(frames.made());
+    };
+    deliver(kSettle);
     const std::uint64_t before = frames.made();
     const Meter meter(server);
     delivery.on_ack = [&](std::uint64_t from, std::uint64_t to) {
@@ -87,12 +101,7 @@ void AtRate(const Settings& settings, BenchONode& onode, pid_t server, Result& r
         latency.push_back((now - meter.wall - static_cast<double>(i - before) / settings.rate) * 1e3);
       }
     };
-    for (double now = meter.wall; now < meter.wall + settings.seconds; now = WallSeconds()) {
-      const auto come = before + static_cast<std::uint64_t>((now - meter.wall) * settings.rate);
-      if (come > frames.made()) delivery.Write(frames.Next(std::min<std::size_t>(come - frames.made(), 1'024)));
-      ::usleep(500);
-    }
-    delivery.Await(frames.made());
+    deliver(settings.seconds);
     meter.Note(static_cast<double>(frames.made() - before), latency, result);
   }
 }

@@ -54,7 +54,8 @@ bool SqliteCheckpointer::CopyAll() {
   int copied = 0;
   for (int round = 0; round < kRounds; ++round) {
     const auto progress = db_->CopyLog();
-    if (!progress.ok()) return false;
+    // SQLite itself leaves all of it to the last round, while the writer waits.
+    if (!progress.ok() || !db_->SyncFile().ok()) return false;
     // What the writer added meanwhile shows only in the next round; a round that copied little took little time.
     const bool little = progress->copied - copied <= kRestPages;
     copied = progress->copied;
