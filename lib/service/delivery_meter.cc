@@ -4,6 +4,7 @@
 #include <grpcpp/server_context.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -22,13 +23,15 @@ constexpr std::uint64_t kCall = 9 + 9 + 6;
 // compress (server.cc): so what is counted is never more than what came.
 class Meter final : public grpc::experimental::Interceptor {
  public:
-  Meter(std::shared_ptr<ReceiveBudget> budget, const PeerPort& peer) : budget_(std::move(budget)), peer_(peer) {}
+  Meter(std::shared_ptr<ReceiveBudget> budget, grpc::experimental::ServerRpcInfo* info)
+      : budget_(std::move(budget)), info_(info) {}
 
   void Intercept(InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_MESSAGE)) {
       // Null when the stream has ended or the bytes were no message.
       if (const auto* message = static_cast<const google::protobuf::Message*>(methods->GetRecvMessage())) {
-        budget_->Delivered(peer_, message->ByteSizeLong() + kPrefix + std::exchange(call_, 0));
+        if (!peer_) peer_ = ParsePeer(info_->server_context()->peer());
+        if (peer_) budget_->Delivered(*peer_, message->ByteSizeLong() + kPrefix + std::exchange(call_, 0));
       }
     }
     methods->Proceed();
@@ -36,7 +39,8 @@ class Meter final : public grpc::experimental::Interceptor {
 
  private:
   const std::shared_ptr<ReceiveBudget> budget_;
-  const PeerPort peer_;
+  grpc::experimental::ServerRpcInfo* const info_;  // lives as long as the call
+  std::optional<PeerPort> peer_;                   // gRPC does not know it yet when it makes an interceptor
   std::uint64_t call_ = kCall;
 };
 
@@ -48,9 +52,7 @@ grpc::experimental::Interceptor* DeliveryMeter::CreateServerInterceptor(grpc::ex
   service = service.substr(std::min<std::size_t>(1, service.size()));
   service = service.substr(0, service.find('/'));
   if (std::find(services_.begin(), services_.end(), service) == services_.end()) return nullptr;
-  const std::optional<PeerPort> peer = ParsePeer(info->server_context()->peer());
-  if (!peer) return nullptr;
-  return new Meter(budget_, *peer);  // gRPC's from here
+  return new Meter(budget_, info);  // gRPC's from here
 }
 
 }  // namespace virp::service

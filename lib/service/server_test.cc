@@ -266,6 +266,44 @@ TEST_F(ServerTest, SilentStrangersAreCutOff) {
   close(fd);
 }
 
+// However much a connection has carried: what its handlers got counts for nothing.
+TEST_F(ServerTest, WhatHandlersGotIsHeldAgainstNobody) {
+  security_ = pki_.MakeSecurity(Rows(), "", "", [this](const Refusal& refusal) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    refusals_.push_back(refusal);
+  });
+  handlers_ = std::make_unique<Handlers>(security_.callers);
+  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
+  options.receive = {.bytes = 8 << 20, .resident = 0};
+  const SystemClock clock;
+  auto server = ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
+  ASSERT_OK(server);
+  server_ = *std::move(server);
+  const std::string megabyte(1 << 20, 'x');
+
+  grpc::ClientContext chat_context;
+  const auto collector = EchoService::NewStub(pki_.Channel(*server_, Role::kCollector));
+  const auto chat = collector->Chat(&chat_context);
+  ChatRequest said;
+  said.set_text(megabyte);
+  ChatResponse heard;
+  for (int i = 0; i < 64; ++i) ASSERT_TRUE(chat->Write(said) && chat->Read(&heard)) << i;
+
+  const auto reader = EchoService::NewStub(pki_.Channel(*server_, Role::kReader));
+  EchoRequest request;
+  request.set_text(megabyte);
+  for (int i = 0; i < 64; ++i) {
+    grpc::ClientContext context;
+    EchoResponse response;
+    const grpc::Status status = reader->Echo(&context, request, &response);
+    ASSERT_TRUE(status.ok()) << i << ": " << status.error_message();
+  }
+  ASSERT_TRUE(chat->Write(said) && chat->Read(&heard)) << "the other connection is open still";
+  chat->WritesDone();
+  EXPECT_TRUE(chat->Finish().ok());
+  EXPECT_TRUE(Refusals().empty());
+}
+
 TEST_F(ServerTest, ConnectionsBeyondTheCapAreClosedAndSaid) {
   security_ = pki_.MakeSecurity(Rows(), "", "", [this](const Refusal& refusal) {
     const std::lock_guard<std::mutex> lock(mutex_);
