@@ -114,7 +114,8 @@ absl::Status ServerRunner::Listen(const std::vector<ServedService>& services) {
       [this](const IpAddress& peer, std::string_view reason) {
         if (!security_.on_refusal) return;
         const std::string_view what =
-            reason == "UNREAD_MESSAGES" ? "more of messages that do not end than is kept" : "too many connections";
+            reason == "UNREAD_MESSAGES" ? "too much of messages that have not ended; end each before the next is begun"
+                                        : "too many connections";
         security_.on_refusal({.method = "(connection)",
                               .caller = "",
                               .status = WithReason(ResourceExhausted("{}: {}", peer.ToString(), what), reason)});

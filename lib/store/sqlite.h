@@ -165,7 +165,8 @@ class SqliteDb {
   // and no reader needs the log, the next transaction starts it over.
   absl::StatusOr<LogProgress> CopyLog();
 
-  // Makes what was copied into the database file durable. CopyLog does so only when it has copied all of the log.
+  // Makes what was copied into the database file durable. CopyLog does so only when it has copied all of the log. After
+  // an error it is not known what of it is durable, whatever a later call says.
   absl::Status SyncFile();
 
   // Makes the running statement end with Cancelled. Callable from any thread.

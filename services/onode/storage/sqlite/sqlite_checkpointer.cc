@@ -43,6 +43,7 @@ void SqliteCheckpointer::Loop() {
       pages = pages_;
     }
     const bool all = CopyAll();
+    if (sync_failed_) return;
     // A reader that holds an old snapshot, or a full disk: try again when the log has grown by as much once more.
     start_at_.store(all ? start_pages_ : pages + start_pages_, std::memory_order_relaxed);
     MutexLock lock(mutex_);
@@ -54,8 +55,10 @@ bool SqliteCheckpointer::CopyAll() {
   int copied = 0;
   for (int round = 0; round < kRounds; ++round) {
     const auto progress = db_->CopyLog();
+    if (!progress.ok()) return false;
     // SQLite itself leaves all of it to the last round, while the writer waits.
-    if (!progress.ok() || !db_->SyncFile().ok()) return false;
+    sync_failed_ = !db_->SyncFile().ok();
+    if (sync_failed_) return false;
     // What the writer added meanwhile shows only in the next round; a round that copied little took little time.
     const bool little = progress->copied - copied <= kRestPages;
     copied = progress->copied;

@@ -1,5 +1,9 @@
 // Copies SQLite's write-ahead log into the database file from a thread of its own, so that no commit has to do it: a
 // checkpoint inside a commit is what makes the slowest commits ten times slower than the others.
+//
+// After an fsync that failed the next one may answer well for pages that Linux has given up. So nothing is copied any
+// more then, and the log, which holds all, never starts over: the next process to open the store copies it from its
+// beginning.
 #pragma once
 
 #include <atomic>
@@ -35,6 +39,7 @@ class SqliteCheckpointer {
   Mutex* const writer_;
   const int start_pages_;
   std::atomic<int> start_at_;
+  bool sync_failed_ = false;  // the thread's own
   Mutex mutex_;
   std::condition_variable_any wake_;
   int pages_ ABSL_GUARDED_BY(mutex_) = 0;
