@@ -30,6 +30,10 @@ namespace virp::service {
 namespace {
 
 constexpr int kBacklog = 512;
+// For each connection, the kernel doubles it. What it holds unread is gRPC's a moment later, and who shuts a socket
+// down waits while gRPC reads from it: with the megabytes that autotuning gives, for seconds, in which all others go on
+// sending. Enough for 4 MB/s at 50 ms of round trip.
+constexpr int kReceiveBuffer = 192 << 10;
 using Instant = std::chrono::steady_clock::time_point;
 constexpr std::chrono::seconds kLeave{30};  // far more than gRPC ever takes to free a connection
 constexpr std::chrono::seconds kTidy{1};
@@ -80,6 +84,7 @@ absl::StatusOr<FileDescriptor> Bind(const addrinfo& info, const std::string& whe
   // Not SO_REUSEPORT: a second process on the port must be an error.
   if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
       (info.ai_family == AF_INET6 && setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0) ||
+      setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof(kReceiveBuffer)) != 0 ||
       bind(fd.get(), info.ai_addr, info.ai_addrlen) != 0) {
     return FailedPrecondition("cannot listen on {}: {}", where, std::strerror(errno));
   }

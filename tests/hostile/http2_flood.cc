@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/base/bytes.h"
 #include "lib/base/file.h"
@@ -148,10 +149,10 @@ void Http2Flood::Handle(std::uint8_t type, std::uint8_t flags, std::uint32_t id,
   }
 }
 
-void Http2Flood::Run(std::chrono::steady_clock::time_point deadline) {
-  while (up_ && std::chrono::steady_clock::now() < deadline) {
-    while (SendSome()) {
-    }
+void Http2Flood::Run(const std::function<bool()>& more, std::atomic<std::uint64_t>& sent) {
+  while (up_ && more()) {
+    while (SendSome() && more()) sent += std::exchange(sent_, 0);
+    sent += std::exchange(sent_, 0);
     Receive();
   }
 }

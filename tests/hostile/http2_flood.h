@@ -3,8 +3,8 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -21,16 +21,16 @@ struct FloodOptions {
   std::uint32_t message_bytes = 4'000'000;
 };
 
-// One connection. Used by one thread, but for `sent`.
+// One connection. Used by one thread.
 class Http2Flood {
  public:
   explicit Http2Flood(const FloodOptions& options);
 
-  // Until `deadline`, or until the server ends the connection.
-  void Run(std::chrono::steady_clock::time_point deadline);
+  // Until `more`, asked between writes, says no, or the server ends the connection. Adds what it sends to `sent`, bytes
+  // of messages.
+  void Run(const std::function<bool()>& more, std::atomic<std::uint64_t>& sent);
 
-  std::uint64_t sent() const { return sent_; }  // bytes of messages
-  int refused() const { return refused_; }      // streams that the server ended
+  int refused() const { return refused_; }  // streams that the server ended
   bool up() const { return up_; }
 
  private:
@@ -51,8 +51,8 @@ class Http2Flood {
   std::string received_;
   std::map<std::uint32_t, Stream> streams_;
   std::int64_t window_ = 65'535, stream_window_ = 65'535;
-  std::atomic<std::uint64_t> sent_{0};
-  std::atomic<int> refused_{0};
+  std::uint64_t sent_ = 0;
+  int refused_ = 0;
 };
 
 }  // namespace virp::hostile

@@ -14,9 +14,12 @@ class MemoryTest : public PortsTest {
   // docs/operations: "messages on the gRPC port that do not end".
   static constexpr std::size_t kStatedMiB = 1'024;
 
+  // Several times what is stated, or the client would be the reason that it holds.
+  static constexpr std::uint64_t kEnough = 3 * kStatedMiB * kMiB;
+
   struct Sum {
-    std::atomic<std::uint64_t> sent{0};
-    std::atomic<int> ended{0};  // connections, by the server
+    std::atomic<std::uint64_t> sent{0};  // bytes
+    std::atomic<int> ended{0};           // connections, by the server
   };
 
   // Whoever is closed comes again at once.
@@ -26,14 +29,14 @@ class MemoryTest : public PortsTest {
     options.tls.certificate = files.certificate;
     options.tls.private_key = files.private_key;
     options.tls.alpn = "h2";
-    const auto deadline = std::chrono::steady_clock::now() + 15s;
+    const auto deadline = std::chrono::steady_clock::now() + 90s;
+    const auto more = [&] { return sum.sent < kEnough && std::chrono::steady_clock::now() < deadline; };
     std::vector<std::jthread> threads;
     for (int i = 0; i < connections; ++i) {
       threads.emplace_back([&] {
-        while (std::chrono::steady_clock::now() < deadline) {
+        while (more()) {
           Http2Flood flood(options);
-          flood.Run(deadline);
-          sum.sent += flood.sent();
+          flood.Run(more, sum.sent);
           sum.ended += flood.up() ? 0 : 1;
         }
       });
@@ -55,7 +58,7 @@ TEST_F(MemoryTest, MessagesThatNeverEndOnTheONode) {
   may_grow_[1] = kStatedMiB * kMiB;
   Sum sum;
   Flood(OnTheONode(), Role::kReader, 32, sum);
-  EXPECT_GT(sum.sent, 2 * kStatedMiB * kMiB) << "the server is the reason, not the client";
+  EXPECT_GE(sum.sent, kEnough);
   EXPECT_GE(Metric(lab_->onode_admin(), "virp_onode_refused_calls_total", {"reason=\"UNREAD_MESSAGES\""}),
             sum.ended / 2);
 }
@@ -67,7 +70,7 @@ TEST_F(MemoryTest, OneMessageOfGigabytesOnTheONode) {
   options.message_bytes = 4'000'000'000;  // the limit is 4 MiB: gRPC says so at the end of it
   Sum sum;
   Flood(options, Role::kReader, 1, sum);
-  EXPECT_GT(sum.sent, 2 * kStatedMiB * kMiB);
+  EXPECT_GE(sum.sent, kEnough);
   EXPECT_GT(sum.ended, 0);
 }
 
@@ -78,7 +81,7 @@ TEST_F(MemoryTest, MessagesThatNeverEndOnTheCollector) {
   options.method = "/virp.collector.v1.CollectorService/Submit";
   Sum sum;
   Flood(options, Role::kProducer, 32, sum);
-  EXPECT_GT(sum.sent, 2 * kStatedMiB * kMiB);
+  EXPECT_GE(sum.sent, kEnough);
   EXPECT_GT(sum.ended, 0);
 }
 
