@@ -230,6 +230,19 @@ def facts():
     own_beat = '{"domain":"virp","event":"heartbeat","last_sequence":3}'
     loss = '{"domain":"virp","event":"gap","first":3,"last":4}'
     put("facts_fuzz", "daemon", daemon + say(0, 4, best) + say(0, 24, own_beat) + say(0, 4, gone) + say(0, 22, loss) + say(0x80, 1, PAYLOADS[0][1]))
+    # As the daemon's producers write them: with attributes, without, of the local AS, and of an unspecified next hop.
+    best = '{"domain":"bgp","event":"bestpath_change","prefix":"%s","safi":1,"router_id":"192.0.2.1","local_as":64500,"new":%s}'
+    paths = ['{"peer_addr":"192.0.2.2","nexthop":"192.0.2.2","as_path":"64501 64510"}', '{"nexthop":"0.0.0.0","as_path":""}', '{"as_path":"{64501}"}', "null"]
+    bests = b"".join(say(0, 4, best % ("203.0.113.0/24", path)) for path in paths) + say(0, 4, best % ("x", "{}"))
+    hop = say(1, 3, '{"event":"route_announce",%s,"as_path":"64501 ","nexthop":"192.0.2.2"}' % PATH) + say(1, 3, '{"event":"route_announce",%s,"as_path":"","nexthop":"::"}' % PATH)
+    about = [{"source_id": hashlib.sha256(name.encode()).hexdigest()[:32], "epoch": 1750000000000000001, "last_sequence": 9, "connected": True}
+             for name in ("edge-a.bmp", "nobody")]
+    beats = say(2, 24, json.dumps({"domain": "virp", "event": "heartbeat", "sources": about}))
+    compromised, new_key, changed = (lambda source, time=0, act=act: u8(source, len(kinds) + act, time) + text("cpu/") for act in range(3))
+    put("facts_fuzz", "best", bests + hop + beats)
+    put("facts_fuzz", "compromised", bests + daemon + bmp + hop + compromised(0, 40) + compromised(1, 40) + beats)
+    put("facts_fuzz", "compromised-all", bests + bmp + compromised(0, 127) + compromised(1, 127) + new_key(0) + new_key(1) + say(1, 1, PAYLOADS[0][1]) + bests)
+    put("facts_fuzz", "changed", daemon + changed(0) + changed(1) + bmp + changed(0) + u8(0, len(kinds) + 2, 0) + text("x/") + bests)
     put("facts_fuzz", "beats", bmp + say(2, 24, beat) + say(2, 24, beat, 0x84) + say(1, 1, PAYLOADS[0][1], 0x81) + say(0x81, 3, PAYLOADS[1][1]))
 
 
