@@ -72,8 +72,8 @@ absl::Status CreateFile(const std::string& path) {
   return absl::OkStatus();
 }
 
-bool IsMemory(std::string_view path) {
-  return path == ":memory:";
+bool HasNoFile(std::string_view path) {
+  return path == ":memory:" || path == SqliteDb::kTemporary;
 }
 
 }  // namespace
@@ -89,14 +89,15 @@ absl::StatusOr<std::unique_ptr<SqliteDb>> SqliteDb::Open(const SqliteOptions& op
   if (options.path.empty() || options.path.find('\0') != std::string::npos) {
     return InvalidArgument("a database path is empty or holds a zero byte");
   }
-  if (!IsMemory(options.path) && ::access(options.path.c_str(), F_OK) != 0) {
+  if (!HasNoFile(options.path) && ::access(options.path.c_str(), F_OK) != 0) {
     if (!options.create || options.read_only) return NotFound("there is no database {}", options.path);
     RETURN_IF_ERROR(CreateFile(options.path));
   }
   auto db = std::unique_ptr<SqliteDb>(new SqliteDb(options));
   const int flags =
       (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-  const int code = sqlite3_open_v2(options.path.c_str(), &db->db_, flags, nullptr);
+  const char* const name = options.path == kTemporary ? "" : options.path.c_str();
+  const int code = sqlite3_open_v2(name, &db->db_, flags, nullptr);
   if (code != SQLITE_OK) return db->Error(code, "open");
   RETURN_IF_ERROR(db->Configure(options));
   return db;
@@ -112,9 +113,9 @@ absl::Status SqliteDb::Configure(const SqliteOptions& options) {
     RETURN_IF_ERROR(UseWriteAheadLog(options.busy_timeout));
   }
   RETURN_IF_ERROR(
-      Exec(fmt::format("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
+      Exec(fmt::format("PRAGMA synchronous={}; PRAGMA foreign_keys=ON; PRAGMA trusted_schema=OFF;"
                        "PRAGMA cell_size_check=ON; PRAGMA cache_size=-{}",
-                       options.page_cache_kib)));
+                       options.durable ? "FULL" : "NORMAL", options.page_cache_kib)));
   return Exec("SELECT count(*) FROM sqlite_schema");  // the first real read: notices what is not a database
 }
 
@@ -125,7 +126,7 @@ absl::Status SqliteDb::UseWriteAheadLog(std::chrono::milliseconds patience) {
     auto answer = JournalMode("wal");
     if (!absl::IsUnavailable(answer.status()) || std::chrono::steady_clock::now() >= deadline) {
       RETURN_IF_ERROR(answer.status());
-      if (*answer == "wal" || IsMemory(path_)) return absl::OkStatus();
+      if (*answer == "wal" || HasNoFile(path_)) return absl::OkStatus();
       return FailedPrecondition("the file system of {} does not allow a write-ahead log (it answered '{}')", path_,
                                 *answer);
     }

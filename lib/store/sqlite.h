@@ -114,9 +114,10 @@ class SqliteStatement {
 };
 
 struct SqliteOptions {
-  std::string path{};                             // a file, or ":memory:"
+  std::string path{};                             // a file, ":memory:", or SqliteDb::kTemporary
   bool create = true;                             // NotFound for a missing file otherwise; new files get mode 0600
   bool read_only = false;                         // nothing can be changed through this connection
+  bool durable = true;                            // else a power cut may take the last commits, but never half of one
   std::chrono::milliseconds busy_timeout{5'000};  // how long a lock of another connection is waited for
   int page_cache_kib = 16 * 1024;                 // bound of the page cache's memory
   int page_size = 0;                              // of a file that is new: a power of two from 512; 0: SQLite's default
@@ -126,6 +127,9 @@ struct SqliteOptions {
 // One connection. Used by one thread at a time, except Interrupt(). The path's folder must exist.
 class SqliteDb {
  public:
+  // A path: a file without a name, of this connection alone. It is written only when it outgrows the page cache.
+  static constexpr std::string_view kTemporary = ":temporary:";
+
   static absl::StatusOr<std::unique_ptr<SqliteDb>> Open(const SqliteOptions& options);
   ~SqliteDb();
   SqliteDb(const SqliteDb&) = delete;

@@ -59,30 +59,20 @@ absl::Status InsertTiles(SqliteDb& db, ChainId chain, const std::vector<Tile>& t
   return absl::OkStatus();
 }
 
-// One of the indexes by name: the right one is known here, and a plan that changes with the data is not wanted.
-std::string_view IndexFor(const ChainStore::Filter& filter) {
-  if (filter.subject.value_or(0) != 0) return "INDEXED BY entry_subject";
-  if (filter.kind.value_or(0) != 0) return "INDEXED BY entry_kind";
-  if (filter.source) return "INDEXED BY entry_source";
-  return "";
-}
-
+// Observations, which are the bulk and have no kind, are not in the index: without a kind it is a walk.
 std::string ListSql(const ChainStore::Filter& filter) {
   // An absent condition tests that its parameter is NULL, so that every variant has the same parameters.
+  const bool of_kind = filter.kind.value_or(0) != 0;
   return fmt::format(
-      "SELECT seq FROM entry {} WHERE chain_id=?1 AND seq>=?2 AND seq<?3 AND {} AND {}{} AND {}{} ORDER BY seq {} "
+      "SELECT seq FROM entry {} WHERE chain_id=?1 AND seq>=?2 AND seq<?3 AND {} AND {} AND {}{} ORDER BY seq {} "
       "LIMIT ?7",
-      IndexFor(filter), filter.source ? "source=?4" : "?4 IS NULL", filter.subject ? "subject=?5" : "?5 IS NULL",
-      filter.subject.value_or(0) != 0 ? " AND subject<>0" : "", filter.kind ? "kind=?6" : "?6 IS NULL",
-      filter.kind.value_or(0) != 0 ? " AND kind<>0" : "", filter.descending ? "DESC" : "ASC");
+      of_kind ? "INDEXED BY entry_kind" : "", filter.source ? "source=?4" : "?4 IS NULL",
+      filter.subject ? "subject=?5" : "?5 IS NULL", filter.kind ? "kind=?6" : "?6 IS NULL",
+      of_kind ? " AND kind<>0" : "", filter.descending ? "DESC" : "ASC");
 }
 
 std::optional<std::int64_t> Signed(const std::optional<std::uint64_t>& value) {
   return value ? std::optional(ToSigned(*value)) : std::nullopt;
-}
-
-std::int64_t Clamped(std::uint64_t value) {
-  return ToSigned(std::min(value, kMaxSequence));
 }
 
 absl::StatusOr<std::vector<std::uint64_t>> Sequences(SqliteStatement& read) {
@@ -107,12 +97,14 @@ absl::Status SqliteChainStore::Append(ChainId chain, const AppendBatch& batch) {
         return Fenced(chain, batch.term);
       }
     }
+    RETURN_IF_ERROR(index_->CheckNew(chain, batch.old_size, batch.rows));
     RETURN_IF_ERROR(InsertRows(db, chain, batch.rows));
     RETURN_IF_ERROR(InsertTiles(db, chain, batch.tiles));
     return db.Run("UPDATE chain_head SET size=?, head=?, frontier=? WHERE chain_id=?",
                   ToSigned(batch.old_size + batch.rows.size()), Blob(batch.new_head), Blob(batch.new_frontier), chain);
   });
   if (absl::IsAlreadyExists(written)) return DoesNotFit(chain, written);
+  if (written.ok()) index_->Appended(chain, batch.rows);
   return written;
 }
 
@@ -178,29 +170,58 @@ absl::StatusOr<std::vector<Hash>> SqliteChainStore::ReadLeafHashes(ChainId chain
 absl::StatusOr<std::vector<EntryRow>> SqliteChainStore::FindByNumber(ChainId chain,
                                                                      const std::vector<FrameNumber>& numbers) {
   RETURN_IF_ERROR(CheckNumbers(numbers));
+  ASSIGN_OR_RETURN(std::vector<std::uint64_t> sequences, index_->Find(chain, numbers));
+  std::sort(sequences.begin(), sequences.end());
   std::vector<EntryRow> out;
   ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
   ASSIGN_OR_RETURN(SqliteStatement read,
-                   db->Prepare(fmt::format("SELECT {} FROM entry INDEXED BY entry_number"
-                                           " WHERE chain_id=? AND source=? AND source_epoch=? AND source_seq=?",
-                                           kRowColumns)));
-  for (const FrameNumber& number : numbers) {
-    ASSIGN_OR_RETURN(const bool row,
-                     read.One(chain, ToSigned(number.source), ToSigned(number.epoch), ToSigned(number.number)));
+                   db->Prepare(fmt::format("SELECT {} FROM entry WHERE chain_id=? AND seq=?", kRowColumns)));
+  for (const std::uint64_t sequence : sequences) {
+    ASSIGN_OR_RETURN(const bool row, read.One(chain, ToSigned(sequence)));
     if (row) ReadRow(read, out.emplace_back());
   }
-  std::sort(out.begin(), out.end(), [](const EntryRow& a, const EntryRow& b) { return a.sequence < b.sequence; });
+  // The entry says which frame it holds; the index only where to look.
+  std::erase_if(out, [&](const EntryRow& row) {
+    const FrameNumber held{row.index.source, row.index.source_epoch, row.index.source_sequence};
+    return std::find(numbers.begin(), numbers.end(), held) == numbers.end();
+  });
   return out;
 }
 
 absl::StatusOr<std::vector<std::uint64_t>> SqliteChainStore::List(ChainId chain, const Filter& filter,
                                                                   std::size_t limit) {
   RETURN_IF_ERROR(CheckReadCount(limit));
+  Filter clamped = filter;
+  clamped.from = std::min(filter.from, kMaxSequence);
+  clamped.to = std::min(filter.to, kMaxSequence);
+  const bool by_kind = filter.kind.value_or(0) != 0;
+  if (filter.subject.value_or(0) != 0 || (filter.source && !by_kind)) return index_->List(chain, clamped, limit);
+  return ListByKind(chain, clamped, limit);
+}
+
+absl::StatusOr<std::vector<std::uint64_t>> SqliteChainStore::ListByKind(ChainId chain, const Filter& filter,
+                                                                        std::size_t limit) {
   ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
   ASSIGN_OR_RETURN(SqliteStatement read, db->Prepare(ListSql(filter)));
-  RETURN_IF_ERROR(read.Bind(chain, Clamped(filter.from), Clamped(filter.to), Signed(filter.source),
+  RETURN_IF_ERROR(read.Bind(chain, ToSigned(filter.from), ToSigned(filter.to), Signed(filter.source),
                             Signed(filter.subject), filter.kind, static_cast<std::int64_t>(limit)));
   return Sequences(read);
+}
+
+absl::StatusOr<std::vector<IndexKey>> SqliteChainStore::ReadIndexKeys(ChainId chain, std::uint64_t first,
+                                                                      std::uint64_t end, std::size_t limit) {
+  ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
+  ASSIGN_OR_RETURN(SqliteStatement read,
+                   db->Prepare("SELECT seq, source, source_epoch, source_seq, subject, kind FROM entry"
+                               " WHERE chain_id=? AND seq>=? AND seq<? ORDER BY seq LIMIT ?"));
+  RETURN_IF_ERROR(read.Bind(chain, ToSigned(first), ToSigned(end), static_cast<std::int64_t>(limit)));
+  std::vector<IndexKey> out;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, read.Step());
+    if (!row) return out;
+    const FrameNumber frame{read.Uint(1), read.Uint(2), read.Uint(3)};
+    out.push_back({read.Uint(0), frame, read.Uint(4), static_cast<std::uint8_t>(read.Int(5))});
+  }
 }
 
 absl::StatusOr<std::string> SqliteChainStore::ReadTile(ChainId chain, unsigned level, std::uint64_t index) {

@@ -24,8 +24,8 @@ using store::SqliteDb;
 using store::SqliteStatement;
 using store::SqliteTransaction;
 
-constexpr int kPageSize = 8'192;             // half the overflow pages and half the tree's height of the default
-constexpr int kWriterCacheKib = 128 * 1024;  // the hot parts of the indexes
+constexpr int kPageSize = 8'192;            // half the overflow pages and half the tree's height of the default
+constexpr int kWriterCacheKib = 32 * 1024;  // it adds at the ends
 constexpr int kReaderCacheKib = 8 * 1024;
 
 store::SqliteOptions ConnectionOptions(const std::string& path, const StoreOptions& options, int cache_kib) {
@@ -65,6 +65,7 @@ SqliteChainStore::SqliteChainStore(std::string path, const StoreOptions& options
       readers_(std::move(reading), std::max(1, options.readers), options.timeout) {}
 
 SqliteChainStore::~SqliteChainStore() {
+  index_.reset();
   checkpointer_.reset();
 }
 
@@ -80,6 +81,8 @@ absl::StatusOr<std::unique_ptr<SqliteChainStore>> SqliteChainStore::Open(const s
   } else {
     RETURN_IF_ERROR(out->OpenWriter(ConnectionOptions(path, options, kWriterCacheKib), options));
   }
+  // Who may change nothing, or looks at a copy, has an index of its own.
+  RETURN_IF_ERROR(out->OpenIndex(options.read_only ? "" : path + "-index"));
   return out;
 }
 
@@ -98,6 +101,29 @@ absl::Status SqliteChainStore::OpenWriter(const store::SqliteOptions& writing, c
   ASSIGN_OR_RETURN(auto copying, SqliteDb::Open(ConnectionOptions(path_, options, kReaderCacheKib)));
   checkpointer_ = std::make_unique<SqliteCheckpointer>(std::move(copying), &writer_mutex_);
   writer_->OnCommit([this](int pages) { checkpointer_->LogGrewTo(pages); });
+  return absl::OkStatus();
+}
+
+absl::Status SqliteChainStore::OpenIndex(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::vector<ChainInfo> chains, ListChains());
+  std::vector<ChainId> ids;
+  for (const ChainInfo& chain : chains) ids.push_back(chain.id);
+  SqliteEntryIndex::Entries entries;
+  entries.size = [this](ChainId chain) -> absl::StatusOr<std::uint64_t> {
+    ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
+    ASSIGN_OR_RETURN(SqliteStatement read, db->Prepare("SELECT size FROM chain_head WHERE chain_id=?"));
+    ASSIGN_OR_RETURN(const bool row, read.One(chain));
+    return row ? read.Uint(0) : 0;  // of a chain that is not there nothing is found
+  };
+  entries.keys = [this](ChainId chain, std::uint64_t first, std::uint64_t end, std::size_t limit) {
+    return ReadIndexKeys(chain, first, end, limit);
+  };
+  entries.leaf = [this](ChainId chain, std::uint64_t sequence) -> absl::StatusOr<Hash> {
+    const auto leaf = ReadLeafHashes(chain, sequence, 1);
+    RETURN_IF_ERROR(leaf.status());
+    return leaf->front();
+  };
+  ASSIGN_OR_RETURN(index_, SqliteEntryIndex::Open(path, std::move(entries), ids));
   return absl::OkStatus();
 }
 

@@ -1,5 +1,7 @@
 // The O-Node's store in one SQLite file: the embedded default, for one node. One connection writes, behind a mutex; a
-// few read; a thread of its own empties the write-ahead log. Every commit is fsynced before it is reported.
+// few read; a thread of its own empties the write-ahead log. Every commit is fsynced before it is reported. What
+// entries are looked up by, other than their sequence and kind, is in a second file that can always be made again
+// (SqliteEntryIndex).
 //
 // Leases follow the same rules as on PostgreSQL, by a Clock instead of the database's own: a second process on the same
 // file is kept out by them as a second replica would be.
@@ -15,6 +17,7 @@
 #include "lib/store/sqlite.h"
 #include "services/onode/domain/chain_store.h"
 #include "services/onode/storage/sqlite/sqlite_checkpointer.h"
+#include "services/onode/storage/sqlite/sqlite_entry_index.h"
 #include "services/onode/storage/sqlite/sqlite_readers.h"
 #include "services/onode/storage/store_options.h"
 
@@ -55,6 +58,10 @@ class SqliteChainStore final : public ChainStore {
  private:
   SqliteChainStore(std::string path, const StoreOptions& options, store::SqliteOptions reading);
   absl::Status OpenWriter(const store::SqliteOptions& writing, const StoreOptions& options);
+  absl::Status OpenIndex(const std::string& path);
+  absl::StatusOr<std::vector<IndexKey>> ReadIndexKeys(ChainId chain, std::uint64_t first, std::uint64_t end,
+                                                      std::size_t limit);
+  absl::StatusOr<std::vector<std::uint64_t>> ListByKind(ChainId chain, const Filter& filter, std::size_t limit);
 
   // One write transaction: `body` runs between BEGIN IMMEDIATE and COMMIT; an error of its rolls back. Write() is for
   // what may be done twice: a commit in doubt is Unavailable, "retry"; WriteOnce() says Unknown.
@@ -69,7 +76,8 @@ class SqliteChainStore final : public ChainStore {
   Mutex writer_mutex_;
   std::unique_ptr<store::SqliteDb> writer_ ABSL_PT_GUARDED_BY(writer_mutex_);  // null when read-only
   SqliteReaders readers_;  // closed before the writer: the log goes away with the last connection, if that may write
-  std::unique_ptr<SqliteCheckpointer> checkpointer_;  // null when read-only; goes first
+  std::unique_ptr<SqliteCheckpointer> checkpointer_;  // null when read-only
+  std::unique_ptr<SqliteEntryIndex> index_;           // goes first: it reads by the others
 };
 
 }  // namespace virp::onode

@@ -34,10 +34,8 @@ CREATE TABLE entry (
   bytes        BLOB NOT NULL,
   PRIMARY KEY (chain_id, seq)
 ) STRICT, WITHOUT ROWID;
--- Exactly once per (source, epoch, number) follows from the leader's state; this makes a leader's mistake an error.
-CREATE UNIQUE INDEX entry_number ON entry (chain_id, source, source_epoch, source_seq);
-CREATE INDEX entry_source ON entry (chain_id, source, seq);
-CREATE INDEX entry_subject ON entry (chain_id, subject, seq) WHERE subject <> 0;
+-- By frame, source and subject entries are found in the file beside this one (SqliteEntryIndex), which also refuses a
+-- frame that the chain has.
 CREATE INDEX entry_kind ON entry (chain_id, kind, seq) WHERE kind <> 0;     -- all but observations, which are the bulk
 
 CREATE TABLE tile (                               -- full tiles only

@@ -1,0 +1,108 @@
+// Which entries are of a source or a subject, and which entry holds a frame: derived from the entries' columns, in a
+// file of its own beside the database, PATH-index. In the database these three indexes touched a page each for every
+// frame, all over the file, and every commit had to write and sync them (docs/adr/0004-index-beside-the-chain.md).
+//
+// Nothing depends on the file: entries that it does not have yet are kept in memory, and what is missing of it, or does
+// not belong to the database, is made again from the entries. Its commits are not synced.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "lib/base/mutex.h"
+#include "lib/store/sqlite.h"
+#include "services/onode/domain/chain_store.h"
+
+namespace virp::onode {
+
+// Of one entry, what the index is made of.
+struct IndexKey {
+  std::uint64_t sequence = 0;
+  FrameNumber frame;
+  std::uint64_t subject = 0;
+  std::uint8_t kind = 0;
+};
+
+class SqliteEntryIndex {
+ public:
+  static constexpr std::size_t kFlushRows = 16'384;    // written at once: in order, many entries to a page
+  static constexpr std::size_t kMostRecent = 262'144;  // in memory, some 40 MB, while the file cannot be written
+
+  // How it reads the database. Called from any thread.
+  struct Entries {
+    std::function<absl::StatusOr<std::uint64_t>(ChainId)> size;
+    std::function<absl::StatusOr<std::vector<IndexKey>>(ChainId, std::uint64_t first, std::uint64_t end,
+                                                        std::size_t limit)>
+        keys;
+    std::function<absl::StatusOr<Hash>(ChainId, std::uint64_t sequence)> leaf;  // NotFound
+  };
+
+  // Opens or makes `path` and brings it up to the size of each of `chains`, as far as that can be read: some 5 us for
+  // an entry that it lacks. For
+  // "" the index is this object's own, in a temporary file. ResourceExhausted: no room; Unavailable: cannot be written.
+  static absl::StatusOr<std::unique_ptr<SqliteEntryIndex>> Open(const std::string& path, Entries entries,
+                                                                const std::vector<ChainId>& chains);
+  ~SqliteEntryIndex();
+  SqliteEntryIndex(const SqliteEntryIndex&) = delete;
+  SqliteEntryIndex& operator=(const SqliteEntryIndex&) = delete;
+
+  // All below: thread-safe, and with the errors of the database and of the file.
+
+  // Before `rows` are appended at `old_size`. AlreadyExists when a frame of theirs is in the chain, or twice in them;
+  // the error of the last write when more than kMostRecent entries wait for one.
+  absl::Status CheckNew(ChainId chain, std::uint64_t old_size, const std::vector<EntryRow>& rows);
+  void Appended(ChainId chain, const std::vector<EntryRow>& rows);  // once they are committed
+
+  absl::StatusOr<std::vector<std::uint64_t>> Find(ChainId chain, const std::vector<FrameNumber>& frames);
+  // As ChainStore::List, for a filter with a source or a subject other than 0.
+  absl::StatusOr<std::vector<std::uint64_t>> List(ChainId chain, const ChainStore::Filter& filter, std::size_t limit);
+
+  // Until all that waits is in the file. For tests and for who is about to copy it.
+  absl::Status Flush();
+
+ private:
+  struct Tail {
+    std::uint64_t in_file = 0;    // entries below are in the file
+    std::uint64_t end = 0;        // entries below are known
+    std::deque<IndexKey> recent;  // those between; where the database lacks one, so does this
+    absl::flat_hash_map<FrameNumber, std::uint64_t> frames;  // of `recent`: the sequence
+  };
+
+  explicit SqliteEntryIndex(Entries entries) : entries_(std::move(entries)) {}
+  absl::Status OpenFile(const std::string& path);
+  absl::StatusOr<bool> BelongsToTheDatabase();
+  absl::Status CatchUp(ChainId chain);
+  absl::Status CatchUpTo(ChainId chain, std::uint64_t size);
+  void Add(ChainId chain, const std::vector<IndexKey>& keys);
+  absl::Status FlushSome(ChainId chain, std::size_t most);
+  absl::Status Write(ChainId chain, const std::vector<IndexKey>& keys);
+  absl::StatusOr<std::vector<std::uint64_t>> ListInFile(ChainId chain, const ChainStore::Filter& filter,
+                                                        std::uint64_t end, std::size_t limit);
+  absl::StatusOr<std::vector<std::uint64_t>> FindInFile(ChainId chain, const std::vector<FrameNumber>& frames);
+  Mutex& reading_mutex() { return reader_ == nullptr ? writing_mutex_ : reading_mutex_; }
+  store::SqliteDb& reading() { return reader_ == nullptr ? *writer_ : *reader_; }
+  std::optional<ChainId> FullTail() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Loop();
+
+  const Entries entries_;
+  Mutex writing_mutex_;  // order: a connection's, then mutex_
+  Mutex reading_mutex_;
+  std::unique_ptr<store::SqliteDb> writer_;
+  std::unique_ptr<store::SqliteDb> reader_;  // null for a temporary file, which has one connection only
+  Mutex mutex_;
+  std::condition_variable_any wake_;
+  absl::flat_hash_map<ChainId, Tail> tails_ ABSL_GUARDED_BY(mutex_);
+  absl::Status last_write_ ABSL_GUARDED_BY(mutex_);
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace virp::onode
