@@ -272,6 +272,10 @@ class DelivererTest : public ::testing::Test, public DeliveryObserver {
     const MutexLock lock(node_.mutex_);
     return node_.leaves_.size();
   }
+  std::size_t connects() {
+    const MutexLock lock(node_.mutex_);
+    return node_.connects_.size();
+  }
 
   std::string directory_;
   testutil::SkippingClock clock_;
@@ -302,7 +306,7 @@ TEST_F(DelivererTest, AnswersLostWithTheConnectionAreAskedForAgainAndNothingIsEn
   Put("edge-a", 1, 100);
   node_.cut_after_ = 3;
   Start();
-  ASSERT_TRUE(Until([this] { return node_.connects_.size() > 2; }));
+  ASSERT_TRUE(Until([this] { return connects() > 2; }));
   {
     const MutexLock lock(node_.mutex_);
     node_.checkpoint_ = node_.leaves_.size() / 2;  // some places lie below what the next connection starts from
