@@ -136,8 +136,8 @@ class Outbox {
       : keys_(keys), clock_(clock), states_(std::move(states)), gate_(gate) {}
   bool Advance(std::string_view source, std::uint64_t epoch, std::uint64_t sequence)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Load(std::string_view snapshot);
-  absl::Status Replay(const deliver::Record& record);
+  absl::Status Load(std::string_view snapshot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Replay(const deliver::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<Receipt>> EmitAll(const std::vector<Item>& items, const NoteOf& note)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
