@@ -27,6 +27,8 @@ constexpr std::string_view kSchema =
     " kind INTEGER NOT NULL, PRIMARY KEY (chain_id, subject, seq)) STRICT, WITHOUT ROWID;";
 constexpr int kPageSize = 8'192;
 constexpr int kCacheKib = 32 * 1024;
+constexpr int kReaderCacheKib = 8 * 1024;
+constexpr int kReaders = 3;
 constexpr int kLogPages = 16'384;  // SQLite copies the log, and syncs, each time that it has grown by 128 MiB
 
 store::SqliteOptions FileOptions(const std::string& path) {
@@ -53,6 +55,46 @@ bool Matches(const IndexKey& key, const ChainStore::Filter& filter) {
          key.subject == filter.subject.value_or(key.subject) && key.kind == filter.kind.value_or(key.kind);
 }
 
+absl::StatusOr<std::vector<std::uint64_t>> FindInFile(SqliteDb& db, ChainId chain,
+                                                      const std::vector<FrameNumber>& frames) {
+  std::vector<std::uint64_t> out;
+  if (frames.empty()) return out;
+  ASSIGN_OR_RETURN(SqliteTransaction snapshot, SqliteTransaction::Begin(db, SqliteTransaction::Kind::kRead));
+  ASSIGN_OR_RETURN(SqliteStatement read,
+                   db.Prepare("SELECT seq FROM by_frame WHERE chain_id=? AND source=? AND epoch=? AND number=?"));
+  for (const FrameNumber& frame : frames) {
+    ASSIGN_OR_RETURN(const bool row,
+                     read.One(chain, ToSigned(frame.source), ToSigned(frame.epoch), ToSigned(frame.number)));
+    if (row) out.push_back(read.Uint(0));
+  }
+  return out;
+}
+
+// Of the entries below `end`.
+absl::StatusOr<std::vector<std::uint64_t>> ListInFile(SqliteDb& db, ChainId chain, const ChainStore::Filter& filter,
+                                                      std::uint64_t end, std::size_t limit) {
+  std::vector<std::uint64_t> out;
+  const std::uint64_t to = std::min(filter.to, end);
+  if (filter.from >= to) return out;
+  // An absent condition tests that its parameter is NULL, so that every variant has the same parameters.
+  const std::string sql = fmt::format(
+      "SELECT seq FROM {} WHERE chain_id=?1 AND seq>=?2 AND seq<?3 AND {} AND {} AND {} ORDER BY seq {} LIMIT ?7",
+      filter.subject.value_or(0) != 0 ? "by_subject" : "by_source", filter.source ? "source=?4" : "?4 IS NULL",
+      filter.subject ? "subject=?5" : "?5 IS NULL", filter.kind ? "kind=?6" : "?6 IS NULL",
+      filter.descending ? "DESC" : "ASC");
+  const auto bits = [](const std::optional<std::uint64_t>& value) {
+    return value ? std::optional(ToSigned(*value)) : std::nullopt;
+  };
+  ASSIGN_OR_RETURN(SqliteStatement read, db.Prepare(sql));
+  RETURN_IF_ERROR(read.Bind(chain, ToSigned(filter.from), ToSigned(to), bits(filter.source), bits(filter.subject),
+                            filter.kind, static_cast<std::int64_t>(limit)));
+  while (true) {
+    ASSIGN_OR_RETURN(const bool row, read.Step());
+    if (!row) return out;
+    out.push_back(read.Uint(0));
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SqliteEntryIndex>> SqliteEntryIndex::Open(const std::string& path, Entries entries,
@@ -64,7 +106,8 @@ absl::StatusOr<std::unique_ptr<SqliteEntryIndex>> SqliteEntryIndex::Open(const s
     opened = ours.ok() && !*ours ? DataLoss("{}: of another database", path) : ours.status();
   }
   if (!path.empty() && (absl::IsDataLoss(opened) || absl::IsInvalidArgument(opened))) {
-    out->reader_.reset();
+    out->readers_.reset();
+    out->checker_.reset();
     out->writer_.reset();
     Remove(path);
     opened = out->OpenFile(path);
@@ -103,7 +146,9 @@ absl::Status SqliteEntryIndex::OpenFile(const std::string& path) {
   if (path.empty()) return absl::OkStatus();
   store::SqliteOptions reading = FileOptions(path);
   reading.read_only = true;
-  ASSIGN_OR_RETURN(reader_, SqliteDb::Open(reading));
+  reading.page_cache_kib = kReaderCacheKib;
+  ASSIGN_OR_RETURN(checker_, SqliteDb::Open(reading));
+  readers_ = std::make_unique<SqliteReaders>(reading, kReaders, reading.busy_timeout);
   return absl::OkStatus();
 }
 
@@ -181,6 +226,7 @@ void SqliteEntryIndex::Appended(ChainId chain, const std::vector<EntryRow>& rows
 }
 
 absl::Status SqliteEntryIndex::CheckNew(ChainId chain, std::uint64_t old_size, const std::vector<EntryRow>& rows) {
+  if (checker_ == nullptr) return FailedPrecondition("an index in a temporary file is for reading");
   RETURN_IF_ERROR(CatchUpTo(chain, old_size));
   const auto held = [](const FrameNumber& frame, std::uint64_t sequence) {
     return AlreadyExists("frame {} of epoch {} of source {:#x} is entry {}", frame.number, frame.epoch, frame.source,
@@ -202,7 +248,8 @@ absl::Status SqliteEntryIndex::CheckNew(ChainId chain, std::uint64_t old_size, c
       if (const auto [at, added] = here.emplace(key.frame, key.sequence); !added) return held(key.frame, at->second);
     }
   }
-  ASSIGN_OR_RETURN(const auto found, FindInFile(chain, frames));
+  const MutexLock checking(checking_mutex_);
+  ASSIGN_OR_RETURN(const auto found, FindInFile(*checker_, chain, frames));
   if (!found.empty()) return AlreadyExists("a frame of this batch is entry {}", found.front());
   return absl::OkStatus();
 }
@@ -223,26 +270,18 @@ absl::StatusOr<std::vector<std::uint64_t>> SqliteEntryIndex::Find(ChainId chain,
     }
   }
   // What went from memory meanwhile is in the file.
-  ASSIGN_OR_RETURN(const auto in_file, FindInFile(chain, others));
+  ASSIGN_OR_RETURN(const auto in_file, Read([&](SqliteDb& db) { return FindInFile(db, chain, others); }));
   out.insert(out.end(), in_file.begin(), in_file.end());
   return out;
 }
 
-absl::StatusOr<std::vector<std::uint64_t>> SqliteEntryIndex::FindInFile(ChainId chain,
-                                                                        const std::vector<FrameNumber>& frames) {
-  std::vector<std::uint64_t> out;
-  if (frames.empty()) return out;
-  const MutexLock lock(reading_mutex());
-  ASSIGN_OR_RETURN(SqliteTransaction snapshot, SqliteTransaction::Begin(reading(), SqliteTransaction::Kind::kRead));
-  ASSIGN_OR_RETURN(
-      SqliteStatement read,
-      reading().Prepare("SELECT seq FROM by_frame WHERE chain_id=? AND source=? AND epoch=? AND number=?"));
-  for (const FrameNumber& frame : frames) {
-    ASSIGN_OR_RETURN(const bool row,
-                     read.One(chain, ToSigned(frame.source), ToSigned(frame.epoch), ToSigned(frame.number)));
-    if (row) out.push_back(read.Uint(0));
+SqliteEntryIndex::Sequences SqliteEntryIndex::Read(const std::function<Sequences(SqliteDb&)>& body) {
+  if (readers_ == nullptr) {
+    const MutexLock lock(writing_mutex_);
+    return body(*writer_);
   }
-  return out;
+  ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_->Take());
+  return body(*db);
 }
 
 absl::StatusOr<std::vector<std::uint64_t>> SqliteEntryIndex::List(ChainId chain, const ChainStore::Filter& filter,
@@ -261,38 +300,14 @@ absl::StatusOr<std::vector<std::uint64_t>> SqliteEntryIndex::List(ChainId chain,
   std::vector<std::uint64_t> out;
   if (filter.descending) out.assign(recent.rbegin(), recent.rend());
   if (out.size() < limit) {
-    ASSIGN_OR_RETURN(const auto older, ListInFile(chain, filter, in_file, limit - out.size()));
+    const std::size_t left = limit - out.size();
+    ASSIGN_OR_RETURN(const auto older,
+                     Read([&](SqliteDb& db) { return ListInFile(db, chain, filter, in_file, left); }));
     out.insert(out.end(), older.begin(), older.end());
   }
   if (!filter.descending) out.insert(out.end(), recent.begin(), recent.end());
   if (out.size() > limit) out.resize(limit);
   return out;
-}
-
-// Of the entries below `end`.
-absl::StatusOr<std::vector<std::uint64_t>> SqliteEntryIndex::ListInFile(ChainId chain, const ChainStore::Filter& filter,
-                                                                        std::uint64_t end, std::size_t limit) {
-  std::vector<std::uint64_t> out;
-  const std::uint64_t to = std::min(filter.to, end);
-  if (filter.from >= to) return out;
-  // An absent condition tests that its parameter is NULL, so that every variant has the same parameters.
-  const std::string sql = fmt::format(
-      "SELECT seq FROM {} WHERE chain_id=?1 AND seq>=?2 AND seq<?3 AND {} AND {} AND {} ORDER BY seq {} LIMIT ?7",
-      filter.subject.value_or(0) != 0 ? "by_subject" : "by_source", filter.source ? "source=?4" : "?4 IS NULL",
-      filter.subject ? "subject=?5" : "?5 IS NULL", filter.kind ? "kind=?6" : "?6 IS NULL",
-      filter.descending ? "DESC" : "ASC");
-  const auto bits = [](const std::optional<std::uint64_t>& value) {
-    return value ? std::optional(ToSigned(*value)) : std::nullopt;
-  };
-  const MutexLock lock(reading_mutex());
-  ASSIGN_OR_RETURN(SqliteStatement read, reading().Prepare(sql));
-  RETURN_IF_ERROR(read.Bind(chain, ToSigned(filter.from), ToSigned(to), bits(filter.source), bits(filter.subject),
-                            filter.kind, static_cast<std::int64_t>(limit)));
-  while (true) {
-    ASSIGN_OR_RETURN(const bool row, read.Step());
-    if (!row) return out;
-    out.push_back(read.Uint(0));
-  }
 }
 
 absl::Status SqliteEntryIndex::Flush() {

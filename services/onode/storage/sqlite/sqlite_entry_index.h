@@ -20,6 +20,7 @@
 #include "lib/base/mutex.h"
 #include "lib/store/sqlite.h"
 #include "services/onode/domain/chain_store.h"
+#include "services/onode/storage/sqlite/sqlite_readers.h"
 
 namespace virp::onode {
 
@@ -84,19 +85,18 @@ class SqliteEntryIndex {
   void Add(ChainId chain, const std::vector<IndexKey>& keys);
   absl::Status FlushSome(ChainId chain, std::size_t most);
   absl::Status Write(ChainId chain, const std::vector<IndexKey>& keys);
-  absl::StatusOr<std::vector<std::uint64_t>> ListInFile(ChainId chain, const ChainStore::Filter& filter,
-                                                        std::uint64_t end, std::size_t limit);
-  absl::StatusOr<std::vector<std::uint64_t>> FindInFile(ChainId chain, const std::vector<FrameNumber>& frames);
-  Mutex& reading_mutex() { return reader_ == nullptr ? writing_mutex_ : reading_mutex_; }
-  store::SqliteDb& reading() { return reader_ == nullptr ? *writer_ : *reader_; }
+  using Sequences = absl::StatusOr<std::vector<std::uint64_t>>;
+  Sequences Read(const std::function<Sequences(store::SqliteDb&)>& body);
   std::optional<ChainId> FullTail() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Loop();
 
   const Entries entries_;
   Mutex writing_mutex_;  // order: a connection's, then mutex_
-  Mutex reading_mutex_;
+  Mutex checking_mutex_;
+  // A temporary file has one connection only, the first.
   std::unique_ptr<store::SqliteDb> writer_;
-  std::unique_ptr<store::SqliteDb> reader_;  // null for a temporary file, which has one connection only
+  std::unique_ptr<store::SqliteDb> checker_;  // of CheckNew: an append waits for nobody who lists
+  std::unique_ptr<SqliteReaders> readers_;
   Mutex mutex_;
   std::condition_variable_any wake_;
   absl::flat_hash_map<ChainId, Tail> tails_ ABSL_GUARDED_BY(mutex_);
