@@ -168,7 +168,8 @@ absl::StatusOr<Exit> SubjectsList(const Options& options, const std::string& pre
     for (const auto& state : subject.sources()) {
       sources += fmt::format("{}{}={}", sources.empty() ? "" : " ", state.source(), state.state());
     }
-    table.Add({subject.subject(), fmt::format("{}", subject.newest_entry()), sources});
+    // Of a subject that only a compromised key spoke of, nothing counts.
+    table.Add({subject.subject(), sources.empty() ? "-" : fmt::format("{}", subject.newest_entry()), sources});
   }
   Print(table.ToString());
   return Exit::kYes;

@@ -53,7 +53,7 @@ class FactBook {
                                   const EntryReader& read) const;
 
   // Subjects with their newest entry, for GetSubject and ListSubjects: by text, from `after` (exclusive), at most
-  // `limit`.
+  // `limit`. One of which only a compromised key spoke is listed with newest_entry kNone, and not found.
   struct SubjectState {
     std::string subject;
     std::uint64_t newest_entry = 0;
