@@ -49,6 +49,11 @@ IndexKey KeyOf(const EntryRow& row) {
   return {row.sequence, {index.source, index.source_epoch, index.source_sequence}, index.subject, index.kind};
 }
 
+absl::Status Told(const absl::Status& status, const SqliteDb& db) {
+  if (!absl::IsDataLoss(status)) return status;
+  return Annotate(status, fmt::format("stop the O-Node and remove {}, it is made again", db.path()));
+}
+
 bool Matches(const IndexKey& key, const ChainStore::Filter& filter) {
   return key.sequence >= filter.from && key.sequence < filter.to &&
          key.frame.source == filter.source.value_or(key.frame.source) &&
@@ -109,6 +114,10 @@ absl::StatusOr<std::unique_ptr<SqliteEntryIndex>> SqliteEntryIndex::Open(const s
     out->readers_.reset();
     out->checker_.reset();
     out->writer_.reset();
+    {
+      const MutexLock lock(out->mutex_);
+      out->tails_.clear();  // of the chains that did fit
+    }
     Remove(path);
     opened = out->OpenFile(path);
   }
@@ -249,8 +258,9 @@ absl::Status SqliteEntryIndex::CheckNew(ChainId chain, std::uint64_t old_size, c
     }
   }
   const MutexLock checking(checking_mutex_);
-  ASSIGN_OR_RETURN(const auto found, FindInFile(*checker_, chain, frames));
-  if (!found.empty()) return AlreadyExists("a frame of this batch is entry {}", found.front());
+  const auto found = FindInFile(*checker_, chain, frames);
+  RETURN_IF_ERROR(Told(found.status(), *checker_));
+  if (!found->empty()) return AlreadyExists("a frame of this batch is entry {}", found->front());
   return absl::OkStatus();
 }
 
@@ -281,7 +291,9 @@ SqliteEntryIndex::Sequences SqliteEntryIndex::Read(const std::function<Sequences
     return body(*writer_);
   }
   ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_->Take());
-  return body(*db);
+  Sequences out = body(*db);
+  RETURN_IF_ERROR(Told(out.status(), *db));
+  return out;
 }
 
 absl::StatusOr<std::vector<std::uint64_t>> SqliteEntryIndex::List(ChainId chain, const ChainStore::Filter& filter,

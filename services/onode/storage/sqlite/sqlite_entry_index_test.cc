@@ -196,6 +196,50 @@ TEST_F(SqliteEntryIndexTest, AFileThatIsGoneDamagedOlderNewerOrOfAnotherDatabase
   });
 }
 
+TEST_F(SqliteEntryIndexTest, WhereOneChainIsAnotherNowAllAreMadeAgain) {
+  NewRows(300);
+  SqliteEntryIndex::Entries entries = Entries();
+  const auto leaf = entries.leaf;
+  {
+    auto index = SqliteEntryIndex::Open(path_, entries, {kChain, 6, 8});
+    ASSERT_OK(index);
+    ASSERT_OK((*index)->Flush());
+  }
+  for (const ChainId gone : {6, 8}) {
+    entries.leaf = [&](ChainId chain, std::uint64_t sequence) -> absl::StatusOr<Hash> {
+      if (chain == gone) return absl::NotFoundError("no such chain");
+      return leaf(chain, sequence);
+    };
+    auto index = SqliteEntryIndex::Open(path_, entries, {kChain});
+    ASSERT_OK(index);
+    ExpectAll(**index);
+    entries.leaf = leaf;
+    ASSERT_OK(SqliteEntryIndex::Open(path_, entries, {kChain, 6, 8}));
+    ASSERT_OK((*SqliteEntryIndex::Open(path_, entries, {kChain, 6, 8}))->Flush());
+  }
+}
+
+TEST_F(SqliteEntryIndexTest, DamageFoundLaterIsToldWithWhatToDo) {
+  NewRows(4'000);
+  ASSERT_OK(Open()->Flush());
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    for (std::streamoff page = 5; page < 40; ++page) {  // behind the schema and the row of the chain
+      file.seekp(page * 8'192);
+      file << std::string(4'000, 'x');
+    }
+  }
+  const auto index = Open();
+  ASSERT_NE(index, nullptr);
+  ChainStore::Filter filter;
+  filter.source = 1;
+  const auto listed = index->List(kChain, filter, 100'000);
+  EXPECT_THAT(listed, StatusIs(StatusCode::kDataLoss));
+  EXPECT_THAT(std::string(listed.status().message()), ::testing::HasSubstr("remove "));
+  const auto checked = index->CheckNew(kChain, rows_.size(), {Row(2, 99'999, 0)});
+  EXPECT_THAT(checked, StatusIs(StatusCode::kDataLoss));
+}
+
 TEST_F(SqliteEntryIndexTest, AMissingEntryHidesNoOther) {
   NewRows(400);
   hole_ = 123;
