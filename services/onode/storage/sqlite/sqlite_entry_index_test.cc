@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <thread>
 
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
@@ -253,6 +255,39 @@ TEST_F(SqliteEntryIndexTest, AMissingEntryHidesNoOther) {
   hole_ = 399;  // the last
   const auto index = Open();
   ExpectAll(*index);
+}
+
+// While entries are appended, and go from memory to the file, nothing is missing and nothing twice.
+TEST_F(SqliteEntryIndexTest, WhoListsSeesAllThatWasThere) {
+  NewRows(4 * SqliteEntryIndex::kFlushRows);
+  std::atomic<std::uint64_t> size = 0;
+  SqliteEntryIndex::Entries entries = Entries();
+  entries.size = [&](ChainId) -> absl::StatusOr<std::uint64_t> { return size.load(); };
+  entries.keys = [](ChainId, std::uint64_t, std::uint64_t, std::size_t) -> absl::StatusOr<std::vector<IndexKey>> {
+    return std::vector<IndexKey>{};
+  };
+  ASSERT_OK_AND_ASSIGN(const auto index, SqliteEntryIndex::Open(path_, entries, {kChain}));
+  std::jthread appender([&] {
+    for (std::size_t at = 0; at < rows_.size(); at += 512) {
+      const std::vector<EntryRow> rows(rows_.begin() + static_cast<std::ptrdiff_t>(at),
+                                       rows_.begin() + static_cast<std::ptrdiff_t>(at + 512));
+      ASSERT_OK(index->CheckNew(kChain, at, rows));
+      index->Appended(kChain, rows);
+      size = at + 512;
+    }
+  });
+  ChainStore::Filter filter;
+  for (std::uint64_t round = 0; filter.to != rows_.size(); ++round) {
+    filter.to = size;
+    filter.source = round % 5 + 1;
+    filter.descending = round % 2 == 0;
+    ASSERT_OK_AND_ASSIGN(const auto got, index->List(kChain, filter, 1'000'000));
+    ASSERT_EQ(got, Expected(filter, 1'000'000));
+    if (filter.to == 0) continue;
+    const EntryRow& row = rows_[round * 7'919 % filter.to];
+    ASSERT_OK_AND_ASSIGN(const auto found, index->Find(kChain, {{row.index.source, 3, row.index.source_sequence}}));
+    ASSERT_EQ(found, std::vector<std::uint64_t>{row.sequence});
+  }
 }
 
 TEST_F(SqliteEntryIndexTest, WithoutAFileItIsTheSame) {
