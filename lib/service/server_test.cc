@@ -254,6 +254,7 @@ TEST_F(ServerTest, SilentStrangersAreCutOff) {
   ASSERT_OK(server);
   server_ = *std::move(server);
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_GE(fd, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(server_->port()));

@@ -266,7 +266,7 @@ absl::StatusOr<SqliteDb::LogProgress> SqliteDb::CopyLog() {
 
 absl::Status SqliteDb::SyncFile() {
   sqlite3_file* file = nullptr;
-  int code = sqlite3_file_control(db_, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  int code = sqlite3_file_control(db_, "main", SQLITE_FCNTL_FILE_POINTER, static_cast<void*>(&file));
   if (code == SQLITE_OK && file != nullptr && file->pMethods != nullptr)
     code = file->pMethods->xSync(file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
   return code == SQLITE_OK ? absl::OkStatus() : Error(code, "sync the database file");

@@ -15,11 +15,11 @@
 
 namespace virp::testutil {
 
-inline const absl::Status& StatusOf(const absl::Status& status) {
+inline absl::Status StatusOf(const absl::Status& status) {
   return status;
 }
 template <typename T>
-const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
+absl::Status StatusOf(const absl::StatusOr<T>& result) {
   return result.status();
 }
 

@@ -41,6 +41,7 @@ class KeptOutput final : public BmpOutput {
   // What was said since the last call, one line each, in a short form.
   std::vector<std::string> Take() {
     std::vector<std::string> out;
+    out.reserve(items.size());
     for (const Item& item : items) out.push_back(Line(item));
     items.clear();
     return out;
