@@ -242,6 +242,7 @@ absl::StatusOr<std::vector<EntryRow>> PostgresChainStore::FindByNumber(ChainId c
   if (numbers.empty()) return out;
   const auto column = [&](std::uint64_t FrameNumber::* of) {
     std::vector<std::int64_t> values;
+    values.reserve(numbers.size());
     for (const FrameNumber& number : numbers) values.push_back(ToSigned(number.*of));
     return fmt::format("{{{}}}", fmt::join(values, ","));
   };

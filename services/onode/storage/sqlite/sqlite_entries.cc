@@ -88,7 +88,7 @@ absl::StatusOr<std::vector<std::uint64_t>> Sequences(SqliteStatement& read) {
 
 absl::Status SqliteChainStore::Append(ChainId chain, const AppendBatch& batch) {
   RETURN_IF_ERROR(CheckBatch(batch));
-  const absl::Status written = WriteOnce([&](SqliteDb& db) -> absl::Status {
+  absl::Status written = WriteOnce([&](SqliteDb& db) -> absl::Status {
     {
       ASSIGN_OR_RETURN(SqliteStatement read, db.Prepare("SELECT term, size, head FROM chain_head WHERE chain_id=?"));
       ASSIGN_OR_RETURN(const bool row, read.One(chain));

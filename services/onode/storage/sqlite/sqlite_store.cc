@@ -107,6 +107,7 @@ absl::Status SqliteChainStore::OpenWriter(const store::SqliteOptions& writing, c
 absl::Status SqliteChainStore::OpenIndex(const std::string& path) {
   ASSIGN_OR_RETURN(const std::vector<ChainInfo> chains, ListChains());
   std::vector<ChainId> ids;
+  ids.reserve(chains.size());
   for (const ChainInfo& chain : chains) ids.push_back(chain.id);
   SqliteEntryIndex::Entries entries;
   entries.size = [this](ChainId chain) -> absl::StatusOr<std::uint64_t> {
