@@ -30,7 +30,8 @@ unsigned Columns() {
 std::string ProgressLine(std::string_view what, std::uint64_t done, std::uint64_t total,
                          std::chrono::nanoseconds elapsed, unsigned columns) {
   const double seconds = std::chrono::duration<double>(elapsed).count();
-  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  constexpr double kMostRate = 1e18;  // what a number of 64 bits can say
+  const double rate = seconds > 0 ? std::min(static_cast<double>(done) / seconds, kMostRate) : 0;
   const double part = total == 0 ? 0 : std::min(1.0, static_cast<double>(done) / static_cast<double>(total));
   std::string numbers = fmt::format(" {:.0f} %  {} of {}", part * 100, Grouped(done), Grouped(total));
   if (rate >= 1) {
