@@ -169,6 +169,12 @@ class SteadyProducer {
 
 class PortsTest : public ::testing::Test {
  protected:
+  // It keeps what was freed, hundreds of megabytes, and borders around what was not: no measure of ours.
+#if defined(__has_feature)
+  static constexpr bool kAddressSanitizer = __has_feature(address_sanitizer);
+#else
+  static constexpr bool kAddressSanitizer = false;
+#endif
   static constexpr std::size_t kMiB = std::size_t{1} << 20;
   // Collector and O-Node: what a test may make them hold beyond what they hold anyway. As it stands here: what
   // docs/threat-model.md says of strangers.
@@ -225,8 +231,10 @@ class PortsTest : public ::testing::Test {
         << HeldOfGood() << " of " << frames_->header().sequence;
     for (std::size_t i = 0; i < 2; ++i) {
       const std::size_t peak = MemoryOf(pids_[i], "VmHWM");
-      EXPECT_LT(peak - std::min(peak, before_[i]), may_grow_[i]) << (i == 0 ? "collector" : "O-Node");
-      EXPECT_LT(peak, StatedBound(i == 0 ? "collector" : "onode"));
+      if (!kAddressSanitizer) {
+        EXPECT_LT(peak - std::min(peak, before_[i]), may_grow_[i]) << (i == 0 ? "collector" : "O-Node");
+        EXPECT_LT(peak, StatedBound(i == 0 ? "collector" : "onode"));
+      }
       RecordProperty(i == 0 ? "collector_grew_kib" : "onode_grew_kib",
                      static_cast<int>((peak - std::min(peak, before_[i])) >> 10));
       std::cout << (i == 0 ? "collector" : "O-Node") << ": " << (before_[i] >> 20) << " MiB, at most " << (peak >> 20)
