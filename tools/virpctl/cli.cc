@@ -117,6 +117,7 @@ std::unique_ptr<CLI::App> MakeApp(State& state) {
   AddEvidence(*app, state);
   AddSources(*app, state);
   AddLocal(*app, state);
+  AddBgpsec(*app, state);
   return app;
 }
 

@@ -20,6 +20,7 @@ struct State {
   PkiOptions pki;
   KeyOptions keys;
   FrameOptions frame;
+  BgpsecOptions bgpsec;
   ClaimOptions claim;
   ObservationOptions observations;
   ChainOptions chain;
@@ -46,6 +47,7 @@ CLI::App* Command(CLI::App& app, State& state, const std::string& name, const st
 std::vector<std::string> PeerStates();  // that claim peer takes
 void AddEvidence(CLI::App& app, State& state);
 void AddSources(CLI::App& app, State& state);
+void AddBgpsec(CLI::App& app, State& state);
 void AddLocal(CLI::App& app, State& state);
 
 }  // namespace virp::virpctl

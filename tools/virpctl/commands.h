@@ -66,6 +66,21 @@ struct FrameOptions {
 };
 absl::StatusOr<Exit> FrameDecode(const Options& options, const FrameOptions& frame);
 
+struct BgpsecOptions {
+  std::vector<std::string> keys;  // AS=FILE: private halves to sign, origin first; public halves to verify
+  std::string prefix;
+  std::uint32_t target = 0;  // the AS that the route is, or was, sent to
+  std::string file;          // UPDATE, or value of the attribute: to verify, or to sign on; "-": standard input
+  bool hex = false;
+  std::uint32_t pcount = 1;    // of `sign`: of the last hop
+  bool confederation = false;  // of `sign`: the last hop's flag; of `verify`: the peer is in our confederation
+  bool transparent = false;    // of `verify`: the peer may send pCount 0
+  std::uint32_t peer = 0;      // of `verify`: the AS that sent it; 0: the one that its path says
+  std::string save;            // of `sign`: file for the value of the attribute
+};
+absl::StatusOr<Exit> BgpsecSign(const Options& options, const BgpsecOptions& bgpsec);
+absl::StatusOr<Exit> BgpsecVerify(const Options& options, const BgpsecOptions& bgpsec);
+
 // What is accepted as an answer; what is empty or 0 is the O-Node's default, which the answer tells.
 struct AcceptanceOptions {
   std::string max_age, max_event_age;  // durations

@@ -1,7 +1,5 @@
 // Commands that need no O-Node: certificates, keys, frames.
 #include <algorithm>
-#include <iostream>
-#include <iterator>
 
 #include "lib/base/bytes.h"
 #include "lib/base/clock.h"
@@ -15,6 +13,7 @@
 #include "lib/frame/payload.h"
 #include "lib/service/identity.h"
 #include "tools/virpctl/commands.h"
+#include "tools/virpctl/input.h"
 #include "tools/virpctl/output.h"
 
 namespace virp::virpctl {
@@ -145,21 +144,6 @@ absl::StatusOr<Exit> KeysVerifier(const Options& options, const KeyOptions& keys
 
 namespace {
 
-absl::StatusOr<std::string> FrameBytes(const FrameOptions& options) {
-  constexpr std::size_t kLimit = 4 * frame::kMaxFrame;
-  std::string text;
-  if (options.file == "-") {
-    text.resize(kLimit);
-    std::cin.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(std::cin.gcount()));
-  } else {
-    ASSIGN_OR_RETURN(text, ReadFile(options.file, kLimit));
-  }
-  if (!options.hex) return text;
-  std::erase_if(text, [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; });
-  return HexDecode(text);
-}
-
 // Whether a key of the directory made the frame's tag, in words.
 absl::StatusOr<std::string> CheckTag(const FrameOptions& options, const frame::Frame& frame) {
   ASSIGN_OR_RETURN(const auto directory, frame::KeyDirectory::Open(options.keys));
@@ -222,7 +206,7 @@ void PrintFrameJson(const frame::Frame& frame, const std::string& tag_check) {
 absl::StatusOr<Exit> FrameDecode(const Options& options, const FrameOptions& what) {
   const auto spelling = frame::SpellingFromName(what.spelling.empty() ? "v2" : what.spelling);
   if (!spelling) return InvalidArgument("--spelling: '{}' is none of v1-le, v1-be, v1-producer, v2", what.spelling);
-  ASSIGN_OR_RETURN(const std::string bytes, FrameBytes(what));
+  ASSIGN_OR_RETURN(const std::string bytes, ReadInput(what.file, what.hex, 4 * frame::kMaxFrame));
   ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(bytes, *spelling));
   std::string check;
   if (!what.keys.empty()) {
