@@ -220,7 +220,9 @@ absl::Status SourceBook::Impl::CheckKeyEvent(const KeyEvent& event) const {
   const Slot* slot = Find(event.source);
   if (slot == nullptr) return NotFound("source {} is not registered", event.source);
   const auto& keys = slot->source->keys;
-  if (event.event == KeyEvent::Event::kCompromised) {
+  if (event.event == KeyEvent::Event::kWindow && event.source == origin)
+    return FailedPrecondition("the O-Node's own key has no window to narrow: it rolls by adding a version");
+  if (event.event != KeyEvent::Event::kVersion) {
     if (keys.contains(event.version)) return absl::OkStatus();
     return NotFound("source {} has no key version {}", event.source, event.version);
   }

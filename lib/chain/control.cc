@@ -33,7 +33,8 @@ constexpr Named<SourceEvent::Event> kSourceEvents[] = {
     {SourceEvent::Event::kSuspended, "source_suspended"},    {SourceEvent::Event::kResumed, "source_resumed"},
     {SourceEvent::Event::kEpochReset, "source_epoch_reset"}, {SourceEvent::Event::kLateAdmitted, "late_admitted"}};
 constexpr Named<KeyEvent::Event> kKeyEvents[] = {{KeyEvent::Event::kVersion, "key_version"},
-                                                 {KeyEvent::Event::kCompromised, "key_compromised"}};
+                                                 {KeyEvent::Event::kCompromised, "key_compromised"},
+                                                 {KeyEvent::Event::kWindow, "key_window"}};
 
 template <typename Enum, std::size_t N>
 std::string_view NameIn(const Named<Enum> (&table)[N], Enum value) {
@@ -271,7 +272,13 @@ absl::StatusOr<KeyEvent> ParseKeyEvent(const Value& payload) {
     fields.OptionalNumber("previous_accept_until_ns", out.previous_accept_until);
   } else {
     fields.Number("key_version", out.version, 1, 0xffff'ffff);
-    fields.Number("compromised_since_ns", out.compromised_since);
+  }
+  if (out.event == KeyEvent::Event::kCompromised) fields.Number("compromised_since_ns", out.compromised_since);
+  if (out.event == KeyEvent::Event::kWindow) {
+    fields.OptionalNumber("sign_until_ns", out.sign_until);
+    fields.OptionalNumber("accept_until_ns", out.accept_until);
+    if (!out.sign_until && !out.accept_until)
+      fields.Fail(InvalidArgument("sign_until_ns and accept_until_ns: one of them is needed"));
   }
   RETURN_IF_ERROR(fields.status());
   return out;
@@ -386,7 +393,12 @@ std::string BuildKeyEvent(const KeyEvent& event) {
     if (event.previous_sign_until) json.Field("previous_sign_until_ns", *event.previous_sign_until);
     if (event.previous_accept_until) json.Field("previous_accept_until_ns", *event.previous_accept_until);
   } else {
-    json.Field("key_version", std::uint64_t{event.version}).Field("compromised_since_ns", event.compromised_since);
+    json.Field("key_version", std::uint64_t{event.version});
+  }
+  if (event.event == KeyEvent::Event::kCompromised) json.Field("compromised_since_ns", event.compromised_since);
+  if (event.event == KeyEvent::Event::kWindow) {
+    if (event.sign_until) json.Field("sign_until_ns", *event.sign_until);
+    if (event.accept_until) json.Field("accept_until_ns", *event.accept_until);
   }
   WriteOperator(json, event.by, event.reason, event.request_id);
   return json.EndObject().Take();

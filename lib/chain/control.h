@@ -62,13 +62,14 @@ struct SourceEvent {  // type 25
 };
 
 struct KeyEvent {  // type 19
-  enum class Event : std::uint8_t { kVersion, kCompromised };
+  enum class Event : std::uint8_t { kVersion, kCompromised, kWindow };
   Event event = Event::kVersion;
   std::string source;
   KeyStatement key{};               // kVersion
-  std::uint32_t version = 0;        // kCompromised
+  std::uint32_t version = 0;        // kCompromised, kWindow
   UnixNanos compromised_since = 0;  // kCompromised: receive time from which on its entries count nowhere
-  std::optional<UnixNanos> previous_sign_until{}, previous_accept_until{};
+  std::optional<UnixNanos> previous_sign_until{}, previous_accept_until{};  // kVersion
+  std::optional<UnixNanos> sign_until{}, accept_until{};                    // kWindow: at least one of them
   std::string by{}, reason{}, request_id{};
 };
 

@@ -126,6 +126,12 @@ void SourceBook::Impl::Fold(const KeyEvent& event, std::uint64_t entry) {
       earlier(before.statement.accept_until, event.previous_accept_until);
       source.keys[event.key.version].statement = event.key;
     });
+  } else if (event.event == KeyEvent::Event::kWindow) {
+    ChangeSource(id, [&](Source& source) {
+      KeyState& key = source.keys.at(event.version);
+      earlier(key.sign_until, event.sign_until);
+      earlier(key.statement.accept_until, event.accept_until);
+    });
   } else {
     ChangeSource(
         id, [&](Source& source) { earlier(source.keys.at(event.version).compromised_since, event.compromised_since); });

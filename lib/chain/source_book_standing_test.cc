@@ -128,6 +128,29 @@ TEST_F(SourceBookTest, KeyEventsThatCannotBeAreRefused) {
   EXPECT_EQ(chain.book.CheckKeyEvent(unknown).code(), absl::StatusCode::kNotFound);
 }
 
+TEST_F(SourceBookTest, AWindowEndsAVersionThatWasEnteredBeforeAndIsNeverWidened) {
+  chain.Event(Roll(2));
+  KeyEvent window{.event = KeyEvent::Event::kWindow, .source = kEdge, .version = 1};
+  window.sign_until = chain.now + 10 * kSecond;
+  window.accept_until = chain.now + 20 * kSecond;
+  chain.Event(window);
+  EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until}).reason(), Reason::kNone);
+  EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until + 1}).reason(), Reason::kLateKey) << "signed too late";
+  EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until + 1, .key_version = 2}).reason(), Reason::kNone);
+  KeyEvent wider = window;
+  wider.sign_until = chain.now + 90 * kSecond;
+  wider.accept_until = chain.now + 95 * kSecond;
+  chain.Event(wider);
+  EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until + 1}).reason(), Reason::kLateKey);
+  chain.Advance(30 * kSecond);
+  EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until}).reason(), Reason::kLateKey) << "received too late";
+  window.version = 9;
+  EXPECT_EQ(chain.book.CheckKeyEvent(window).code(), absl::StatusCode::kNotFound);
+  window.source = chain.book.origin();
+  window.version = 1;
+  EXPECT_EQ(chain.book.CheckKeyEvent(window).code(), absl::StatusCode::kFailedPrecondition);
+}
+
 TEST_F(SourceBookTest, OnlyTheONodesKeyEventsChangeKeys) {
   const auto record = chain.Send(kCollector, {.type = Type::kKeyEvent, .payload = BuildKeyEvent(Roll(2))});
   EXPECT_EQ(record.admission.flags, 0) << "a record";

@@ -60,15 +60,24 @@ bool VerifyTag(const Frame& frame, const OKey& key);
 // suite; FailedPrecondition for a public half.
 absl::StatusOr<std::string> EncodeSigned(const Header& header, std::string_view payload, const OKey& key);
 
-// A key version with the times of its file `<version>.json`.
+// A key version with its times. Of files `<version>.json` states those of acceptance, and the others are as here.
 struct KeyVersion {
   std::uint32_t version = 0;
-  std::shared_ptr<const OKey> key;
+  std::shared_ptr<const OKey> key{};
   UnixNanos accept_from = 0;
-  std::optional<UnixNanos> accept_until;
+  std::optional<UnixNanos> accept_until{};       // by receipt
+  std::optional<UnixNanos> sign_until{};         // by frame time
+  bool may_sign = true;                          // false: prepared and not active yet, or tainted
+  std::optional<UnixNanos> compromised_since{};  // by receipt
+
+  // Whether whoever holds the private half makes tags with it now.
+  bool SignsAt(UnixNanos now) const {
+    return key != nullptr && key->can_sign() && may_sign && accept_from <= now &&
+           (!accept_until || now <= *accept_until) && (!sign_until || now <= *sign_until);
+  }
 };
 
-// Where keys come from: a directory now, the key manager as the second one. Thread-safe.
+// Where keys come from: a directory, and the key manager as the second one (lib/keys). Thread-safe.
 class KeyProvider {
  public:
   virtual ~KeyProvider() = default;

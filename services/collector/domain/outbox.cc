@@ -149,14 +149,10 @@ absl::Status Outbox::Replay(const deliver::Record& record) {
 // The newest version that may sign now; looked up again when the provider changed or the version ran out.
 absl::Status Outbox::ChooseKey(Signer& signer, std::string_view source, UnixNanos now) const {
   const std::uint64_t generation = keys_.Generation();
-  const bool good = signer.key.key != nullptr && signer.key_generation == generation &&
-                    (!signer.key.accept_until || now <= *signer.key.accept_until);
-  if (good) return absl::OkStatus();
+  if (signer.key_generation == generation && signer.key.SignsAt(now)) return absl::OkStatus();
   const auto versions = keys_.Versions(source);
   for (auto version = versions.rbegin(); version != versions.rend(); ++version) {
-    const bool usable = version->key->can_sign() && version->accept_from <= now &&
-                        (!version->accept_until || now <= *version->accept_until);
-    if (!usable) continue;
+    if (!version->SignsAt(now)) continue;
     signer.key = *version;
     signer.key_generation = generation;
     return absl::OkStatus();

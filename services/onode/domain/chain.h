@@ -228,6 +228,8 @@ class Chain {
   absl::StatusOr<Result> Delivered(Work& work);  // frames
   absl::Status Housekeep();
   absl::Status EnterRegistration();
+  absl::Status EnterKeyEvent(const chain::KeyEvent& event);
+  absl::Status EnterKeyChanges(const chain::Source& source);
   absl::Status EnterKeyVersions();
   absl::Status EnterOwnKeyVersion();
   absl::Status EnterAlarms();

@@ -323,11 +323,52 @@ absl::Status Chain::EnterOwnKeyVersion() {
   return absl::OkStatus();
 }
 
+absl::Status Chain::EnterKeyEvent(const chain::KeyEvent& event) {
+  // A key with impossible times is no reason to stop: its frames are KEY_VERSION_UNKNOWN.
+  if (!builder_->tip().book.CheckKeyEvent(event).ok()) return absl::OkStatus();
+  const bool bad = event.event == chain::KeyEvent::Event::kCompromised;
+  return builder_
+      ->AddOwn(frame::Type::kKeyEvent, bad ? frame::Tier::kYellow : frame::Tier::kGreen, chain::BuildKeyEvent(event),
+               clock_.NowNanos())
+      .status();
+}
+
+// What the provider has learnt since of versions that the chain knows: when they end, and since when they are
+// compromised. Files say neither of versions that are entered.
+absl::Status Chain::EnterKeyChanges(const chain::Source& source) {
+  const auto narrows = [](const std::optional<UnixNanos>& to, const std::optional<UnixNanos>& from) {
+    return to && (!from || *to < *from);
+  };
+  for (const frame::KeyVersion& version : keys_.provider().Versions(source.registration.source)) {
+    const auto known = source.keys.find(version.version);
+    if (known == source.keys.end() || !keys_.Matches(source, version)) continue;
+    chain::KeyEvent event;
+    event.source = source.registration.source;
+    event.version = version.version;
+    const chain::KeyState& state = known->second;
+    if (version.sign_until && (narrows(version.sign_until, state.sign_until) ||
+                               narrows(version.accept_until, state.statement.accept_until))) {
+      event.event = chain::KeyEvent::Event::kWindow;
+      event.sign_until = version.sign_until;
+      event.accept_until = version.accept_until;
+      RETURN_IF_ERROR(EnterKeyEvent(event));
+    }
+    if (narrows(version.compromised_since, state.compromised_since)) {
+      event.event = chain::KeyEvent::Event::kCompromised;
+      event.compromised_since = *version.compromised_since;
+      event.reason = "the key manager marked it compromised";
+      RETURN_IF_ERROR(EnterKeyEvent(event));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Chain::EnterKeyVersions() {
   const auto sources = builder_->tip().book.Sources();
   for (const auto& source : sources) {
     const std::string& name = source->registration.source;
     if (name == info_.origin || source->keys.empty()) continue;
+    RETURN_IF_ERROR(EnterKeyChanges(*source));
     const std::uint32_t known = source->keys.rbegin()->first;
     bool asymmetric = source->keys.rbegin()->second.statement.suite == frame::Suite::kEd25519;
     std::optional<UnixNanos> previous_until;
@@ -341,12 +382,8 @@ absl::Status Chain::EnterKeyVersions() {
                      version.key->public_key(), version.key->Commitment(name, version.version),
                      version.accept_from,       version.accept_until};
         event.previous_accept_until = previous_until;
-        // A key file with impossible times is no reason to stop: its frames are KEY_VERSION_UNKNOWN.
         if (!builder_->tip().book.CheckKeyEvent(event).ok()) continue;
-        RETURN_IF_ERROR(
-            builder_
-                ->AddOwn(frame::Type::kKeyEvent, frame::Tier::kGreen, chain::BuildKeyEvent(event), clock_.NowNanos())
-                .status());
+        RETURN_IF_ERROR(EnterKeyEvent(event));
         asymmetric = version.key->suite() == frame::Suite::kEd25519;
       }
       previous_until = version.accept_until;

@@ -35,4 +35,12 @@ std::shared_ptr<const frame::OKey> KeyCache::Find(const chain::Source& source, s
   return key;
 }
 
+bool KeyCache::Matches(const chain::Source& source, const frame::KeyVersion& version) {
+  const auto known = source.keys.find(version.version);
+  if (known == source.keys.end() || version.key == nullptr) return false;
+  const chain::KeyStatement& stated = known->second.statement;
+  return version.key->suite() == stated.suite && version.key->public_key() == stated.public_key &&
+         version.key->Commitment(source.registration.source, version.version) == stated.commitment;
+}
+
 }  // namespace virp::onode

@@ -23,6 +23,9 @@ class KeyCache {
   // Null when the chain does not name that version, or the provider has no secret that matches the chain's commitment.
   std::shared_ptr<const frame::OKey> Find(const chain::Source& source, std::uint32_t version);
 
+  // Whether the provider's key is the one that the chain names for this version.
+  static bool Matches(const chain::Source& source, const frame::KeyVersion& version);
+
   const frame::KeyProvider& provider() const { return provider_; }
 
  private:
