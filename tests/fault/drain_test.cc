@@ -4,11 +4,12 @@
 #include <gmock/gmock.h>
 #include <grpcpp/client_context.h>
 
-#include <future>
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
 #include <sstream>
+#include <stop_token>
+#include <thread>
 
 #include "lib/chain/entry.h"
 #include "lib/crypto/sha256.h"
@@ -66,12 +67,12 @@ void ExpectJsonLog(const std::string& log, const std::string& service, const std
   EXPECT_THAT(messages, ::testing::IsSupersetOf(expected)) << log;
 }
 
-// Submits until somebody hangs up; the digests of all frames that were answered for.
-std::vector<std::string> SubmitWhileAnswered(std::shared_ptr<grpc::Channel> channel,
+// Submits until somebody hangs up, or the test is over; the digests of all frames that were answered for.
+std::vector<std::string> SubmitWhileAnswered(const std::stop_token& over, std::shared_ptr<grpc::Channel> channel,
                                              std::atomic<std::size_t>& answered) {
   std::vector<std::string> digests;
   const auto stub = collector::v1::CollectorService::NewStub(std::move(channel));
-  for (int i = 1;; ++i) {
+  for (int i = 1; !over.stop_requested(); ++i) {
     collector::v1::SubmitRequest request;
     request.set_request_id(fmt::format("0000000d-0000-4000-8000-{:012}", i));
     for (int n = 0; n < 4; ++n) {
@@ -89,6 +90,7 @@ std::vector<std::string> SubmitWhileAnswered(std::shared_ptr<grpc::Channel> chan
     for (const auto& receipt : response.receipts()) digests.push_back(receipt.frame_sha256());
     answered = digests.size();
   }
+  return digests;
 }
 
 TEST(Drain, CollectorUnderLoad) {
@@ -100,8 +102,9 @@ TEST(Drain, CollectorUnderLoad) {
   Load load(lab, rates);
   load.Start();
   std::atomic<std::size_t> answered{0};
-  auto submitted = std::async(std::launch::async, [&] {
-    return SubmitWhileAnswered(lab.CollectorChannel(service::Role::kProducer), answered);
+  std::vector<std::string> digests;
+  std::jthread producer([&](const std::stop_token& over) {
+    digests = SubmitWhileAnswered(over, lab.CollectorChannel(service::Role::kProducer), answered);
   });
   ASSERT_TRUE(testutil::WaitUntil(20s, [&] { return answered > 200 && load.offered() > 2'000; }));
 
@@ -118,7 +121,7 @@ TEST(Drain, CollectorUnderLoad) {
     ASSERT_TRUE(entry.ok()) << entry.status();
     held.insert(std::string(View(crypto::Sha256(entry->frame))));
   }
-  const auto digests = submitted.get();
+  producer.join();
   EXPECT_GT(digests.size(), 200U);
   std::size_t missing = 0;
   for (const std::string& digest : digests) missing += held.contains(digest) ? 0 : 1;
