@@ -1,0 +1,76 @@
+#include "services/keymgr/domain/snapshot.h"
+
+#include "lib/base/bytes.h"
+
+namespace virp::keymgr {
+namespace {
+
+std::string FirstVersion(KeyKind kind, std::string_view id) {
+  std::string out(1, static_cast<char>(kind));
+  out.append(id).push_back('\0');  // below every character of an id: "a" and all its versions come before "a.b"
+  return out;
+}
+
+}  // namespace
+
+std::string KeyOf(KeyKind kind, std::string_view id, std::uint32_t version) {
+  std::string out = FirstVersion(kind, id);
+  AppendBe(out, version);
+  return out;
+}
+
+Snapshot::RecordPtr Snapshot::FindRecord(std::string_view kind, std::string_view id) const {
+  const auto* const records = records_.Find(kind);
+  const RecordPtr* const found = records == nullptr ? nullptr : records->Find(id);
+  return found == nullptr ? nullptr : *found;
+}
+
+std::size_t Snapshot::Count(std::string_view kind) const {
+  const auto* const records = records_.Find(kind);
+  return records == nullptr ? 0 : records->size();
+}
+
+void Snapshot::ForEachRecord(std::string_view kind, std::string_view prefix, std::string_view after,
+                             const std::function<bool(const RecordPtr&)>& f) const {
+  const auto* const records = records_.Find(kind);
+  if (records == nullptr) return;
+  records->ForEachFrom(std::max(prefix, after), [&](const std::string& id, const RecordPtr& record) {
+    if (!std::string_view(id).starts_with(prefix)) return std::string_view(id) < prefix;
+    return (!after.empty() && id == after) || f(record);
+  });
+}
+
+Snapshot::KeyPtr Snapshot::FindKey(KeyKind kind, std::string_view id, std::uint32_t version) const {
+  const KeyPtr* const found = keys_.Find(KeyOf(kind, id, version));
+  return found == nullptr ? nullptr : *found;
+}
+
+void Snapshot::ForEachKey(const std::function<bool(const KeyPtr&)>& f) const {
+  keys_.ForEachFrom({}, [&](const std::string&, const KeyPtr& key) { return f(key); });
+}
+
+void Snapshot::ForEachVersion(KeyKind kind, std::string_view id, const std::function<bool(const KeyPtr&)>& f) const {
+  const std::string first = FirstVersion(kind, id);
+  keys_.ForEachFrom(first, [&](const std::string& at, const KeyPtr& key) {
+    return std::string_view(at).starts_with(first) && f(key);
+  });
+}
+
+void StateBuilder::Put(std::string_view kind, std::string_view id, Snapshot::RecordPtr record) {
+  next_.records_.Mutable(kind).Mutable(id) = std::move(record);
+}
+
+void StateBuilder::Erase(std::string_view kind, std::string_view id) {
+  if (next_.FindRecord(kind, id) != nullptr) next_.records_.Mutable(kind).Erase(id);
+}
+
+void StateBuilder::PutKey(SealedKey key) {
+  const std::string at = KeyOf(key.identity.kind, key.identity.id, key.identity.version);
+  next_.keys_.Mutable(at) = std::make_shared<const SealedKey>(std::move(key));
+}
+
+void StateBuilder::DropKey(const KeyIdentity& identity) {
+  next_.keys_.Erase(KeyOf(identity.kind, identity.id, identity.version));
+}
+
+}  // namespace virp::keymgr
