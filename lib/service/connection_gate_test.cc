@@ -6,7 +6,9 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -74,6 +76,20 @@ class ConnectionGateTest : public testing::Test {
   std::map<std::string, int> refused_;
   std::unique_ptr<ConnectionGate> gate_;  // last: its thread uses the others
 };
+
+// The kernel would let a receive buffer grow to megabytes, and a connection that is shut down waits for gRPC to read
+// them.
+TEST_F(ConnectionGateTest, ReceiveBuffersStaySmall) {
+  Start({});
+  int most = 0;
+  std::ifstream("/proc/sys/net/core/rmem_max") >> most;
+  const FileDescriptor client = Connect();
+  ASSERT_TRUE(Eventually([&] { return !accepted_.empty(); }));
+  int size = 0;
+  socklen_t length = sizeof(size);
+  ASSERT_EQ(getsockopt(accepted_[0].get(), SOL_SOCKET, SO_RCVBUF, &size, &length), 0);
+  EXPECT_EQ(size, 2 * std::min(most, 192 * 1'024));  // Linux doubles what was asked for: socket(7)
+}
 
 TEST_F(ConnectionGateTest, ConnectionsBeyondTheCapsAreClosedAtOnce) {
   Start({.max_connections = 3, .max_per_address = 2});

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "lib/service/server.h"
+#include "tests/testutil/must.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/test_pki.h"
 #include "tests/testutil/wait.h"
@@ -86,13 +87,23 @@ class Handlers final : public EchoService::Service {
 class ServerTest : public testing::Test {
  protected:
   void Start(const std::string& deny_file = "", std::string_view scopes = "") {
+    Prepare(deny_file, scopes);
+    server_ = pki_.StartServer(Role::kOnode, security_, Services());
+  }
+  void StartWith(const std::function<void(ServerOptions&)>& change) {
+    Prepare();
+    ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
+    change(options);
+    server_ = testutil::Must(ServerRunner::Start(options, security_, clock_, Services()));
+  }
+  void Prepare(const std::string& deny_file = "", std::string_view scopes = "") {
     security_ = pki_.MakeSecurity(Rows(), deny_file, scopes, [this](const Refusal& refusal) {
       const std::lock_guard<std::mutex> lock(mutex_);
       refusals_.push_back(refusal);
     });
     handlers_ = std::make_unique<Handlers>(security_.callers);
-    server_ = pki_.StartServer(Role::kOnode, security_, {{handlers_.get(), EchoService::service_full_name()}});
   }
+  std::vector<ServedService> Services() const { return {{handlers_.get(), EchoService::service_full_name()}}; }
 
   static grpc::Status Call(const std::shared_ptr<grpc::Channel>& channel, EchoResponse* response = nullptr) {
     grpc::ClientContext context;
@@ -147,6 +158,7 @@ class ServerTest : public testing::Test {
   std::vector<Refusal> refusals_;
   Security security_;
   std::unique_ptr<Handlers> handlers_;
+  const SystemClock clock_;
   std::unique_ptr<ServerRunner> server_;
 };
 

@@ -116,12 +116,7 @@ TEST_F(ServerTest, NoCertificateAndForeignAuthorityAreRefused) {
 }
 
 TEST_F(ServerTest, HandshakesThatFailAreCounted) {
-  Start();
-  security_ = pki_.MakeSecurity(Rows());
-  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
-  options.limits.handshake_timeout = std::chrono::milliseconds(500);
-  const SystemClock clock;
-  server_ = *ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
+  StartWith([](ServerOptions& options) { options.limits.handshake_timeout = std::chrono::milliseconds(500); });
   ASSERT_TRUE(Call(pki_.Channel(*server_, Role::kReader)).ok());
   {
     const FileDescriptor silent = testutil::ConnectTo(server_->port());
@@ -245,14 +240,7 @@ TEST_F(ServerTest, TooLargeMessagesAreRefused) {
 }
 
 TEST_F(ServerTest, SilentStrangersAreCutOff) {
-  security_ = pki_.MakeSecurity(Rows());
-  handlers_ = std::make_unique<Handlers>(security_.callers);
-  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
-  options.limits.handshake_timeout = std::chrono::milliseconds(200);
-  const SystemClock clock;
-  auto server = ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
-  ASSERT_OK(server);
-  server_ = *std::move(server);
+  StartWith([](ServerOptions& options) { options.limits.handshake_timeout = std::chrono::milliseconds(200); });
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   ASSERT_GE(fd, 0);
   sockaddr_in address{};
@@ -269,17 +257,7 @@ TEST_F(ServerTest, SilentStrangersAreCutOff) {
 
 // However much a connection has carried: what its handlers got counts for nothing.
 TEST_F(ServerTest, WhatHandlersGotIsHeldAgainstNobody) {
-  security_ = pki_.MakeSecurity(Rows(), "", "", [this](const Refusal& refusal) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    refusals_.push_back(refusal);
-  });
-  handlers_ = std::make_unique<Handlers>(security_.callers);
-  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
-  options.receive = {.bytes = 8 << 20, .resident = 0};
-  const SystemClock clock;
-  auto server = ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
-  ASSERT_OK(server);
-  server_ = *std::move(server);
+  StartWith([](ServerOptions& options) { options.receive = {.bytes = 8 << 20, .resident = 0}; });
   const std::string megabyte(1 << 20, 'x');
 
   grpc::ClientContext chat_context;
@@ -306,17 +284,7 @@ TEST_F(ServerTest, WhatHandlersGotIsHeldAgainstNobody) {
 }
 
 TEST_F(ServerTest, ConnectionsBeyondTheCapAreClosedAndSaid) {
-  security_ = pki_.MakeSecurity(Rows(), "", "", [this](const Refusal& refusal) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    refusals_.push_back(refusal);
-  });
-  handlers_ = std::make_unique<Handlers>(security_.callers);
-  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
-  options.connections.max_connections = 1;
-  const SystemClock clock;
-  auto server = ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
-  ASSERT_OK(server);
-  server_ = *std::move(server);
+  StartWith([](ServerOptions& options) { options.connections.max_connections = 1; });
   auto first = pki_.Channel(*server_, Role::kReader);
   ASSERT_TRUE(Call(first).ok());
   EXPECT_EQ(server_->connections(), 1);
@@ -328,14 +296,7 @@ TEST_F(ServerTest, ConnectionsBeyondTheCapAreClosedAndSaid) {
 }
 
 TEST_F(ServerTest, ConnectionsAreReplacedUnseenAtTheirMaximumAge) {
-  security_ = pki_.MakeSecurity(Rows());
-  handlers_ = std::make_unique<Handlers>(security_.callers);
-  ServerOptions options = pki_.Options(pki_.Files(Role::kOnode));
-  options.limits.max_connection_age = std::chrono::milliseconds(100);
-  const SystemClock clock;
-  auto server = ServerRunner::Start(options, security_, clock, {{handlers_.get(), EchoService::service_full_name()}});
-  ASSERT_OK(server);
-  server_ = *std::move(server);
+  StartWith([](ServerOptions& options) { options.limits.max_connection_age = std::chrono::milliseconds(100); });
   const auto channel = pki_.Channel(*server_, Role::kReader);
   bool all = true;
   bool replaced = false;

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -61,6 +62,22 @@ TEST_F(SqliteTest, OpensDurablyAndPrivately) {
     ASSERT_EQ(::stat(file.c_str(), &info), 0) << file;
     EXPECT_EQ(info.st_mode & 0777U, 0600U) << file;
   }
+}
+
+TEST_F(SqliteTest, WhatCanBeMadeAgainNeedsNoSync) {
+  auto db = Open({.path = path_, .durable = false});
+  EXPECT_EQ(Pragma(*db, "journal_mode"), "wal");
+  EXPECT_EQ(Pragma(*db, "synchronous"), "1");
+}
+
+TEST_F(SqliteTest, ATemporaryDatabaseIsItsConnectionsOwn) {
+  const SqliteOptions options{.path = std::string(SqliteDb::kTemporary)};
+  auto one = Open(options);
+  auto other = Open(options);
+  ASSERT_OK(one->Exec("CREATE TABLE t (x INTEGER); INSERT INTO t VALUES (1)"));
+  EXPECT_EQ(Count(*one, "t"), 1);
+  EXPECT_FALSE(other->Prepare("SELECT x FROM t").ok());
+  EXPECT_FALSE(std::filesystem::exists(SqliteDb::kTemporary));
 }
 
 TEST_F(SqliteTest, ValuesRoundTrip) {

@@ -122,6 +122,7 @@ void AddStandingMetrics(service::Metrics& metrics, const Chain& chain, const Clo
   const auto limited = gauge("sources_over_limit", "Sources that are over their limit now.");
   const auto used = gauge("store_used_bytes", "Bytes that the store uses.");
   const auto limit = gauge("store_limit_bytes", "Bytes that the store may use; 0 when nothing bounds it.");
+  const auto unindexed = gauge("store_unindexed_entries", "Entries that wait for SQLite's index, of all chains.");
   const auto reserve = gauge("store_reserve_only", "1 while the store is full but for its reserve.");
   constexpr std::size_t kStates = static_cast<std::size_t>(chain::ChannelState::kBlack) + 1;
   std::array<service::Gauge, kStates> sources;
@@ -144,6 +145,7 @@ void AddStandingMetrics(service::Metrics& metrics, const Chain& chain, const Clo
     const ChainCounters& counters = chain.counters();
     used.Set(counters.store_used_bytes);
     limit.Set(counters.store_limit_bytes);
+    unindexed.Set(counters.store_unindexed);
     reserve.Set(counters.reserve_only);
     chain.Read([&](const ChainState& state) {
       subjects.Set(state.facts.subjects());

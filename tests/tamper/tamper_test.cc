@@ -3,9 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <thread>
 
+#include "lib/chain/entry.h"
+#include "lib/store/sqlite.h"
 #include "services/onode/domain/chain_audit.h"
 #include "tests/tamper/tamper_cases.h"
 #include "tests/testutil/status_matchers.h"
@@ -180,6 +183,52 @@ class GrowsMeanwhile : public TamperTest {
   }
 };
 
+// The file beside a SQLite database says that it covers the chain, and holds nothing of it, or the wrong places:
+// whoever can write there hides entries from lists, and what is sent again is not recognised; no verdict moves.
+class EditedIndex : public TamperTest {
+ public:
+  EditedIndex(const Backend& backend, bool wrong_places) : TamperTest(backend.make), wrong_places_(wrong_places) {}
+  void TestBody() override {
+    ASSERT_TRUE(StartNode());
+    const Verdicts before = Ask();
+    StopNode();
+    EditIndex();
+    ASSERT_TRUE(StartNode());
+    Chain& chain = **node_->Find(kTamperOrigin);
+    ASSERT_TRUE(testutil::Eventually([&chain] { return chain.leading(); }));
+    EXPECT_EQ(frozen(), "");
+    EXPECT_EQ(VerifyChain(), "VERIFIED");
+    EXPECT_EQ(Moved(before, Ask()), "");
+
+    std::atomic<bool> answered = false;
+    const std::string frame(chain::DecodeEntry(history().builder.entries[history().up])->frame);
+    chain.Enqueue(std::make_shared<onode::DeliveryOrder>(), {{.number = 1, .source = "edge-a.bgpd", .frame = frame}},
+                  testutil::ChainBuilder::kCollector1, [&](const auto&) { answered = true; });
+    EXPECT_TRUE(testutil::Eventually([&] { return answered.load(); }));
+    EXPECT_EQ(Moved(before, Ask()), "") << "after a frame was sent again";
+    EXPECT_EQ(VerifyChain(), "VERIFIED");
+  }
+
+ private:
+  void EditIndex() {
+    const std::string path = backend_->url().substr(std::string_view("sqlite:").size()) + "-index";
+    ASSERT_OK_AND_ASSIGN(const auto db, store::SqliteDb::Open({.path = path}));
+    const testutil::ChainBuilder& builder = history().builder;
+    const std::uint64_t size = history().size();
+    ASSERT_OK(db->Exec("DELETE FROM covered; DELETE FROM by_frame; DELETE FROM by_source; DELETE FROM by_subject"));
+    ASSERT_OK(db->Run("INSERT INTO covered VALUES (1,?,?)", static_cast<std::int64_t>(size),
+                      store::Blob(builder.leaves[size - 1])));
+    if (!wrong_places_) return;
+    for (std::uint64_t at = 0; at < size; ++at) {
+      const auto header = chain::DecodeEntry(builder.entries[at])->header;
+      ASSERT_OK(db->Run("INSERT INTO by_frame VALUES (1,?,?,?,?)", static_cast<std::int64_t>(header.source),
+                        static_cast<std::int64_t>(header.source_epoch),
+                        static_cast<std::int64_t>(header.source_sequence), static_cast<std::int64_t>(size - 1 - at)));
+    }
+  }
+  const bool wrong_places_;
+};
+
 void RegisterAll() {
   for (const Backend& backend : kBackends) {
     const auto add = [&](const std::string& name, auto make) {
@@ -191,6 +240,10 @@ void RegisterAll() {
     add("replaced_by_a_stranger_and_no_checkpoint_left",
         [&backend]() -> TamperTest* { return new Replaced(backend, true); });
     add("grows_meanwhile", [&backend]() -> TamperTest* { return new GrowsMeanwhile(backend); });
+    if (backend.make == NewSqliteBackend) {
+      add("index_emptied", [&backend]() -> TamperTest* { return new EditedIndex(backend, false); });
+      add("index_of_wrong_places", [&backend]() -> TamperTest* { return new EditedIndex(backend, true); });
+    }
     add("forged_past", [&backend]() -> TamperTest* { return new ForgedPast(backend); });
     for (const TamperCase& one : TamperCases()) {
       if (one.postgres_only && backend.make != NewPostgresBackend) continue;

@@ -24,7 +24,8 @@ class Interrupt {
   }
   ~Interrupt() {
     done_ = true;
-    pthread_kill(waiter_.native_handle(), SIGTERM);  // wakes the waiter
+    // NOLINTNEXTLINE(bugprone-bad-signal-to-kill-thread): blocked, it only wakes the waiter
+    pthread_kill(waiter_.native_handle(), SIGTERM);
     waiter_.join();
     pthread_sigmask(SIG_SETMASK, &before_, nullptr);
   }

@@ -206,7 +206,7 @@ absl::StatusOr<HeldEntries> Chain::ReadHeld(const std::vector<FrameNumber>& numb
     ASSIGN_OR_RETURN(const chain::Entry entry, chain::DecodeEntry(row.bytes));
     const chain::EntryHeader& header = entry.header;
     const FrameNumber number{header.source, header.source_epoch, header.source_sequence};
-    if (number != FrameNumber{row.index.source, row.index.source_epoch, row.index.source_sequence}) {
+    if (number != FrameOf(row)) {
       return DataLoss("INDEX at entry {}: the index names another frame than the entry holds", row.sequence);
     }
     held.try_emplace(number, HeldEntry{row.sequence, row.leaf, std::move(row.bytes)});

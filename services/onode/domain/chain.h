@@ -63,7 +63,7 @@ struct ChainCounters {
   std::array<std::atomic<std::uint64_t>, frame::kReasons> refused{};  // by frame::Reason
   Distribution commit_seconds{LatencyBounds()};                       // of store appends, failed ones included
   Distribution commit_entries{ExponentialBounds(1, 2, 14)};
-  std::atomic<std::uint64_t> store_used_bytes{0}, store_limit_bytes{0};
+  std::atomic<std::uint64_t> store_used_bytes{0}, store_limit_bytes{0}, store_unindexed{0};
   std::atomic<bool> reserve_only{false};  // the store is full but for its reserve
 };
 

@@ -498,6 +498,7 @@ absl::Status Chain::CheckReserve() {
   counters_.reserve_only = usage.limit_bytes > 0 && usage.used_bytes > open;
   counters_.store_used_bytes = usage.used_bytes;
   counters_.store_limit_bytes = usage.limit_bytes;
+  counters_.store_unindexed = usage.unindexed;
   return absl::OkStatus();
 }
 

@@ -58,6 +58,11 @@ struct FrameNumber {
   }
 };
 
+// As the row's index columns say.
+inline FrameNumber FrameOf(const EntryRow& row) {
+  return {row.index.source, row.index.source_epoch, row.index.source_sequence};
+}
+
 struct Tile {
   unsigned level = 0;
   std::uint64_t index = 0;
@@ -93,8 +98,9 @@ struct QuarantinedFrame {
 using TileReader = std::function<absl::StatusOr<std::string>(unsigned level, std::uint64_t index)>;
 
 struct StoreUsage {
-  std::uint64_t used_bytes = 0;
+  std::uint64_t used_bytes = 0;   // with logs and indexes
   std::uint64_t limit_bytes = 0;  // the smaller of the configured limit and used plus free space; 0: unknown
+  std::uint64_t unindexed = 0;    // entries in memory that wait for the index beside the database, of all chains
 };
 
 // Thread-safe. Errors common to all calls: Unavailable (connection lost, locked; retry), DataLoss (the database says

@@ -17,7 +17,7 @@ struct StoreOptions {
   // database.
   bool read_only = false;
   // What the store may use, in bytes; 0 leaves it to the disk. SQLite refuses to grow beyond it (ResourceExhausted),
-  // its write-ahead log not counted.
+  // its write-ahead log and its index file not counted; the reserve is closed by all three.
   std::uint64_t limit_bytes = 0;
   // Connections for reads that run at the same time; further ones wait for each other.
   int readers = 4;

@@ -1,9 +1,9 @@
 // Appending and reading entries and tiles.
 #include <algorithm>
 #include <limits>
-#include <optional>
 
 #include "lib/base/status.h"
+#include "services/onode/storage/sqlite/sqlite_list.h"
 #include "services/onode/storage/sqlite/sqlite_store.h"
 #include "services/onode/storage/store_checks.h"
 
@@ -57,31 +57,6 @@ absl::Status InsertTiles(SqliteDb& db, ChainId chain, const std::vector<Tile>& t
   for (const Tile& tile : tiles)
     RETURN_IF_ERROR(insert.Run(chain, tile.level, ToSigned(tile.index), Blob(tile.hashes)));
   return absl::OkStatus();
-}
-
-// Observations, which are the bulk and have no kind, are not in the index: without a kind it is a walk.
-std::string ListSql(const ChainStore::Filter& filter) {
-  // An absent condition tests that its parameter is NULL, so that every variant has the same parameters.
-  const bool of_kind = filter.kind.value_or(0) != 0;
-  return fmt::format(
-      "SELECT seq FROM entry {} WHERE chain_id=?1 AND seq>=?2 AND seq<?3 AND {} AND {} AND {}{} ORDER BY seq {} "
-      "LIMIT ?7",
-      of_kind ? "INDEXED BY entry_kind" : "", filter.source ? "source=?4" : "?4 IS NULL",
-      filter.subject ? "subject=?5" : "?5 IS NULL", filter.kind ? "kind=?6" : "?6 IS NULL",
-      of_kind ? " AND kind<>0" : "", filter.descending ? "DESC" : "ASC");
-}
-
-std::optional<std::int64_t> Signed(const std::optional<std::uint64_t>& value) {
-  return value ? std::optional(ToSigned(*value)) : std::nullopt;
-}
-
-absl::StatusOr<std::vector<std::uint64_t>> Sequences(SqliteStatement& read) {
-  std::vector<std::uint64_t> out;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool row, read.Step());
-    if (!row) return out;
-    out.push_back(read.Uint(0));
-  }
 }
 
 }  // namespace
@@ -182,8 +157,7 @@ absl::StatusOr<std::vector<EntryRow>> SqliteChainStore::FindByNumber(ChainId cha
   }
   // The entry says which frame it holds; the index only where to look.
   std::erase_if(out, [&](const EntryRow& row) {
-    const FrameNumber held{row.index.source, row.index.source_epoch, row.index.source_sequence};
-    return std::find(numbers.begin(), numbers.end(), held) == numbers.end();
+    return std::find(numbers.begin(), numbers.end(), FrameOf(row)) == numbers.end();
   });
   return out;
 }
@@ -194,18 +168,11 @@ absl::StatusOr<std::vector<std::uint64_t>> SqliteChainStore::List(ChainId chain,
   Filter clamped = filter;
   clamped.from = std::min(filter.from, kMaxSequence);
   clamped.to = std::min(filter.to, kMaxSequence);
-  const bool by_kind = filter.kind.value_or(0) != 0;
-  if (filter.subject.value_or(0) != 0 || (filter.source && !by_kind)) return index_->List(chain, clamped, limit);
-  return ListByKind(chain, clamped, limit);
-}
-
-absl::StatusOr<std::vector<std::uint64_t>> SqliteChainStore::ListByKind(ChainId chain, const Filter& filter,
-                                                                        std::size_t limit) {
+  const bool of_kind = filter.kind.value_or(0) != 0;
+  if (filter.subject.value_or(0) != 0 || (filter.source && !of_kind)) return index_->List(chain, clamped, limit);
+  // Observations, which are the bulk and have no kind, are not in that index: without a kind it is a walk.
   ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
-  ASSIGN_OR_RETURN(SqliteStatement read, db->Prepare(ListSql(filter)));
-  RETURN_IF_ERROR(read.Bind(chain, ToSigned(filter.from), ToSigned(filter.to), Signed(filter.source),
-                            Signed(filter.subject), filter.kind, static_cast<std::int64_t>(limit)));
-  return Sequences(read);
+  return ListSequences(*db, of_kind ? "entry INDEXED BY entry_kind" : "entry", chain, clamped, limit);
 }
 
 absl::StatusOr<std::vector<IndexKey>> SqliteChainStore::ReadIndexKeys(ChainId chain, std::uint64_t first,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/base/status.h"
+#include "services/onode/storage/sqlite/sqlite_list.h"
 #include "services/onode/storage/store_checks.h"
 
 namespace virp::onode {
@@ -45,8 +46,7 @@ void Remove(const std::string& path) {
 }
 
 IndexKey KeyOf(const EntryRow& row) {
-  const chain::IndexColumns& index = row.index;
-  return {row.sequence, {index.source, index.source_epoch, index.source_sequence}, index.subject, index.kind};
+  return {row.sequence, FrameOf(row), row.index.subject, row.index.kind};
 }
 
 absl::Status Told(const absl::Status& status, const SqliteDb& db) {
@@ -76,28 +76,11 @@ absl::StatusOr<std::vector<std::uint64_t>> FindInFile(SqliteDb& db, ChainId chai
 }
 
 // Of the entries below `end`.
-absl::StatusOr<std::vector<std::uint64_t>> ListInFile(SqliteDb& db, ChainId chain, const ChainStore::Filter& filter,
+absl::StatusOr<std::vector<std::uint64_t>> ListInFile(SqliteDb& db, ChainId chain, ChainStore::Filter filter,
                                                       std::uint64_t end, std::size_t limit) {
-  std::vector<std::uint64_t> out;
-  const std::uint64_t to = std::min(filter.to, end);
-  if (filter.from >= to) return out;
-  // An absent condition tests that its parameter is NULL, so that every variant has the same parameters.
-  const std::string sql = fmt::format(
-      "SELECT seq FROM {} WHERE chain_id=?1 AND seq>=?2 AND seq<?3 AND {} AND {} AND {} ORDER BY seq {} LIMIT ?7",
-      filter.subject.value_or(0) != 0 ? "by_subject" : "by_source", filter.source ? "source=?4" : "?4 IS NULL",
-      filter.subject ? "subject=?5" : "?5 IS NULL", filter.kind ? "kind=?6" : "?6 IS NULL",
-      filter.descending ? "DESC" : "ASC");
-  const auto bits = [](const std::optional<std::uint64_t>& value) {
-    return value ? std::optional(ToSigned(*value)) : std::nullopt;
-  };
-  ASSIGN_OR_RETURN(SqliteStatement read, db.Prepare(sql));
-  RETURN_IF_ERROR(read.Bind(chain, ToSigned(filter.from), ToSigned(to), bits(filter.source), bits(filter.subject),
-                            filter.kind, static_cast<std::int64_t>(limit)));
-  while (true) {
-    ASSIGN_OR_RETURN(const bool row, read.Step());
-    if (!row) return out;
-    out.push_back(read.Uint(0));
-  }
+  filter.to = std::min(filter.to, end);
+  if (filter.from >= filter.to) return std::vector<std::uint64_t>{};
+  return ListSequences(db, filter.subject.value_or(0) != 0 ? "by_subject" : "by_source", chain, filter, limit);
 }
 
 }  // namespace
@@ -237,6 +220,7 @@ void SqliteEntryIndex::Appended(ChainId chain, const std::vector<EntryRow>& rows
 absl::Status SqliteEntryIndex::CheckNew(ChainId chain, std::uint64_t old_size, const std::vector<EntryRow>& rows) {
   if (checker_ == nullptr) return FailedPrecondition("an index in a temporary file is for reading");
   RETURN_IF_ERROR(CatchUpTo(chain, old_size));
+  RETURN_IF_ERROR(MakeRoom(chain));
   const auto held = [](const FrameNumber& frame, std::uint64_t sequence) {
     return AlreadyExists("frame {} of epoch {} of source {:#x} is entry {}", frame.number, frame.epoch, frame.source,
                          sequence);
@@ -246,7 +230,6 @@ absl::Status SqliteEntryIndex::CheckNew(ChainId chain, std::uint64_t old_size, c
   {
     const MutexLock lock(mutex_);
     const Tail& tail = tails_[chain];
-    if (tail.recent.size() >= kMostRecent) return last_write_.ok() ? Unavailable("the index is behind") : last_write_;
     absl::flat_hash_map<FrameNumber, std::uint64_t> here;
     here.reserve(rows.size());
     for (const EntryRow& row : rows) {
@@ -320,6 +303,24 @@ absl::StatusOr<std::vector<std::uint64_t>> SqliteEntryIndex::List(ChainId chain,
   if (!filter.descending) out.insert(out.end(), recent.begin(), recent.end());
   if (out.size() > limit) out.resize(limit);
   return out;
+}
+
+std::uint64_t SqliteEntryIndex::waiting() const {
+  const MutexLock lock(mutex_);
+  std::uint64_t out = 0;
+  for (const auto& [chain, tail] : tails_) out += tail.recent.size();
+  return out;
+}
+
+// The thread is behind, or cannot write: who appends writes, and learns why that fails.
+absl::Status SqliteEntryIndex::MakeRoom(ChainId chain) {
+  {
+    const MutexLock lock(mutex_);
+    if (tails_[chain].recent.size() < kMostRecent) return absl::OkStatus();
+  }
+  return Annotate(FlushSome(chain, kFlushRows),
+                  fmt::format("{} entries wait to be written to {}, nothing is appended until they can be", kMostRecent,
+                              writer_->path()));
 }
 
 absl::Status SqliteEntryIndex::Flush() {
@@ -415,7 +416,7 @@ void SqliteEntryIndex::Loop() {
       while (!stop_ && !(chain = FullTail())) wake_.wait(mutex_);
       if (stop_) return;
     }
-    FlushSome(*chain, kFlushRows).IgnoreError();  // CheckNew says it, once too much waits
+    FlushSome(*chain, kFlushRows).IgnoreError();  // waiting() grows, and MakeRoom says why
   }
 }
 

@@ -2,8 +2,10 @@
 // file of its own beside the database, PATH-index. In the database these three indexes touched a page each for every
 // frame, all over the file, and every commit had to write and sync them (docs/adr/0004-index-beside-the-chain.md).
 //
-// Nothing depends on the file: entries that it does not have yet are kept in memory, and what is missing of it, or does
-// not belong to the database, is made again from the entries. Its commits are not synced.
+// No verdict and no proof rests on the file: it says where to look, and what is found is checked against the chain. It
+// also says whether a frame is held already, before an append. Entries that it does not have yet are kept in memory,
+// and what is missing of it, or does not belong to the database, is made again from the entries. Its commits are not
+// synced.
 #pragma once
 
 #include <condition_variable>
@@ -34,10 +36,11 @@ struct IndexKey {
 
 class SqliteEntryIndex {
  public:
-  static constexpr std::size_t kFlushRows = 16'384;    // written at once: in order, many entries to a page
-  static constexpr std::size_t kMostRecent = 262'144;  // in memory, some 40 MB, while the file cannot be written
+  static constexpr std::size_t kFlushRows = 16'384;  // written at once: in order, many entries to a page
+  static constexpr std::size_t kMostRecent =
+      262'144;  // of a chain in memory, some 40 MB; beyond, an append has to write
 
-  // How it reads the database. Called from any thread.
+  // How it reads the database. Called from any thread; errors of the database.
   struct Entries {
     std::function<absl::StatusOr<std::uint64_t>(ChainId)> size;
     std::function<absl::StatusOr<std::vector<IndexKey>>(ChainId, std::uint64_t first, std::uint64_t end,
@@ -46,9 +49,8 @@ class SqliteEntryIndex {
     std::function<absl::StatusOr<Hash>(ChainId, std::uint64_t sequence)> leaf;  // NotFound
   };
 
-  // Opens or makes `path` and brings it up to the size of each of `chains`, as far as that can be read: some 5 us for
-  // an entry that it lacks. For
-  // "" the index is this object's own, in a temporary file. ResourceExhausted: no room; Unavailable: cannot be written.
+  // Opens or makes `path` and brings it up to the size of each of `chains`, as far as that can be read. For "" the
+  // index is this object's own, in a temporary file. ResourceExhausted: no room; Unavailable: cannot be written.
   static absl::StatusOr<std::unique_ptr<SqliteEntryIndex>> Open(const std::string& path, Entries entries,
                                                                 const std::vector<ChainId>& chains);
   ~SqliteEntryIndex();
@@ -57,8 +59,8 @@ class SqliteEntryIndex {
 
   // All below: thread-safe, and with the errors of the database and of the file.
 
-  // Before `rows` are appended at `old_size`. AlreadyExists when a frame of theirs is in the chain, or twice in them;
-  // the error of the last write when more than kMostRecent entries wait for one.
+  // Before `rows` are appended at `old_size`. AlreadyExists when a frame of theirs is in the chain, or twice in them.
+  // When kMostRecent entries wait it writes some itself first; the error of that when it cannot.
   absl::Status CheckNew(ChainId chain, std::uint64_t old_size, const std::vector<EntryRow>& rows);
   void Appended(ChainId chain, const std::vector<EntryRow>& rows);  // once they are committed
 
@@ -66,8 +68,8 @@ class SqliteEntryIndex {
   // As ChainStore::List, for a filter with a source or a subject other than 0.
   absl::StatusOr<std::vector<std::uint64_t>> List(ChainId chain, const ChainStore::Filter& filter, std::size_t limit);
 
-  // Until all that waits is in the file. For tests and for who is about to copy it.
-  absl::Status Flush();
+  std::uint64_t waiting() const;  // entries in memory only, of all chains
+  absl::Status Flush();           // until none does; for tests
 
  private:
   struct Tail {
@@ -83,6 +85,7 @@ class SqliteEntryIndex {
   absl::Status CatchUp(ChainId chain);
   absl::Status CatchUpTo(ChainId chain, std::uint64_t size);
   void Add(ChainId chain, const std::vector<IndexKey>& keys);
+  absl::Status MakeRoom(ChainId chain);
   absl::Status FlushSome(ChainId chain, std::size_t most);
   absl::Status Write(ChainId chain, const std::vector<IndexKey>& keys);
   using Sequences = absl::StatusOr<std::vector<std::uint64_t>>;
@@ -97,7 +100,7 @@ class SqliteEntryIndex {
   std::unique_ptr<store::SqliteDb> writer_;
   std::unique_ptr<store::SqliteDb> checker_;  // of CheckNew: an append waits for nobody who lists
   std::unique_ptr<SqliteReaders> readers_;
-  Mutex mutex_;
+  mutable Mutex mutex_;
   std::condition_variable_any wake_;
   absl::flat_hash_map<ChainId, Tail> tails_ ABSL_GUARDED_BY(mutex_);
   absl::Status last_write_ ABSL_GUARDED_BY(mutex_);

@@ -17,6 +17,7 @@ namespace virp::onode {
 namespace {
 
 using absl::StatusCode;
+using ::testing::HasSubstr;
 using testutil::StatusIs;
 
 constexpr ChainId kChain = 7;
@@ -237,9 +238,36 @@ TEST_F(SqliteEntryIndexTest, DamageFoundLaterIsToldWithWhatToDo) {
   filter.source = 1;
   const auto listed = index->List(kChain, filter, 100'000);
   EXPECT_THAT(listed, StatusIs(StatusCode::kDataLoss));
-  EXPECT_THAT(std::string(listed.status().message()), ::testing::HasSubstr("remove "));
+  EXPECT_THAT(std::string(listed.status().message()), HasSubstr("remove "));
   const auto checked = index->CheckNew(kChain, rows_.size(), {Row(2, 99'999, 0)});
   EXPECT_THAT(checked, StatusIs(StatusCode::kDataLoss));
+}
+
+// Memory is bounded: an append that would add to too much writes first, and says what keeps it from that.
+TEST_F(SqliteEntryIndexTest, WhileTheFileCannotBeWrittenAppendsEndAtABound) {
+  std::atomic<bool> broken = true;
+  SqliteEntryIndex::Entries entries = Entries();
+  const auto leaf = entries.leaf;
+  entries.leaf = [&](ChainId chain, std::uint64_t sequence) -> absl::StatusOr<Hash> {
+    if (broken) return absl::UnavailableError("the disk is out");
+    return leaf(chain, sequence);
+  };
+  ASSERT_OK_AND_ASSIGN(const auto index, SqliteEntryIndex::Open(path_, entries, {kChain}));
+  AppendTo(*index, 0, NewRows(SqliteEntryIndex::kMostRecent));
+  EXPECT_EQ(index->waiting(), SqliteEntryIndex::kMostRecent);
+  const auto next = [&] { return index->CheckNew(kChain, rows_.size(), {Row(9, 1, 0)}); };
+  const absl::Status refused = next();
+  EXPECT_THAT(refused, StatusIs(StatusCode::kUnavailable));
+  EXPECT_THAT(std::string(refused.message()), ::testing::AllOf(HasSubstr(path_), HasSubstr("the disk is out")));
+  broken = false;
+  EXPECT_OK(next());
+  EXPECT_LT(index->waiting(), SqliteEntryIndex::kMostRecent);
+  ASSERT_OK(index->Flush());
+  EXPECT_EQ(index->waiting(), 0U);
+  ChainStore::Filter filter;
+  filter.source = 1;
+  ASSERT_OK_AND_ASSIGN(const auto listed, index->List(kChain, filter, 1'000'000));
+  EXPECT_EQ(listed, Expected(filter, 1'000'000));
 }
 
 TEST_F(SqliteEntryIndexTest, AMissingEntryHidesNoOther) {

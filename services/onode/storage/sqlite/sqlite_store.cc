@@ -232,7 +232,8 @@ absl::StatusOr<StoreUsage> SqliteChainStore::Usage() {
   if (::statvfs(path_.c_str(), &disk) != 0)
     return Unavailable("cannot ask for the free space of {}: {}", path_, std::strerror(errno));
   StoreUsage out;
-  out.used_bytes = FileSize(path_) + FileSize(path_ + "-wal");
+  for (const char* part : {"", "-wal", "-index", "-index-wal"}) out.used_bytes += FileSize(path_ + part);
+  out.unindexed = index_->waiting();
   const std::uint64_t reachable = out.used_bytes + static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
   out.limit_bytes = limit_bytes_ != 0 ? std::min(limit_bytes_, reachable) : reachable;
   return out;

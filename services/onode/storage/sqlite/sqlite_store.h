@@ -61,7 +61,6 @@ class SqliteChainStore final : public ChainStore {
   absl::Status OpenIndex(const std::string& path);
   absl::StatusOr<std::vector<IndexKey>> ReadIndexKeys(ChainId chain, std::uint64_t first, std::uint64_t end,
                                                       std::size_t limit);
-  absl::StatusOr<std::vector<std::uint64_t>> ListByKind(ChainId chain, const Filter& filter, std::size_t limit);
 
   // One write transaction: `body` runs between BEGIN IMMEDIATE and COMMIT; an error of its rolls back. Write() is for
   // what may be done twice: a commit in doubt is Unavailable, "retry"; WriteOnce() says Unknown.
