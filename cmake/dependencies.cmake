@@ -15,6 +15,7 @@ find_package(CLI11 CONFIG REQUIRED)
 find_package(prometheus-cpp CONFIG REQUIRED)
 pkg_check_modules(PQXX REQUIRED IMPORTED_TARGET libpqxx)
 pkg_check_modules(PQ REQUIRED IMPORTED_TARGET libpq)
+pkg_check_modules(P11_KIT REQUIRED p11-kit-1)  # for its pkcs11.h; not linked
 pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
 if(VIRP_BUILD_TESTS)
   find_package(GTest CONFIG REQUIRED)
