@@ -5,6 +5,7 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
+#include "lib/pkcs11/token.h"
 
 namespace virp::pkcs11 {
 namespace {
@@ -13,6 +14,14 @@ constexpr CK_FLAGS kSessionFlags = CKF_SERIAL_SESSION | CKF_RW_SESSION;
 
 bool RefusesPin(CK_RV code) {
   return code == CKR_PIN_INCORRECT || code == CKR_PIN_INVALID || code == CKR_PIN_LEN_RANGE || code == CKR_PIN_EXPIRED;
+}
+
+// A PIN file that is not there must not look like a key that is not there.
+absl::Status AsLoginFailure(const absl::Status& status) {
+  if (status.code() == absl::StatusCode::kUnavailable) return status;
+  absl::Status out = WithCode(status, absl::StatusCode::kFailedPrecondition);
+  SetReason(out, kLoginFailed, {{"why", GetReason(status)}});
+  return out;
 }
 
 }  // namespace
@@ -164,7 +173,7 @@ absl::Status SessionPool::Connect() {
   const absl::Status login = named(Login(token_));
   if (!login.ok()) {
     DropAll();
-    return login;
+    return AsLoginFailure(login);
   }
   connected_ = true;
   returned_.notify_all();
@@ -180,10 +189,8 @@ absl::Status SessionPool::Login(const TokenSlot& token) {
     return FailedPrecondition("login: the token wants its PIN from a key pad, which no service can use");
   }
   if ((token.flags & CKF_USER_PIN_FINAL_TRY) != 0) {
-    return WithReason(
-        FailedPrecondition(
-            "login: one more wrong PIN would lock the token; log in once with its own tool and the right PIN"),
-        "PIN_FINAL_TRY");
+    return FailedPrecondition(
+        "login: one more wrong PIN would lock the token; log in once with its own tool and the right PIN");
   }
   ASSIGN_OR_RETURN(Pin pin, ReadPinFile(options_.pin_file));
   if (refused_pin_ == pin.file) return CkStatus(CKR_PIN_INCORRECT, "login (not tried again)");

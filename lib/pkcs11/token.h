@@ -6,10 +6,12 @@
 //
 // Errors beside those of each method:
 //   Unavailable         the token is not there, or lost during the call; or its module failed in a way of its own
-//   FailedPrecondition  the PIN is wrong, locked, expired or down to its last try, or its file is not fit
+//   FailedPrecondition  with reason kLoginFailed: the PIN is wrong, locked, expired or down to its last try, or its
+//   file
+//                       is not there or not fit; the metadatum "why" has the code's name
 //   Unimplemented       the token does not offer the mechanism, or its policy forbids it
 //   ResourceExhausted   no session came free in time, or the token is full
-// GetReason() of lib/base/error_info.h gives the standard's name of the code, "CKR_PIN_INCORRECT".
+// The reason (lib/base/error_info.h) of what a module said is the standard's name of its code: "CKR_KEY_UNEXTRACTABLE".
 #pragma once
 
 #include <chrono>
@@ -26,6 +28,7 @@
 
 namespace virp::pkcs11 {
 
+inline constexpr std::string_view kLoginFailed = "TOKEN_LOGIN_FAILED";
 inline constexpr std::size_t kMaxKeyId = 64;
 inline constexpr std::size_t kMaxKeyLabel = 128;
 inline constexpr std::size_t kMaxInput = std::size_t{1} << 20;  // to sign, to seal

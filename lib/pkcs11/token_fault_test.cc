@@ -226,7 +226,7 @@ TEST_F(TokenFaultTest, TriesAreNotWasted) {
   faulty_.Flags(0);
   soft_.SetPin("wrong");
   ASSERT_OK_AND_ASSIGN(const auto token, Token::OpenLater(Options()));
-  for (int i = 0; i < 5; ++i) EXPECT_THAT(token->Sign("k", "m"), ReasonIs("CKR_PIN_INCORRECT"));
+  for (int i = 0; i < 5; ++i) EXPECT_THAT(token->Sign("k", "m"), ReasonIs(kLoginFailed));
   EXPECT_EQ(faulty_.Calls("C_Login"), 1);
 }
 

@@ -349,9 +349,11 @@ TEST_F(TokenTest, AMissingTokenIsUnavailableAndMayComeLater) {
 TEST_F(TokenTest, AWrongPinIsTriedOnceUntilItsFileChanges) {
   soft_.SetPin("wrong");
   EXPECT_THAT(Token::Open(soft_.Options()),
-              AllOf(StatusIs(Code::kFailedPrecondition, HasSubstr("PIN is wrong")), ReasonIs("CKR_PIN_INCORRECT")));
+              AllOf(StatusIs(Code::kFailedPrecondition, HasSubstr("PIN is wrong")), ReasonIs(kLoginFailed)));
   ASSERT_OK_AND_ASSIGN(const auto token, Token::OpenLater(soft_.Options()));
-  EXPECT_THAT(token->Check(), ReasonIs("CKR_PIN_INCORRECT"));
+  const absl::Status refused = token->Check();
+  EXPECT_THAT(refused, ReasonIs(kLoginFailed));
+  EXPECT_EQ(GetMetadata(refused)["why"], "CKR_PIN_INCORRECT");
   EXPECT_THAT(token->Sign("k", "m"), StatusIs(Code::kFailedPrecondition, HasSubstr("not tried again")));
   soft_.SetPin("1234-right");
   EXPECT_OK(token->Check());
@@ -361,7 +363,12 @@ TEST_F(TokenTest, AWrongPinIsTriedOnceUntilItsFileChanges) {
 TEST_F(TokenTest, NoUsablePinFile) {
   TokenOptions options = soft_.Options();
   options.pin_file = soft_.File("none");
-  EXPECT_THAT(Token::Open(options), StatusIs(Code::kNotFound, HasSubstr("none")));
+  EXPECT_THAT(Token::Open(options),
+              AllOf(StatusIs(Code::kFailedPrecondition, HasSubstr("none")), ReasonIs(kLoginFailed)));
+  ASSERT_OK_AND_ASSIGN(const auto token, Token::OpenLater(options));
+  // Not that there is no such key.
+  EXPECT_THAT(token->Destroy("k"), StatusIs(Code::kFailedPrecondition));
+  EXPECT_THAT(token->Find("k"), StatusIs(Code::kFailedPrecondition));
   std::filesystem::permissions(soft_.pin_file(), std::filesystem::perms(0444));
   EXPECT_THAT(Token::Open(soft_.Options()), StatusIs(Code::kFailedPrecondition, HasSubstr("0444")));
 }
