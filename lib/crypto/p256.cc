@@ -69,8 +69,12 @@ absl::StatusOr<P256PublicKey> P256PublicKey::FromPoint(std::string_view point) {
   return P256PublicKey(std::move(impl));
 }
 
+bool P256PublicKey::IsSpki(std::string_view der) {
+  return der.size() == kP256SpkiSize && der.starts_with(kSpkiPrefix) && der[kSpkiPrefix.size()] == '\x04';
+}
+
 absl::StatusOr<P256PublicKey> P256PublicKey::FromSpki(std::string_view der) {
-  if (der.size() != kP256SpkiSize || der.substr(0, kSpkiPrefix.size()) != kSpkiPrefix) {
+  if (!IsSpki(der)) {
     return InvalidArgument("not the SubjectPublicKeyInfo of an uncompressed P-256 key (RFC 8608 section 3.1): {} bytes",
                            der.size());
   }

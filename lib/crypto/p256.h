@@ -25,6 +25,8 @@ class P256PublicKey {
   static absl::StatusOr<P256PublicKey> FromPoint(std::string_view point);
   // InvalidArgument unless `der` is id-ecPublicKey with the named curve secp256r1 and such a point, and nothing else.
   static absl::StatusOr<P256PublicKey> FromSpki(std::string_view der);
+  // Whether `der` has that form; whether its point is on the curve only FromSpki finds out.
+  static bool IsSpki(std::string_view der);
   ~P256PublicKey();
   P256PublicKey(const P256PublicKey&);
   P256PublicKey& operator=(const P256PublicKey&);

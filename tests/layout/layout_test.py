@@ -17,7 +17,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]')
 FOREIGN = re.compile(
     r"^(grpc|grpcpp|google/protobuf|virp/|google/rpc|pqxx|libpq|sqlite3|openssl|prometheus|curl|systemd|CLI|p11-kit)\b")
 # The library rooms whose headers show none of the above, by who may use them.
-LIBRARIES_OF_DOMAIN = {"base", "bgpsec", "bmp", "chain", "crypto", "deliver", "frame", "tcpao"}
+LIBRARIES_OF_DOMAIN = {"base", "bgpsec", "bmp", "chain", "crypto", "deliver", "frame", "rpki", "tcpao"}
 # Which library rooms a library room may build on: the arrows go down only.
 BELOW = {
     "base": set(),
@@ -25,6 +25,7 @@ BELOW = {
     "bmp": {"base"},
     "bgpsec": {"base", "crypto"},
     "tcpao": {"base", "crypto"},
+    "rpki": {"base", "crypto"},
     "pkcs11": {"base", "crypto"},
     "frame": {"base", "crypto"},
     "chain": {"base", "crypto", "frame"},

@@ -1,0 +1,118 @@
+#include "lib/rpki/publication.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/testutil/status_matchers.h"
+#include "tests/testutil/temp_dir.h"
+
+namespace virp::rpki {
+namespace {
+
+using testutil::IsOkAndHolds;
+using testutil::StatusIs;
+using Tree = PublicationFolder::Tree;
+
+Tree Numbered(int count, const std::string& content) {
+  Tree out{{"ta/ta.cer", "always the same"}};
+  for (int i = 0; i < count; ++i) out["ca/" + std::to_string(i) + ".cer"] = content + std::to_string(i);
+  return out;
+}
+
+TEST(Publication, HoldsWhatWasPublishedAndNothingElse) {
+  const testutil::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(PublicationFolder folder, PublicationFolder::Open(dir.File("pub")));
+  EXPECT_THAT(folder.Read(), IsOkAndHolds(Tree{}));
+  // Few files, many (another way to sync), fewer.
+  for (const int count : {3, 100, 2, 0}) {
+    const Tree tree = Numbered(count, std::to_string(count) + "-");
+    ASSERT_OK(folder.Publish(tree));
+    EXPECT_THAT(folder.Read(), IsOkAndHolds(tree));
+    ASSERT_OK_AND_ASSIGN(const PublicationFolder again, PublicationFolder::Open(dir.File("pub")));
+    EXPECT_THAT(again.Read(), IsOkAndHolds(tree));
+    EXPECT_EQ(again.generation(), folder.generation());
+  }
+  // The last three stay, for sessions that began in them; the fourth until the next publication or start.
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.File("pub")), {}), 1 + 3);
+  ASSERT_OK(folder.Publish(Numbered(1, "x")));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.File("pub")), {}), 1 + 3 + 1);
+}
+
+TEST(Publication, WhatDidNotChangeIsLinked) {
+  const testutil::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(PublicationFolder folder, PublicationFolder::Open(dir.File("pub")));
+  ASSERT_OK(folder.Publish(Numbered(2, "a")));
+  struct stat before{}, after{};
+  ASSERT_EQ(::stat((folder.current_path() + "/ta/ta.cer").c_str(), &before), 0);
+  ASSERT_OK(folder.Publish(Numbered(2, "b")));
+  ASSERT_EQ(::stat((folder.current_path() + "/ta/ta.cer").c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+  EXPECT_EQ(after.st_mode & 0777u, 0644u);
+}
+
+TEST(Publication, ACrashAtEachStepLeavesOneWhole) {
+  const Tree old = Numbered(3, "old"), fresh = Numbered(4, "new");
+  int steps = 0, switched = 0;
+  for (int die_at = 1;; ++die_at) {
+    const testutil::TempDir dir;
+    {
+      ASSERT_OK_AND_ASSIGN(PublicationFolder folder, PublicationFolder::Open(dir.File("pub")));
+      for (int i = 0; i < 3; ++i) ASSERT_OK(folder.Publish(old));
+    }
+    const pid_t child = ::fork();
+    if (child == 0) {
+      int at = 0;
+      auto folder = PublicationFolder::Open(dir.File("pub"), {.before_step = [&](std::string_view) {
+                                              if (++at == die_at) ::_exit(9);
+                                            }});
+      ::_exit(folder.ok() && folder->Publish(fresh).ok() ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    ASSERT_NE(WEXITSTATUS(status), 1);
+    ASSERT_OK_AND_ASSIGN(PublicationFolder folder, PublicationFolder::Open(dir.File("pub")));
+    ASSERT_OK_AND_ASSIGN(const Tree found, folder.Read());
+    EXPECT_TRUE(found == old || found == fresh) << die_at;
+    switched += found == fresh ? 1 : 0;
+    ASSERT_OK(folder.Publish(fresh));
+    EXPECT_THAT(folder.Read(), IsOkAndHolds(fresh));
+    if (WEXITSTATUS(status) == 0) break;
+    ++steps;
+  }
+  EXPECT_GE(steps, 8);
+  EXPECT_EQ(switched, 2);  // after the switch: before the last sync, and when nothing went wrong
+}
+
+TEST(Publication, AnErrorLeavesTheOldOne) {
+  const testutil::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(PublicationFolder folder, PublicationFolder::Open(dir.File("pub")));
+  const Tree old = Numbered(2, "old");
+  ASSERT_OK(folder.Publish(old));
+  for (const char* path :
+       {"", "/etc/x", "../x", "a/../b", "a//b", "a/", ".hidden", "a b", "a/b/c/d/e/f/g/h/i", "x\n"}) {
+    EXPECT_THAT(folder.Publish({{path, "x"}}), StatusIs(absl::StatusCode::kInvalidArgument)) << path;
+  }
+  // A file where a folder should be.
+  EXPECT_FALSE(folder.Publish({{"a", "x"}, {"a/b", "x"}}).ok());
+  EXPECT_THAT(folder.Read(), IsOkAndHolds(old));
+  ASSERT_OK(folder.Publish(Numbered(1, "x")));
+}
+
+TEST(Publication, AFolderOfSomebodyElseIsLeftAlone) {
+  const testutil::TempDir dir;
+  std::ofstream(dir.File("important")) << "x";
+  EXPECT_THAT(PublicationFolder::Open(dir.path()), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_TRUE(std::filesystem::exists(dir.File("important")));
+  std::filesystem::remove(dir.File("important"));
+  std::filesystem::create_symlink("/etc", dir.File("current"));
+  EXPECT_THAT(PublicationFolder::Open(dir.path()), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+}  // namespace
+}  // namespace virp::rpki
