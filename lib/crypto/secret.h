@@ -1,8 +1,8 @@
-// Bytes that nobody else may see: wiped when they go, never copied, never printed.
+// Bytes that nobody else may see: wiped when they go, never copied, never printed, in memory that is neither swapped
+// nor dumped.
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <string_view>
 
 namespace virp::crypto {
@@ -28,8 +28,8 @@ class Secret {
   Secret(const Secret&) = delete;
   Secret& operator=(const Secret&) = delete;
 
-  std::string_view view() const { return {bytes_.get(), size_}; }
-  char* data() { return bytes_.get(); }
+  std::string_view view() const { return {bytes_, size_}; }
+  char* data() { return bytes_; }
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
 
@@ -38,12 +38,25 @@ class Secret {
   void Clear();
 
  private:
-  std::unique_ptr<char[]> bytes_;
+  char* bytes_ = nullptr;
+  std::size_t allocated_ = 0;
   std::size_t size_ = 0;
 };
 
 inline bool EqualConstantTime(const Secret& a, const Secret& b) {
   return EqualConstantTime(a.view(), b.view());
 }
+
+// What secrets take, in bytes. Memory that could not be locked (RLIMIT_MEMLOCK is too low) may be swapped; it is used
+// all the same, and a service that keeps keys warns of it.
+struct SecretMemory {
+  std::size_t in_use = 0;
+  std::size_t locked = 0, unlocked = 0;  // mapped, in use or not
+};
+SecretMemory SecretMemoryInUse();
+
+// For programs that keep the keys of others; first thing in main. No core dump, no debugger of the same user, and
+// OpenSSL's own copies of private numbers lie in locked memory, too. Returns what could not be done, empty for nothing.
+const char* HardenProcess();
 
 }  // namespace virp::crypto

@@ -3,8 +3,13 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "lib/crypto/random.h"
 
@@ -45,6 +50,43 @@ TEST(Secret, AssignmentDropsTheOldValue) {
 TEST(Secret, RandomOnesDiffer) {
   EXPECT_FALSE(EqualConstantTime(Secret::Random(32), Secret::Random(32)));
   EXPECT_EQ(Secret::Random(32).size(), 32U);
+}
+
+TEST(Secret, LiesInMemoryThatIsNotDumped) {
+  const Secret small = Secret::Random(40);
+  const Secret large = Secret::Random(100'000);
+  for (const Secret* const secret : {&small, &large}) {
+    std::ifstream maps("/proc/self/smaps");
+    const auto at = reinterpret_cast<std::uintptr_t>(secret->view().data());
+    bool inside = false, found = false;
+    for (std::string line; std::getline(maps, line);) {
+      unsigned long from = 0, to = 0;
+      if (std::sscanf(line.c_str(), "%lx-%lx ", &from, &to) == 2) inside = from <= at && at < to;
+      if (!inside || !line.starts_with("VmFlags:")) continue;
+      found = true;
+      EXPECT_NE(line.find(" dd"), std::string::npos) << "it would be in a core dump: " << line;
+      if (SecretMemoryInUse().unlocked == 0) EXPECT_NE(line.find(" lo"), std::string::npos) << "not locked: " << line;
+    }
+    EXPECT_TRUE(found);
+  }
+}
+
+TEST(Secret, PiecesOfAllSizesAreZeroAndApart) {
+  const std::size_t before = SecretMemoryInUse().in_use;
+  std::vector<Secret> all;
+  for (std::size_t size = 1; size <= 9'000; size += 37) {
+    Secret& secret = all.emplace_back(size);
+    EXPECT_EQ(secret.view().find_first_not_of('\0'), std::string_view::npos) << size;
+    std::fill_n(secret.data(), size, static_cast<char>(size));
+  }
+  EXPECT_GT(SecretMemoryInUse().in_use, before);
+  for (const Secret& secret : all)
+    EXPECT_EQ(secret.view().find_first_not_of(static_cast<char>(secret.size())), std::string_view::npos);
+  const char* const was = all.front().view().data();
+  all.clear();
+  EXPECT_EQ(SecretMemoryInUse().in_use, before);
+  EXPECT_EQ(*was, 0) << "wiped when it went";
+  for (int i = 0; i < 1'000; ++i) EXPECT_EQ(Secret(33).view().find_first_not_of('\0'), std::string_view::npos);
 }
 
 TEST(ConstantTime, ComparesLikeEquality) {
