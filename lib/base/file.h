@@ -2,6 +2,8 @@
 // either the old or the new content is there. Errors name the path; a full disk is ResourceExhausted.
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,5 +50,7 @@ absl::Status ReplaceFile(const std::string& path, std::string_view content, unsi
 absl::Status MakeDirectory(const std::string& path, unsigned mode = 0700);
 std::string ParentDirectory(std::string_view path);  // "." for a plain name, "/" at the top
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);  // names, sorted, without . and ..
+// Whether this process is in the group, or it is root's: what such a group may read is not told to strangers.
+bool IsOurGroup(gid_t group);
 
 }  // namespace virp

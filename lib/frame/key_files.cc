@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "lib/base/bytes.h"
+#include "lib/base/file.h"
 #include "lib/base/names.h"
 #include "lib/base/status.h"
 #include "lib/crypto/random.h"
@@ -45,13 +46,6 @@ class Fd {
 
 std::string ErrnoText(int error) {
   return std::string(std::strerror(error));
-}
-
-bool IsOurGroup(gid_t group) {
-  if (group == 0 || group == ::getegid()) return true;
-  std::vector<gid_t> groups(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
-  const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
-  return count > 0 && std::find(groups.begin(), groups.begin() + count, group) != groups.begin() + count;
 }
 
 absl::Status CheckOwner(const struct stat& info, std::string_view what, std::string_view path) {
