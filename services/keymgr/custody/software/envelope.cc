@@ -30,7 +30,7 @@ absl::Status Damaged(const SealedKey& key, std::string_view why) {
                     "KEY_DAMAGED");
 }
 
-absl::StatusOr<crypto::Secret> OpenDek(const SealedKey& key, const KekRing& keks) {
+absl::StatusOr<crypto::Secret> OpenDek(const SealedKey& key, const DekWrapper& keks) {
   const std::string_view blob = key.blob;
   if (!blob.starts_with(kMagic) || blob.size() < kTextAt + crypto::kGcmTagSize) return Damaged(key, "is none");
   const auto version = LoadBe<std::uint32_t>(blob.data() + kVersionAt);
@@ -44,9 +44,9 @@ absl::StatusOr<crypto::Secret> OpenDek(const SealedKey& key, const KekRing& keks
 
 }  // namespace
 
-absl::Status SealInto(SealedKey& key, const crypto::Secret& secret, const KekRing& keks) {
+absl::Status SealInto(SealedKey& key, const crypto::Secret& secret, const DekWrapper& keks) {
   const crypto::Secret dek = crypto::Secret::Random(crypto::kAes256KeySize);
-  ASSIGN_OR_RETURN(const KekRing::Wrapped wrapped, keks.Wrap(dek));
+  ASSIGN_OR_RETURN(const DekWrapper::Wrapped wrapped, keks.Wrap(dek));
   const std::string nonce = crypto::RandomBytes(crypto::kGcmNonceSize);  // the data key seals this one message
   ASSIGN_OR_RETURN(const std::string sealed, crypto::AeadSeal(dek, nonce, Associated(key), secret.view()));
   key.blob = kMagic;
@@ -56,7 +56,7 @@ absl::Status SealInto(SealedKey& key, const crypto::Secret& secret, const KekRin
   return absl::OkStatus();
 }
 
-absl::StatusOr<crypto::Secret> OpenEnvelope(const SealedKey& key, const KekRing& keks) {
+absl::StatusOr<crypto::Secret> OpenEnvelope(const SealedKey& key, const DekWrapper& keks) {
   ASSIGN_OR_RETURN(const crypto::Secret dek, OpenDek(key, keks));
   const std::string_view blob = key.blob;
   auto secret =
@@ -65,9 +65,9 @@ absl::StatusOr<crypto::Secret> OpenEnvelope(const SealedKey& key, const KekRing&
   return Damaged(key, "was changed, or belongs to another key, policy or public half");
 }
 
-absl::Status RewrapEnvelope(SealedKey& key, const KekRing& keks) {
+absl::Status RewrapEnvelope(SealedKey& key, const DekWrapper& keks) {
   ASSIGN_OR_RETURN(const crypto::Secret dek, OpenDek(key, keks));
-  ASSIGN_OR_RETURN(const KekRing::Wrapped wrapped, keks.Wrap(dek));
+  ASSIGN_OR_RETURN(const DekWrapper::Wrapped wrapped, keks.Wrap(dek));
   std::string blob(kMagic);
   AppendBe(blob, wrapped.version);
   blob.append(wrapped.bytes).append(key.blob, kNonceAt);

@@ -12,11 +12,11 @@
 #include "absl/status/statusor.h"
 #include "lib/base/mutex.h"
 #include "lib/crypto/secret.h"
-#include "services/keymgr/domain/kek.h"
+#include "services/keymgr/custody/software/dek_wrapper.h"
 
 namespace virp::keymgr {
 
-class KekRing final : public KekSource {
+class KekRing final : public DekWrapper {
  public:
   explicit KekRing(std::string path) : path_(std::move(path)) {}
 
@@ -26,14 +26,9 @@ class KekRing final : public KekSource {
   absl::Status Use(std::uint32_t version) override;
   std::uint32_t current() const override;
 
-  // Data-encryption keys, under a key that is derived from the file's (docs/formats/envelope.md). FailedPrecondition
-  // with reason SEALED when the version is not known; DataLoss when it does not open.
-  struct Wrapped {
-    std::uint32_t version = 0;
-    std::string bytes;
-  };
-  absl::StatusOr<Wrapped> Wrap(const crypto::Secret& dek) const;  // with the current version
-  absl::StatusOr<crypto::Secret> Unwrap(std::uint32_t version, std::string_view wrapped) const;
+  // Under a key that is derived from the file's (docs/formats/envelope.md).
+  absl::StatusOr<Wrapped> Wrap(const crypto::Secret& dek) const override;
+  absl::StatusOr<crypto::Secret> Unwrap(std::uint32_t version, std::string_view wrapped) const override;
 
  private:
   struct Kek {

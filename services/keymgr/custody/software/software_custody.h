@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "services/keymgr/custody/software/kek_ring.h"
+#include "services/keymgr/custody/software/dek_wrapper.h"
 #include "services/keymgr/domain/custody.h"
 #include "services/keymgr/domain/kek.h"
 
@@ -16,7 +16,7 @@ class SoftwareCustody final : public Custody, public Rewrapper {
   static constexpr std::string_view kName = "software";
 
   // Outlived by `keks`.
-  explicit SoftwareCustody(const KekRing& keks) : keks_(keks) {}
+  explicit SoftwareCustody(const DekWrapper& keks) : keks_(keks) {}
 
   std::string_view name() const override { return kName; }
   absl::StatusOr<SealedKey> Generate(const KeyIdentity& identity, ExportPolicy policy) override;
@@ -33,7 +33,7 @@ class SoftwareCustody final : public Custody, public Rewrapper {
   absl::StatusOr<SealedKey> Rewrap(const SealedKey& key) override;
 
  private:
-  const KekRing& keks_;
+  const DekWrapper& keks_;
 };
 
 }  // namespace virp::keymgr

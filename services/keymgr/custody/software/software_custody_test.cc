@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "lib/base/file.h"
+#include "services/keymgr/custody/software/kek_ring.h"
 #include "tests/conformance/custody_suite.h"
 #include "tests/testutil/temp_dir.h"
 
