@@ -29,7 +29,7 @@ struct SentFrame {
 };
 
 struct Deliverer::Impl {
-  Impl(DelivererOptions o, Spool& s, Connector& c, DeliveryObserver& w, const Clock& k, Audit a)
+  Impl(DelivererOptions o, FrameLog& s, Connector& c, DeliveryObserver& w, const Clock& k, Audit a)
       : options(std::move(o)),
         spool(s),
         connector(c),
@@ -39,7 +39,7 @@ struct Deliverer::Impl {
         random(std::random_device{}()) {}
 
   const DelivererOptions options;
-  Spool& spool;
+  FrameLog& spool;
   Connector& connector;
   DeliveryObserver& observer;
   const Clock& clock;
@@ -69,7 +69,7 @@ struct Deliverer::Impl {
   void Run();
   absl::Status Session(const std::string& address);
   absl::Status SendAll(Connection& connection, const Welcome& welcome);
-  absl::StatusOr<std::vector<Spool::SpooledFrame>> Choose(const Welcome& welcome);
+  absl::StatusOr<std::vector<SpooledFrame>> Choose(const Welcome& welcome);
   absl::Status ReasonOfEnd();
   void Receive(Connection& connection);
   absl::Status Take(const Ack& ack) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
@@ -86,8 +86,9 @@ Deliverer::~Deliverer() {
   Stop();
 }
 
-absl::StatusOr<std::unique_ptr<Deliverer>> Deliverer::Make(DelivererOptions options, Spool& spool, Connector& connector,
-                                                           DeliveryObserver& observer, const Clock& clock) {
+absl::StatusOr<std::unique_ptr<Deliverer>> Deliverer::Make(DelivererOptions options, FrameLog& spool,
+                                                           Connector& connector, DeliveryObserver& observer,
+                                                           const Clock& clock) {
   if (options.addresses.empty()) return InvalidArgument("no O-Node address to deliver to");
   if (options.verifiers.empty())
     return InvalidArgument("no pinned checkpoint key of chain {}: the O-Node could not be audited", options.origin);
@@ -112,7 +113,7 @@ void Deliverer::Stop() {
 
 bool Deliverer::Flush(std::chrono::steady_clock::time_point deadline) {
   Impl& d = *impl_;
-  const std::uint64_t target = d.spool.stats().durable;
+  const std::uint64_t target = d.spool.ends().durable;
   const MutexLock lock(d.mutex);
   while (!(d.highest_read >= target && d.ledger.AllAnswered())) {
     if (d.stopping || std::chrono::steady_clock::now() >= deadline) return false;
@@ -194,7 +195,7 @@ absl::Status Deliverer::Impl::Session(const std::string& address) {
       ledger.StartOver();
       sent.clear();
       sent_bytes = 0;
-      read = spool.stats().first - 1;
+      read = spool.ends().first - 1;
       status.connected_to = address;
       status.problem.clear();
       if (!failed_after_begin) status.audit_problem.clear();
@@ -213,7 +214,7 @@ absl::Status Deliverer::Impl::Session(const std::string& address) {
 }
 
 // Frames to send next; empty when there is nothing to do for a moment.
-absl::StatusOr<std::vector<Spool::SpooledFrame>> Deliverer::Impl::Choose(const Welcome& welcome) {
+absl::StatusOr<std::vector<SpooledFrame>> Deliverer::Impl::Choose(const Welcome& welcome) {
   std::uint64_t from = 0;
   std::size_t room = 0;
   {
@@ -229,13 +230,13 @@ absl::StatusOr<std::vector<Spool::SpooledFrame>> Deliverer::Impl::Choose(const W
     }
     from = read;
   }
-  if (room == 0) return std::vector<Spool::SpooledFrame>{};
+  if (room == 0) return std::vector<SpooledFrame>{};
   ASSIGN_OR_RETURN(auto frames, spool.Read(from, std::min(room, welcome.max_batch_frames), welcome.max_batch_bytes));
   const MutexLock lock(mutex);
   if (frames.empty()) return frames;
   read = frames.back().number;
   highest_read = std::max(highest_read, read);
-  std::erase_if(frames, [this](const Spool::SpooledFrame& frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+  std::erase_if(frames, [this](const SpooledFrame& frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (!ledger.Note(frame.number, frame.source)) return true;  // settled on an earlier connection
     if (ledger.IsHeld(frame.source)) {
       ledger.Hold(frame.number);

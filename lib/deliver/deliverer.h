@@ -15,7 +15,7 @@
 #include "lib/base/clock.h"
 #include "lib/chain/note.h"
 #include "lib/deliver/connection.h"
-#include "lib/deliver/spool.h"
+#include "lib/deliver/frame_log.h"
 #include "lib/frame/reason.h"
 
 namespace virp::deliver {
@@ -58,8 +58,9 @@ class DeliveryObserver {
 // Thread-safe. What it is given outlives it.
 class Deliverer {
  public:
-  static absl::StatusOr<std::unique_ptr<Deliverer>> Make(DelivererOptions options, Spool& spool, Connector& connector,
-                                                         DeliveryObserver& observer, const Clock& clock);
+  static absl::StatusOr<std::unique_ptr<Deliverer>> Make(DelivererOptions options, FrameLog& spool,
+                                                         Connector& connector, DeliveryObserver& observer,
+                                                         const Clock& clock);
   ~Deliverer();  // Stop()
 
   void Start();

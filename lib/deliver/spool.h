@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
+#include "lib/deliver/frame_log.h"
 #include "lib/frame/frame.h"
 
 namespace virp::deliver {
@@ -46,7 +47,7 @@ struct SpoolStats {
 };
 
 // Thread-safe. Append from any thread; one group fsync serves all that wait.
-class Spool {
+class Spool final : public FrameLog {
  public:
   // Called on Open for the owner's snapshot (once, may be empty) and then for every record behind it, in order.
   struct Replay {
@@ -56,7 +57,7 @@ class Spool {
 
   // Recovers: a torn tail of the last segment is cut at the last whole record; a bad checksum before that is DataLoss.
   static absl::StatusOr<std::unique_ptr<Spool>> Open(SpoolOptions options, const Replay& replay);
-  ~Spool();
+  ~Spool() override;
 
   // Appends all records or none, in order, also over a crash; the number of the first. Not durable yet.
   // ResourceExhausted with reason SPOOL_FULL when the bound is reached, and when the disk is full: nothing was taken
@@ -66,20 +67,17 @@ class Spool {
   // again: what fsync did with the pages is not known. Open writes them again.
   absl::Status Sync(std::uint64_t number);
 
-  // Durable frames with numbers above `after`, in order, at most `frames` and `bytes`; owned copies.
-  struct SpooledFrame {
-    std::uint64_t number = 0;
-    std::string source;
-    std::uint64_t epoch = 0;
-    frame::Spelling spelling = frame::Spelling::kV2;
-    std::string bytes;
-  };
-  absl::StatusOr<std::vector<SpooledFrame>> Read(std::uint64_t after, std::size_t frames, std::size_t bytes) const;
-  // Waits until a durable number above `after` exists, or the deadline.
-  bool WaitFor(std::uint64_t after, std::chrono::steady_clock::time_point deadline) const;
+  using SpooledFrame = deliver::SpooledFrame;
+  absl::StatusOr<std::vector<SpooledFrame>> Read(std::uint64_t after, std::size_t frames,
+                                                 std::size_t bytes) const override;
+  bool WaitFor(std::uint64_t after, std::chrono::steady_clock::time_point deadline) const override;
 
   // Everything up to `number` may go; files go as soon as the owner's snapshot is behind them, too.
-  absl::Status Free(std::uint64_t number);
+  absl::Status Free(std::uint64_t number) override;
+  Ends ends() const override {
+    const SpoolStats now = stats();
+    return {now.first, now.durable};
+  }
 
   // Keeps the owner's state as of `number`, durably; replay starts behind it from now on.
   absl::Status WriteSnapshot(std::uint64_t number, std::string_view snapshot);

@@ -40,6 +40,7 @@ class BatchRun::Run1 final : public Changes {
     record->created = row.created = before == nullptr ? now_ : before->created;
     record->changed = row.changed = now_;
     record->revision = row.revision = before == nullptr ? 1 : before->revision + 1;
+    record->due = row.due;
     Note(CheckRow(row));
     const std::string kind = row.kind;
     const std::string id = row.id;

@@ -176,6 +176,7 @@ absl::Status LedgerEngine::Impl::Load() {
     (*record)->created = row.created;
     (*record)->changed = row.changed;
     (*record)->revision = row.revision;
+    (*record)->due = row.due;
     builder.Put(row.kind, row.id, *std::move(record));
     return absl::OkStatus();
   };

@@ -48,7 +48,8 @@ class Record {
 
   // Set by the ledger.
   UnixNanos created = 0, changed = 0;
-  std::uint64_t revision = 0;  // an etag
+  std::uint64_t revision = 0;    // an etag
+  std::optional<UnixNanos> due;  // as ToRow() had it
 };
 
 struct RecordType {

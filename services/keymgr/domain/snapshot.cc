@@ -1,5 +1,7 @@
 #include "services/keymgr/domain/snapshot.h"
 
+#include <algorithm>
+
 #include "lib/base/bytes.h"
 
 namespace virp::keymgr {
@@ -38,6 +40,22 @@ void Snapshot::ForEachRecord(std::string_view kind, std::string_view prefix, std
     if (!std::string_view(id).starts_with(prefix)) return std::string_view(id) < prefix;
     return (!after.empty() && id == after) || f(record);
   });
+}
+
+std::vector<Snapshot::RecordPtr> Snapshot::Due(UnixNanos until, std::size_t most) const {
+  std::vector<RecordPtr> out;
+  records_.ForEachFrom({}, [&](const std::string&, const SortedCow<RecordPtr>& records) {
+    records.ForEachFrom({}, [&](const std::string&, const RecordPtr& record) {
+      if (record->due && *record->due < until) out.push_back(record);
+      return true;
+    });
+    return true;
+  });
+  const auto end = out.begin() + static_cast<std::ptrdiff_t>(std::min(most, out.size()));
+  std::partial_sort(out.begin(), end, out.end(),
+                    [](const RecordPtr& a, const RecordPtr& b) { return *a->due < *b->due; });
+  out.erase(end, out.end());
+  return out;
 }
 
 Snapshot::KeyPtr Snapshot::FindKey(KeyKind kind, std::string_view id, std::uint32_t version) const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "lib/base/sorted_cow.h"
 #include "services/keymgr/domain/custody.h"
@@ -39,6 +40,9 @@ class Snapshot {
   }
   void ForEachRecord(std::string_view kind, std::string_view prefix, std::string_view after,
                      const std::function<bool(const RecordPtr&)>& f) const;
+
+  // Records of every kind that need attention before `until`, soonest first, at most `most`.
+  std::vector<RecordPtr> Due(UnixNanos until, std::size_t most) const;
 
   // Null when there is none. The algorithm is not looked at.
   KeyPtr FindKey(KeyKind kind, std::string_view id, std::uint32_t version) const;

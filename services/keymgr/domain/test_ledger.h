@@ -1,7 +1,9 @@
 // For tests: a ledger that is active and not sealed, over a store in memory that can be told to fail.
 #pragma once
 
-#include <deque>
+#include <algorithm>
+#include <cstdlib>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <string>
@@ -82,9 +84,18 @@ class MemoryLedgerStore final : public LedgerStore {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(down_);
     std::vector<AuditRow> out;
-    for (const AuditRow& row : audit_) {
-      if (row.record > filter.after && out.size() < limit) out.push_back(row);
-    }
+    const auto fits = [&](const AuditRow& row) {
+      const auto is = [](const std::string& wanted, const std::string& it) { return wanted.empty() || wanted == it; };
+      const auto about = [&](const KeyIdentity& key) { return key.kind == filter.kind && is(filter.key_id, key.id); };
+      return (filter.descending ? filter.after == 0 || row.record < filter.after : row.record > filter.after) &&
+             row.time >= filter.from.value_or(0) && row.time < filter.to.value_or(~UnixNanos{0}) &&
+             is(filter.event, row.event) && is(filter.actor, row.actor) && is(filter.source, row.source) &&
+             is(filter.request_id, row.request_id) &&
+             (!filter.kind || std::any_of(row.keys.begin(), row.keys.end(), about));
+    };
+    std::copy_if(audit_.begin(), audit_.end(), std::back_inserter(out), fits);
+    if (filter.descending) std::reverse(out.begin(), out.end());
+    if (out.size() > limit) out.resize(limit);
     return out;
   }
   absl::Status SetDelivered(std::uint64_t record) override {

@@ -24,10 +24,13 @@ std::vector<MethodRule> AccessTable() {
       readers);
   add("virp.verify.v1.VerifyService", {"VerifyFrame"}, {Role::kOperator, Role::kCollector});
   add("virp.chain.v1.ChainService",
-      {"GetChain", "GetEntry", "StreamEntries", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof",
-       "GetEvidence", "VerifyChain"},
+      {"GetChain", "StreamEntries", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof", "GetEvidence",
+       "VerifyChain"},
       readers);
-  add("virp.source.v1.SourceService", {"GetSource", "ListSources", "ListQuarantine"}, keepers);
+  // A key manager compares its own history with what the chain holds of it.
+  add("virp.chain.v1.ChainService", {"GetEntry"}, {Role::kReader, Role::kOperator, Role::kApprover, Role::kKeymgr});
+  add("virp.source.v1.SourceService", {"GetSource"}, {Role::kReader, Role::kOperator, Role::kKeymgr});
+  add("virp.source.v1.SourceService", {"ListSources", "ListQuarantine"}, keepers);
   add("virp.source.v1.SourceService",
       {"RegisterSource", "UpdateSource", "SuspendSource", "ResumeSource", "MarkBlack", "ClearAlarm", "ResetSourceEpoch",
        "AdmitLate"},

@@ -1,0 +1,93 @@
+#include "services/keymgr/config.h"
+
+#include "lib/base/names.h"
+#include "lib/base/status.h"
+#include "lib/service/access_options.h"
+
+#ifndef VIRP_VERSION
+#define VIRP_VERSION "unknown"
+#endif
+
+namespace virp::keymgr {
+namespace {
+
+void AddStore(service::Options& options, Config& config) {
+  options.AddCustom(
+      "store", "URL",
+      "Where the ledger is kept: sqlite:PATH or postgresql://... (a password only by file or environment).", "",
+      [&config](const std::string& text, service::ValueOrigin origin) -> absl::Status {
+        const bool visible = origin == service::ValueOrigin::kCommandLine;
+        ASSIGN_OR_RETURN(config.store, store::ParseStorageUrl(text, visible ? store::UrlOrigin::kCommandLine
+                                                                            : store::UrlOrigin::kPrivate));
+        return absl::OkStatus();
+      },
+      /*private_value=*/true);
+  options.Require("store");
+  options.AddCustom(
+      "migrate-store", "URL", "PostgreSQL: credentials that own the schema, used for migrating only.", "",
+      [&config](const std::string& text, service::ValueOrigin) -> absl::Status {
+        config.migrate_url = text;
+        return absl::OkStatus();
+      },
+      /*private_value=*/true);
+  options.Add(&config.migrate, "migrate", "Apply missing schema files at the start.");
+}
+
+void AddChain(service::Options& options, Config& config) {
+  options.Add(&config.onodes, "onode",
+              "host:port of an O-Node that takes the audit records; several for replicas. Without one nothing is "
+              "delivered, and a database that was restored from a backup is not noticed.",
+              "ADDRESS");
+  options.Add(&config.origin, "origin", "Chain to deliver to.", "ORIGIN");
+  options.Add(&config.checkpoint_keys, "checkpoint-key",
+              "Verifier key (C2SP) of the chain's checkpoints, pinned; several during a roll.", "KEY");
+  options.Add(&config.state, "state",
+              "Directory for the largest audited checkpoint; must not be restored with the database.", "DIR");
+}
+
+absl::Status CheckTogether(const Config& config) {
+  if (config.tls.certificate.empty() || config.tls.private_key.empty() || config.tls.roots.empty())
+    return InvalidArgument("tls-certificate, tls-key and tls-roots are needed: there is no service without mutual TLS");
+  if (config.access.trust_domain.empty() && config.access.identity_map_file.empty())
+    return InvalidArgument("trust-domain or identity-map is needed");
+  if (config.name.empty()) return InvalidArgument("name is needed");
+  RETURN_IF_ERROR(Annotate(CheckSourceName(config.name), "name"));
+  if (config.own_key.empty()) return InvalidArgument("own-key is needed");
+  if (config.kek.empty()) return InvalidArgument("kek is needed");
+  if (config.onodes.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(Annotate(CheckOrigin(config.origin), "origin"));
+  if (config.checkpoint_keys.empty()) return InvalidArgument("checkpoint-key is needed beside onode");
+  if (config.state.empty()) return InvalidArgument("state is needed beside onode");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* argv, std::ostream& out,
+                                                  Config& config) {
+  service::Options options("virp-keymgr", "Issues, keeps, hands out, rolls and destroys the platform's keys.",
+                           VIRP_VERSION);
+  config.common.admin_listen = {"127.0.0.1", 9445};
+  service::AddCommonOptions(options, &config.common);
+  options.Add(&config.listen, "listen", "Where gRPC is served, with mutual TLS.");
+  options.Add(&config.advertise, "advertise", "host:port under which clients reach this manager; `listen` when empty.",
+              "ADDRESS");
+  AddStore(options, config);
+  service::AddAccessOptions(options, &config.tls, &config.access, &config.break_glass_socket);
+  options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
+  options.Add(&config.name, "name", "The manager's own source name; its audit records are signed as it.", "SOURCE");
+  options.Add(&config.own_key, "own-key", "Key directory with its own O-Key, <name>/<version>.seed.", "DIR");
+  options.Add(&config.kek, "kek",
+              "Key-encryption keys: a folder of <version>.kek, or one such file. Without them it starts sealed.",
+              "PATH");
+  AddChain(options, config);
+  options.Add(&config.lease, "lease", "How long this manager stays the active one without renewal.",
+              std::chrono::milliseconds(500));
+  options.AddCommand("migrate", "Brings the store's schema up to date and ends.");
+  options.Check([&config, &options] { return options.command().empty() ? CheckTogether(config) : absl::OkStatus(); });
+  ASSIGN_OR_RETURN(const auto next, options.Read(argc, argv, out));
+  config.command = options.command();
+  return next;
+}
+
+}  // namespace virp::keymgr

@@ -1,0 +1,44 @@
+// Options of virp-keymgr; docs/operations/keymgr.md explains each in its place.
+#pragma once
+
+#include <chrono>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/base/units.h"
+#include "lib/service/access.h"
+#include "lib/service/common_options.h"
+#include "lib/service/config.h"
+#include "lib/service/credentials.h"
+#include "lib/store/storage_url.h"
+
+namespace virp::keymgr {
+
+struct Config {
+  service::CommonConfig common;
+  HostPort listen{"127.0.0.1", 8445};
+  std::string advertise;  // address that clients are sent to; `listen` when empty
+  store::StorageUrl store;
+  std::string migrate_url;
+  bool migrate = true;
+  service::TlsFiles tls;
+  service::AccessOptions access;
+  std::string break_glass_socket;
+  bool reflection = false;
+  std::string name;     // source name
+  std::string own_key;  // key directory
+  std::string kek;      // folder or file
+  std::vector<std::string> onodes;
+  std::string origin;
+  std::vector<std::string> checkpoint_keys;
+  std::string state;
+  std::chrono::milliseconds lease{5'000};
+  std::string command;  // "" or "migrate"
+};
+
+// InvalidArgument names the option. kExit when there is nothing more to do.
+absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* argv, std::ostream& out, Config& config);
+
+}  // namespace virp::keymgr

@@ -1,0 +1,72 @@
+// What the key manager does by itself: opens when it became active, re-wraps, and tells how it is.
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/base/pulse.h"
+#include "lib/deliver/deliverer.h"
+#include "lib/deliver/grpc_connection.h"
+#include "lib/service/access.h"
+#include "lib/service/break_glass.h"
+#include "lib/service/credentials.h"
+#include "lib/service/metrics.h"
+#include "services/keymgr/domain/audit_log.h"
+#include "services/keymgr/domain/kek_keeper.h"
+#include "services/keymgr/domain/ledger_engine.h"
+#include "services/keymgr/domain/rollback.h"
+
+namespace virp::keymgr {
+
+// Writes what the audit of the O-Node finds to the log: the manager's own record of it would be delivered to the same
+// O-Node. Thread-safe.
+class LoggingObserver final : public deliver::DeliveryObserver {
+ public:
+  void OnRefused(std::string_view source, frame::Reason reason) override;
+  void OnAuditFailure(std::string_view what) override;
+};
+
+struct Household {
+  LedgerEngine& ledger;
+  LedgerStore& store;
+  KekKeeper& keeper;
+  ChainHistory* chain = nullptr;  // null: no O-Node is configured, nothing to compare with
+  std::function<absl::StatusOr<AuditSigner>()> signer;
+  Pulse& pulse;
+};
+
+// One round of the house: after the ledger became active it compares with the chain and opens; while it is open it
+// re-wraps. Whether there is more to do at once. For one thread.
+class House {
+ public:
+  explicit House(Household household) : house_(std::move(household)) {}
+  bool Round();
+
+ private:
+  void Open(std::uint64_t term);
+  absl::Status Compare();
+  void Tell(const absl::Status& status, std::string_view what);
+
+  const Household house_;
+  std::uint64_t opened_term_ = 0;
+  std::string told_;  // the newest trouble in the log, so that it is said once
+};
+
+// Rounds, until stopped.
+absl::Status KeepHouse(const std::stop_token& stop, House& house, Pulse& pulse);
+
+void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const KekKeeper& keeper, const AuditLog& log,
+                const deliver::Deliverer* deliverer);
+
+// Channels to O-Nodes, whose certificates must have role onode.
+deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access,
+                                   const service::Security& security);
+
+// Null when `socket` is empty. Every use is a line of the log; what it changes is in the audit records, too.
+absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
+    const std::string& socket, const std::vector<service::ServedService>& services);
+
+}  // namespace virp::keymgr
