@@ -1,4 +1,4 @@
-// Audit records as the chain gets them: the payload of a frame of type 19 (docs/formats/payloads.md, "Type 19").
+// Audit records as the chain gets them: the payload of a frame of type 19 (docs/formats/key-records.md).
 #pragma once
 
 #include <cstdint>

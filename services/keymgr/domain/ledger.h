@@ -41,7 +41,7 @@ struct Call {
   Hash digest{};   // of the request: a request id with another request is refused
 };
 
-// What is recorded of a change; becomes one signed frame of type 19 (docs/formats/payloads.md, "Type 19"). `by`,
+// What is recorded of a change; becomes one signed frame of type 19 (docs/formats/key-records.md). `by`,
 // `reason`, `request_id` and the call's method are added from the Call.
 struct AuditRecord {
   std::string event;   // [a-z][a-z0-9_]{0,63}: "router_key_created"
