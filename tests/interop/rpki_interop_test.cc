@@ -7,6 +7,7 @@
 #include "lib/crypto/cms.h"
 #include "lib/crypto/x509.h"
 #include "lib/rpki/check.h"
+#include "lib/rpki/feed.h"
 #include "tests/interop/rpki_tools.h"
 #include "tests/testutil/process.h"
 #include "tests/testutil/status_matchers.h"
@@ -24,7 +25,7 @@ using testutil::WriteBytes;
 
 class RpkiInteropTest : public testing::Test {
  protected:
-  RpkiInteropTest() : party_(lab_) {}
+  RpkiInteropTest() : party_(lab_.tal, lab_.ta) {}
 
   using Tree = std::map<std::string, std::string>;
   // Both publication points as a relying party fetches them.
@@ -135,21 +136,12 @@ TEST_F(RpkiInteropTest, OpensslVerifiesEachArtefact) {
     EXPECT_THAT(parsed, HasSubstr(words));
 }
 
-TEST_F(RpkiInteropTest, RouterKeysReachAnRtrClient) {
-  Files certificates;
-  std::set<testutil::RelyingParty::RouterKey> issued;
-  for (std::uint32_t asn = 64496; asn < 64506; ++asn) {
-    const auto key = crypto::P256PrivateKey::Generate();
-    certificates[RouterCommonName(asn) + ".cer"] = lab_.Router(asn, key.public_key());
-    issued.insert(KeyOf(asn, key.public_key()));
-  }
-  party_.Fetch(Snapshot(certificates));
-  EXPECT_EQ(party_.Validate(), issued);
-
+// stayrtr over this JSON, and what its client is told.
+void ExpectServed(const std::string& json_path, const std::set<testutil::RelyingParty::RouterKey>& issued) {
   const testutil::TempDir dir;
   const std::string port = std::to_string(testutil::FreePort());
   testutil::Process cache({.command = {"/usr/bin/stayrtr", "-bind", "127.0.0.1:" + port, "-metrics.addr", "", "-cache",
-                                       party_.json_path(), "-protocol", "1"},
+                                       json_path, "-protocol", "1"},
                            .log = dir.File("stayrtr.log")});
   ASSERT_OK(cache.Start());
   ASSERT_TRUE(testutil::Eventually([&] { return testutil::CanConnect(port); })) << cache.log();
@@ -165,6 +157,24 @@ TEST_F(RpkiInteropTest, RouterKeysReachAnRtrClient) {
   };
   EXPECT_TRUE(testutil::Eventually([&] { return std::all_of(issued.begin(), issued.end(), told); }))
       << client.log() << cache.log();
+}
+
+TEST_F(RpkiInteropTest, RouterKeysReachAnRtrClient) {
+  Files certificates;
+  std::vector<RouterKey> keys;
+  std::set<testutil::RelyingParty::RouterKey> issued;
+  for (std::uint32_t asn = 64496; asn < 64506; ++asn) {
+    const auto key = crypto::P256PrivateKey::Generate();
+    certificates[RouterCommonName(asn) + ".cer"] = lab_.Router(asn, key.public_key());
+    keys.push_back({asn, std::string(key.public_key().spki()), lab_.now + std::chrono::hours(24)});
+    issued.insert(KeyOf(asn, key.public_key()));
+  }
+  party_.Fetch(Snapshot(certificates));
+  EXPECT_EQ(party_.Validate(), issued);
+  ExpectServed(party_.json_path(), issued);
+  // And ours, without a validator between.
+  ASSERT_OK_AND_ASSIGN(const std::string json, RpkiClientJson(keys, "private", lab_.now));
+  ExpectServed(File("feed.json", json), issued);
 }
 
 }  // namespace

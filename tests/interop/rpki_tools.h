@@ -78,9 +78,9 @@ class RelyingParty {
     auto operator<=>(const RouterKey&) const = default;
   };
 
-  explicit RelyingParty(const RpkiLab& lab) {
-    WriteBytes(dir_.File("test.tal"), lab.tal);
-    WriteBytes(dir_.File("cache/ta/test/ta.cer"), lab.ta);
+  RelyingParty(std::string_view tal, std::string_view trust_anchor) {
+    WriteBytes(dir_.File("test.tal"), tal);
+    WriteBytes(dir_.File("cache/ta/test/ta.cer"), trust_anchor);
     std::filesystem::create_directories(dir_.File("out"));
   }
 
