@@ -1,0 +1,134 @@
+// Our own RPKI: a trust anchor, one issuing authority below it, and the publication point of both. It issues and
+// revokes router certificates and keeps what relying parties see equal to what the ledger says: each issued certificate
+// that is neither revoked nor expired, and nothing else. The trust anchor is private: nobody outside trusts it until
+// they install its TAL. For the global RPKI the certificate comes from an RIR or a CA below one.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/clock.h"
+#include "lib/base/mutex.h"
+#include "lib/rpki/check.h"
+#include "lib/rpki/feed.h"
+#include "lib/rpki/point.h"
+#include "services/keymgr/domain/custody.h"
+#include "services/keymgr/domain/ledger.h"
+#include "services/keymgr/domain/rpki_record.h"
+
+namespace virp::keymgr {
+
+// Where publications go. Publish puts the whole tree in the place of the one before, or leaves that one.
+class PublicationTarget {
+ public:
+  virtual ~PublicationTarget() = default;
+  virtual absl::Status Publish(const std::map<std::string, std::string>& tree) = 0;
+};
+
+struct RpkiOptions {
+  std::string base_uri;  // rsync://HOST/MODULE/, where relying parties find the publication
+  std::string trust_anchor_name = "VIRP private trust anchor";
+  std::string authority_name = "VIRP router authority";
+  rpki::AsResources as_numbers;  // all that certificates may be issued for
+  rpki::IpResources addresses;   // an authority with AS numbers only troubles some relying parties
+  std::chrono::hours authority_life{24 * 365 * 10};
+  std::chrono::hours router_life{24 * 365};
+  // CRL and manifest: how long they are good, and how long before their end they are replaced. A point whose manifest
+  // is stale loses all its router keys.
+  std::chrono::seconds point_life{std::chrono::hours(24)};
+  std::chrono::seconds refresh_before{std::chrono::hours(8)};
+};
+
+// Thread-safe. Errors besides those named: those of Ledger::Commit and of the custody. Nothing of a call is done when
+// it fails.
+class RpkiAuthority {
+ public:
+  using CertificatePtr = std::shared_ptr<const RouterCertificateRecord>;
+
+  // All outlive it. `self`: the manager's own identity, actor of what the clock causes.
+  RpkiAuthority(Ledger& ledger, const Custodies& custodies, PublicationTarget& target, rpki::OneTimeKeys& one_time_keys,
+                const Clock& clock, RpkiOptions options, std::string self);
+
+  // Makes keys and certificates of both authorities. OK when they are there already. InvalidArgument for options that
+  // the profile has no room for.
+  absl::Status SetUp(const Call& call);
+
+  struct Order {
+    std::string router;  // as CheckKeyId
+    std::uint32_t asn = 0;
+    std::uint32_t bgp_id = 0;
+    std::string_view request;                                 // PKCS #10, DER
+    std::optional<std::chrono::seconds> life = std::nullopt;  // else the options' router_life
+  };
+  // Checks the request, issues, checks what was issued up to the trust anchor, and records it. It is out after the next
+  // Publish. Errors:
+  //   InvalidArgument     with the reason of rpki::CheckRouterRequest
+  //   FailedPrecondition  reason NO_AUTHORITY before SetUp; AS_NOT_HELD
+  //   AlreadyExists       reason KEY_IN_USE: another router has this key, or this one has a certificate for this AS
+  //                       with it that is neither revoked nor expired (unless `renew`)
+  absl::StatusOr<CertificatePtr> Issue(const Call& call, const Order& order, bool renew = false);
+
+  // It is on the CRL after the next Publish. NotFound; FailedPrecondition with reason REVOKED when it is already.
+  absl::Status Revoke(const Call& call, std::string_view id);
+
+  absl::StatusOr<CertificatePtr> Get(std::string_view id) const;
+  // The certificate with every authority below the trust anchor, PKCS #7 (RFC 8635 section 7).
+  absl::StatusOr<std::string> CertsOnly(std::string_view id) const;
+  absl::StatusOr<std::string> TrustAnchor() const;  // DER
+  absl::StatusOr<std::string> Tal() const;
+
+  // What is published and valid, for RTR caches and exports, by AS and key.
+  std::vector<rpki::RouterKey> RouterKeys() const;
+
+  // Whether relying parties see something else than they should, or CRL and manifest are to be replaced.
+  bool PublicationDue() const;
+  // Publishes now: takes a new number, signs CRLs and manifests, hands the whole to the target, and records what is out
+  // now. A crash at any point is made good by the next one.
+  absl::Status Publish();
+
+ private:
+  struct Authorities {
+    std::shared_ptr<const AuthorityRecord> anchor, issuer;
+    std::shared_ptr<const Snapshot> snapshot;
+  };
+  struct Wanted {
+    rpki::Files files;
+    std::vector<x509::Revoked> revoked;
+    std::vector<std::string> issued, revoking;  // ids that change their state when this is out
+  };
+  absl::StatusOr<Authorities> Find() const;
+  absl::StatusOr<SealedKey> MakeKey(std::string_view id);
+  absl::StatusOr<x509::Signer> SignerOf(const SealedKey& key) const;
+  absl::StatusOr<rpki::Issuer> IssuerOf(const Authorities& both, const AuthorityRecord& which) const;
+  rpki::AuthoritySpec SpecOf(std::string_view id, std::string_view name, std::string_view spki) const;
+  Wanted WantedNow(const Snapshot& state) const;
+  absl::StatusOr<std::map<std::string, std::string>> Build(const Authorities& both, std::uint64_t number,
+                                                           Wanted& wanted, rpki::Time until);
+  absl::Status CheckIssued(const Authorities& both, std::string_view der, const Order& order,
+                           std::string_view spki) const;
+  Call OwnCall(std::string_view what) const;
+  rpki::Time Now() const;
+
+  Ledger& ledger_;
+  const Custodies& custodies_;
+  PublicationTarget& target_;
+  rpki::OneTimeKeys& one_time_keys_;
+  const Clock& clock_;
+  const RpkiOptions options_;
+  const std::string self_;
+  Mutex publishing_;  // one publication at a time: numbers reach the target in their order
+};
+
+// Days before the end at which people are told: 60, 30, 14, 7, 3, 1. The one that was passed last, when it is another
+// than at `told` (0: nobody was told yet); nothing otherwise. 0 days: it is over.
+std::optional<int> ExpiryWarning(UnixNanos not_after, UnixNanos told, UnixNanos now);
+
+}  // namespace virp::keymgr

@@ -1,0 +1,56 @@
+// What the ledger keeps of our RPKI: two authorities, and the router certificates that the lower one issued.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "services/keymgr/domain/key.h"
+#include "services/keymgr/domain/record.h"
+
+namespace virp::keymgr {
+
+struct AuthorityRecord final : Record {
+  static constexpr std::string_view kKind = "rpki_authority";
+
+  std::string id;           // "ta", "ca"
+  std::string certificate;  // DER
+  std::string base_uri;     // rsync folder that holds both publication points; as it was when the certificate was made
+  std::uint32_t key_version = 0;
+  std::uint64_t number = 0;       // of the newest CRL and manifest that may be out: never used again
+  UnixNanos published_until = 0;  // next update of what was published last; 0: nothing was
+
+  KeyIdentity identity() const { return {KeyKind::kIssuer, id, key_version, Algorithm::kRsa2048}; }
+  Row ToRow() const override;
+  static absl::StatusOr<std::shared_ptr<Record>> FromRow(const Row& row);
+};
+
+enum class CertificateState : std::uint8_t {
+  kIssued = 1,     // signed; relying parties do not see it yet
+  kPublished = 2,  // on the manifest of the publication point
+  kRevoking = 3,   // revoked; the CRL that says so is not out yet
+  kRevoked = 4,    // on the published CRL until it expires
+};
+std::string_view CertificateStateName(CertificateState state);
+
+struct RouterCertificateRecord final : Record {
+  static constexpr std::string_view kKind = "router_certificate";
+
+  std::string id;  // key identifier / AS / serial number, so that all certificates of a key stand together
+  std::string router;
+  std::uint32_t asn = 0;
+  std::uint32_t bgp_id = 0;
+  CertificateState state = CertificateState::kIssued;
+  std::string certificate;  // DER
+  std::string serial;       // bytes
+  UnixNanos not_after = 0;
+  UnixNanos revoked = 0;  // 0: it is not
+
+  bool IsRevoked() const { return revoked != 0; }
+  Row ToRow() const override;
+  static absl::StatusOr<std::shared_ptr<Record>> FromRow(const Row& row);
+};
+
+}  // namespace virp::keymgr
