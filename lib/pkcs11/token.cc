@@ -181,10 +181,11 @@ TokenFacts Token::facts() const {
 absl::StatusOr<KeyInfo> Token::Generate(const KeySpec& spec) {
   RETURN_IF_ERROR(CheckSpec(spec));
   const MutexLock lock(impl_->making);
-  RETURN_IF_ERROR(impl_->pool.Run(Repeat::kIfUntouched, [&](const Link& link) -> absl::Status {
+  const absl::Status done = impl_->pool.Run(Repeat::kIfUntouched, [&](const Link& link) -> absl::Status {
     RETURN_IF_ERROR(CheckFree(link, impl_->name, spec.id));
     return MakeKey(link, spec);
-  }));
+  });
+  RETURN_IF_ERROR(done);
   return impl_->CheckNew(spec, Origin::kMadeHere);
 }
 
@@ -225,18 +226,20 @@ absl::StatusOr<KeyInfo> Token::Impl::CheckNew(const KeySpec& spec, Origin origin
 
 absl::StatusOr<KeyInfo> Token::Find(std::string_view id) {
   KeyInfo info;
-  RETURN_IF_ERROR(impl_->WithKey(id, Repeat::kAlways, [&](const Link& link, const Impl::Key& key) -> absl::Status {
-    ASSIGN_OR_RETURN(KeyObjects objects, FindKeyObjects(link, id));
-    objects.private_or_secret = {key.handle};
-    ASSIGN_OR_RETURN(info, ReadInfo(link, objects, id));
-    return absl::OkStatus();
-  }));
+  const absl::Status done =
+      impl_->WithKey(id, Repeat::kAlways, [&](const Link& link, const Impl::Key& key) -> absl::Status {
+        ASSIGN_OR_RETURN(KeyObjects objects, FindKeyObjects(link, id));
+        objects.private_or_secret = {key.handle};
+        ASSIGN_OR_RETURN(info, ReadInfo(link, objects, id));
+        return absl::OkStatus();
+      });
+  RETURN_IF_ERROR(done);
   return info;
 }
 
 absl::StatusOr<std::vector<std::string>> Token::ListIds(std::size_t limit) {
   std::vector<std::string> ids;
-  RETURN_IF_ERROR(impl_->pool.Run(Repeat::kAlways, [&](const Link& link) -> absl::Status {
+  const absl::Status done = impl_->pool.Run(Repeat::kAlways, [&](const Link& link) -> absl::Status {
     ids.clear();
     for (const CK_OBJECT_CLASS object_class : {CKO_PRIVATE_KEY, CKO_SECRET_KEY}) {
       ASSIGN_OR_RETURN(
@@ -249,7 +252,8 @@ absl::StatusOr<std::vector<std::string>> Token::ListIds(std::size_t limit) {
       }
     }
     return absl::OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(done);
   std::ranges::sort(ids);
   return ids;
 }
@@ -278,7 +282,7 @@ absl::Status Token::Impl::Destroy(std::string_view id) {
   RETURN_IF_ERROR(CheckId(id));
   Forget(id);
   bool any = false;  // over repetitions: what the first try destroyed is not there for the second
-  RETURN_IF_ERROR(pool.Run(Repeat::kAlways, [&](const Link& link) -> absl::Status {
+  const absl::Status done = pool.Run(Repeat::kAlways, [&](const Link& link) -> absl::Status {
     ASSIGN_OR_RETURN(const KeyObjects objects, FindKeyObjects(link, id));
     any = any || !objects.private_or_secret.empty() || !objects.others.empty();
     RETURN_IF_ERROR(DestroyObjects(link, objects.private_or_secret));
@@ -289,7 +293,8 @@ absl::Status Token::Impl::Destroy(std::string_view id) {
                          HexEncode(id));
     }
     return absl::OkStatus();
-  }));
+  });
+  RETURN_IF_ERROR(done);
   Forget(id);  // a call beside this one may have looked it up before it went
   if (!any) return NotFound("{}: no key with id {}", name, HexEncode(id));
   return absl::OkStatus();

@@ -52,7 +52,7 @@ CK_GCM_PARAMS GcmParameters(std::string_view nonce, std::string_view associated_
 absl::StatusOr<std::string> Token::Impl::SignWith(std::string_view id, const std::optional<Hash>& digest,
                                                   std::string_view message) {
   std::string signature;
-  RETURN_IF_ERROR(WithKey(id, Repeat::kAlways, [&](const Link& link, const Key& key) -> absl::Status {
+  const absl::Status done = WithKey(id, Repeat::kAlways, [&](const Link& link, const Key& key) -> absl::Status {
     const auto hash = [&] { return digest.has_value() ? *digest : crypto::Sha256(message); };
     switch (key.kind) {
       case KeyKind::kEcP256: {
@@ -73,7 +73,8 @@ absl::StatusOr<std::string> Token::Impl::SignWith(std::string_view id, const std
         break;
     }
     return InvalidArgument("{}: the key with id {} is AES, which signs nothing", name, HexEncode(id));
-  }));
+  });
+  RETURN_IF_ERROR(done);
   return signature;
 }
 
@@ -91,13 +92,15 @@ absl::StatusOr<std::string> Token::SignDigest(std::string_view id, const Hash& d
 absl::StatusOr<std::string> Token::ExportWrapped(std::string_view id, const crypto::Secret& transport_key) {
   if (transport_key.size() != 32) return InvalidArgument("a transport key has 32 bytes, not {}", transport_key.size());
   std::string wrapped;
-  RETURN_IF_ERROR(impl_->WithKey(id, Repeat::kAlways, [&](const Link& link, const Impl::Key& key) -> absl::Status {
-    if (key.kind == KeyKind::kAes256) return InvalidArgument("an AES key of a token never leaves it");
-    ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE handle, MakeSessionAes(link, transport_key, SessionUse::kWraps));
-    const SessionObject transport(link, handle);
-    ASSIGN_OR_RETURN(wrapped, WrapObject(link, transport.get(), key.handle));
-    return absl::OkStatus();
-  }));
+  const absl::Status done =
+      impl_->WithKey(id, Repeat::kAlways, [&](const Link& link, const Impl::Key& key) -> absl::Status {
+        if (key.kind == KeyKind::kAes256) return InvalidArgument("an AES key of a token never leaves it");
+        ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE handle, MakeSessionAes(link, transport_key, SessionUse::kWraps));
+        const SessionObject transport(link, handle);
+        ASSIGN_OR_RETURN(wrapped, WrapObject(link, transport.get(), key.handle));
+        return absl::OkStatus();
+      });
+  RETURN_IF_ERROR(done);
   return wrapped;
 }
 
@@ -105,7 +108,7 @@ absl::StatusOr<std::string> Token::Seal(std::string_view kek_id, std::string_vie
                                         const crypto::Secret& plain) {
   if (plain.empty() || plain.size() > kMaxInput) return InvalidArgument("{} bytes to seal", plain.size());
   std::string out;
-  RETURN_IF_ERROR(
+  const absl::Status done =
       impl_->WithKind(kek_id, KeyKind::kAes256, [&](const Link& link, const Impl::Key& key) -> absl::Status {
         out = crypto::RandomBytes(kNonceSize);
         const std::string nonce = out;
@@ -119,7 +122,8 @@ absl::StatusOr<std::string> Token::Seal(std::string_view kek_id, std::string_vie
             "C_Encrypt"));
         if (size != out.size() - kNonceSize) return Unavailable("C_Encrypt: the token gave {} bytes", size);
         return absl::OkStatus();
-      }));
+      });
+  RETURN_IF_ERROR(done);
   return out;
 }
 
@@ -131,7 +135,7 @@ absl::StatusOr<crypto::Secret> Token::Unseal(std::string_view kek_id, std::strin
   const std::string_view nonce = sealed.substr(0, kNonceSize);
   const std::string_view body = sealed.substr(kNonceSize);
   crypto::Secret plain;
-  RETURN_IF_ERROR(
+  const absl::Status done =
       impl_->WithKind(kek_id, KeyKind::kAes256, [&](const Link& link, const Impl::Key& key) -> absl::Status {
         CK_GCM_PARAMS parameters = GcmParameters(nonce, associated_data);
         CK_MECHANISM mechanism{CKM_AES_GCM, &parameters, sizeof parameters};
@@ -143,7 +147,8 @@ absl::StatusOr<crypto::Secret> Token::Unseal(std::string_view kek_id, std::strin
         if (size != body.size() - kTagSize) return Unavailable("C_Decrypt: the token gave {} bytes", size);
         plain.Truncate(size);
         return absl::OkStatus();
-      }));
+      });
+  RETURN_IF_ERROR(done);
   return plain;
 }
 
@@ -152,13 +157,14 @@ absl::StatusOr<std::string> Token::Wrap(std::string_view kek_id, const crypto::S
     return InvalidArgument("{} bytes to wrap; 16, 24 or 32 are what AES keys have", secret.size());
   }
   std::string wrapped;
-  RETURN_IF_ERROR(
+  const absl::Status done =
       impl_->WithKind(kek_id, KeyKind::kAes256, [&](const Link& link, const Impl::Key& key) -> absl::Status {
         ASSIGN_OR_RETURN(const CK_OBJECT_HANDLE handle, MakeSessionAes(link, secret, SessionUse::kIsWrapped));
         const SessionObject object(link, handle);
         ASSIGN_OR_RETURN(wrapped, WrapObject(link, key.handle, object.get()));
         return absl::OkStatus();
-      }));
+      });
+  RETURN_IF_ERROR(done);
   return wrapped;
 }
 
@@ -167,7 +173,7 @@ absl::StatusOr<crypto::Secret> Token::Unwrap(std::string_view kek_id, std::strin
     return DataLoss("{} bytes are no wrapped key (RFC 5649)", wrapped.size());
   }
   crypto::Secret secret;
-  RETURN_IF_ERROR(
+  const absl::Status done =
       impl_->WithKind(kek_id, KeyKind::kAes256, [&](const Link& link, const Impl::Key& key) -> absl::Status {
         CK_MECHANISM mechanism = Mechanism(CKM_AES_KEY_WRAP_PAD);
         Template wanted = UnwrappedTemplate();
@@ -178,7 +184,8 @@ absl::StatusOr<crypto::Secret> Token::Unwrap(std::string_view kek_id, std::strin
         const SessionObject object(link, handle);
         ASSIGN_OR_RETURN(secret, ReadSecretValue(link, object.get(), wrapped.size()));
         return absl::OkStatus();
-      }));
+      });
+  RETURN_IF_ERROR(done);
   return secret;
 }
 
