@@ -13,6 +13,7 @@
 #include "lib/service/run.h"
 #include "lib/service/server.h"
 #include "services/keymgr/config.h"
+#include "services/keymgr/custody/software/kek_ring.h"
 #include "services/keymgr/custody/software/software_custody.h"
 #include "services/keymgr/domain/audit_log.h"
 #include "services/keymgr/domain/kek_keeper.h"

@@ -17,6 +17,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/file.h"
+#include "services/keymgr/custody/software/kek_ring.h"
 #include "services/keymgr/custody/software/software_custody.h"
 #include "services/keymgr/domain/kek_keeper.h"
 #include "services/keymgr/domain/test_ledger.h"

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "lib/base/file.h"
+#include "services/keymgr/custody/software/kek_ring.h"
 #include "services/keymgr/custody/software/software_custody.h"
 #include "services/keymgr/domain/test_ledger.h"
 #include "tests/testutil/status_matchers.h"

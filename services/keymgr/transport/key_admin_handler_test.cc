@@ -9,6 +9,7 @@
 #include <set>
 
 #include "lib/base/file.h"
+#include "services/keymgr/custody/software/kek_ring.h"
 #include "services/keymgr/custody/software/software_custody.h"
 #include "services/keymgr/domain/test_ledger.h"
 #include "services/keymgr/transport/access.h"
