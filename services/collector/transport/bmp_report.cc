@@ -174,12 +174,12 @@ void AddRouterMetrics(service::Metrics& metrics, const BmpIngest& ingest) {
     std::uint64_t all = 0, up = 0, done = 0, established = 0, held = 0, texts = 0;
     ingest.ForEachRouter([&](const BmpRouter& router) {
       ++all;
-      up += router.session_up() ? 1 : 0;
-      done += router.connected() ? 1 : 0;
+      up += router.session_up() ? 1U : 0U;
+      done += router.connected() ? 1U : 0U;
       held += router.table().paths();
       texts += router.table().texts().bytes();
       for (const auto& [key, peer] : router.table().peers())
-        established += peer->facts.state == PeerState::kEstablished ? 1 : 0;
+        established += peer->facts.state == PeerState::kEstablished ? 1U : 0U;
       sum += router.counters();
     });
     routers.Set(all);
