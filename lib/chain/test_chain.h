@@ -105,8 +105,8 @@ class TestChain {
   };
 
   Result Send(const std::string& source) { return Send(source, Frame()); }
-  Result Send(const std::string& source, Frame f) {
-    const Signed s = Sign(source, std::move(f));
+  Result Send(const std::string& source, const Frame& f) {
+    const Signed s = Sign(source, f);
     return Offer(source, s.bytes, s.header.spelling, s.epoch, s.key_version);
   }
 
@@ -117,7 +117,7 @@ class TestChain {
     std::uint64_t epoch = 0;
     std::uint32_t key_version = 0;
   };
-  Signed Sign(const std::string& source, Frame f) const {
+  Signed Sign(const std::string& source, const Frame& f) const {
     Signed out;
     const auto key = keys.Find(source, f.key_version);
     frame::Header& h = out.header;

@@ -11,7 +11,6 @@ namespace virp::chain {
 namespace {
 
 using frame::Spelling;
-using frame::Type;
 
 // Keys that this walk has looked up. A key version's statement never changes in a chain, so a found key stays right;
 // what was not found is asked again when the provider has changed.
@@ -257,7 +256,7 @@ void ChainWalk::Impl::CheckExpected() {
 }
 
 ChainWalk::ChainWalk(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-ChainWalk::ChainWalk(std::string origin, WalkOptions options)
+ChainWalk::ChainWalk(const std::string& origin, WalkOptions options)
     : ChainWalk(SourceBook(origin, true), Frontier(), GenesisOf(origin), options) {}
 ChainWalk::ChainWalk(SourceBook book, Frontier frontier, Hash head, WalkOptions options)
     : impl_(std::make_unique<Impl>(std::move(book), std::move(frontier), options)) {

@@ -70,7 +70,7 @@ struct IndexColumns {
 // independent walks run in parallel. Between two Adds a walk holds its book and nothing of the entries.
 class ChainWalk {
  public:
-  ChainWalk(std::string origin, WalkOptions options);
+  ChainWalk(const std::string& origin, WalkOptions options);
   // Continues from a known state: `book` has applied `frontier.size()` entries and `head` is the last leaf hash.
   ChainWalk(SourceBook book, Frontier frontier, Hash head, WalkOptions options);
 

@@ -29,7 +29,7 @@ inline int Rounds(int usual) {
 inline std::mt19937 SeededRandom() {
   const char* const given = std::getenv("VIRP_FAULT_SEED");
   const auto seed = given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : std::random_device()();
-  std::cout << "VIRP_FAULT_SEED=" << seed << std::endl;
+  std::cout << "VIRP_FAULT_SEED=" << seed << "\n" << std::flush;
   return std::mt19937(seed);
 }
 
@@ -67,8 +67,8 @@ inline void ExpectNothingLost(testutil::ServiceLab& lab, const Load& load, std::
   std::size_t submitted = 0;
   for (const auto& answers : ledger.submitted) submitted += answers.size();
   std::cout << load.offered() << " observations at " << static_cast<int>(load.per_second()) << "/s, " << submitted
-            << " answered by Submit, " << ledger.delivered.size() << " by Deliver; chain of " << entries->size()
-            << std::endl;
+            << " answered by Submit, " << ledger.delivered.size() << " by Deliver; chain of " << entries->size() << "\n"
+            << std::flush;
   const auto findings = Judge(*entries, ledger);
   for (const std::string& finding : findings) ADD_FAILURE() << finding;
   const auto report = lab.VerifyChain(onode);

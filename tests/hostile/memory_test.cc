@@ -32,6 +32,7 @@ class MemoryTest : public PortsTest {
     const auto deadline = std::chrono::steady_clock::now() + 90s;
     const auto more = [&] { return sum.sent < kEnough && std::chrono::steady_clock::now() < deadline; };
     std::vector<std::jthread> threads;
+    threads.reserve(static_cast<std::size_t>(connections));
     for (int i = 0; i < connections; ++i) {
       threads.emplace_back([&] {
         while (more()) {
@@ -42,7 +43,7 @@ class MemoryTest : public PortsTest {
       });
     }
     threads.clear();
-    std::cout << (sum.sent >> 20) << " MiB sent, " << sum.ended << " connections ended" << std::endl;
+    std::cout << (sum.sent >> 20) << " MiB sent, " << sum.ended << " connections ended\n" << std::flush;
   }
 
   static FloodOptions OnTheONode() {

@@ -104,7 +104,7 @@ class Replicas : public ::testing::Test {
     });
     ASSERT_TRUE(leads) << Describe();
     const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - since);
-    std::cout << "the other leads after " << took.count() << " ms" << std::endl;
+    std::cout << "the other leads after " << took.count() << " ms\n" << std::flush;
     EXPECT_LE(took, kLease + kTakeOver);
     leader_ = static_cast<int>(other);
   }
@@ -216,7 +216,7 @@ TEST_F(Replicas, TheCollectorLeavesALeaderThatHangs) {
   ASSERT_NO_FATAL_FAILURE(ExpectTheOtherLeads(at));
   EXPECT_TRUE(WaitUntil(kNoticed + kPatience, [&] { return connected_to() == lab_->onode_address(leader()); }));
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - at);
-  std::cout << "the collector is with the other after " << took.count() << " ms" << std::endl;
+  std::cout << "the collector is with the other after " << took.count() << " ms\n" << std::flush;
   EXPECT_LE(took, kNoticed + kTakeOver);
   EXPECT_TRUE(Grows(leader()));
   paused.Resume();

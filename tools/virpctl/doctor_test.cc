@@ -77,7 +77,9 @@ TEST(DoctorJudgeTest, Certificates) {
 }
 
 TEST(DoctorJudgeTest, KeyTimes) {
-  const auto judge = [](std::vector<frame::KeyVersion> versions) { return JudgeKeyTimes("s", versions, kNow).health; };
+  const auto judge = [](const std::vector<frame::KeyVersion>& versions) {
+    return JudgeKeyTimes("s", versions, kNow).health;
+  };
   frame::KeyVersion open, past, future, soon;
   open.accept_from = kNow - 1;
   past.accept_from = kNow - 2;
