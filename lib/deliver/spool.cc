@@ -296,7 +296,7 @@ absl::StatusOr<std::uint64_t> Spool::Impl::Append(const std::vector<Record>& rec
     RETURN_IF_ERROR(NewSegment());
   }
   Segment& segment = segments.back();
-  const absl::Status written = WriteAll(segment.file->get(), buffer, options.directory);
+  absl::Status written = WriteAll(segment.file->get(), buffer, options.directory);
   if (!written.ok()) {
     if (::ftruncate(segment.file->get(), static_cast<off_t>(segment.bytes)) != 0) {
       failed = ErrnoStatus(errno, "cannot take back a partial write in", options.directory);

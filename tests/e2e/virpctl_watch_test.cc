@@ -39,6 +39,7 @@ class WatchTest : public VirpctlTest {
   }
   static std::vector<std::string> Sequences(const std::vector<nlohmann::json>& entries) {
     std::vector<std::string> out;
+    out.reserve(entries.size());
     for (const auto& entry : entries) out.push_back(entry["sequence"]);
     return out;
   }
