@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kMaxParsed = 4096;
 constexpr std::string_view kLocal = "local";  // what gRPC's local credentials report as transport security
 
-std::string_view View(grpc::string_ref text) {
+std::string_view View(const grpc::string_ref& text) {
   return {text.data(), text.size()};
 }
 

@@ -58,7 +58,7 @@ class Leader {
   absl::Status AppendSettled(std::size_t rows) {
     const AppendBatch batch = chain_.Next(term_, rows);
     while (true) {
-      const absl::Status status = store_.Append(id_, batch);
+      absl::Status status = store_.Append(id_, batch);
       if (!status.ok() && !absl::IsUnknown(status) && !absl::IsUnavailable(status)) return status;
       if (!status.ok()) {
         const ChainHead head = ReadHead();

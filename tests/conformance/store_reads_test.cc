@@ -1,5 +1,6 @@
 // What every store must do, continued: reading, checkpoints, the quarantine, the database itself.
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <random>
 #include <thread>
@@ -236,6 +237,7 @@ TEST_P(StoreTest, QuarantineKeepsAThousandFramesOfAPath) {
 TEST_P(StoreTest, QuarantineTakesSeveralAtOnceWithinTheSameBounds) {
   const ChainId id = NewChain();
   std::vector<QuarantinedFrame> frames;
+  frames.reserve(600);
   for (int i = 0; i < 600; ++i) frames.push_back(Bad(i % 2 == 0 ? "uid 7" : "uid 8", fmt::format("{}", i)));
   std::uint64_t gone = 0;
   for (int i = 0; i < 4; ++i) {
@@ -341,10 +343,8 @@ TEST_P(StoreTest, TheSchemaIsAppliedOnceByWhoeverComesFirst) {
   StoreOptions without;
   without.migrate = false;
   EXPECT_THAT(backend_->Open(without), StatusIs(StatusCode::kFailedPrecondition)) << "nothing is there yet";
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] { EXPECT_OK(backend_->Open()); });
-  }
+  std::array<std::thread, 4> threads;
+  for (std::thread& thread : threads) thread = std::thread([&] { EXPECT_OK(backend_->Open()); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_OK(backend_->Open(without));
   store_ = Open();

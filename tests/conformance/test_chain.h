@@ -16,7 +16,7 @@ namespace virp::onode {
 
 class TestChain {
  public:
-  explicit TestChain(std::string origin, std::uint64_t seed = 1)
+  explicit TestChain(const std::string& origin, std::uint64_t seed = 1)
       : origin_id_(chain::OriginIdOf(origin)), head_(chain::GenesisOf(origin)), random_(seed) {}
 
   // The next `rows` entries, with frames of `frame_size` random bytes. Does not move the chain: see Committed().

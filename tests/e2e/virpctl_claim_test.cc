@@ -6,7 +6,6 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 TEST_F(VirpctlTest, AClaimExitsAsItsVerdictSays) {
   StartONode();
@@ -49,9 +48,9 @@ TEST_F(VirpctlTest, ASavedAnswerIsVerifiedOnlyAgainstATrustedKey) {
   const std::string key_file = Write("trust", "# the chain's key\n\n" + Trust() + "\n");
   EXPECT_EQ(Json({"verify", "--offline", file, "--trust", key_file})["result"], "VERIFIED");
 
-  const ProgramResult unsigned_ = Ctl({"verify", "--offline", file});
-  EXPECT_EQ(unsigned_.exit, kCannotSay);
-  EXPECT_THAT(unsigned_.out, HasSubstr("CONSISTENT_BUT_UNAUTHENTICATED"));
+  const ProgramResult without_key = Ctl({"verify", "--offline", file});
+  EXPECT_EQ(without_key.exit, kCannotSay);
+  EXPECT_THAT(without_key.out, HasSubstr("CONSISTENT_BUT_UNAUTHENTICATED"));
   EXPECT_EQ(Json({"verify", "--offline", file}, kCannotSay)["result"], "CONSISTENT_BUT_UNAUTHENTICATED");
   const auto other = chain::VerifierKey::Make(kOrigin, std::string(32, '\x01'));
   EXPECT_EQ(Json({"verify", "--offline", file, "--trust", other->ToString()}, kCannotSay)["result"], "NOT_TRUSTED");
