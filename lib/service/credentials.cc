@@ -19,7 +19,7 @@ namespace {
 using grpc::experimental::ExternalCertificateVerifier;
 using grpc::experimental::TlsCustomVerificationCheckRequest;
 
-std::string_view View(grpc::string_ref text) {
+std::string_view View(const grpc::string_ref& text) {
   return {text.data(), text.size()};
 }
 

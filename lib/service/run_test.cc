@@ -83,7 +83,7 @@ TEST_F(RunTest, ReadyReloadDrainInOrder) {
   });
   runner.OnDrain("door", [&] { events.emplace_back("door"); });
   runner.OnDrain("flush", [&] { events.emplace_back("flush"); });
-  std::thread operator_([&] {
+  std::thread manager([&] {
     EXPECT_EQ(systemd.Next(), "READY=1");
     ::kill(::getpid(), SIGHUP);
     EXPECT_THAT(systemd.Next(), StartsWith("RELOADING=1\nMONOTONIC_USEC="));
@@ -92,7 +92,7 @@ TEST_F(RunTest, ReadyReloadDrainInOrder) {
     EXPECT_EQ(systemd.Next(), "STOPPING=1");
   });
   EXPECT_EQ(runner.Run(), 0);
-  operator_.join();
+  manager.join();
   EXPECT_THAT(events, ElementsAre("reload first", "reload second", "door", "flush"));
   EXPECT_THAT(log_, HasSubstr("reload failed; what was there before stays in force part=first code=UNAVAILABLE"));
   EXPECT_THAT(log_, HasSubstr("reloaded parts=second"));
@@ -150,7 +150,7 @@ TEST_F(RunTest, TheWatchdogIsFedOnlyWhileAlive) {
       if (!alive && ++asked_while_dead == 3) runner.RequestStop("seen enough");
       return alive ? absl::OkStatus() : Unavailable("stuck");
     });
-    std::thread operator_([&] {
+    std::thread manager([&] {
       EXPECT_EQ(systemd.Next(), "READY=1");
       for (int i = 0; i < 3; ++i) EXPECT_EQ(systemd.Next(), "WATCHDOG=1");
       alive = false;
@@ -159,7 +159,7 @@ TEST_F(RunTest, TheWatchdogIsFedOnlyWhileAlive) {
       EXPECT_EQ(next, "STOPPING=1");
     });
     EXPECT_EQ(runner.Run(), 0);
-    operator_.join();
+    manager.join();
   }
   ::unsetenv("WATCHDOG_USEC");
   EXPECT_EQ(asked_while_dead, 3);

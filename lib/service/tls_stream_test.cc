@@ -24,7 +24,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using testing::HasSubstr;
-using testutil::ClosedByPeer;
 using testutil::ConnectTo;
 using testutil::ReasonIs;
 using testutil::TestPki;

@@ -29,15 +29,15 @@ class OnceOnly : public pqxx::connect_direct {
   handle do_startconnect(handle original) override {
     if (original != nullptr) return original;
     if (connected) throw pqxx::broken_connection("the connection is broken");
-    last_made = pqxx::connect_direct::do_startconnect(nullptr);
+    last_made_ = pqxx::connect_direct::do_startconnect(nullptr);
     connected = true;
-    return last_made;
+    return last_made_;
   }
   bool connected = false;
   // The policy is a private member of its connection; the thread that constructs the connection reads this afterwards.
-  static thread_local handle last_made;
+  static thread_local handle last_made_;
 };
-thread_local OnceOnly::handle OnceOnly::last_made = nullptr;
+thread_local OnceOnly::handle OnceOnly::last_made_ = nullptr;
 
 using Connection = pqxx::basic_connection_base<OnceOnly>;
 
@@ -185,9 +185,9 @@ absl::StatusOr<std::unique_ptr<PostgresConnection>> PostgresConnection::Open(con
   auto impl = std::make_unique<Impl>();
   impl->server = Redacted(url);
   try {
-    OnceOnly::last_made = nullptr;
+    OnceOnly::last_made_ = nullptr;
     impl->connection = std::make_unique<Connection>(connect);
-    impl->raw = OnceOnly::last_made;
+    impl->raw = OnceOnly::last_made_;
   } catch (...) {
     return StatusFromException(fmt::format("connect to {}", impl->server));
   }

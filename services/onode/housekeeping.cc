@@ -47,14 +47,24 @@ class TroubleWatch {
 
 std::vector<TroubleWatch> Troubles() {
   return {
-      {"chain is frozen: it answers and takes no entries", "", [](const Chain& chain) { return chain.frozen(); }},
+      {"chain is frozen: it answers and takes no entries (what to do: docs/operations/onode.md, \"Frozen\")", "",
+       [](const Chain& chain) { return chain.frozen(); }},
       {"this O-Node cannot lead", "this O-Node may lead again", [](const Chain& chain) { return chain.cannot_lead(); }},
       {"no checkpoint can be made; entries are taken as ever", "checkpoints are made again",
        [](const Chain& chain) { return chain.checkpoint_problem(); }},
-      {"the store is full but for its reserve", "the store has room again", [](const Chain& chain) {
+      {"the store is full but for its reserve", "the store has room again",
+       [](const Chain& chain) {
          return std::string(chain.counters().reserve_only
                                 ? "only alarms, key events and clearing are taken; give it room or a larger limit"
                                 : "");
+       }},
+      {"the index beside the database is behind", "the index beside the database keeps up again",
+       [](const Chain& chain) {
+         constexpr std::uint64_t kBehind = 65'536;  // four times what is normal, a quarter of where appends end
+         return std::string(chain.counters().store_unindexed < kBehind
+                                ? ""
+                                : "its file cannot be written, or not as fast as entries come; at 262,144 that wait "
+                                  "nothing is appended any more and the error says why");
        }}};
 }
 

@@ -8,7 +8,6 @@
 namespace virp::collector {
 namespace {
 
-using frame::Tier;
 using frame::Type;
 
 constexpr std::chrono::seconds kAlarmPace{60};

@@ -41,7 +41,7 @@ class Client {
     sockaddr_in own{};
     own.sin_family = AF_INET;
     ::inet_pton(AF_INET, from, &own.sin_addr);
-    ::bind(socket_.get(), reinterpret_cast<sockaddr*>(&own), sizeof(own));
+    EXPECT_EQ(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&own), sizeof(own)), 0);
     const timeval patience{2, 0};
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));

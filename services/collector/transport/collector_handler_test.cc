@@ -59,7 +59,6 @@ namespace {
 
 using service::Role;
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testutil::Eventually;
 

@@ -25,7 +25,6 @@ using frame::Spelling;
 using service::Role;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
-using testing::FrameSpec;
 using testing::MakeFrame;
 using testutil::ClosedByPeer;
 using testutil::ConnectTo;

@@ -63,7 +63,8 @@ void ReplayCache::Keep(std::shared_ptr<PastState> state) {
   for (auto at = kept_.begin(); at != kept_.end();) {
     bytes += (*at)->facts().MemoryBytes();
     // The newest stays even when it is too big by itself: a replay that was cut short has to go on from somewhere.
-    at = ++states > 1 && (states > options_.states || bytes > options_.bytes) ? kept_.erase(at) : std::next(at);
+    ++states;
+    at = states > 1 && (states > options_.states || bytes > options_.bytes) ? kept_.erase(at) : std::next(at);
   }
 }
 
