@@ -14,7 +14,6 @@
 namespace virp::chain {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // The keys of the `valid` vector chain.
@@ -129,7 +128,7 @@ struct Store {
                        h.received_us, static_cast<std::uint8_t>(h.kind), h.result});
     }
   }
-  ChainWalk Walk(WalkOptions options = Deep(), std::vector<std::size_t> checkpoints = {}) const {
+  ChainWalk Walk(WalkOptions options = Deep(), const std::vector<std::size_t>& checkpoints = {}) const {
     ChainWalk walk(Origin("valid"), options);
     for (const std::size_t size : checkpoints) walk.ExpectNote(Note(size), Verifiers());
     for (std::size_t i = 0; i < entries.size(); ++i) walk.Add(entries[i], &leaves[i], &index[i]);

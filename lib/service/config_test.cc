@@ -19,7 +19,6 @@ using absl::StatusCode;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Not;
 using testutil::StatusIs;
 using namespace std::chrono_literals;
 
@@ -48,7 +47,7 @@ class ConfigTest : public ::testing::Test {
     for (const std::string& name : set_) ::unsetenv(name.c_str());
   }
 
-  absl::StatusOr<Options::Next> Read(std::vector<std::string> arguments) {
+  absl::StatusOr<Options::Next> Read(const std::vector<std::string>& arguments) {
     std::vector<const char*> argv = {"virp-onode"};
     for (const std::string& argument : arguments) argv.push_back(argument.c_str());
     return options_.Read(static_cast<int>(argv.size()), argv.data(), out_);

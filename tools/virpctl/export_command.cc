@@ -92,7 +92,7 @@ absl::Status WriteExport(const Channel& channel, const std::string& note, const 
   Progress progress("exporting", checkpoint.size);
   for (std::uint64_t at = 0; at < checkpoint.size;) {
     const std::uint64_t before = at;
-    const absl::Status fetched = Fetch(channel, checkpoint, at, writer, progress);
+    absl::Status fetched = Fetch(channel, checkpoint, at, writer, progress);
     if (!fetched.ok() && !(absl::IsUnavailable(fetched) && at > before)) return fetched;
     if (fetched.ok() && at < checkpoint.size)
       return DataLoss("the O-Node ended at entry {} of {}", at, checkpoint.size);

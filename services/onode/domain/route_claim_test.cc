@@ -7,7 +7,6 @@ namespace {
 using testutil::BestJson;
 using testutil::BgpPath;
 using testutil::BgpPeer;
-using testutil::TableCompleteJson;
 using Says = SourceOpinion::Says;
 
 constexpr UnixNanos kSecond = 1'000'000'000;

@@ -137,7 +137,7 @@ TEST_F(TwoSources, Version1LivenessIsOfThePathOnly) {
   ASSERT_TRUE(scene.Send("old.bgpd", frame).entry.has_value());
   scene.Advance(40 * kSecond);
   EXPECT_EQ(scene.VerdictOn(PeerIs()), Verdict::kSourceSilent);
-  scene.Beat("collector-1", {{"old.bgpd", true, 1, *frame.time}});
+  scene.Beat("collector-1", {{"old.bgpd", true, 1, frame.time}});
   const Answer answer = scene.Ask(PeerIs());
   EXPECT_EQ(answer.verdict, Verdict::kConfirmed);
   EXPECT_TRUE(OpinionOf(answer, "old.bgpd").path_liveness_only);

@@ -4,7 +4,6 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
-#include "lib/service/errors.h"
 #include "services/onode/transport/wire.h"
 
 namespace virp::onode {
@@ -13,10 +12,6 @@ namespace {
 namespace pb = ::virp::chain::v1;
 
 constexpr std::chrono::milliseconds kMostWait{30'000};
-
-grpc::Status Reply(const absl::Status& status) {
-  return service::ToGrpcStatus(status, "onode");
-}
 
 absl::StatusOr<std::string> VerifierKeyOf(const Chain& chain) {
   const auto keys = chain.vault().Signing();

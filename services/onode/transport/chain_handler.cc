@@ -5,7 +5,6 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
-#include "lib/service/errors.h"
 #include "lib/service/wire.h"
 #include "services/onode/domain/chain_audit.h"
 #include "services/onode/transport/wire.h"
@@ -15,14 +14,9 @@ namespace {
 
 namespace pb = ::virp::chain::v1;
 
-constexpr std::string_view kService = "onode";
 constexpr std::chrono::milliseconds kMostWait{30'000};
 constexpr std::chrono::milliseconds kProgress{1'000};
 constexpr std::size_t kStreamBytes = 1 << 20;
-
-grpc::Status Reply(const absl::Status& status) {
-  return service::ToGrpcStatus(status, kService);
-}
 
 absl::Status FillChain(const Chain& chain, pb::GetChainResponse& out) {
   chain.Read([&](const ChainState& state) {

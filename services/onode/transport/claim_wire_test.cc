@@ -16,7 +16,6 @@ namespace {
 
 namespace pb = ::virp::verify::v1;
 using ::testing::ElementsAre;
-using testutil::StatusIs;
 
 template <typename Message>
 Message Parse(const std::string& text) {

@@ -5,7 +5,6 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/chain/subject.h"
-#include "lib/service/errors.h"
 #include "lib/service/wire.h"
 #include "services/onode/transport/verify_handler.h"
 #include "services/onode/transport/wire.h"
@@ -18,10 +17,6 @@ namespace pb = ::virp::verify::v1;
 constexpr int kMaxTypes = 16;
 constexpr std::size_t kScanAtOnce = 1'000;
 constexpr std::chrono::milliseconds kWatchTick{1'000};
-
-grpc::Status Reply(const absl::Status& status) {
-  return service::ToGrpcStatus(status, "onode");
-}
 
 pb::Subject MessageOfSubject(const FactBook::SubjectState& from, const chain::SourceBook& book) {
   pb::Subject to;

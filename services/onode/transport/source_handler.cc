@@ -7,7 +7,6 @@
 #include "lib/base/bytes.h"
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
-#include "lib/service/errors.h"
 #include "lib/service/wire.h"
 #include "services/onode/transport/source_wire.h"
 #include "services/onode/transport/wire.h"
@@ -20,10 +19,6 @@ namespace pb = ::virp::source::v1;
 constexpr std::chrono::milliseconds kMostWait{30'000};
 constexpr std::size_t kMaxReason = 1'024;
 constexpr std::uint64_t kMaxAdmitted = 100'000;
-
-grpc::Status Reply(const absl::Status& status) {
-  return service::ToGrpcStatus(status, "onode");
-}
 
 bool IsUuid(std::string_view text) {
   if (text.size() != 36) return false;
@@ -51,7 +46,7 @@ absl::Status CheckSame(const Chain& chain, std::uint64_t sequence, const Chain::
 absl::StatusOr<Chain::Mutation> Enter(Chain& chain, const std::string& request_id, std::chrono::nanoseconds timeout,
                                       const std::function<Chain::OwnEntry()>& build,
                                       const std::function<absl::Status(const chain::SourceBook&)>& check) {
-  ASSIGN_OR_RETURN(const Chain::Mutation done,
+  ASSIGN_OR_RETURN(Chain::Mutation done,
                    chain.Mutate(
                        request_id,
                        [&](const chain::SourceBook& book) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
@@ -290,17 +285,15 @@ absl::StatusOr<pb::Source> SourceHandler::Describe(const std::string& origin, co
 }
 
 // The common end of changes: the source as it is now, and the entry.
-#define VIRP_ANSWER_CHANGE(ENTERED, NAME)                                  \
-  const auto entered = ENTERED;                                            \
-  if (!entered.ok()) return Reply(entered.status());                       \
-  if (*entered == chain::kNone) {                                          \
-    *response->mutable_source() = request->source();                       \
-    return grpc::Status::OK;                                               \
-  }                                                                        \
-  response->set_entry(*entered);                                           \
-  auto described = Describe(request->origin(), NAME);                      \
-  if (described.ok()) *response->mutable_source() = *std::move(described); \
-  return Reply(described.status())
+#define VIRP_ANSWER_CHANGE(ENTERED, NAME)            \
+  const auto entered = ENTERED;                      \
+  if (!entered.ok()) return Reply(entered.status()); \
+  if (*entered == chain::kNone) {                    \
+    *response->mutable_source() = request->source(); \
+    return grpc::Status::OK;                         \
+  }                                                  \
+  response->set_entry(*entered);                     \
+  return ReplyWith(Describe(request->origin(), NAME), response->mutable_source())
 
 grpc::Status SourceHandler::RegisterSource(grpc::ServerContext* context, const pb::RegisterSourceRequest* request,
                                            pb::RegisterSourceResponse* response) {
@@ -313,13 +306,11 @@ grpc::Status SourceHandler::UpdateSource(grpc::ServerContext* context, const pb:
 }
 #undef VIRP_ANSWER_CHANGE
 
-#define VIRP_ANSWER_EVENT(ENTERED)                                         \
-  const auto entered = ENTERED;                                            \
-  if (!entered.ok()) return Reply(entered.status());                       \
-  response->set_entry(*entered);                                           \
-  auto described = Describe(request->origin(), request->name());           \
-  if (described.ok()) *response->mutable_source() = *std::move(described); \
-  return Reply(described.status())
+#define VIRP_ANSWER_EVENT(ENTERED)                   \
+  const auto entered = ENTERED;                      \
+  if (!entered.ok()) return Reply(entered.status()); \
+  response->set_entry(*entered);                     \
+  return ReplyWith(Describe(request->origin(), request->name()), response->mutable_source())
 
 grpc::Status SourceHandler::SuspendSource(grpc::ServerContext* context, const pb::SuspendSourceRequest* request,
                                           pb::SuspendSourceResponse* response) {
@@ -370,9 +361,7 @@ grpc::Status SourceHandler::ClearAlarm(grpc::ServerContext* context, const pb::C
 
 grpc::Status SourceHandler::GetSource(grpc::ServerContext*, const pb::GetSourceRequest* request,
                                       pb::GetSourceResponse* response) {
-  auto source = Describe(request->origin(), request->name());
-  if (source.ok()) *response->mutable_source() = *std::move(source);
-  return Reply(source.status());
+  return ReplyWith(Describe(request->origin(), request->name()), response->mutable_source());
 }
 
 grpc::Status SourceHandler::ListSources(grpc::ServerContext*, const pb::ListSourcesRequest* request,

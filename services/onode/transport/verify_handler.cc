@@ -5,7 +5,6 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
-#include "lib/service/errors.h"
 #include "lib/service/wire.h"
 #include "services/onode/transport/claim_wire.h"
 #include "services/onode/transport/wire.h"
@@ -15,15 +14,10 @@ namespace {
 
 namespace pb = ::virp::verify::v1;
 
-constexpr std::string_view kService = "onode";
 constexpr std::chrono::milliseconds kMostWait{30'000};
 constexpr int kMaxClaims = 1'000;
 constexpr double kFrameChecksPerSecond = 100;
 constexpr std::chrono::milliseconds kWatchTick{250};  // verdicts change by time passing, too
-
-grpc::Status Reply(const absl::Status& status) {
-  return service::ToGrpcStatus(status, kService);
-}
 
 // How firmly the chain holds the newest entry that an answer rests on.
 pb::ChainLevel LevelOf(const std::vector<std::uint64_t>& entries, const std::optional<StoredCheckpoint>& checkpoint) {
@@ -126,9 +120,7 @@ grpc::Status VerifyHandler::VerifyClaim(grpc::ServerContext* context, const pb::
                                         pb::VerifyClaimResponse* response) {
   const auto setting = SettingOf(*context, *request);
   if (!setting.ok()) return Reply(setting.status());
-  auto answer = Ask(*setting, request->claim(), "claim", request->acceptance());
-  if (answer.ok()) *response->mutable_answer() = *std::move(answer);
-  return Reply(answer.status());
+  return ReplyWith(Ask(*setting, request->claim(), "claim", request->acceptance()), response->mutable_answer());
 }
 
 grpc::Status VerifyHandler::VerifyClaims(grpc::ServerContext* context, const pb::VerifyClaimsRequest* request,

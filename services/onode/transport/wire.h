@@ -1,17 +1,32 @@
 // Between domain values and the API's messages: one function a message.
 #pragma once
 
+#include <grpcpp/support/status.h>
+
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "lib/base/bytes.h"
 #include "lib/base/clock.h"
+#include "lib/service/errors.h"
 #include "services/onode/domain/chain.h"
 #include "virp/chain/v1/chain_service.pb.h"
 
 namespace virp::onode {
+
+inline grpc::Status Reply(const absl::Status& status) {
+  return service::ToGrpcStatus(status, "onode");
+}
+// What was asked for, or why not.
+template <typename T>
+grpc::Status ReplyWith(absl::StatusOr<T> value, T* out) {
+  if (!value.ok()) return Reply(value.status());
+  *out = *std::move(value);
+  return grpc::Status::OK;
+}
 
 template <typename Hashes, typename Repeated>
 void AddHashes(const Hashes& hashes, Repeated* to) {
