@@ -4,7 +4,6 @@
 
 namespace virp::e2e {
 
-using service::Role;
 using testutil::NaiveAnswer;
 using testutil::NaiveOpinion;
 

@@ -42,7 +42,7 @@ absl::StatusOr<DiskImage> ReadImage(const std::string& root) {
 absl::Status WriteImage(const std::string& root, const DiskImage& image) {
   for (const auto& entry : fs::directory_iterator(root)) fs::remove_all(entry.path());
   for (const auto& [name, content] : image) {  // folders come before what is in them
-    const std::string path = root + "/" + name;
+    const std::string path = fmt::format("{}/{}", root, name);
     if (!content) {
       RETURN_IF_ERROR(MakeDirectory(path));
       continue;

@@ -447,12 +447,14 @@ int openat64(int folder, const char* path, int flags, ...) {
   va_end(list);
   return Open(folder, path, flags, mode);
 }
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): names of glibc's
 int __open_2(const char* path, int flags) {
   return Open(AT_FDCWD, path, flags, 0);
-}  // NOLINT(bugprone-reserved-identifier)
+}
 int __open64_2(const char* path, int flags) {
   return Open(AT_FDCWD, path, flags, 0);
-}  // NOLINT(bugprone-reserved-identifier)
+}
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 int creat(const char* path, mode_t mode) {
   return Open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
 }
