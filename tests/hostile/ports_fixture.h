@@ -238,7 +238,8 @@ class PortsTest : public ::testing::Test {
       RecordProperty(i == 0 ? "collector_grew_kib" : "onode_grew_kib",
                      static_cast<int>((peak - std::min(peak, before_[i])) >> 10));
       std::cout << (i == 0 ? "collector" : "O-Node") << ": " << (before_[i] >> 20) << " MiB, at most " << (peak >> 20)
-                << " MiB\n" << std::flush;
+                << " MiB\n"
+                << std::flush;
     }
   }
 
