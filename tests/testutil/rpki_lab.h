@@ -40,7 +40,7 @@ struct RpkiLab {
   static constexpr const char* kTaPoint = "rsync://rpki.example.net/ta/";
   static constexpr const char* kCaPoint = "rsync://rpki.example.net/ca/";
 
-  explicit RpkiLab(rpki::Time now = NowSeconds()) : now(now) {
+  explicit RpkiLab(rpki::Time at = NowSeconds()) : now(at) {
     using std::chrono::hours;
     const rpki::Validity years{now - hours(24), now + hours(24 * 3650)};
     rpki::AuthoritySpec spec{.common_name = "Test TA",

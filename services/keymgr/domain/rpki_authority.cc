@@ -174,6 +174,12 @@ absl::Status RpkiAuthority::SetUp(const Call& call) {
     changes.Audit(std::move(record));
     return absl::OkStatus();
   });
+  // What did not come into the ledger is nobody's. When it is not known, the custody's Reconcile finds out.
+  if (!receipt.ok() && receipt.status().code() != absl::StatusCode::kUnavailable) {
+    for (const SealedKey& key : {anchor_key, issuer_key}) {
+      if (const auto custody = custodies_.Of(key); custody.ok()) (*custody)->Destroy(key).IgnoreError();
+    }
+  }
   return receipt.status();
 }
 

@@ -173,6 +173,16 @@ TEST_F(RpkiAuthorityTest, RecordsComeBackFromTheirRows) {
   }
 }
 
+TEST(RpkiAuthorityWithout, ALedgerThatRefusesLeavesNoKeys) {
+  RpkiFixture rpki;
+  rpki.ledger->Seal(SealReason::kOperator);
+  EXPECT_THAT(rpki.authority->SetUp(TestCall("setup")), StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(rpki.custody.destroyed, 2);
+  rpki.ledger->Unseal(SealReason::kOperator);
+  EXPECT_OK(rpki.authority->SetUp(TestCall("again")));
+  EXPECT_EQ(rpki.custody.destroyed, 2);
+}
+
 TEST(RpkiAuthorityWithout, SetUpNothingIsIssued) {
   RpkiFixture rpki;
   const auto key = crypto::P256PrivateKey::Generate();

@@ -36,11 +36,15 @@ class RsaCustody final : public Custody {
   }
   absl::StatusOr<crypto::Secret> Export(const SealedKey&) override { return PermissionDenied("never"); }
   absl::Status Lock(const SealedKey&) override { return absl::OkStatus(); }
-  absl::Status Destroy(const SealedKey&) override { return absl::OkStatus(); }
+  absl::Status Destroy(const SealedKey&) override {
+    ++destroyed;
+    return absl::OkStatus();
+  }
   absl::Status Reconcile(const std::vector<SealedKey>&) override { return absl::OkStatus(); }
   absl::Status Ready() const override { return absl::OkStatus(); }
 
   absl::Status fails;
+  int destroyed = 0;
 
  private:
   std::size_t made_ = 0;
