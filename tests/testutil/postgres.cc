@@ -45,7 +45,7 @@ std::string CommandOutput(const char* command) {
 
 // Debian keeps the server's programs out of PATH; what PATH has under these names may be a wrapper.
 absl::StatusOr<std::string> FindServer() {
-  if (const std::string folder = CommandOutput("pg_config --bindir 2>/dev/null"); !folder.empty() && HasServer(folder))
+  if (std::string folder = CommandOutput("pg_config --bindir 2>/dev/null"); !folder.empty() && HasServer(folder))
     return folder;
   std::string best;
   int best_version = 0;

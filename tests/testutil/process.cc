@@ -44,7 +44,7 @@ absl::Status Process::Start() {
     const std::string_view text = *variable;
     if (options_.environment.count(std::string(text.substr(0, text.find('=')))) == 0) environment.emplace_back(text);
   }
-  for (const auto& [name, value] : options_.environment) environment.push_back(name + "=" + value);
+  for (const auto& [name, value] : options_.environment) environment.push_back(fmt::format("{}={}", name, value));
   const std::vector<char*> argv = Pointers(options_.command), envp = Pointers(environment);
   const int log = ::open(options_.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log < 0) return Unavailable("cannot write {}", options_.log);
