@@ -41,7 +41,7 @@ std::string_view ObservationStateName(ObservationState state);  // "PENDING", ..
 // NIST SP 800-57 part 1 rev. 5, section 7. Nothing is suspended here: the O-Node suspends sources, not keys.
 KeyState KeyStateOf(ObservationState state);
 
-// How a producer that is none of ours reads its key (docs/operations/observation-keys.md, "Foreign producers").
+// How a producer that is none of ours reads its key.
 enum class ConsumerForm : std::uint8_t {
   kPlatform = 1,  // the platform's own programs
   kHexText = 2,   // 64 hexadecimal characters, which themselves are the key: the published FRR module
