@@ -7,7 +7,6 @@
 namespace virp::bmp {
 namespace {
 
-using testing::Cat;
 using testing::Hex;
 using testing::U16;
 using testing::U32;

@@ -10,7 +10,6 @@ namespace {
 using testing::BgpBytes;
 using testing::Bmp;
 using testing::Cat;
-using testing::Hex;
 using testing::OpenBody;
 using testing::PeerBytes;
 using testing::TlvBytes;

@@ -71,8 +71,8 @@ TEST_F(SessionDecoderTest, DeliversEachKindOfMessage) {
   EXPECT_EQ(
       Feed(decoder, stream),
       (Strings{"initiation edge1 | Some OS",
-               "up pt0 fl00 192.0.2.2 as 64501 id 192.0.2.2 local 192.0.2.1:179 remote port 40000 sent as 64500 id "
-               "192.0.2.1 received as 64501 id 192.0.2.2 table ''",
+               ("up pt0 fl00 192.0.2.2 as 64501 id 192.0.2.2 local 192.0.2.1:179 remote port 40000 sent as 64500 id "
+                "192.0.2.1 received as 64501 id 192.0.2.2 table ''"),
                fmt::format("routes {} adj-in-pre", kB), "  + 203.0.113.0/24 via 192.0.2.2 path [64501] igp",
                fmt::format("end-of-rib {} adj-in-pre ipv4-unicast", kB),
                fmt::format("end-of-rib {} adj-in-pre ipv6-unicast", kB), fmt::format("statistics {}", kB), "  0 7",

@@ -8,7 +8,6 @@ namespace virp::bmp {
 namespace {
 
 using testing::Bmp;
-using testing::Cat;
 using testing::U32;
 using testing::U8;
 

@@ -73,7 +73,6 @@ class Comparison {
   void Step() {
     switch (Pick(20)) {
       case 0:
-        return Beat();
       case 1:
         return Beat();
       case 2:

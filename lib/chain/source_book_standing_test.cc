@@ -134,7 +134,7 @@ TEST_F(SourceBookTest, AWindowEndsAVersionThatWasEnteredBeforeAndIsNeverWidened)
   window.sign_until = chain.now + 10 * kSecond;
   window.accept_until = chain.now + 20 * kSecond;
   chain.Event(window);
-  EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until}).reason(), Reason::kNone);
+  EXPECT_EQ(chain.Send(kEdge, {.time = window.sign_until}).reason(), Reason::kNone);
   EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until + 1}).reason(), Reason::kLateKey) << "signed too late";
   EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until + 1, .key_version = 2}).reason(), Reason::kNone);
   KeyEvent wider = window;
@@ -143,7 +143,7 @@ TEST_F(SourceBookTest, AWindowEndsAVersionThatWasEnteredBeforeAndIsNeverWidened)
   chain.Event(wider);
   EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until + 1}).reason(), Reason::kLateKey);
   chain.Advance(30 * kSecond);
-  EXPECT_EQ(chain.Send(kEdge, {.time = *window.sign_until}).reason(), Reason::kLateKey) << "received too late";
+  EXPECT_EQ(chain.Send(kEdge, {.time = window.sign_until}).reason(), Reason::kLateKey) << "received too late";
   window.version = 9;
   EXPECT_EQ(chain.book.CheckKeyEvent(window).code(), absl::StatusCode::kNotFound);
   window.source = chain.book.origin();
@@ -377,7 +377,7 @@ TEST_F(SourceBookTest, AChainBeginsWithTheONodesRegistration) {
 TEST_F(SourceBookTest, GapEntriesThatSayTheWrongThingAreRefused) {
   Send(1);
   Beat(kCollector, kEdge, kEpoch, 4);
-  const auto refused = [&](Gap gap) { return !chain.TryOwn(Type::kGap, BuildGap(gap)).ok(); };
+  const auto refused = [&](const Gap& gap) { return !chain.TryOwn(Type::kGap, BuildGap(gap)).ok(); };
   EXPECT_TRUE(refused({kEdge, kEpoch, 1, 3, Gap::Why::kMissing})) << "1 is held";
   EXPECT_TRUE(refused({kEdge, kEpoch, 3, 3, Gap::Why::kMissing})) << "2 is missing too";
   EXPECT_TRUE(refused({kEdge, kEpoch, 2, 3, Gap::Why::kOverflow})) << "not the O-Node's word";
