@@ -1,5 +1,7 @@
 #include "services/keymgr/config.h"
 
+#include <algorithm>
+
 #include "lib/base/names.h"
 #include "lib/base/status.h"
 #include "lib/service/access_options.h"
@@ -45,6 +47,30 @@ void AddChain(service::Options& options, Config& config) {
               "Directory for the largest audited checkpoint; must not be restored with the database.", "DIR");
 }
 
+void AddCustody(service::Options& options, Config& config) {
+  options.Add(
+      &config.kek, "kek",
+      "Key-encryption keys: a folder of <version>.kek, one such file, or `token`. Without them it starts sealed.",
+      "PATH");
+  options.Add(&config.token_module, "token-module", "PKCS #11 module of a token (docs/operations/hsm.md).", "FILE");
+  options.Add(&config.token_label, "token-label", "Label of the token.");
+  options.AddSecretFile(&config.token_pin_file, "token-pin", "File with the token's user PIN.");
+  options.AddCustom("on-token", "KIND,...",
+                    "Kinds of keys that are made on the token: observation, router, tcp_ao, issuer, publication, "
+                    "transfer. All others are made in software.",
+                    "", [&config](const std::string& text, service::ValueOrigin) -> absl::Status {
+                      config.on_token.clear();
+                      for (std::size_t at = 0; at < text.size();) {
+                        const std::size_t end = std::min(text.find(',', at), text.size());
+                        const auto kind = KeyKindFromName(text.substr(at, end - at));
+                        if (!kind) return InvalidArgument("{} is no kind of key", text.substr(at, end - at));
+                        config.on_token.push_back(*kind);
+                        at = end + 1;
+                      }
+                      return absl::OkStatus();
+                    });
+}
+
 absl::Status CheckTogether(const Config& config) {
   if (config.tls.certificate.empty() || config.tls.private_key.empty() || config.tls.roots.empty())
     return InvalidArgument("tls-certificate, tls-key and tls-roots are needed: there is no service without mutual TLS");
@@ -54,6 +80,11 @@ absl::Status CheckTogether(const Config& config) {
   RETURN_IF_ERROR(Annotate(CheckSourceName(config.name), "name"));
   if (config.own_key.empty()) return InvalidArgument("own-key is needed");
   if (config.kek.empty()) return InvalidArgument("kek is needed");
+  const bool token = !config.token_module.empty();
+  if (token && (config.token_label.empty() || config.token_pin_file.empty()))
+    return InvalidArgument("token-label and token-pin are needed beside token-module");
+  if (!token && (!config.on_token.empty() || config.kek == kKekOnToken))
+    return InvalidArgument("token-module is needed for on-token and for kek token");
   if (config.onodes.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(Annotate(CheckOrigin(config.origin), "origin"));
   if (config.checkpoint_keys.empty()) return InvalidArgument("checkpoint-key is needed beside onode");
@@ -77,13 +108,12 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
   options.Add(&config.name, "name", "The manager's own source name; its audit records are signed as it.", "SOURCE");
   options.Add(&config.own_key, "own-key", "Key directory with its own O-Key, <name>/<version>.seed.", "DIR");
-  options.Add(&config.kek, "kek",
-              "Key-encryption keys: a folder of <version>.kek, or one such file. Without them it starts sealed.",
-              "PATH");
+  AddCustody(options, config);
   AddChain(options, config);
   options.Add(&config.lease, "lease", "How long this manager stays the active one without renewal.",
               std::chrono::milliseconds(500));
   options.AddCommand("migrate", "Brings the store's schema up to date and ends.");
+  options.AddCommand("make-kek", "Makes the next key-encryption key on the token and ends.");
   options.Check([&config, &options] { return options.command().empty() ? CheckTogether(config) : absl::OkStatus(); });
   ASSIGN_OR_RETURN(const auto next, options.Read(argc, argv, out));
   config.command = options.command();

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -13,8 +14,11 @@
 #include "lib/service/config.h"
 #include "lib/service/credentials.h"
 #include "lib/store/storage_url.h"
+#include "services/keymgr/domain/key.h"
 
 namespace virp::keymgr {
+
+inline constexpr std::string_view kKekOnToken = "token";
 
 struct Config {
   service::CommonConfig common;
@@ -27,15 +31,17 @@ struct Config {
   service::AccessOptions access;
   std::string break_glass_socket;
   bool reflection = false;
-  std::string name;     // source name
-  std::string own_key;  // key directory
-  std::string kek;      // folder or file
+  std::string name;                                       // source name
+  std::string own_key;                                    // key directory
+  std::string kek;                                        // folder, file, or kKekOnToken
+  std::string token_module, token_label, token_pin_file;  // a PKCS #11 token; no module: none
+  std::vector<KeyKind> on_token;                          // kinds whose new keys are made there
   std::vector<std::string> onodes;
   std::string origin;
   std::vector<std::string> checkpoint_keys;
   std::string state;
   std::chrono::milliseconds lease{5'000};
-  std::string command;  // "" or "migrate"
+  std::string command;  // "", "migrate" or "make-kek"
 };
 
 // InvalidArgument names the option. kExit when there is nothing more to do.

@@ -1,4 +1,6 @@
 // virp-keymgr: composition root.
+#include <iostream>
+
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/random.h"
@@ -13,8 +15,7 @@
 #include "lib/service/run.h"
 #include "lib/service/server.h"
 #include "services/keymgr/config.h"
-#include "services/keymgr/custody/software/kek_ring.h"
-#include "services/keymgr/custody/software/software_custody.h"
+#include "services/keymgr/custody_set.h"
 #include "services/keymgr/domain/audit_log.h"
 #include "services/keymgr/domain/kek_keeper.h"
 #include "services/keymgr/domain/ledger_engine.h"
@@ -57,6 +58,11 @@ absl::StatusOr<int> Run(const Config& config) {
   service::SetUpLogging("keymgr", config.common);
   if (const std::string_view problem = crypto::HardenProcess(); !problem.empty())
     service::LogWarning("the process is not hardened as it should be", {{"why", problem}});
+  if (config.command == "make-kek") {
+    ASSIGN_OR_RETURN(const std::uint32_t version, MakeKekOnToken(config));
+    std::cout << version << "\n";
+    return 0;
+  }
   LedgerStoreOptions store_options;
   store_options.migrate = config.migrate || config.command == "migrate";
   store_options.migrate_url = config.migrate_url;
@@ -79,11 +85,8 @@ absl::StatusOr<int> Run(const Config& config) {
   options.signer = [&] { return SignerFrom(*own_key, config.name); };
   ASSIGN_OR_RETURN(const auto ledger, LedgerEngine::Make(*store, KekKeeper::Types(), options, clock));
   AuditLog log(*ledger, *store, config.name);
-  KekRing keks(config.kek);
-  SoftwareCustody software(keks);
-  Custodies custodies;
-  custodies.Add(software);
-  KekKeeper keeper(*ledger, keks, software, custodies, self);
+  ASSIGN_OR_RETURN(const auto custodies, MakeCustodies(config));
+  KekKeeper keeper(*ledger, *custodies->keks, *custodies->software, custodies->all, self);
 
   service::RefusalLog refusals(clock);
   ASSIGN_OR_RETURN(const service::Security security,

@@ -57,7 +57,7 @@ class Custody {
   virtual absl::StatusOr<std::string> Sign(const SealedKey& key, std::string_view message) = 0;
 
   // The private bytes, in the form that Import takes. Checks nothing but the policy in the key: kNever and a locked
-  // kOnce are PermissionDenied with reason NOT_EXPORTABLE. Call Releases (release.h), which commits record and lock
+  // kOnce are PermissionDenied with reason NOT_EXPORTABLE. Call ReleaseKey (release.h), which commits record and lock
   // before the secret is let out, never this alone.
   virtual absl::StatusOr<crypto::Secret> Export(const SealedKey& key) = 0;
 

@@ -5,6 +5,7 @@
 #include "lib/crypto/ed25519.h"
 #include "lib/crypto/mac.h"
 #include "lib/crypto/p256.h"
+#include "lib/crypto/rsa.h"
 #include "lib/crypto/sha256.h"
 #include "services/keymgr/custody/software/envelope.h"
 
@@ -36,7 +37,7 @@ absl::StatusOr<Secret> NewSecret(Algorithm algorithm) {
         if (crypto::P256PrivateKey::FromScalar(scalar.view()).ok()) return scalar;
       }
     case Algorithm::kRsa2048:
-      break;
+      return crypto::RsaPrivateKey::Generate().Pkcs8();
   }
   return InvalidArgument("software custody makes no {} keys", AlgorithmName(algorithm));
 }
@@ -59,8 +60,10 @@ absl::StatusOr<PublicHalf> PublicHalfOf(Algorithm algorithm, const Secret& secre
       ASSIGN_OR_RETURN(const auto key, crypto::P256PrivateKey::FromScalar(secret.view()));
       return std::string(key.public_key().point());
     }
-    case Algorithm::kRsa2048:
-      break;
+    case Algorithm::kRsa2048: {
+      ASSIGN_OR_RETURN(const auto key, crypto::RsaPrivateKey::FromPkcs8(secret.view()));
+      return key.public_key().spki();
+    }
   }
   return InvalidArgument("software custody keeps no {} keys", AlgorithmName(algorithm));
 }
@@ -107,6 +110,10 @@ absl::StatusOr<std::string> SoftwareCustody::Sign(const SealedKey& key, std::str
     case Algorithm::kEcdsaP256: {
       ASSIGN_OR_RETURN(const auto signer, crypto::P256PrivateKey::FromScalar(secret.view()));
       return signer.SignDigest(crypto::Sha256(message));
+    }
+    case Algorithm::kRsa2048: {
+      ASSIGN_OR_RETURN(const auto signer, crypto::RsaPrivateKey::FromPkcs8(secret.view()));
+      return signer.Sign(message);
     }
     default:
       return Internal("{}: software custody has no such keys", ToString(key.identity));

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "lib/base/file.h"
+#include "lib/crypto/rsa.h"
 #include "services/keymgr/custody/software/kek_ring.h"
 #include "tests/conformance/custody_suite.h"
 #include "tests/testutil/temp_dir.h"
@@ -157,6 +158,22 @@ TEST(SoftwareCustody, RewrapsUnderTheNewVersionAndOldOnesOpenOn) {
   ASSERT_OK(ring.Load());
   EXPECT_EQ(GetReason(custody.Sign(renewed, "x").status()), "KEY_DAMAGED");
   EXPECT_EQ(GetReason(custody.Rewrap(renewed).status()), "KEY_DAMAGED");
+}
+
+TEST(SoftwareCustody, KeepsTheRsaKeysOfAuthorities) {
+  const TempDir folder;
+  WriteKek(folder.path() + "/1.kek");
+  KekRing ring(folder.path());
+  SoftwareCustody custody(ring);
+  ASSERT_OK(ring.Load());
+  ASSERT_OK(ring.Use(1));
+  const KeyIdentity identity{KeyKind::kIssuer, "ca", 1, Algorithm::kRsa2048};
+  ASSERT_OK_AND_ASSIGN(const SealedKey key, custody.Generate(identity, ExportPolicy::kNever));
+  ASSERT_OK_AND_ASSIGN(const auto verifier, crypto::RsaPublicKey::FromSpki(key.public_half));
+  ASSERT_OK_AND_ASSIGN(const std::string signature, custody.Sign(key, "a certificate"));
+  EXPECT_TRUE(verifier.Verify("a certificate", signature));
+  EXPECT_FALSE(verifier.Verify("another", signature));
+  EXPECT_FALSE(custody.Import(identity, ExportPolicy::kNever, crypto::Secret("no PKCS #8")).ok());
 }
 
 TEST(SoftwareCustody, AnEnvelopeOpensWholeOrNotAtAll) {

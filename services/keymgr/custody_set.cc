@@ -1,0 +1,49 @@
+#include "services/keymgr/custody_set.h"
+
+#include <utility>
+
+#include "lib/base/status.h"
+#include "services/keymgr/custody/software/kek_ring.h"
+#include "services/keymgr/custody/token/token_keks.h"
+
+namespace virp::keymgr {
+namespace {
+
+absl::StatusOr<std::unique_ptr<pkcs11::Token>> OpenToken(const Config& config) {
+  pkcs11::TokenOptions options;
+  options.module_path = config.token_module;
+  options.selector.label = config.token_label;
+  options.pin_file = config.token_pin_file;
+  auto token = pkcs11::Token::OpenLater(std::move(options));
+  if (!token.ok()) return Annotate(token.status(), "token-module");
+  return token;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<CustodySet>> MakeCustodies(const Config& config) {
+  auto out = std::make_unique<CustodySet>();
+  if (config.kek == kKekOnToken) {
+    ASSIGN_OR_RETURN(out->kek_token, OpenToken(config));
+    out->keks = std::make_unique<TokenKeks>(*out->kek_token, config.name);
+  } else {
+    out->keks = std::make_unique<KekRing>(config.kek);
+  }
+  out->software = std::make_unique<SoftwareCustody>(*out->keks);
+  out->all.Add(*out->software);
+  if (config.token_module.empty()) return out;
+  ASSIGN_OR_RETURN(auto token, OpenToken(config));
+  out->token = std::make_unique<TokenCustody>(std::move(token), config.name);
+  out->all.Add(*out->token);
+  for (const KeyKind kind : config.on_token) out->all.Prefer(kind, *out->token);
+  return out;
+}
+
+absl::StatusOr<std::uint32_t> MakeKekOnToken(const Config& config) {
+  if (config.kek != kKekOnToken || config.token_module.empty() || config.name.empty())
+    return InvalidArgument("make-kek: name, kek token, token-module, token-label and token-pin are needed");
+  ASSIGN_OR_RETURN(const auto token, OpenToken(config));
+  return TokenKeks(*token, config.name).Make();
+}
+
+}  // namespace virp::keymgr
