@@ -32,6 +32,7 @@ BELOW = {
     "store": {"base"},
     "service": {"base", "crypto"},
     "deliver": {"base", "crypto", "frame", "chain", "service"},
+    "keys": {"base", "crypto", "frame", "service"},
 }
 
 

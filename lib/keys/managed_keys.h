@@ -1,0 +1,77 @@
+// The second KeyProvider: O-Keys as the key manager last told them, kept in one file of the state directory, so that a
+// service starts and goes on without the manager (docs/adr/0005-keys-from-the-key-manager.md).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/frame/key.h"
+
+namespace virp::keymgr::v1 {
+class WatchObservationKeysResponse;
+}
+
+namespace virp::keys {
+
+// Thread-safe.
+class ManagedKeys final : public frame::KeyProvider {
+ public:
+  // `file` is made when there is something to keep; nothing is kept when it is empty. FailedPrecondition when the file
+  // is readable by others, is owned by somebody else or is no regular file; DataLoss when it is not what was written.
+  static absl::StatusOr<std::unique_ptr<ManagedKeys>> Open(std::string file);
+  ~ManagedKeys() override;
+
+  // A message of the watch stream. Nothing of a list is used before its last message; what was known then goes on. A
+  // source with a version that cannot be used (a public half that is none) is passed over whole and named by the error;
+  // all others are used. Unavailable or ResourceExhausted when the list could not be kept: it is in use, and kept with
+  // the next one or by Keep.
+  absl::Status Take(const keymgr::v1::WatchObservationKeysResponse& message);
+  // A stream began or ended: what was taken of an unfinished list is dropped.
+  void Interrupted();
+  absl::Status Keep();  // OK when there is nothing new
+
+  // The first version of the source that is the manager's; 0 when it told nothing of it.
+  std::uint32_t FirstVersion(std::string_view source) const;
+  bool Has(std::string_view source) const { return FirstVersion(source) != 0; }
+  bool Activated(std::string_view source) const;  // one of its versions has signed
+
+  std::shared_ptr<const frame::OKey> Find(std::string_view source, std::uint32_t version) const override;
+  std::vector<frame::KeyVersion> Versions(std::string_view source) const override;
+  std::vector<std::string> Sources() const override;
+  std::uint64_t Generation() const override;
+
+ private:
+  struct Impl;
+  explicit ManagedKeys(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Key files and the manager's lists, read as one. Of a source that the manager knows, files count for the versions
+// below its first, and for the private half of a version whose public half it knows; of others as ever. A version from
+// a file signs until the manager has activated one. Thread-safe; owns nothing.
+class JoinedKeys final : public frame::KeyProvider {
+ public:
+  JoinedKeys(const frame::KeyProvider& files, const ManagedKeys& managed);
+  ~JoinedKeys() override;
+
+  std::shared_ptr<const frame::OKey> Find(std::string_view source, std::uint32_t version) const override;
+  std::vector<frame::KeyVersion> Versions(std::string_view source) const override;
+  std::vector<std::string> Sources() const override;
+  std::uint64_t Generation() const override;
+
+ private:
+  struct Joined;
+  std::shared_ptr<const Joined> Current() const;
+
+  const frame::KeyProvider& files_;
+  const ManagedKeys& managed_;
+  struct Cache;
+  const std::unique_ptr<Cache> cache_;
+};
+
+}  // namespace virp::keys
