@@ -1,5 +1,9 @@
 #include "services/keymgr/transport/access.h"
 
+#include <utility>
+
+#include "services/keymgr/transport/observation_handler.h"
+
 namespace virp::keymgr {
 
 using service::MethodRule;
@@ -16,6 +20,7 @@ std::vector<MethodRule> AccessTable() {
   };
   add("virp.keymgr.v1.KeyAdminService", {"GetStatus", "ListAuditRecords", "ListExpiring"}, readers);
   add("virp.keymgr.v1.KeyAdminService", {"Seal", "Unseal", "RotateKek"}, operators);
+  for (MethodRule& row : ObservationAccess()) rows.push_back(std::move(row));
   return rows;
 }
 

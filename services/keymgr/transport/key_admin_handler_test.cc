@@ -17,6 +17,7 @@
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
 #include "tests/testutil/test_pki.h"
+#include "virp/keymgr/v1/observation_key.pb.h"
 
 namespace virp::keymgr {
 namespace {
@@ -177,7 +178,8 @@ TEST_F(KeyAdminTest, EveryRpcByEveryRole) {
   const auto* const service = v1::GetStatusRequest::descriptor()->file()->service(0);
   const auto table = service::AuthorizationTable::Create(AccessTable());
   ASSERT_OK(table);
-  const google::protobuf::ServiceDescriptor* const services[] = {service};
+  const google::protobuf::ServiceDescriptor* const services[] = {service,
+                                                                 v1::ObservationKey::descriptor()->file()->service(0)};
   EXPECT_THAT(table->Problems(services), testing::IsEmpty());
   const auto allowed = Allowed();
   EXPECT_EQ(static_cast<std::size_t>(service->method_count()), allowed.size());

@@ -19,7 +19,7 @@ std::vector<service::MethodRule> ObservationAccess();
 // Thread-safe; what it is given outlives it.
 class ObservationHandler final : public v1::ObservationKeyService::Service {
  public:
-  static constexpr int kMostWatchers = 768;  // a thread each; the server needs more of them
+  static constexpr int kMostWatchers = 192;  // a thread each, of the server's 256
 
   ObservationHandler(ObservationKeys& keys, Ledger& ledger, std::shared_ptr<const service::CallerResolver> callers)
       : keys_(keys), ledger_(ledger), callers_(std::move(callers)) {}
