@@ -319,9 +319,13 @@ absl::StatusOr<std::vector<TcpAoKeys::Released>> TcpAoKeys::Release(const Call& 
     AuditRecord audit = Audit(event, *now, std::move(versions));
     audit.fields.insert(audit.fields.size() - 1, end == TcpAoEnd::kA ? R"(,"end":"a")" : R"(,"end":"b")");
     changes.Audit(std::move(audit));
+    changes.Answer(std::to_string(plan.serial));
     return absl::OkStatus();
   });
   RETURN_IF_ERROR(committed.status());
+  // A repeat adds no record, so it lets out what the first one recorded and nothing else.
+  if (committed->answer != std::to_string(plan.serial))
+    return Aborted("the plan has changed since this request_id: ask again with another");
   std::vector<Released> out;
   const auto snapshot = ledger_.snapshot();
   for (const TcpAoTuple& key : plan.keys) {

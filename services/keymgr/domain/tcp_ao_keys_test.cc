@@ -156,6 +156,15 @@ TEST_F(TcpAoKeysTest, AnAgentHasItsOwnEndOnly) {
   EXPECT_EQ(Events().size(), 1U) << "nothing was let out";
 }
 
+TEST_F(TcpAoKeysTest, ARepeatedFetchLetsOutWhatWasRecordedOnly) {
+  ASSERT_OK(keys_->Create(TestCall("create"), Pair(), 0));
+  ASSERT_OK(keys_->Fetch(Operator(), TestCall("f"), kId, TcpAoEnd::kA));
+  ASSERT_OK(keys_->Fetch(Operator(), TestCall("f"), kId, TcpAoEnd::kA));
+  EXPECT_EQ(Events().size(), 2U);
+  Obey();
+  EXPECT_THAT(keys_->Fetch(Operator(), TestCall("f"), kId, TcpAoEnd::kA).status(), StatusIs(StatusCode::kAborted));
+}
+
 TEST_F(TcpAoKeysTest, NoRecordNoKey) {
   ASSERT_OK(keys_->Create(TestCall("create"), Pair(), 0));
   lab_->Seal(SealReason::kOperator);
