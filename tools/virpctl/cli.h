@@ -21,6 +21,7 @@ struct State {
   KeyOptions keys;
   FrameOptions frame;
   BgpsecOptions bgpsec;
+  TcpAoOptions tcp_ao;
   ClaimOptions claim;
   ObservationOptions observations;
   ChainOptions chain;
@@ -48,6 +49,7 @@ std::vector<std::string> PeerStates();  // that claim peer takes
 void AddEvidence(CLI::App& app, State& state);
 void AddSources(CLI::App& app, State& state);
 void AddBgpsec(CLI::App& app, State& state);
+void AddTcpAo(CLI::App& keys, State& state);
 void AddLocal(CLI::App& app, State& state);
 
 }  // namespace virp::virpctl

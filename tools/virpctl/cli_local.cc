@@ -52,7 +52,8 @@ void AddLocal(CLI::App& app, State& s) {
   issue->add_option("--ip", s.pki.ips, "Address; may be repeated")->allow_extra_args(false);
   issue->add_option("--out", s.pki.out, "Folder for the certificate; the authority's when left out");
 
-  CLI::App* const keys = Group(app, "keys", "Key directories of sources and chains");
+  CLI::App* const keys = Group(app, "keys", "Keys: in directories, and of a key manager");
+  AddTcpAo(*keys, s);
   CLI::App* const create = Command(*keys, s, "create", "Makes a key", [&s] { return KeysCreate(s.options, s.keys); });
   CLI::App* const list =
       Command(*keys, s, "list", "Lists public halves and commitments", [&s] { return KeysList(s.options, s.keys); });

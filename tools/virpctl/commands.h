@@ -27,11 +27,13 @@ struct Connection {
   std::string origin;  // may be empty when the O-Node has one chain
   std::chrono::seconds timeout{10};
   bool to_collector = false;  // `onode` is a collector
+  bool to_keymgr = false;     // `onode` is a key manager
 };
 
 struct Options {
   Connection connection;
   std::string collector = "127.0.0.1:8444";  // address, as `connection.onode`
+  std::string keymgr = "127.0.0.1:8445";     // likewise
   std::vector<std::string> trust;  // verifier keys, or files with one on each line; empty: those of the first contact
   std::string state;               // folder of the largest checkpoints; empty: one of the user's
   bool json = false;
@@ -165,6 +167,31 @@ absl::StatusOr<Exit> QuarantineList(const Options& options, std::uint32_t limit)
 absl::StatusOr<Exit> CollectorStatus(const Options& options);
 absl::StatusOr<Exit> CollectorProducers(const Options& options);
 absl::StatusOr<Exit> BmpPeers(const Options& options, const std::string& source);
+
+// Of a key manager.
+struct TcpAoOptions {
+  std::string id;                  // of the pair
+  std::string reason, request_id;  // of changes
+  std::string a, b;                // DEVICE=ADDRESS
+  std::string agent_a, agent_b;    // SPIFFE ids
+  std::string algorithm = "sha1";  // or aes128
+  std::uint32_t octets = 0;        // 0: the default
+  bool exclude_options = false;
+  std::string use_from;                 // RFC 3339; empty: at once
+  bool remove_old = false;              // of `force`
+  std::string end = "a", format, save;  // of `plan`, `report`, `export`
+  std::string file;                     // of `report`
+};
+absl::StatusOr<Exit> TcpAoList(const Options& options);
+absl::StatusOr<Exit> TcpAoShow(const Options& options, const TcpAoOptions& tcp_ao);
+absl::StatusOr<Exit> TcpAoCreate(const Options& options, const TcpAoOptions& tcp_ao);
+absl::StatusOr<Exit> TcpAoRoll(const Options& options, const TcpAoOptions& tcp_ao);
+absl::StatusOr<Exit> TcpAoForce(const Options& options, const TcpAoOptions& tcp_ao);
+absl::StatusOr<Exit> TcpAoAbort(const Options& options, const TcpAoOptions& tcp_ao);
+absl::StatusOr<Exit> TcpAoDelete(const Options& options, const TcpAoOptions& tcp_ao);
+absl::StatusOr<Exit> TcpAoPlan(const Options& options, const TcpAoOptions& tcp_ao);
+absl::StatusOr<Exit> TcpAoReport(const Options& options, const TcpAoOptions& tcp_ao);
+absl::StatusOr<Exit> TcpAoExport(const Options& options, const TcpAoOptions& tcp_ao);
 
 // What is looked at beside the machine itself, the certificate and the O-Node of the connection.
 struct DoctorOptions {

@@ -27,7 +27,9 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connect
   options.tls = {connection.certificate, connection.key, connection.roots};
   // gRPC says nothing about files that it cannot use: it fails the handshake without a cause.
   RETURN_IF_ERROR(service::CheckTlsFiles(options.tls, SystemClock().NowNanos()));
-  options.server.role = connection.to_collector ? service::Role::kCollector : service::Role::kOnode;
+  options.server.role = connection.to_keymgr      ? service::Role::kKeymgr
+                        : connection.to_collector ? service::Role::kCollector
+                                                  : service::Role::kOnode;
   ASSIGN_OR_RETURN(auto identities, service::IdentityMap::Default(connection.trust_domain));
   options.identities = std::make_shared<const service::IdentityMap>(std::move(identities));
   return service::MakeChannel(options);
