@@ -27,6 +27,7 @@
 #include "services/keymgr/transport/house.h"
 #include "services/keymgr/transport/key_admin_handler.h"
 #include "services/keymgr/transport/observation_handler.h"
+#include "services/keymgr/transport/tcp_ao_handler.h"
 
 namespace virp::keymgr {
 namespace {
@@ -99,11 +100,13 @@ absl::StatusOr<int> Run(const Config& config) {
   options.signer = [&] { return SignerFrom(*own_key, config.name); };
   std::vector<RecordType> types = KekKeeper::Types();
   types.push_back(ObservationKeys::Type());
+  types.push_back(TypeOf<TcpAoPairRecord>());
   ASSIGN_OR_RETURN(const auto ledger, LedgerEngine::Make(*store, std::move(types), options, clock));
   AuditLog log(*ledger, *store, config.name);
   ASSIGN_OR_RETURN(const auto custodies, MakeCustodies(config));
   KekKeeper keeper(*ledger, *custodies->keks, *custodies->software, custodies->all, self);
   ObservationKeys observation_keys(*ledger, custodies->all, [&] { return Serving(*ledger); });
+  TcpAoKeys tcp_ao(*ledger, custodies->all, clock, self);
 
   service::RefusalLog refusals(clock);
   ASSIGN_OR_RETURN(const service::Security security,
@@ -122,8 +125,10 @@ absl::StatusOr<int> Run(const Config& config) {
 
   KeyAdminHandler admin_handler(*ledger, *store, keeper, security.callers, clock);
   ObservationHandler observation_handler(observation_keys, *ledger, security.callers);
+  TcpAoHandler tcp_ao_handler(tcp_ao, security.callers, clock);
   const std::vector<service::ServedService> services{{&admin_handler, "virp.keymgr.v1.KeyAdminService"},
-                                                     {&observation_handler, "virp.keymgr.v1.ObservationKeyService"}};
+                                                     {&observation_handler, "virp.keymgr.v1.ObservationKeyService"},
+                                                     {&tcp_ao_handler, "virp.keymgr.v1.TcpAoKeyService"}};
   service::ServerOptions server_options;
   server_options.listen = port.address();
   server_options.tls = config.tls;
@@ -143,7 +148,9 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   Pulse pulse("housekeeping", clock);
-  House house({*ledger, *store, keeper, config.onodes.empty() ? nullptr : &chain, options.signer, pulse});
+  House house({*ledger, *store, keeper, config.onodes.empty() ? nullptr : &chain, options.signer, pulse, {[&] {
+                 return tcp_ao.Tick();
+               }}});
   service::Runner runner;
   service::ReloadOnHangup(runner, [&] { return own_key->Refresh(); }, [] { return absl::OkStatus(); }, *server);
   runner.OnWatchdog([&]() -> absl::Status {

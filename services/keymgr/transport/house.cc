@@ -75,6 +75,9 @@ bool House::Round() {
     if (opened.ok()) service::LogInfo("open", {{"term", status.term}});
   }
   if (!house_.ledger.status().sealed.empty()) return false;
+  for (const auto& chore : house_.chores) {
+    if (const absl::Status done = chore(); !done.ok()) Tell(done, "what is due cannot be done now");
+  }
   const auto left = house_.keeper.RewrapSome(kRewrapAtOnce);
   if (!left.ok()) {
     Tell(left.status(), "envelopes cannot be re-wrapped now");

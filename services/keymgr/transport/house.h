@@ -1,6 +1,7 @@
 // What the key manager does by itself: opens when it became active, re-wraps, and tells how it is.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -36,6 +37,8 @@ struct Household {
   ChainHistory* chain = nullptr;  // null: no O-Node is configured, nothing to compare with
   std::function<absl::StatusOr<AuditSigner>()> signer;
   Pulse& pulse;
+  // What else the time moves on, each round while the manager is active and open: quick when there is nothing to do.
+  std::vector<std::function<absl::Status()>> chores{};
 };
 
 // One round of the house: after the ledger became active it compares with the chain and opens; while it is open it
