@@ -1,7 +1,7 @@
 // virp-keymgr: composition root.
 #include <iostream>
+#include <utility>
 
-#include "lib/base/error_info.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/random.h"
@@ -20,14 +20,12 @@
 #include "services/keymgr/domain/audit_log.h"
 #include "services/keymgr/domain/kek_keeper.h"
 #include "services/keymgr/domain/ledger_engine.h"
-#include "services/keymgr/domain/observation_keys.h"
+#include "services/keymgr/key_services.h"
 #include "services/keymgr/storage/open.h"
 #include "services/keymgr/transport/access.h"
 #include "services/keymgr/transport/chain_client.h"
 #include "services/keymgr/transport/house.h"
 #include "services/keymgr/transport/key_admin_handler.h"
-#include "services/keymgr/transport/observation_handler.h"
-#include "services/keymgr/transport/tcp_ao_handler.h"
 
 namespace virp::keymgr {
 namespace {
@@ -55,17 +53,6 @@ absl::StatusOr<deliver::DelivererOptions> DeliveryOf(const Config& config, const
     options.verifiers.push_back(key);
   }
   return options;
-}
-
-// Whether keys may be given out now.
-absl::Status Serving(const LedgerEngine& ledger) {
-  const LedgerStatus status = ledger.status();
-  if (!status.active)
-    return WithReason(FailedPrecondition("this key manager stands by"), "NOT_ACTIVE",
-                      {{"active", status.active_address}});
-  if (status.sealed.empty()) return absl::OkStatus();
-  const std::string why(SealReasonName(status.sealed.front()));
-  return WithReason(FailedPrecondition("the key manager is sealed: {}", why), "SEALED", {{"why", why}});
 }
 
 absl::StatusOr<int> Run(const Config& config) {
@@ -99,14 +86,11 @@ absl::StatusOr<int> Run(const Config& config) {
   options.lease = config.lease;
   options.signer = [&] { return SignerFrom(*own_key, config.name); };
   std::vector<RecordType> types = KekKeeper::Types();
-  types.push_back(ObservationKeys::Type());
-  types.push_back(TypeOf<TcpAoPairRecord>());
+  for (RecordType& type : KeyServices::Types()) types.push_back(std::move(type));
   ASSIGN_OR_RETURN(const auto ledger, LedgerEngine::Make(*store, std::move(types), options, clock));
   AuditLog log(*ledger, *store, config.name);
   ASSIGN_OR_RETURN(const auto custodies, MakeCustodies(config));
   KekKeeper keeper(*ledger, *custodies->keks, *custodies->software, custodies->all, self);
-  ObservationKeys observation_keys(*ledger, custodies->all, [&] { return Serving(*ledger); });
-  TcpAoKeys tcp_ao(*ledger, custodies->all, clock, self);
 
   service::RefusalLog refusals(clock);
   ASSIGN_OR_RETURN(const service::Security security,
@@ -124,11 +108,9 @@ absl::StatusOr<int> Run(const Config& config) {
   }
 
   KeyAdminHandler admin_handler(*ledger, *store, keeper, security.callers, clock);
-  ObservationHandler observation_handler(observation_keys, *ledger, security.callers);
-  TcpAoHandler tcp_ao_handler(tcp_ao, security.callers, clock);
-  const std::vector<service::ServedService> services{{&admin_handler, "virp.keymgr.v1.KeyAdminService"},
-                                                     {&observation_handler, "virp.keymgr.v1.ObservationKeyService"},
-                                                     {&tcp_ao_handler, "virp.keymgr.v1.TcpAoKeyService"}};
+  KeyServices keys(*ledger, custodies->all, security.callers, clock, self);
+  std::vector<service::ServedService> services{{&admin_handler, "virp.keymgr.v1.KeyAdminService"}};
+  keys.AddTo(services);
   service::ServerOptions server_options;
   server_options.listen = port.address();
   server_options.tls = config.tls;
@@ -148,9 +130,8 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   Pulse pulse("housekeeping", clock);
-  House house({*ledger, *store, keeper, config.onodes.empty() ? nullptr : &chain, options.signer, pulse, {[&] {
-                 return tcp_ao.Tick();
-               }}});
+  House house(
+      {*ledger, *store, keeper, config.onodes.empty() ? nullptr : &chain, options.signer, pulse, keys.Chores()});
   service::Runner runner;
   service::ReloadOnHangup(runner, [&] { return own_key->Refresh(); }, [] { return absl::OkStatus(); }, *server);
   runner.OnWatchdog([&]() -> absl::Status {
@@ -159,7 +140,7 @@ absl::StatusOr<int> Run(const Config& config) {
     return CheckPulses({&pulse});
   });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
-  runner.OnDrain("watches", [&] { observation_handler.Drain(); });
+  runner.OnDrain("watches", [&] { keys.Drain(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
   runner.OnDrain("delivery", [&] {
     if (deliverer != nullptr) deliverer->Stop();

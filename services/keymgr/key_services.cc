@@ -1,0 +1,47 @@
+#include "services/keymgr/key_services.h"
+
+#include "lib/base/error_info.h"
+#include "lib/base/status.h"
+
+namespace virp::keymgr {
+namespace {
+
+// Whether keys may be given out now.
+absl::Status Serving(const LedgerEngine& ledger) {
+  const LedgerStatus status = ledger.status();
+  if (!status.active)
+    return WithReason(FailedPrecondition("this key manager stands by"), "NOT_ACTIVE",
+                      {{"active", status.active_address}});
+  if (status.sealed.empty()) return absl::OkStatus();
+  const std::string why(SealReasonName(status.sealed.front()));
+  return WithReason(FailedPrecondition("the key manager is sealed: {}", why), "SEALED", {{"why", why}});
+}
+
+}  // namespace
+
+std::vector<RecordType> KeyServices::Types() {
+  return {ObservationKeys::Type(), TypeOf<TcpAoPairRecord>()};
+}
+
+KeyServices::KeyServices(LedgerEngine& ledger, const Custodies& custodies,
+                         const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
+                         const std::string& self)
+    : observation_(ledger, custodies, [&ledger] { return Serving(ledger); }),
+      tcp_ao_(ledger, custodies, clock, self),
+      observation_handler_(observation_, ledger, callers),
+      tcp_ao_handler_(tcp_ao_, callers, clock) {}
+
+void KeyServices::AddTo(std::vector<service::ServedService>& served) {
+  served.push_back({&observation_handler_, "virp.keymgr.v1.ObservationKeyService"});
+  served.push_back({&tcp_ao_handler_, "virp.keymgr.v1.TcpAoKeyService"});
+}
+
+std::vector<std::function<absl::Status()>> KeyServices::Chores() {
+  return {[this] { return tcp_ao_.Tick(); }};
+}
+
+void KeyServices::Drain() {
+  observation_handler_.Drain();
+}
+
+}  // namespace virp::keymgr

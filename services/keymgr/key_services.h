@@ -1,0 +1,46 @@
+// What the key manager does for others, a service each: its records in the ledger, its rules, its handler, and what the
+// time moves on. Composition only.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "lib/base/clock.h"
+#include "lib/service/access.h"
+#include "lib/service/caller.h"
+#include "services/keymgr/domain/custody.h"
+#include "services/keymgr/domain/ledger_engine.h"
+#include "services/keymgr/domain/observation_keys.h"
+#include "services/keymgr/domain/tcp_ao_keys.h"
+#include "services/keymgr/transport/observation_handler.h"
+#include "services/keymgr/transport/tcp_ao_handler.h"
+
+namespace virp::keymgr {
+
+class KeyServices {
+ public:
+  // What the ledger must know before there are services.
+  static std::vector<RecordType> Types();
+
+  // All outlive it. `self`: the manager's own identity, actor of what the clock causes.
+  KeyServices(LedgerEngine& ledger, const Custodies& custodies,
+              const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
+              const std::string& self);
+
+  void AddTo(std::vector<service::ServedService>& served);
+  // For the house: quick when there is nothing to do.
+  std::vector<std::function<absl::Status()>> Chores();
+  // Ends streams that would never end.
+  void Drain();
+
+ private:
+  ObservationKeys observation_;
+  TcpAoKeys tcp_ao_;
+  ObservationHandler observation_handler_;
+  TcpAoHandler tcp_ao_handler_;
+};
+
+}  // namespace virp::keymgr
