@@ -1,5 +1,6 @@
 #include "lib/chain/note.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -66,7 +67,8 @@ TEST(Note, VectorCheckpointsOfBothChains) {
 
 TEST(Note, WorkedValuesWithAWitnessThatNobodyKnows) {
   for (const std::string& note :
-       {kText + "\n" + kLogLine, kText + "\n" + kLogLine + kWitnessLine, kText + "\n" + kWitnessLine + kLogLine}) {
+       {fmt::format("{}\n{}", kText, kLogLine), fmt::format("{}\n{}{}", kText, kLogLine, kWitnessLine),
+        fmt::format("{}\n{}{}", kText, kWitnessLine, kLogLine)}) {
     const auto checkpoint = OpenCheckpoint(note, LogKeys());
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     EXPECT_EQ(checkpoint->origin, "obs.example.net/site1");
@@ -157,7 +159,7 @@ TEST(Note, MalformedNotes) {
   ExpectNote("o\n7\nWnfVuU0PKILOAg/T0T+NKG9XF1kk/pyD7nAot6j1Ruo\n\n" + kLogLine, kBad, "base64");
   for (const std::string size :
        {"", "07", "+7", "-7", " 7", "7 ", "0x7", "9223372036854775809", "18446744073709551616"}) {
-    ExpectNote("o\n" + size + "\nWnfVuU0PKILOAg/T0T+NKG9XF1kk/pyD7nAot6j1Ruo=\n\n" + kLogLine, kBad, "size");
+    ExpectNote(fmt::format("o\n{}\nWnfVuU0PKILOAg/T0T+NKG9XF1kk/pyD7nAot6j1Ruo=\n\n{}", size, kLogLine), kBad, "size");
   }
 }
 

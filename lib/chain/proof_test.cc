@@ -1,5 +1,6 @@
 #include "lib/chain/proof.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -174,7 +175,7 @@ TEST(Proof, MalformedFilesNameTheLine) {
   refused(first + "extra AAAA\nextra AAAA\nindex 0\n\n" + note, "line 3");
   refused(first + "index\n\n" + note, "line 2");
   for (const std::string bad : {"", "00", "-1", "+1", " 1", "1 ", "9223372036854775808", "99999999999999999999"}) {
-    refused(first + "index " + bad + "\n\n" + note, "line 2: the index");
+    refused(fmt::format("{}index {}\n\n{}", first, bad, note), "line 2: the index");
   }
   refused(first + "index 0\nAAAA\n\n" + note, "line 3: not base64 of a hash");
   refused(first + "index 0\n" + hash.substr(0, 43) + "\n\n" + note, "line 3");

@@ -103,13 +103,17 @@ class ThrowAwayRoot:
         return None
 
     def tree(self, *without):
-        """path -> (type and mode, uid, gid) of all there is, but below `without`."""
+        """path -> (type and mode, uid, gid) of all there is, but below `without` and what the kernel shows. It may run meanwhile."""
         found = {}
+        without += ("/proc", "/sys")
         for folder, folders, files in os.walk(self.path):
             here = folder[len(self.path):] or "/"
             folders[:] = [name for name in folders if os.path.join(here, name) not in without]
             for name in folders + files:
-                info = os.lstat(os.path.join(folder, name))
+                try:
+                    info = os.lstat(os.path.join(folder, name))
+                except FileNotFoundError:
+                    continue
                 path = os.path.join(here, name)
                 if path not in without:
                     found[path] = (stat.filemode(info.st_mode), info.st_uid, info.st_gid)
