@@ -9,8 +9,8 @@
 
 #include "absl/status/status.h"
 #include "lib/base/clock.h"
-#include "lib/service/access.h"
 #include "lib/service/caller.h"
+#include "lib/service/server.h"
 #include "services/keymgr/domain/custody.h"
 #include "services/keymgr/domain/ledger_engine.h"
 #include "services/keymgr/domain/observation_keys.h"
