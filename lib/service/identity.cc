@@ -11,8 +11,8 @@ namespace virp::service {
 namespace {
 
 constexpr std::string_view kScheme = "spiffe://";
-constexpr std::array<std::string_view, kAllRoles.size()> kRoleNames = {"collector", "onode",    "rtr-bridge", "keymgr",
-                                                                       "producer",  "operator", "approver",   "reader"};
+constexpr std::array<std::string_view, kAllRoles.size()> kRoleNames = {
+    "collector", "onode", "rtr-bridge", "keymgr", "producer", "operator", "approver", "reader", "router"};
 
 bool IsLowerOrDigit(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');

@@ -56,9 +56,11 @@ enum class Role : std::uint8_t {
   kOperator,
   kApprover,
   kReader,
+  kRouter,  // a router that enrols by itself (RFC 8635 section 9)
 };
-inline constexpr std::array<Role, 8> kAllRoles = {Role::kCollector, Role::kOnode,    Role::kRtrBridge, Role::kKeymgr,
-                                                  Role::kProducer,  Role::kOperator, Role::kApprover,  Role::kReader};
+inline constexpr std::array<Role, 9> kAllRoles = {Role::kCollector, Role::kOnode,    Role::kRtrBridge,
+                                                  Role::kKeymgr,    Role::kProducer, Role::kOperator,
+                                                  Role::kApprover,  Role::kReader,   Role::kRouter};
 
 std::string_view RoleName(Role role);                  // "collector", "onode", "rtr-bridge", ...
 std::optional<Role> ParseRole(std::string_view text);  // exactly those names

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "lib/base/error_info.h"
+#include "lib/base/ip.h"
 #include "lib/base/status.h"
 #include "lib/base/units.h"
 #include "lib/crypto/openssl_util.h"
@@ -34,11 +35,11 @@ bool Wants(int ssl_error) {
   return ssl_error == SSL_ERROR_WANT_READ || ssl_error == SSL_ERROR_WANT_WRITE;
 }
 
-absl::Status HandshakeError(SSL* ssl) {
+absl::Status HandshakeError(SSL* ssl, std::string_view whose) {
   const long verified = SSL_get_verify_result(ssl);
   if (verified != X509_V_OK) {
     ERR_clear_error();
-    return WithReason(Unauthenticated("client certificate: {}", X509_verify_cert_error_string(verified)),
+    return WithReason(Unauthenticated("{} certificate: {}", whose, X509_verify_cert_error_string(verified)),
                       "BAD_CERTIFICATE");
   }
   const bool none = ERR_GET_REASON(ERR_peek_error()) == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE;
@@ -58,6 +59,48 @@ std::string PeerPem(SSL* ssl) {
   return {text, static_cast<std::size_t>(size)};
 }
 
+// What both sides have in common: files that do, versions, no session that outlives its connection.
+absl::StatusOr<SslCtxPtr> MakeContext(const SSL_METHOD* method, const TlsFiles& files, int oldest) {
+  RETURN_IF_ERROR(InspectTlsFiles(files).status());
+  SslCtxPtr owned(SSL_CTX_new(method));
+  SSL_CTX* const ctx = owned.get();
+  crypto::OrDie(ctx != nullptr && SSL_CTX_set_min_proto_version(ctx, oldest) == 1 &&
+                    SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1,
+                "SSL_CTX_new");
+  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  const bool loaded = SSL_CTX_use_certificate_chain_file(ctx, files.certificate.c_str()) == 1 &&
+                      SSL_CTX_use_PrivateKey_file(ctx, files.private_key.c_str(), SSL_FILETYPE_PEM) == 1 &&
+                      SSL_CTX_check_private_key(ctx) == 1 && SSL_CTX_load_verify_file(ctx, files.roots.c_str()) == 1;
+  if (!loaded)
+    return InvalidArgument("{}, {}, {}: OpenSSL does not take them: {}", files.certificate, files.private_key,
+                           files.roots, DrainOpenSslErrors());
+  return owned;
+}
+
+// `step` (SSL_accept, SSL_connect) until it is done. `whose` certificate is verified.
+absl::Status Handshake(SSL* ssl, int (*step)(SSL*), int socket, std::chrono::nanoseconds timeout,
+                       std::string_view whose) {
+  using std::chrono::ceil;
+  using std::chrono::milliseconds;
+  using std::chrono::steady_clock;
+  const auto deadline = steady_clock::now() + timeout;
+  while (true) {
+    ERR_clear_error();
+    const int done = step(ssl);
+    if (done == 1) return absl::OkStatus();
+    const int error = SSL_get_error(ssl, done);
+    if (!Wants(error)) return HandshakeError(ssl, whose);
+    const auto left = ceil<milliseconds>(deadline - steady_clock::now());
+    pollfd ready{socket, EventsFor(error), 0};
+    if (left.count() <= 0 || ::poll(&ready, 1, static_cast<int>(left.count())) == 0) {
+      return WithReason(DeadlineExceeded("the TLS handshake took longer than {}", FormatDuration(timeout)),
+                        "SLOW_HANDSHAKE");
+    }
+  }
+}
+
 }  // namespace
 
 struct TlsAcceptor::Context {
@@ -66,14 +109,18 @@ struct TlsAcceptor::Context {
 
 struct TlsStream::Impl {
   SslPtr ssl;
-  bool broken = false;
+  bool broken = false;  // nothing may be written any more
 };
 
 TlsStream::TlsStream(std::unique_ptr<Impl> impl)
     : impl_(std::move(impl)), peer_pem_(PeerPem(impl_->ssl.get())), poll_events_(POLLIN) {}
 
 TlsStream::~TlsStream() {
-  if (!impl_->broken) SSL_shutdown(impl_->ssl.get());
+  SayGoodbye();
+}
+
+void TlsStream::SayGoodbye() {
+  if (!std::exchange(impl_->broken, true)) SSL_shutdown(impl_->ssl.get());
   ERR_clear_error();
 }
 
@@ -98,35 +145,47 @@ absl::StatusOr<std::optional<std::size_t>> TlsStream::Read(std::span<char> buffe
   return WithReason(Unauthenticated("TLS: {}", detail), "BAD_RECORD");
 }
 
-TlsAcceptor::TlsAcceptor(TlsFiles files, ClientCertificate clients, const Clock& clock, std::chrono::nanoseconds reload)
+absl::StatusOr<std::optional<std::size_t>> TlsStream::Write(std::string_view bytes) {
+  ERR_clear_error();
+  std::size_t sent = 0;
+  if (SSL_write_ex(impl_->ssl.get(), bytes.data(), bytes.size(), &sent) == 1) {
+    poll_events_ = POLLIN;
+    return sent;
+  }
+  const int error = SSL_get_error(impl_->ssl.get(), 0);
+  if (Wants(error)) {
+    poll_events_ = EventsFor(error);
+    return std::nullopt;
+  }
+  impl_->broken = true;
+  ERR_clear_error();
+  return Unavailable("the peer closed the connection");
+}
+
+TlsAcceptor::TlsAcceptor(TlsFiles files, ClientCertificate clients, const Clock& clock, std::chrono::nanoseconds reload,
+                         Oldest oldest)
     : files_(std::move(files)),
       clients_(clients),
+      oldest_(oldest),
       watch_({files_.certificate, files_.private_key, files_.roots}, reload, clock) {}
 
 TlsAcceptor::~TlsAcceptor() = default;
 
 absl::StatusOr<std::unique_ptr<TlsAcceptor>> TlsAcceptor::Make(TlsFiles files, ClientCertificate clients,
-                                                               const Clock& clock, std::chrono::nanoseconds reload) {
-  std::unique_ptr<TlsAcceptor> acceptor(new TlsAcceptor(std::move(files), clients, clock, reload));
+                                                               const Clock& clock, std::chrono::nanoseconds reload,
+                                                               Oldest oldest) {
+  std::unique_ptr<TlsAcceptor> acceptor(new TlsAcceptor(std::move(files), clients, clock, reload, oldest));
   const MutexLock lock(acceptor->mutex_);
   ASSIGN_OR_RETURN(acceptor->context_, acceptor->Load());
   return acceptor;
 }
 
 absl::StatusOr<std::shared_ptr<const TlsAcceptor::Context>> TlsAcceptor::Load() const {
-  RETURN_IF_ERROR(InspectTlsFiles(files_).status());
   auto context = std::make_shared<Context>();
-  context->ctx.reset(SSL_CTX_new(TLS_server_method()));
+  const int oldest = oldest_ == Oldest::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+  ASSIGN_OR_RETURN(context->ctx, MakeContext(TLS_server_method(), files_, oldest));
   SSL_CTX* const ctx = context->ctx.get();
-  crypto::OrDie(ctx != nullptr && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1, "SSL_CTX_new");
-  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   crypto::OrDie(SSL_CTX_set_num_tickets(ctx, 0) == 1, "SSL_CTX_set_num_tickets");
-  const bool loaded = SSL_CTX_use_certificate_chain_file(ctx, files_.certificate.c_str()) == 1 &&
-                      SSL_CTX_use_PrivateKey_file(ctx, files_.private_key.c_str(), SSL_FILETYPE_PEM) == 1 &&
-                      SSL_CTX_check_private_key(ctx) == 1 && SSL_CTX_load_verify_file(ctx, files_.roots.c_str()) == 1;
-  if (!loaded)
-    return InvalidArgument("{}, {}, {}: OpenSSL does not take them: {}", files_.certificate, files_.private_key,
-                           files_.roots, DrainOpenSslErrors());
   if (clients_ == ClientCertificate::kRequired)
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return context;
@@ -147,29 +206,31 @@ std::shared_ptr<const TlsAcceptor::Context> TlsAcceptor::Current() {
 }
 
 absl::StatusOr<std::unique_ptr<TlsStream>> TlsAcceptor::Accept(int socket, std::chrono::nanoseconds timeout) {
-  using std::chrono::ceil;
-  using std::chrono::milliseconds;
-  using std::chrono::steady_clock;
-  const auto deadline = steady_clock::now() + timeout;
   const std::shared_ptr<const Context> context = Current();
   auto impl = std::make_unique<TlsStream::Impl>();
   impl->ssl.reset(SSL_new(context->ctx.get()));
   SSL* const ssl = impl->ssl.get();
   crypto::OrDie(ssl != nullptr && SSL_set_fd(ssl, socket) == 1, "SSL_new");
-  while (true) {
-    ERR_clear_error();
-    const int done = SSL_accept(ssl);
-    if (done == 1) break;
-    const int error = SSL_get_error(ssl, done);
-    if (!Wants(error)) return HandshakeError(ssl);
-    const auto left = ceil<milliseconds>(deadline - steady_clock::now());
-    pollfd ready{socket, EventsFor(error), 0};
-    if (left.count() <= 0 || ::poll(&ready, 1, static_cast<int>(left.count())) == 0) {
-      return WithReason(DeadlineExceeded("the TLS handshake took longer than {}", FormatDuration(timeout)),
-                        "SLOW_HANDSHAKE");
-    }
-  }
+  RETURN_IF_ERROR(Handshake(ssl, SSL_accept, socket, timeout, "client"));
   return std::unique_ptr<TlsStream>(new TlsStream(std::move(impl)));
+}
+
+absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(
+    int socket, const TlsFiles& files, const std::string& host,
+    const std::function<absl::Status(std::string_view leaf_pem)>& check, std::chrono::nanoseconds timeout) {
+  ASSIGN_OR_RETURN(const SslCtxPtr context, MakeContext(TLS_client_method(), files, TLS1_3_VERSION));
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+  auto impl = std::make_unique<TlsStream::Impl>();
+  impl->ssl.reset(SSL_new(context.get()));
+  SSL* const ssl = impl->ssl.get();
+  crypto::OrDie(ssl != nullptr && SSL_set_fd(ssl, socket) == 1, "SSL_new");
+  // An address is no name (RFC 6066 section 3); OpenSSL refuses what is too long to be one.
+  if (!IpAddress::Parse(host).ok() && SSL_set_tlsext_host_name(ssl, host.c_str()) != 1)
+    return InvalidArgument("'{}' is no host name", host);
+  RETURN_IF_ERROR(Handshake(ssl, SSL_connect, socket, timeout, "server"));
+  std::unique_ptr<TlsStream> stream(new TlsStream(std::move(impl)));
+  RETURN_IF_ERROR(check(stream->peer_certificate_pem()));
+  return stream;
 }
 
 }  // namespace virp::service

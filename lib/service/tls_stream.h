@@ -1,13 +1,15 @@
-// TLS 1.3 on accepted sockets, for protocols that are not gRPC: the server's side only. Certificates are those of the
-// gRPC port and are read again when their files change; the process ignores SIGPIPE (BlockSignals). Neither tickets nor
-// early data: every connection shows who it is. OpenSSL stays behind this header.
+// TLS on sockets, for protocols that are not gRPC: on accepted ones with certificates that are read again when their
+// files change, and, for tools, on ones that were connected. The process ignores SIGPIPE (BlockSignals). Neither
+// tickets nor early data nor renegotiation: every connection shows who it is. OpenSSL stays behind this header.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
@@ -26,6 +28,11 @@ class TlsStream {
   // themselves whether something is missing); nothing when poll_events() should be waited for. A record is handed out
   // whole when `buffer` has 16 KiB. Unauthenticated when the bytes are no TLS of this connection.
   absl::StatusOr<std::optional<std::size_t>> Read(std::span<char> buffer);
+  // How many of the bytes were sent, without waiting: 1 and more, or nothing when poll_events() should be waited for.
+  // Unavailable when the peer is gone.
+  absl::StatusOr<std::optional<std::size_t>> Write(std::string_view bytes);
+  // Nothing more will be written: the peer need not guess whether all has come. The destructor does the same.
+  void SayGoodbye();
   short poll_events() const { return poll_events_; }
 
   // Of the peer's leaf, verified against the roots; empty when none was asked for.
@@ -33,6 +40,9 @@ class TlsStream {
 
  private:
   friend class TlsAcceptor;
+  friend absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(
+      int socket, const TlsFiles& files, const std::string& host,
+      const std::function<absl::Status(std::string_view leaf_pem)>& check, std::chrono::nanoseconds timeout);
   struct Impl;
   explicit TlsStream(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
@@ -44,12 +54,15 @@ class TlsStream {
 class TlsAcceptor {
  public:
   enum class ClientCertificate : std::uint8_t { kNone, kRequired };
+  // The oldest version that is spoken. Of TLS 1.2 only suites with forward secrecy and authenticated encryption.
+  enum class Oldest : std::uint8_t { kTls12, kTls13 };
 
   // InvalidArgument, naming the file, when they do not parse or do not belong together; an expired certificate is not
   // wrong. `clock` outlives this.
   static absl::StatusOr<std::unique_ptr<TlsAcceptor>> Make(TlsFiles files, ClientCertificate clients,
                                                            const Clock& clock,
-                                                           std::chrono::nanoseconds reload = kDefaultReload);
+                                                           std::chrono::nanoseconds reload = kDefaultReload,
+                                                           Oldest oldest = Oldest::kTls13);
   ~TlsAcceptor();
 
   // The whole handshake on a connected non-blocking socket, in at most `timeout`, however slowly bytes come: then
@@ -59,15 +72,25 @@ class TlsAcceptor {
 
  private:
   struct Context;
-  TlsAcceptor(TlsFiles files, ClientCertificate clients, const Clock& clock, std::chrono::nanoseconds reload);
+  TlsAcceptor(TlsFiles files, ClientCertificate clients, const Clock& clock, std::chrono::nanoseconds reload,
+              Oldest oldest);
   absl::StatusOr<std::shared_ptr<const Context>> Load() const;
   std::shared_ptr<const Context> Current();
 
   const TlsFiles files_;
   const ClientCertificate clients_;
+  const Oldest oldest_;
   Mutex mutex_;
   FileWatch watch_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const Context> context_ ABSL_GUARDED_BY(mutex_);
 };
+
+// A client's handshake with TLS 1.3 on a connected non-blocking socket, which outlives the stream, in at most
+// `timeout`. The server's chain must lead to the roots of `files`, and `check` must agree with its leaf
+// (CheckServerCertificate) before anything is sent; `host` is told to the server (SNI). Errors: those of `check`;
+// InvalidArgument for the files; Unauthenticated with reason BAD_CERTIFICATE or BAD_HANDSHAKE; DeadlineExceeded.
+absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(
+    int socket, const TlsFiles& files, const std::string& host,
+    const std::function<absl::Status(std::string_view leaf_pem)>& check, std::chrono::nanoseconds timeout);
 
 }  // namespace virp::service

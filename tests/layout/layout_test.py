@@ -26,6 +26,8 @@ BELOW = {
     "bgpsec": {"base", "crypto"},
     "tcpao": {"base", "crypto"},
     "rpki": {"base", "crypto"},
+    "http": {"base"},
+    "est": {"base", "crypto", "http"},
     "pkcs11": {"base", "crypto"},
     "frame": {"base", "crypto"},
     "chain": {"base", "crypto", "frame"},
