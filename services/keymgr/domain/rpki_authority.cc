@@ -9,6 +9,7 @@
 #include "lib/base/status.h"
 #include "lib/crypto/cms.h"
 #include "lib/frame/payload.h"
+#include "lib/rpki/key_package.h"
 
 namespace virp::keymgr {
 namespace {
@@ -215,6 +216,7 @@ absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Issue(const Call& c
   record->bgp_id = order.bgp_id;
   record->not_after = NanosOf(until);
   const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
+    if (order.also) RETURN_IF_ERROR(order.also(state, *record, changes));
     absl::Status conflict;
     state.ForEach<RouterCertificateRecord>(
         [&](const CertificatePtr& other) {
@@ -227,7 +229,9 @@ absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Issue(const Call& c
         },
         of_key);
     RETURN_IF_ERROR(conflict);
-    changes.Audit(AuditOf("router_certificate_issued", *record));
+    AuditRecord audit = AuditOf("router_certificate_issued", *record);
+    audit.keys = order.keys;
+    changes.Audit(std::move(audit));
     changes.Answer(record->id);
     changes.Put(std::make_shared<RouterCertificateRecord>(*record));
     return absl::OkStatus();
@@ -251,6 +255,17 @@ absl::Status RpkiAuthority::Revoke(const Call& call, std::string_view id) {
   return receipt.status();
 }
 
+absl::Status RpkiAuthority::RevokeIn(const Snapshot& now, Changes& changes, std::string_view id) {
+  const auto found = now.Find<RouterCertificateRecord>(id);
+  if (found == nullptr) return NotFound("router certificate {} is not there", id);
+  if (found->IsRevoked()) return absl::OkStatus();
+  auto record = std::make_shared<RouterCertificateRecord>(*found);
+  record->state = CertificateState::kRevoking;
+  record->revoked = changes.now();
+  changes.Put(std::move(record));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Get(std::string_view id) const {
   CertificatePtr out = ledger_.snapshot()->Find<RouterCertificateRecord>(id);
   if (out == nullptr) return NotFound("router certificate {} is not there", id);
@@ -272,6 +287,18 @@ absl::StatusOr<std::string> RpkiAuthority::Tal() const {
   ASSIGN_OR_RETURN(const Authorities both, Find());
   ASSIGN_OR_RETURN(const x509::Certificate certificate, x509::ParseCertificate(both.anchor->certificate));
   return rpki::EncodeTal({AnchorUri(both.anchor->base_uri)}, certificate.spki);
+}
+
+std::vector<std::string> RpkiAuthority::AuthoritiesBelow() const {
+  const auto both = Find();
+  return both.ok() ? std::vector<std::string>{both->issuer->certificate} : std::vector<std::string>();
+}
+
+absl::StatusOr<std::string> RpkiAuthority::CertifyTransferKey(std::string_view spki, std::chrono::seconds life) const {
+  ASSIGN_OR_RETURN(const Authorities both, Find());
+  ASSIGN_OR_RETURN(const rpki::Issuer issuer, IssuerOf(both, *both.issuer));
+  return rpki::IssueTransferCertificate(
+      {.serial = rpki::RandomSerial(), .validity = {Now(), Now() + life}, .spki = spki}, issuer);
 }
 
 std::vector<rpki::RouterKey> RpkiAuthority::RouterKeys() const {

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,6 +68,9 @@ class RpkiAuthority {
     std::uint32_t bgp_id = 0;
     std::string_view request;                                 // PKCS #10, DER
     std::optional<std::chrono::seconds> life = std::nullopt;  // else the options' router_life
+    // What else changes with it, in the same commit; leaves no audit record. May be null.
+    std::function<absl::Status(const Snapshot& now, const RouterCertificateRecord& issued, Changes& changes)> also = {};
+    std::vector<KeyIdentity> keys = {};  // for the audit record
   };
   // Checks the request, issues, checks what was issued up to the trust anchor, and records it. It is out after the next
   // Publish. Errors:
@@ -78,12 +82,18 @@ class RpkiAuthority {
 
   // It is on the CRL after the next Publish. NotFound; FailedPrecondition with reason REVOKED when it is already.
   absl::Status Revoke(const Call& call, std::string_view id);
+  // The same within an Edit of somebody else, who leaves the audit record. What is revoked already stays so.
+  static absl::Status RevokeIn(const Snapshot& now, Changes& changes, std::string_view id);
 
   absl::StatusOr<CertificatePtr> Get(std::string_view id) const;
   // The certificate with every authority below the trust anchor, PKCS #7 (RFC 8635 section 7).
   absl::StatusOr<std::string> CertsOnly(std::string_view id) const;
   absl::StatusOr<std::string> TrustAnchor() const;  // DER
   absl::StatusOr<std::string> Tal() const;
+  std::vector<std::string> AuthoritiesBelow() const;  // the trust anchor, DER; none before SetUp
+
+  // A certificate for the key that signs key packages, good for `life` from now: it is recorded by who asks.
+  absl::StatusOr<std::string> CertifyTransferKey(std::string_view spki, std::chrono::seconds life) const;
 
   // What is published and valid, for RTR caches and exports, by AS and key.
   std::vector<rpki::RouterKey> RouterKeys() const;
