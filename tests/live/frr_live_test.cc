@@ -359,7 +359,7 @@ TEST_F(FrrLiveTest, AViewThatIsNeverShownIsNotStatedComplete) {
   ASSERT_TRUE(Connected());  // so the dump is over
   EXPECT_THAT(News(0), IsEmpty());
   EXPECT_THAT(Tables(0), IsEmpty());
-  const auto& view = Status().peers.at(0).views[static_cast<std::size_t>(bmp::Rib::kAdjInPre)];
+  const auto view = Status().peers.at(0).views[static_cast<std::size_t>(bmp::Rib::kAdjInPre)];
   EXPECT_TRUE(view.reported);  // its End-of-RIB came
   EXPECT_FALSE(view.complete);
   EXPECT_NE(AskRoute(kPrefix, /*absent=*/true), verify::v1::VERDICT_CONFIRMED) << last_answer_;
