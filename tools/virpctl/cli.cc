@@ -121,6 +121,7 @@ std::unique_ptr<CLI::App> MakeApp(State& state) {
   AddSources(*app, state);
   AddLocal(*app, state);
   AddBgpsec(*app, state);
+  AddRouter(*app, state);
   return app;
 }
 

@@ -22,6 +22,7 @@ struct State {
   FrameOptions frame;
   BgpsecOptions bgpsec;
   TcpAoOptions tcp_ao;
+  RouterOptions router;
   ClaimOptions claim;
   ObservationOptions observations;
   ChainOptions chain;
@@ -50,6 +51,7 @@ void AddEvidence(CLI::App& app, State& state);
 void AddSources(CLI::App& app, State& state);
 void AddBgpsec(CLI::App& app, State& state);
 void AddTcpAo(CLI::App& keys, State& state);
+void AddRouter(CLI::App& app, State& state);
 void AddLocal(CLI::App& app, State& state);
 
 }  // namespace virp::virpctl

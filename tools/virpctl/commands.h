@@ -193,6 +193,25 @@ absl::StatusOr<Exit> TcpAoPlan(const Options& options, const TcpAoOptions& tcp_a
 absl::StatusOr<Exit> TcpAoReport(const Options& options, const TcpAoOptions& tcp_ao);
 absl::StatusOr<Exit> TcpAoExport(const Options& options, const TcpAoOptions& tcp_ao);
 
+// Of a router.
+struct RouterOptions {
+  std::string file;          // package, certificates: read by `open` and `check`, written by `enrol` and `renew`
+  std::string key, request;  // files
+  std::string trust_anchor;  // file of its certificate
+  std::string decrypt_key, decrypt_certificate;
+  std::uint32_t asn = 0;       // 0: any, or the only one
+  std::string est;             // host:port
+  std::uint32_t wait = 0;      // seconds
+  std::string before = "30d";  // of `renew`
+  bool yes = false;
+};
+absl::StatusOr<Exit> RouterKeygen(const Options& options, const RouterOptions& router);
+absl::StatusOr<Exit> RouterOpen(const Options& options, const RouterOptions& router);
+absl::StatusOr<Exit> RouterCheck(const Options& options, const RouterOptions& router);
+absl::StatusOr<Exit> RouterCaCerts(const Options& options, const RouterOptions& router);
+absl::StatusOr<Exit> RouterEnrol(const Options& options, const RouterOptions& router);
+absl::StatusOr<Exit> RouterRenew(const Options& options, const RouterOptions& router);
+
 // What is looked at beside the machine itself, the certificate and the O-Node of the connection.
 struct DoctorOptions {
   std::vector<std::string> keys;                  // key directories

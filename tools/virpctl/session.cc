@@ -9,11 +9,7 @@
 
 namespace virp::virpctl {
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connection) {
-  // A break-glass socket: the kernel says who we are, and its folder's mode whom we talk to.
-  if (connection.onode.starts_with("unix:")) {
-    return grpc::CreateChannel(connection.onode, grpc::InsecureChannelCredentials());
-  }
+absl::Status CheckTls(const Connection& connection) {
   const auto need = [](const std::string& value, std::string_view option, std::string_view variable) {
     return value.empty() ? InvalidArgument("--{} (or {}) is needed to reach a service", option, variable)
                          : absl::OkStatus();
@@ -22,11 +18,19 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connect
   RETURN_IF_ERROR(need(connection.key, "tls-key", "VIRPCTL_TLS_KEY"));
   RETURN_IF_ERROR(need(connection.roots, "tls-roots", "VIRPCTL_TLS_ROOTS"));
   RETURN_IF_ERROR(need(connection.trust_domain, "trust-domain", "VIRPCTL_TRUST_DOMAIN"));
+  // gRPC says nothing about files that it cannot use: it fails the handshake without a cause.
+  return service::CheckTlsFiles({connection.certificate, connection.key, connection.roots}, SystemClock().NowNanos());
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connection) {
+  // A break-glass socket: the kernel says who we are, and its folder's mode whom we talk to.
+  if (connection.onode.starts_with("unix:")) {
+    return grpc::CreateChannel(connection.onode, grpc::InsecureChannelCredentials());
+  }
+  RETURN_IF_ERROR(CheckTls(connection));
   service::ChannelOptions options;
   options.target = connection.onode;
   options.tls = {connection.certificate, connection.key, connection.roots};
-  // gRPC says nothing about files that it cannot use: it fails the handshake without a cause.
-  RETURN_IF_ERROR(service::CheckTlsFiles(options.tls, SystemClock().NowNanos()));
   options.server.role = connection.to_keymgr      ? service::Role::kKeymgr
                         : connection.to_collector ? service::Role::kCollector
                                                   : service::Role::kOnode;

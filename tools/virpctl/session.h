@@ -20,6 +20,8 @@
 namespace virp::virpctl {
 
 // InvalidArgument names the option that is missing; errors of the certificate files.
+absl::Status CheckTls(const Connection& connection);
+// As CheckTls.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connection);
 
 // One unary call, such as Call(connection, *stub, &Stub::GetChain, request, response).
