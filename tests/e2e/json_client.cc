@@ -3,10 +3,10 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
 #include <grpcpp/support/byte_buffer.h>
 
 #include <chrono>
-#include <future>
 
 #include "lib/base/file.h"
 #include "lib/base/status.h"
@@ -48,10 +48,15 @@ absl::StatusOr<std::string> JsonClient::Call(const std::string& method, const st
   grpc::ByteBuffer received;
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-  std::promise<grpc::Status> done;
-  stub_.UnaryCall(&context, "/" + method, grpc::StubOptions(), &sent, &received,
-                  [&](const grpc::Status& status) { done.set_value(status); });
-  const grpc::Status status = done.get_future().get();
+  // By a queue and not by a callback: ThreadSanitizer cannot follow what gRPC's own threads hand over.
+  grpc::CompletionQueue queue;
+  const auto call = stub_.PrepareUnaryCall(&context, "/" + method, sent, &queue);
+  call->StartCall();
+  grpc::Status status;
+  call->Finish(&received, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  if (!queue.Next(&tag, &ok)) return Internal("{}: the queue has ended", method);
   if (!status.ok()) {
     return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
   }

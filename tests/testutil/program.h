@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -28,7 +29,8 @@ inline std::string FileText(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// A program that runs beside the test, with nothing but `environment`. Killed with the object if it still runs.
+// A program that runs beside the test, with nothing but `environment` and the sanitizers' options. Killed with the
+// object if it still runs.
 class Program {
  public:
   Program(const std::vector<std::string>& command, const std::vector<std::string>& environment) {
@@ -38,6 +40,9 @@ class Program {
     posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, out_path().c_str(), O_WRONLY | O_CREAT, 0600);
     posix_spawn_file_actions_addopen(&files, STDERR_FILENO, err_path().c_str(), O_WRONLY | O_CREAT, 0600);
     std::vector<std::string> words = command, variables = environment;
+    for (const char* const name : {"ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"}) {
+      if (const char* const value = std::getenv(name)) variables.push_back(std::string(name) + "=" + value);
+    }
     const int error =
         posix_spawn(&pid_, words.front().c_str(), &files, nullptr, Pointers(words).data(), Pointers(variables).data());
     posix_spawn_file_actions_destroy(&files);
