@@ -75,7 +75,7 @@ class RouterCustody final : public Custody {
   int made_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-inline constexpr char kTestAgent[] = "spiffe://example.net/producer/edge-a";
+inline constexpr char kTestAgent[] = "spiffe://example.net/router/edge-a";
 inline constexpr char kTestApprover[] = "spiffe://example.net/approver/second";
 
 struct RouterFixture {
@@ -109,12 +109,12 @@ struct RouterFixture {
     spec.asns = {64496};
     spec.method = method;
     spec.policy = ExportPolicy::kOnce;
-    if (method != KeyMethod::kOperatorDriven) spec.agent = "spiffe://example.net/producer/" + spec.id;
+    if (method != KeyMethod::kOperatorDriven) spec.agent = "spiffe://example.net/router/" + spec.id;
     return spec;
   }
   static RouterCaller Operator() { return {.identity = "spiffe://example.net/operator/noc-1", .is_operator = true}; }
   static RouterCaller Agent(std::string_view name = "edge-a") {
-    return {.identity = "spiffe://example.net/producer/" + std::string(name)};
+    return {.identity = "spiffe://example.net/router/" + std::string(name)};
   }
   static std::string Csr(const crypto::P256PrivateKey& key, std::uint32_t asn = 64496) {
     return *rpki::MakeRouterRequest(key.public_key().spki(), asn, testutil::SignerOf(key));

@@ -60,8 +60,9 @@ RouterKeys::RouterKeys(Ledger& ledger, const Custodies& custodies, RpkiAuthority
       transfer_(ledger, custodies, authority, clock, options.transfer_life, self_) {}
 
 std::vector<RecordType> RouterKeys::Types() {
-  return {TypeOf<RouterRecord>(),      TypeOf<RouterSlotRecord>(),  TypeOf<RouterRequestRecord>(),
-          TypeOf<RouterChainRecord>(), TypeOf<TransferKeyRecord>(), TypeOf<CustodyLogRecord>()};
+  return {TypeOf<RouterRecord>(),       TypeOf<RouterSlotRecord>(),  TypeOf<RouterRequestRecord>(),
+          TypeOf<RouterChainRecord>(),  TypeOf<TransferKeyRecord>(), TypeOf<CustodyLogRecord>(),
+          TypeOf<EscrowReleaseRecord>()};
 }
 
 Call RouterKeys::OwnCall(std::string_view what, std::string reason) const {
@@ -292,6 +293,12 @@ absl::StatusOr<std::vector<RouterPlan>> RouterKeys::Plan(const RouterCaller& cal
     out.push_back(PlanFor(found->spec, empty, clock_.NowNanos()));
   }
   return out;
+}
+
+absl::StatusOr<std::string> RouterKeys::RouterIdOf(const RouterCaller& caller, std::string_view router) const {
+  const std::string id = router.empty() ? book_.AgentOf(caller.identity) : std::string(router);
+  ASSIGN_OR_RETURN(const RouterPtr found, Allowed(caller, *ledger_.snapshot(), id));
+  return found->spec.id;
 }
 
 absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Change(const Call& call, std::string_view slot,

@@ -18,6 +18,7 @@
 #include "services/keymgr/domain/custody.h"
 #include "services/keymgr/domain/ledger.h"
 #include "services/keymgr/domain/router_book.h"
+#include "services/keymgr/domain/router_escrow.h"
 #include "services/keymgr/domain/router_nonces.h"
 #include "services/keymgr/domain/router_plan.h"
 #include "services/keymgr/domain/router_record.h"
@@ -114,7 +115,11 @@ class RouterKeys {
 
   // The next key of the slot, with its request; not issued yet. FailedPrecondition with reason METHOD,
   // ROUTER_KEY_STATE.
-  absl::StatusOr<SlotPtr> Create(const Call& call, std::string_view router, std::uint32_t asn, std::string_view usage);
+  struct Created {
+    SlotPtr slot;
+    std::uint32_t version = 0;
+  };
+  absl::StatusOr<Created> Create(const Call& call, std::string_view router, std::uint32_t asn, std::string_view usage);
   // Certifies a version that has no certificate, or renews one. The request is the one that is kept.
   absl::StatusOr<SlotPtr> Issue(const Call& call, std::string_view slot, std::uint32_t version);
   // The private key in a signed package (RFC 5958, RFC 8635 section 6.2.1), encrypted for the holder of `recipient`
@@ -139,6 +144,32 @@ class RouterKeys {
   };
   absl::StatusOr<Provision> ProvisionRouter(const Call& call, const RouterSpec& spec, std::string_view recipient);
 
+  // ---- Outside authorities ----
+
+  enum class RequestForm : std::uint8_t { kDer = 1, kPem = 2, kKrill = 3 };  // kKrill: body of `bgpsec` updates, JSON
+  absl::StatusOr<std::string> ExportRequest(const RouterCaller& caller, std::string_view slot, std::uint32_t version,
+                                            RequestForm form) const;
+  // A certificate of this version with the authorities above it: PKCS #7 certs-only, or .cer and PEM. Checked to the
+  // letter, up to `trust_anchor` (DER). It is taken as published: its authority has done that. InvalidArgument with the
+  // reasons of rpki::CheckPath; FailedPrecondition with reason OWN_AUTHORITY, ROUTER_KEY_STATE.
+  absl::StatusOr<SlotPtr> ImportCertificate(const Call& call, std::string_view slot, std::uint32_t version,
+                                            std::string_view certificates, std::string_view trust_anchor);
+
+  // ---- Escrow, for the replacement of a router (RFC 8635 section 10.4) ----
+
+  // Takes the private key of a version that the router made (PKCS #8, DER): it leaves to a replacement only.
+  // InvalidArgument with reason KEY_DIFFERS when it is another; AlreadyExists when it is here.
+  absl::StatusOr<SlotPtr> Deposit(const Call& call, const RouterCaller& caller, std::string_view slot,
+                                  std::uint32_t version, const crypto::Secret& pkcs8);
+  // Two persons let a key out: one asks, another approves within a day, the first one takes it, once. `agent`: identity
+  // of the replacement, which becomes the router's; `recipient`: certificate (DER) that it is encrypted for.
+  // PermissionDenied with reason NOT_EXPORTABLE for a key that is not escrowed, SAME_PERSON; FailedPrecondition with
+  // reason NOT_REQUESTED, NOT_APPROVED.
+  absl::Status RequestRelease(const Call& call, std::string_view slot, std::uint32_t version, std::string_view agent,
+                              std::string_view recipient);
+  absl::Status ApproveRelease(const Call& call, std::string_view slot, std::uint32_t version);
+  absl::StatusOr<crypto::Secret> TakeRelease(const Call& call, std::string_view slot, std::uint32_t version);
+
   // ---- Reports (RFC 8635 sections 6.2.1, 8, 10.2) ----
 
   // 32 bytes, good for ten minutes and one report; asking again voids the one before. Not kept over a restart.
@@ -154,8 +185,10 @@ class RouterKeys {
   // stop); NOT_ORDERED for kSigning without an order; ROUTER_KEY_STATE.
   absl::StatusOr<SlotPtr> TakeReport(const Call& call, const RouterCaller& caller, std::string_view slot,
                                      std::uint32_t version, const Report& report);
-  // What the router is to do now. Changes nothing.
+  // What the router is to do now. Changes nothing. `router` empty: the caller's own.
   absl::StatusOr<std::vector<RouterPlan>> Plan(const RouterCaller& caller, std::string_view router) const;
+  // `router`, or the one whose agent the caller is.
+  absl::StatusOr<std::string> RouterIdOf(const RouterCaller& caller, std::string_view router) const;
 
   // ---- Life (RFC 8634, RFC 8635 section 10) ----
 
@@ -208,8 +241,8 @@ class RouterKeys {
                                                           std::string_view slot, std::uint32_t asn,
                                                           std::string_view usage, std::uint32_t version,
                                                           std::string_view request, bool renew, const Step& step);
-  absl::StatusOr<std::string> MakeKey(const Call& call, const RouterRecord& router, std::uint32_t asn,
-                                      std::string_view usage);
+  absl::StatusOr<Created> MakeKey(const Call& call, const RouterRecord& router, std::uint32_t asn,
+                                  std::string_view usage);
   absl::StatusOr<Provisioned> ProvisionSlot(const Call& call, const RouterRecord& router, std::uint32_t asn,
                                             std::string_view recipient);
 

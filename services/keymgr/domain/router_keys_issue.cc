@@ -118,8 +118,8 @@ absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Issue(const Call& call, std::str
 
 // ---- keys that are made here ----
 
-absl::StatusOr<std::string> RouterKeys::MakeKey(const Call& call, const RouterRecord& router, std::uint32_t asn,
-                                                std::string_view usage) {
+absl::StatusOr<RouterKeys::Created> RouterKeys::MakeKey(const Call& call, const RouterRecord& router, std::uint32_t asn,
+                                                        std::string_view usage) {
   if (router.spec.method == KeyMethod::kRouterDriven)
     return WithReason(FailedPrecondition("router {} makes its own keys", router.spec.id), "METHOD");
   if (!router.Has(asn))
@@ -134,28 +134,31 @@ absl::StatusOr<std::string> RouterKeys::MakeKey(const Call& call, const RouterRe
   ASSIGN_OR_RETURN(
       const SealedKey key,
       custody.Generate({KeyKind::kRouter, slot, version.version, Algorithm::kEcdsaP256}, router.spec.policy));
+  std::uint32_t made = 0;
   const auto finish = [&]() -> absl::Status {
     ASSIGN_OR_RETURN(const auto public_key, crypto::P256PublicKey::FromPoint(key.public_half));
     version.spki = public_key.spki();
     ASSIGN_OR_RETURN(version.request, rpki::MakeRouterRequest(version.spki, asn, [&](std::string_view message) {
                        return custody.Sign(key, message);
                      }));
-    return book_
-        .Commit(call, slot,
-                {.event = "router_key_created",
-                 .version = version.version,
-                 .step = [&](const Snapshot& now, RouterSlotRecord& record, Changes& changes) -> absl::Status {
-                   RETURN_IF_ERROR(RouterBook::Router(now, router.spec.id).status());
-                   if (record.last_version + 1 != version.version)
-                     return Aborted("another key came between: try again");
-                   RETURN_IF_ERROR(AddVersion(record, version, changes.now()));
-                   changes.PutKey(key);
-                   return absl::OkStatus();
-                 },
-                 .router = router.spec.id,
-                 .asn = asn,
-                 .usage = std::string(usage)})
-        .status();
+    const auto receipt =
+        book_.Commit(call, slot,
+                     {.event = "router_key_created",
+                      .version = version.version,
+                      .step = [&](const Snapshot& now, RouterSlotRecord& record, Changes& changes) -> absl::Status {
+                        RETURN_IF_ERROR(RouterBook::Router(now, router.spec.id).status());
+                        if (record.last_version + 1 != version.version)
+                          return Aborted("another key came between: try again");
+                        RETURN_IF_ERROR(AddVersion(record, version, changes.now()));
+                        changes.PutKey(key);
+                        return absl::OkStatus();
+                      },
+                      .router = router.spec.id,
+                      .asn = asn,
+                      .usage = std::string(usage)});
+    RETURN_IF_ERROR(receipt.status());
+    for (const char digit : receipt->answer) made = made * 10 + static_cast<std::uint32_t>(digit - '0');
+    return absl::OkStatus();
   };
   const absl::Status done = finish();
   // What did not come into the ledger is nobody's; when it is not known, the custody's Reconcile finds out.
@@ -164,14 +167,14 @@ absl::StatusOr<std::string> RouterKeys::MakeKey(const Call& call, const RouterRe
     if (kept == nullptr || kept->public_half != key.public_half) custody.Destroy(key).IgnoreError();
   }
   RETURN_IF_ERROR(done);
-  return slot;
+  ASSIGN_OR_RETURN(SlotPtr now, GetSlot(slot));
+  return Created{std::move(now), made};
 }
 
-absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Create(const Call& call, std::string_view router, std::uint32_t asn,
+absl::StatusOr<RouterKeys::Created> RouterKeys::Create(const Call& call, std::string_view router, std::uint32_t asn,
                                                        std::string_view usage) {
   ASSIGN_OR_RETURN(const RouterPtr found, RouterBook::Router(*ledger_.snapshot(), router));
-  ASSIGN_OR_RETURN(const std::string slot, MakeKey(call, *found, asn, usage));
-  return GetSlot(slot);
+  return MakeKey(call, *found, asn, usage);
 }
 
 absl::StatusOr<crypto::Secret> RouterKeys::Package(const Call& call, const RouterCaller& caller, std::string_view slot,

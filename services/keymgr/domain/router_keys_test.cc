@@ -288,7 +288,9 @@ TEST_F(RouterKeysTest, AKeyThatIsMadeHereLeavesOnce) {
   ASSERT_OK(Register(RouterFixture::Spec("edge-a", KeyMethod::kOperatorDriven)));
   const RouterCaller operators = RouterFixture::Operator();
   const Call create = fixture_.NewCall();
-  ASSERT_OK_AND_ASSIGN(const auto slot, keys().Create(create, "edge-a", 64496, ""));
+  ASSERT_OK_AND_ASSIGN(const auto created, keys().Create(create, "edge-a", 64496, ""));
+  EXPECT_EQ(created.version, 1U);
+  const RouterKeys::SlotPtr slot = created.slot;
   ASSERT_THAT(slot->versions, SizeIs(1));
   EXPECT_OK(keys().Create(create, "edge-a", 64496, "")) << "the same call again";
   EXPECT_EQ(fixture_.custody.count(), 1U) << "and the key that it made for nothing is gone";

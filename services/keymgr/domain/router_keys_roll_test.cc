@@ -1,0 +1,346 @@
+// The life of router keys: staging, orders, reports, compromise, revocation, renewal, and 10,000 routers.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "lib/base/error_info.h"
+#include "services/keymgr/domain/router_fixture.h"
+#include "tests/testutil/status_matchers.h"
+
+namespace virp::keymgr {
+namespace {
+
+using absl::StatusCode;
+using std::chrono::hours;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+using testutil::ReasonIs;
+using testutil::StatusIs;
+using State = RouterKeyState;
+
+constexpr char kSlot[] = "edge-a/64496";
+constexpr hours kDay{24};
+
+class RouterRollTest : public testing::Test {
+ protected:
+  RouterKeys& keys() { return *fixture_.keys; }
+  RouterKeys::SlotPtr Slot() { return *keys().GetSlot(kSlot); }
+  RouterPlan Plan() { return keys().Plan(RouterFixture::Agent(), "edge-a")->at(0); }
+  absl::Status Say(std::uint32_t version, RouterEvent event, const crypto::P256PrivateKey& signer,
+                   const crypto::P256PrivateKey& about) {
+    return fixture_.Report(kSlot, version, event, signer, about.public_key().spki()).status();
+  }
+  // From a request to a key that signs.
+  void Bring(std::uint32_t version, const crypto::P256PrivateKey& key) {
+    ASSERT_OK(fixture_.Enrol(key));
+    ASSERT_OK(fixture_.PublishAndAdvance());
+    ASSERT_OK(Say(version, RouterEvent::kInstalled, key, key));
+    ASSERT_OK(fixture_.Wait(hours(25)));
+    ASSERT_EQ(fixture_.StateOf(kSlot, version), State::kReady);
+    ASSERT_OK(keys().Activate(fixture_.NewCall(), kSlot, version, false, false));
+    ASSERT_EQ(Plan().sign_with, version);
+    ASSERT_OK(Say(version, RouterEvent::kSigning, key, key));
+    ASSERT_EQ(fixture_.StateOf(kSlot, version), State::kActive);
+  }
+
+  RouterFixture fixture_;
+  const crypto::P256PrivateKey old_ = crypto::P256PrivateKey::Generate(), next_ = crypto::P256PrivateKey::Generate();
+};
+
+TEST_F(RouterRollTest, OneKeyFollowsAnotherWithoutAGap) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  EXPECT_TRUE(Plan().submit_next) << "an AS without a key";
+  Bring(1, old_);
+  EXPECT_TRUE(Plan().submit_next) << "the next key is to be known long before (RFC 8207)";
+  ASSERT_OK(fixture_.Enrol(next_));
+  EXPECT_EQ(fixture_.StateOf(kSlot, 2), State::kCreated);
+  EXPECT_THAT(keys().Activate(fixture_.NewCall(), kSlot, 2, true, true), ReasonIs("ROUTER_KEY_STATE"))
+      << "nobody could check what it signs";
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_EQ(fixture_.StateOf(kSlot, 2), State::kStaging);
+  EXPECT_THAT(Plan().install, ElementsAre(2));
+  EXPECT_FALSE(Plan().submit_next);
+  EXPECT_THAT(keys().Activate(fixture_.NewCall(), kSlot, 2, false, false), ReasonIs("NOT_CONFIRMED"));
+  ASSERT_OK(Say(2, RouterEvent::kInstalled, next_, next_));
+  EXPECT_THAT(Say(2, RouterEvent::kSigning, next_, next_), ReasonIs("NOT_ORDERED"));
+  ASSERT_OK(keys().Activate(fixture_.NewCall(), kSlot, 2, false, false));
+  EXPECT_EQ(Plan().sign_with, 1U) << "the order waits for relying parties";
+  EXPECT_THAT(Say(2, RouterEvent::kSigning, next_, next_), ReasonIs("ROUTER_KEY_STATE"));
+  ASSERT_OK(fixture_.Wait(hours(25)));
+  EXPECT_EQ(Plan().sign_with, 2U);
+  ASSERT_OK(Say(2, RouterEvent::kSigning, next_, next_));
+  EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kTwilight);
+  EXPECT_FALSE(Slot()->order.has_value());
+
+  // The old one goes only when nothing under it is left, then with the CRL.
+  EXPECT_THAT(Plan().replace, ElementsAre(1));
+  EXPECT_THAT(keys().Revoke(fixture_.NewCall(), kSlot, 1, std::nullopt), ReasonIs("ROUTER_KEY_STATE"));
+  EXPECT_THAT(Say(1, RouterEvent::kReplaced, old_, old_), ReasonIs("KEY_DIFFERS")) << "said by the one that signs now";
+  ASSERT_OK(Say(1, RouterEvent::kReplaced, next_, old_));
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, std::nullopt));
+  EXPECT_FALSE(Slot()->Find(1)->crl_out);
+  fixture_.ledger.clock.Advance(7 * kDay);
+  ASSERT_OK(keys().Advance());
+  EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kRevoked) << "however long it takes to publish";
+  EXPECT_THAT(fixture_.authority->RouterKeys(), SizeIs(1));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_TRUE(Slot()->Find(1)->crl_out);
+  EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kRevoked) << "and then to spread";
+  ASSERT_OK(fixture_.Wait(hours(25)));
+  EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kWithdrawn);
+  ASSERT_OK(fixture_.Wait(8 * kDay));
+  EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kDestroyed);
+  EXPECT_EQ(fixture_.StateOf(kSlot, 2), State::kActive);
+}
+
+TEST_F(RouterRollTest, ACompromisedKeyIsReplacedInTheRightOrder) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  Bring(1, old_);
+  EXPECT_THAT(keys().Revoke(fixture_.NewCall(), kSlot, 1, std::nullopt), ReasonIs("ROUTER_KEY_STATE"));
+  EXPECT_THAT(keys().Revoke(fixture_.NewCall(), kSlot, 1, Continuity::kKeepSigning), ReasonIs("ROUTER_KEY_STATE"))
+      << "one key only: make the new one first";
+  EXPECT_THAT(keys().Taint(fixture_.NewCall(), kSlot, 1, std::nullopt), ReasonIs("CONTINUITY"));
+  EXPECT_THAT(keys().Taint(fixture_.NewCall(), kSlot, 9, std::nullopt), StatusIs(StatusCode::kNotFound));
+  ASSERT_OK(keys().Taint(fixture_.NewCall(), kSlot, 1, Continuity::kKeepSigning));
+  EXPECT_EQ(fixture_.ledger.store.audit().back().event, "router_key_compromised");
+  EXPECT_EQ(Plan().sign_with, 1U);
+  EXPECT_EQ(Plan().continuity, Continuity::kKeepSigning);
+  EXPECT_TRUE(Plan().submit_next);
+  EXPECT_THAT(keys().Issue(fixture_.NewCall(), kSlot, 1), ReasonIs("ROUTER_KEY_STATE")) << "never certified again";
+  ASSERT_OK(fixture_.Enrol(next_));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  ASSERT_OK(Say(2, RouterEvent::kInstalled, next_, next_));
+  ASSERT_OK(keys().Activate(fixture_.NewCall(), kSlot, 2, true, false));
+  EXPECT_EQ(Plan().sign_with, 2U) << "an emergency does not wait";
+  ASSERT_OK(Say(2, RouterEvent::kSigning, next_, next_));
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, std::nullopt));
+  EXPECT_FALSE(Slot()->roll.continuity.has_value());
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_THAT(fixture_.authority->RouterKeys(), SizeIs(1));
+}
+
+TEST_F(RouterRollTest, AKeyThatIsRevokedWithoutASuccessorLeavesTheRouterUnsigned) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  Bring(1, old_);
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, Continuity::kDisableBgpsec));
+  EXPECT_EQ(Plan().sign_with, 0U);
+  EXPECT_EQ(Plan().continuity, Continuity::kDisableBgpsec);
+  EXPECT_THAT(Plan().remove, ElementsAre(1));
+  EXPECT_FALSE(Missing((*keys().GetRouter("edge-a"))->spec, *Slot(), fixture_.ledger.clock.NowNanos()).empty());
+}
+
+TEST_F(RouterRollTest, ReportsAreProved) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  ASSERT_OK(fixture_.Enrol(old_));
+  const RouterCaller agent = RouterFixture::Agent();
+  RouterKeys::Report good;
+  good.package_valid = good.chain_valid = good.key_match = true;
+  const auto report = [&](const RouterCaller& caller, const RouterKeys::Report& what) {
+    return keys().TakeReport(fixture_.NewCall(caller.identity), caller, kSlot, 1, what).status();
+  };
+  EXPECT_THAT(report(agent, good), ReasonIs("KEY_DIFFERS")) << "a router proves what it says";
+  good.signature = "x";
+  EXPECT_THAT(report(agent, good), ReasonIs("NONCE"));
+  EXPECT_THAT(Say(1, RouterEvent::kInstalled, next_, old_), ReasonIs("KEY_DIFFERS")) << "another key is installed";
+  EXPECT_THAT(Say(1, RouterEvent::kInstalled, old_, next_), ReasonIs("KEY_DIFFERS")) << "about another key";
+  EXPECT_FALSE(Slot()->Find(1)->report.has_value());
+
+  // A nonce is for one report and for ten minutes; a repeat of the call that used it is answered all the same.
+  const std::string nonce = *keys().Nonce(agent, kSlot, 1);
+  const std::string statement =
+      ReportStatement(kSlot, 1, RouterEvent::kInstalled, *rpki::KeyIdentifier(old_.public_key().spki()), nonce);
+  good.signature = old_.SignDigest(crypto::Sha256(statement));
+  fixture_.ledger.clock.Advance(std::chrono::minutes(11));
+  EXPECT_THAT(report(agent, good), ReasonIs("NONCE"));
+  const std::string fresh = *keys().Nonce(agent, kSlot, 1);
+  EXPECT_NE(fresh, nonce);
+  good.signature = old_.SignDigest(crypto::Sha256(
+      ReportStatement(kSlot, 1, RouterEvent::kInstalled, *rpki::KeyIdentifier(old_.public_key().spki()), fresh)));
+  const Call call = fixture_.NewCall(agent.identity);
+  ASSERT_OK(keys().TakeReport(call, agent, kSlot, 1, good));
+  EXPECT_OK(keys().TakeReport(call, agent, kSlot, 1, good));
+  EXPECT_THAT(report(agent, good), ReasonIs("NONCE"));
+  EXPECT_TRUE(Slot()->Find(1)->report->proved);
+
+  // A fault needs no proof, and is told to people; an operator's word counts, and is marked.
+  RouterKeys::Report fault;
+  fault.detail = "the trust anchor is another";
+  ASSERT_OK(report(agent, fault));
+  EXPECT_EQ(fixture_.ledger.store.audit().back().event, "router_key_install_failed");
+  EXPECT_FALSE(Slot()->Find(1)->report->IsGood());
+  good.signature.clear();
+  ASSERT_OK(report(RouterFixture::Operator(), good));
+  EXPECT_FALSE(Slot()->Find(1)->report->proved);
+  fault.detail = std::string(513, 'x');
+  EXPECT_THAT(report(agent, fault), StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_THAT(keys().Nonce(RouterFixture::Agent("edge-b"), kSlot, 1), ReasonIs("NOT_YOUR_ROUTER"));
+}
+
+TEST_F(RouterRollTest, CertificatesAreRenewedWellBeforeTheirEnd) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  Bring(1, old_);
+  const UnixNanos end = Slot()->roll.Find(1)->not_after;
+  const UnixNanos week = UnixNanos{7 * 86'400} * 1'000'000'000;
+  EXPECT_LE(Slot()->Find(1)->renew_at + week, end);
+  ASSERT_OK(fixture_.Wait(hours(24 * 325)));
+  EXPECT_EQ(Slot()->roll.Find(1)->not_after, end);
+  ASSERT_OK(fixture_.Wait(hours(24 * 12)));
+  EXPECT_THAT(Slot()->Find(1)->certificates, SizeIs(2)) << "more than two weeks before";
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_GT(Slot()->roll.Find(1)->not_after, end + 40 * week);
+  EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kActive) << "the same key: no staging (RFC 8634 section 3.1)";
+  EXPECT_EQ(fixture_.ledger.store.audit().back().event, "router_keys_advanced");
+  EXPECT_EQ(fixture_.ledger.store.audit().back().actor, RouterFixture::kSelf);
+}
+
+TEST_F(RouterRollTest, TheNextKeyOfARouterWhoseKeysAreMadeHereIsMadeAhead) {
+  RouterSpec spec = RouterFixture::Spec("edge-a", KeyMethod::kOperatorDriven);
+  ASSERT_OK(keys().ProvisionRouter(fixture_.NewCall(), spec, ""));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_THAT(Slot()->versions, SizeIs(1)) << "not while the first one is on its way";
+  ASSERT_OK(fixture_.Wait(hours(25)));
+  RouterKeys::Report word;
+  word.package_valid = word.chain_valid = word.key_match = true;
+  const RouterCaller operators = RouterFixture::Operator();
+  ASSERT_OK(keys().TakeReport(fixture_.NewCall(), operators, kSlot, 1, word));
+  ASSERT_OK(keys().Activate(fixture_.NewCall(), kSlot, 1, false, false));
+  word.event = RouterEvent::kSigning;
+  ASSERT_OK(keys().TakeReport(fixture_.NewCall(), operators, kSlot, 1, word));
+  ASSERT_OK(keys().Advance());
+  ASSERT_THAT(Slot()->versions, SizeIs(2));
+  EXPECT_EQ(Slot()->versions[1].made_by, RouterFixture::kSelf);
+  EXPECT_THAT(Slot()->versions[1].certificates, SizeIs(1));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_EQ(fixture_.StateOf(kSlot, 2), State::kStaging);
+  EXPECT_EQ(fixture_.custody.count(), 2U);
+
+  // To the end: its private half is destroyed with it.
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 2, std::nullopt));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  ASSERT_OK(fixture_.Wait(hours(25)));
+  ASSERT_OK(fixture_.Wait(8 * kDay));
+  EXPECT_EQ(fixture_.StateOf(kSlot, 2), State::kDestroyed);
+  EXPECT_EQ(fixture_.ledger->snapshot()->FindKey(KeyKind::kRouter, kSlot, 2), nullptr);
+}
+
+// Whatever the database does at any step of a roll, the same step again brings it to the same end.
+TEST_F(RouterRollTest, ACrashAtEveryStepIsMadeGood) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  for (const bool committed : {false, true}) {
+    SCOPED_TRACE(committed);
+    const crypto::P256PrivateKey key = crypto::P256PrivateKey::Generate();
+    const std::uint32_t version = committed ? 2 : 1;
+    const RouterCaller agent = RouterFixture::Agent();
+    const std::string csr = RouterFixture::Csr(key);
+    const auto twice = [&](const std::function<absl::Status(const Call&)>& step, std::string_view actor) {
+      const Call call = fixture_.NewCall(actor);
+      fixture_.ledger.store.FailNextCommit(Unknown("the line broke"), committed);
+      step(call).IgnoreError();
+      return step(call);
+    };
+    std::string id;
+    ASSERT_OK(twice(
+        [&](const Call& call) {
+          const auto sent = keys().SubmitRequest(call, agent, {.request = csr});
+          if (sent.ok()) id = (*sent)->id;
+          return sent.status();
+        },
+        agent.identity));
+    ASSERT_OK(twice([&](const Call& call) { return keys().Approve(call, id).status(); }, kTestApprover));
+    fixture_.ledger.store.FailNextCommit(Unknown("the line broke"), committed);
+    fixture_.authority->Publish().IgnoreError();
+    ASSERT_OK(fixture_.authority->Publish());
+    fixture_.ledger.store.FailNextCommit(Unknown("the line broke"), committed);
+    keys().Advance().IgnoreError();
+    ASSERT_OK(fixture_.Wait(hours(1)));
+    ASSERT_EQ(fixture_.StateOf(kSlot, version), State::kStaging);
+    ASSERT_OK(fixture_.Wait(hours(25)));
+    ASSERT_OK(twice([&](const Call& call) { return keys().Activate(call, kSlot, version, false, true).status(); },
+                    "spiffe://example.net/operator/noc-1"));
+    RouterKeys::Report word;
+    word.event = RouterEvent::kSigning;
+    ASSERT_OK(twice(
+        [&](const Call& call) {
+          return keys().TakeReport(call, RouterFixture::Operator(), kSlot, version, word).status();
+        },
+        "spiffe://example.net/operator/noc-1"));
+    EXPECT_EQ(fixture_.StateOf(kSlot, version), State::kActive);
+    EXPECT_THAT(Slot()->Find(version)->certificates, SizeIs(1)) << "issued once";
+  }
+  EXPECT_THAT(Slot()->versions, SizeIs(2));
+}
+
+// ---- 10,000 routers ----
+
+TEST(RouterMany, TenThousandStayQuickToAsk) {
+  RouterFixture fixture(false);
+  constexpr int kRouters = 10'000;
+  RouterSpec spec = RouterFixture::Spec();
+  std::vector<std::future<absl::StatusOr<Receipt>>> made;
+  // Accounts and slots straight into the ledger: making 10,000 keys is not what is asked here.
+  for (int i = 0; i < kRouters; ++i) {
+    made.push_back(
+        fixture.ledger->Submit(TestCall("make-" + std::to_string(i)), [&, i](const Snapshot&, Changes& changes) {
+          auto router = std::make_shared<RouterRecord>();
+          router->spec = spec;
+          router->spec.id = fmt::format("edge-{:05}", i);
+          router->spec.agent = "spiffe://example.net/router/" + router->spec.id;
+          auto slot = std::make_shared<RouterSlotRecord>();
+          slot->router = router->spec.id;
+          slot->asn = 64496;
+          slot->last_version = 1;
+          RouterVersion& version = slot->versions.emplace_back();
+          version.version = 1;
+          version.spki = fmt::format("key {}", i);
+          slot->roll.keys.push_back(
+              {.version = 1, .state = State::kStaging, .since = changes.now(), .not_after = ~UnixNanos{0} / 2});
+          fixture.keys->book().Put(changes, std::move(slot));
+          changes.Put(std::move(router));
+          AuditRecord audit;
+          audit.event = "made";
+          changes.Audit(std::move(audit));
+          return absl::OkStatus();
+        }));
+  }
+  for (auto& one : made) ASSERT_OK(one.get());
+  const auto begin = std::chrono::steady_clock::now();
+  std::size_t seen = 0;
+  std::string after;
+  for (auto page = fixture.keys->ListSlots("", after, 1'000); !page.empty();
+       page = fixture.keys->ListSlots("", after, 1'000)) {
+    ASSERT_LE(page.size(), 1'000U);
+    seen += page.size();
+    after = page.back()->id();
+  }
+  EXPECT_EQ(seen, 10'000U);
+  for (int i = 0; i < 1'000; ++i) {
+    const RouterCaller agent = RouterFixture::Agent(fmt::format("edge-{:05}", i * 10));
+    ASSERT_THAT(*fixture.keys->Plan(agent, ""), SizeIs(1));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5)) << "lists, and a thousand plans";
+
+  // All of them become ready at once: in parts, and in few records.
+  const auto ready = [&] {
+    std::size_t count = 0;
+    fixture.ledger->snapshot()->ForEach<RouterSlotRecord>([&](const RouterKeys::SlotPtr& slot) {
+      count += static_cast<std::size_t>(slot->roll.keys[0].state == State::kReady);
+      return true;
+    });
+    return count;
+  };
+  ASSERT_OK(fixture.keys->Advance());
+  fixture.ledger.clock.Advance(hours(25));
+  const std::size_t records = fixture.ledger.store.audit().size();
+  int parts = 0;
+  while (ready() < 10'000U && ++parts < 20) ASSERT_OK(fixture.keys->Advance());
+  EXPECT_EQ(ready(), 10'000U);
+  EXPECT_GE(parts, 3);
+  EXPECT_LE(fixture.ledger.store.audit().size() - records, 800U);
+  for (int i = 0; i < 6; ++i) ASSERT_OK(fixture.keys->Advance());
+  EXPECT_THAT(fixture.keys->ListPending("", 10), IsEmpty());
+}
+
+}  // namespace
+}  // namespace virp::keymgr
