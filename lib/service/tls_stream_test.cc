@@ -13,6 +13,8 @@
 #include <future>
 #include <thread>
 
+#include "lib/base/error_info.h"
+#include "lib/base/status.h"
 #include "lib/crypto/pki.h"
 #include "lib/service/logging.h"
 #include "tests/testutil/status_matchers.h"
@@ -232,6 +234,75 @@ TEST_F(TlsStreamTest, NewFilesCountFromTheNextHandshake) {
   ASSERT_OK(ReplaceFile(files.certificate, "not a certificate"));
   clock_.Advance(2s);
   EXPECT_EQ(serial(), second);
+}
+
+TEST_F(TlsStreamTest, AnOlderVersionIsSpokenWhereItIsAskedFor) {
+  ASSERT_OK_AND_ASSIGN(acceptor_, TlsAcceptor::Make(pki_.Files(Role::kCollector), Clients::kRequired, clock_, 1s,
+                                                    TlsAcceptor::Oldest::kTls12));
+  TlsClient::Options old = As(Role::kProducer);
+  old.max_version = TLS1_2_VERSION;
+  auto accepted = Accept();
+  TlsClient client(ConnectTo(port_), old);
+  ASSERT_TRUE(client.ok()) << client.error();
+  ASSERT_OK_AND_ASSIGN(const auto stream, accepted.get());
+  EXPECT_THAT(stream->Write("hello"), testutil::IsOkAndHolds(testing::Optional(5U)));
+  EXPECT_EQ(client.ReadSome(), "hello");
+  old.max_version = TLS1_1_VERSION;
+  accepted = Accept();
+  EXPECT_FALSE(TlsClient(ConnectTo(port_), old).ok());
+  EXPECT_THAT(accepted.get(), ReasonIs("BAD_HANDSHAKE"));
+}
+
+TEST_F(TlsStreamTest, AClientLooksWhomItSpeaksTo) {
+  MakeAcceptor(Clients::kRequired);
+  const auto connect = [&](const TlsFiles& files, absl::Status verdict) -> absl::StatusOr<std::string> {
+    const FileDescriptor socket = ConnectTo(port_);
+    ::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
+    std::string seen;
+    const auto check = [&](std::string_view leaf) {
+      seen = crypto::ParseCertificate(leaf)->uri_sans.at(0);
+      return verdict;
+    };
+    ASSIGN_OR_RETURN(const auto stream, ConnectTls(socket.get(), files, "localhost", check, 20s));
+    return seen;
+  };
+  auto accepted = Accept();
+  EXPECT_THAT(connect(pki_.Files(Role::kProducer), absl::OkStatus()),
+              testutil::IsOkAndHolds(pki_.Id(Role::kCollector)));
+  EXPECT_OK(accepted.get());
+  accepted = Accept();
+  EXPECT_THAT(connect(pki_.Files(Role::kProducer), WithReason(Unauthenticated("another"), "ANOTHER")),
+              ReasonIs("ANOTHER"));
+  accepted.get().IgnoreError();
+  TestPki stranger;
+  accepted = Accept();
+  EXPECT_THAT(connect(stranger.Files(Role::kProducer), absl::OkStatus()), ReasonIs("BAD_CERTIFICATE"));
+  EXPECT_THAT(accepted.get(), ReasonIs("BAD_HANDSHAKE"));
+  const FileDescriptor nobody = ConnectTo(port_);  // accepts, and says nothing
+  ::fcntl(nobody.get(), F_SETFL, O_NONBLOCK);
+  EXPECT_THAT(ConnectTls(
+                  nobody.get(), pki_.Files(Role::kProducer), "localhost",
+                  [](std::string_view) { return absl::OkStatus(); }, 50ms),
+              ReasonIs("SLOW_HANDSHAKE"));
+}
+
+TEST_F(TlsStreamTest, WritingWaitsForNobodyAndEndsWithThePeer) {
+  MakeAcceptor();
+  auto accepted = Accept();
+  TlsClient client(ConnectTo(port_), As(Role::kProducer, /*with_certificate=*/false));
+  ASSERT_OK_AND_ASSIGN(const auto stream, accepted.get());
+  const std::string big(1 << 20, 'x');
+  std::size_t sent = 0;
+  for (bool full = false; !full;) {  // nobody reads, so it is full some time
+    ASSERT_LT(sent, 200U << 20);
+    ASSERT_OK_AND_ASSIGN(const auto part, stream->Write(big));
+    full = !part.has_value();
+    sent += part.value_or(0);
+  }
+  EXPECT_EQ(stream->poll_events(), POLLOUT);
+  ::shutdown(client.socket(), SHUT_RDWR);
+  ::shutdown(server_.get(), SHUT_RDWR);
+  EXPECT_THAT(stream->Write(big), testutil::StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST_F(TlsStreamTest, FilesThatDoNotDoAreNamed) {

@@ -80,6 +80,7 @@ absl::Status CheckTogether(const Config& config) {
   RETURN_IF_ERROR(Annotate(CheckSourceName(config.name), "name"));
   if (config.own_key.empty()) return InvalidArgument("own-key is needed");
   if (config.kek.empty()) return InvalidArgument("kek is needed");
+  if (!config.est_listen.empty()) RETURN_IF_ERROR(Annotate(ParseHostPort(config.est_listen).status(), "est-listen"));
   const bool token = !config.token_module.empty();
   if (token && (config.token_label.empty() || config.token_pin_file.empty()))
     return InvalidArgument("token-label and token-pin are needed beside token-module");
@@ -106,6 +107,10 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   AddStore(options, config);
   service::AddAccessOptions(options, &config.tls, &config.access, &config.break_glass_socket);
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
+  options.Add(&config.est_listen, "est-listen",
+              "host:port where routers enrol by themselves (EST, RFC 7030), with the same certificate, identities and "
+              "deny list. Without it nobody can.",
+              "ADDRESS");
   options.Add(&config.name, "name", "The manager's own source name; its audit records are signed as it.", "SOURCE");
   options.Add(&config.own_key, "own-key", "Key directory with its own O-Key, <name>/<version>.seed.", "DIR");
   AddCustody(options, config);

@@ -31,6 +31,7 @@ struct Config {
   service::AccessOptions access;
   std::string break_glass_socket;
   bool reflection = false;
+  std::string est_listen;                                 // host:port of the EST port; empty: none
   std::string name;                                       // source name
   std::string own_key;                                    // key directory
   std::string kek;                                        // folder, file, or kKekOnToken

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "tools/virpctl/commands.h"
+#include "tools/virpctl/router_options.h"
 
 namespace virp::virpctl {
 
@@ -23,6 +24,8 @@ struct State {
   BgpsecOptions bgpsec;
   TcpAoOptions tcp_ao;
   RouterOptions router;
+  RouterReportOptions router_report;
+  RouterKeyOptions router_keys;
   ClaimOptions claim;
   ObservationOptions observations;
   ChainOptions chain;
@@ -52,6 +55,7 @@ void AddSources(CLI::App& app, State& state);
 void AddBgpsec(CLI::App& app, State& state);
 void AddTcpAo(CLI::App& keys, State& state);
 void AddRouter(CLI::App& app, State& state);
+void AddRouterKeys(CLI::App& keys, State& state);
 void AddLocal(CLI::App& app, State& state);
 
 }  // namespace virp::virpctl

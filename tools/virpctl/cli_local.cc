@@ -53,6 +53,7 @@ void AddLocal(CLI::App& app, State& s) {
   issue->add_option("--out", s.pki.out, "Folder for the certificate; the authority's when left out");
 
   CLI::App* const keys = Group(app, "keys", "Keys: in directories, and of a key manager");
+  AddRouterKeys(*keys, s);
   AddTcpAo(*keys, s);
   CLI::App* const create = Command(*keys, s, "create", "Makes a key", [&s] { return KeysCreate(s.options, s.keys); });
   CLI::App* const list =

@@ -2,6 +2,27 @@
 #include "tools/virpctl/cli.h"
 
 namespace virp::virpctl {
+namespace {
+
+void AddReport(CLI::App& plan, CLI::App& report, RouterReportOptions& to) {
+  plan.add_option("id", to.id, "The router; may be left out by the router itself");
+  report.add_option("slot", to.id, "Router, AS and usage: edge-a/64496")->required();
+  report.add_option("--key-version", to.version, "Version of the key")
+      ->required()
+      ->check(CLI::Range(1U, 4'294'967'295U));
+  report.add_option("--event", to.event, "installed, signing or replaced")
+      ->check(CLI::IsMember({"installed", "signing", "replaced"}))
+      ->capture_default_str();
+  report.add_option("--key", to.key, "File of the private key; of replaced: of the one that replaced it")->required();
+  CLI::Option* const certificate = report.add_option("--certificate", to.file, "Of installed: what was installed");
+  certificate->needs(report.add_option("--trust-anchor", to.trust_anchor, "File of the installed trust anchor"));
+  report.add_flag("--package-valid", to.package_valid, "Of installed: the package was good, or the key is our own");
+  report.add_option("--detail", to.detail, "Words for the operator");
+  report.add_option("--reason", to.reason, "Why; goes into the audit record")->capture_default_str();
+  report.add_option("--request-id", to.request_id, "Of a request whose answer was lost, to repeat it");
+}
+
+}  // namespace
 
 void AddRouter(CLI::App& app, State& s) {
   using Run = absl::StatusOr<Exit> (*)(const Options&, const RouterOptions&);
@@ -16,6 +37,12 @@ void AddRouter(CLI::App& app, State& s) {
   CLI::App* const anchors = add("cacerts", "Asks an EST server for its authorities", &RouterCaCerts);
   CLI::App* const enrol = add("enrol", "Enrols by EST", &RouterEnrol);
   CLI::App* const renew = add("renew", "Renews by EST what ends soon", &RouterRenew);
+
+  CLI::App* const plan = Command(*router, s, "plan", "What the key manager wants of it",
+                                 [&s] { return RouterPlan(s.options, s.router_report); });
+  CLI::App* const report = Command(*router, s, "report", "Tells the key manager, signed by the key",
+                                   [&s] { return RouterReport(s.options, s.router_report); });
+  AddReport(*plan, *report, s.router_report);
 
   open->add_option("file", to.file, "The package, DER or PEM")->required();
   check->add_option("file", to.file, "Certificates: .cer, PEM or PKCS #7")->required();

@@ -4,14 +4,12 @@
 
 #include <map>
 
-#include "lib/base/bytes.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
-#include "lib/crypto/random.h"
 #include "tools/virpctl/commands.h"
 #include "tools/virpctl/input.h"
+#include "tools/virpctl/keymgr_session.h"
 #include "tools/virpctl/output.h"
-#include "tools/virpctl/session.h"
 #include "virp/keymgr/v1/tcp_ao_key.grpc.pb.h"
 
 namespace virp::virpctl {
@@ -21,13 +19,6 @@ namespace pb = ::virp::keymgr::v1;
 using Service = pb::TcpAoKeyService;
 
 constexpr std::size_t kMaxReport = 1 << 20;
-
-Connection ToKeymgr(const Options& options) {
-  Connection to = options.connection;
-  to.onode = options.keymgr;
-  to.to_keymgr = true;
-  return to;
-}
 
 std::string PhaseText(const pb::TcpAoRollover& rollover) {
   const std::string phase = Short(pb::TcpAoPhase_Name(rollover.phase()), "TCP_AO_PHASE_");
@@ -83,20 +74,12 @@ absl::StatusOr<Exit> ShowPair(const Options& options, const absl::StatusOr<Respo
   return Exit::kYes;
 }
 
-// Random, so that a repeat by hand is a new change unless --request-id says otherwise.
-std::string RequestId(const TcpAoOptions& tcp_ao) {
-  if (!tcp_ao.request_id.empty()) return tcp_ao.request_id;
-  std::string bytes(16, '\0');
-  crypto::FillRandom(bytes.data(), bytes.size());
-  return HexEncode(bytes);
-}
-
 template <typename Request>
 Request Change(const TcpAoOptions& tcp_ao) {
   Request request;
   request.set_id(tcp_ao.id);
   request.set_reason(tcp_ao.reason);
-  request.set_request_id(RequestId(tcp_ao));
+  request.set_request_id(RequestId(tcp_ao.request_id));
   return request;
 }
 
@@ -149,7 +132,7 @@ absl::StatusOr<Exit> TcpAoShow(const Options& options, const TcpAoOptions& tcp_a
 absl::StatusOr<Exit> TcpAoCreate(const Options& options, const TcpAoOptions& tcp_ao) {
   pb::CreateTcpAoPairRequest request;
   request.set_reason(tcp_ao.reason);
-  request.set_request_id(RequestId(tcp_ao));
+  request.set_request_id(RequestId(tcp_ao.request_id));
   pb::TcpAoPair& pair = *request.mutable_pair();
   pair.set_id(tcp_ao.id);
   RETURN_IF_ERROR(ParseSide(tcp_ao.a, tcp_ao.agent_a, "--end-a", *pair.mutable_a()));
