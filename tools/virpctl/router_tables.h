@@ -1,0 +1,19 @@
+// Routers, their keys and requests as people read them.
+#pragma once
+
+#include <string>
+
+#include "virp/keymgr/v1/router.pb.h"
+
+namespace virp::virpctl {
+
+std::string RouterTable(const keymgr::v1::Router& router);
+std::string SlotTable(const keymgr::v1::RouterKeySlot& slot);
+std::string RequestTable(const keymgr::v1::RouterCsr& request);
+
+std::string StateText(keymgr::v1::RouterKeyState state);  // "READY"
+std::string AsnsText(const keymgr::v1::Router& router);   // "64496, 64497"
+// "3 ACTIVE, 4 READY": the versions that are not over, or "-".
+std::string VersionsText(const keymgr::v1::RouterKeySlot& slot);
+
+}  // namespace virp::virpctl
