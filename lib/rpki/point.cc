@@ -15,12 +15,12 @@ crypto::RsaPrivateKey OneTimeKeys::Take() {
       return key;
     }
   }
-  return crypto::RsaPrivateKey::Generate();
+  return maker_();
 }
 
 bool OneTimeKeys::MakeOne() {
   if (size() >= stock_) return false;
-  crypto::RsaPrivateKey key = crypto::RsaPrivateKey::Generate();
+  crypto::RsaPrivateKey key = maker_();
   const MutexLock lock(mutex_);
   keys_.push_back(std::move(key));
   return true;

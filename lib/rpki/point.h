@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -15,7 +17,9 @@ namespace virp::rpki {
 // a publication. Thread-safe.
 class OneTimeKeys {
  public:
-  explicit OneTimeKeys(std::size_t stock) : stock_(stock) {}
+  using Maker = std::function<crypto::RsaPrivateKey()>;
+  explicit OneTimeKeys(std::size_t stock, Maker maker = &crypto::RsaPrivateKey::Generate)
+      : stock_(stock), maker_(std::move(maker)) {}
   crypto::RsaPrivateKey Take();  // from the stock; makes one when there is none
   // Makes one key when the stock is not full; false when it is. For a thread that has nothing better to do.
   bool MakeOne();
@@ -23,6 +27,7 @@ class OneTimeKeys {
 
  private:
   const std::size_t stock_;
+  const Maker maker_;
   mutable Mutex mutex_;
   std::vector<crypto::RsaPrivateKey> keys_ ABSL_GUARDED_BY(mutex_);
 };

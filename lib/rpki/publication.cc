@@ -1,6 +1,7 @@
 #include "lib/rpki/publication.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/error_info.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 
@@ -22,6 +24,7 @@ namespace {
 constexpr std::string_view kPrefix = "generation-";
 constexpr std::string_view kUnfinished = ".unfinished";
 constexpr std::string_view kNewLink = "current.new";
+constexpr std::string_view kLock = "lock";
 constexpr unsigned kFileMode = 0644, kFolderMode = 0755;  // others serve it
 constexpr std::size_t kSyncOneByOne = 32;                 // with more new files, one sync of the file system is cheaper
 constexpr int kMaxDepth = 8;
@@ -112,12 +115,26 @@ absl::StatusOr<PublicationFolder> PublicationFolder::Open(std::string folder, Op
   ASSIGN_OR_RETURN(out.generation_, CurrentOf(out.folder_));
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(out.folder_));
   for (const std::string& name : names) {
-    const bool ours = name == "current" || name == kNewLink || GenerationOf(name) != 0 ||
+    const bool ours = name == "current" || name == kNewLink || name == kLock || GenerationOf(name) != 0 ||
                       (name.ends_with(kUnfinished) && name.starts_with(kPrefix));
     if (!ours) return FailedPrecondition("{} holds '{}', which is no publication's", out.folder_, name);
   }
-  RETURN_IF_ERROR(out.RemoveOthers());
+  // Who holds the lock removes what is left, too.
+  if (const auto lock = out.Lock(); lock.ok()) RETURN_IF_ERROR(out.RemoveOthers());
   return out;
+}
+
+// Held until it is closed, by the end of the process at the latest.
+absl::StatusOr<FileDescriptor> PublicationFolder::Lock() const {
+  const std::string path = folder_ + "/" + std::string(kLock);
+  ASSIGN_OR_RETURN(FileDescriptor fd, OpenFile(path, O_RDWR | O_CREAT | O_NOFOLLOW));
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
+  if (errno == EWOULDBLOCK) return Unavailable("another process publishes to {} just now", folder_);
+  return ErrnoStatus(errno, "cannot lock", path);
+}
+
+absl::StatusOr<std::uint64_t> PublicationFolder::Current() const {
+  return CurrentOf(folder_);
 }
 
 absl::StatusOr<PublicationFolder::Tree> PublicationFolder::Read() const {
@@ -127,23 +144,35 @@ absl::StatusOr<PublicationFolder::Tree> PublicationFolder::Read() const {
 }
 
 absl::Status PublicationFolder::Publish(const Tree& tree) {
+  ASSIGN_OR_RETURN(const std::uint64_t current, Current());
+  return Publish(tree, current + 1);
+}
+
+absl::Status PublicationFolder::Publish(const Tree& tree, std::uint64_t number) {
   for (const auto& [path, content] : tree) {
     RETURN_IF_ERROR(CheckPath(path));
     if (content.size() > kMaxPublishedFile) return InvalidArgument("publication: {} is too large", path);
   }
+  ASSIGN_OR_RETURN(const FileDescriptor lock, Lock());
+  ASSIGN_OR_RETURN(const std::uint64_t current, Current());
+  if (number <= current) {
+    return WithReason(Aborted("publication {} is out in {}: number {} comes too late", current, folder_, number),
+                      "NEWER_PUBLICATION");
+  }
+  known_ = known_ && current == generation_;  // else somebody else published meanwhile
+  generation_ = current;
   if (!known_) {
     ASSIGN_OR_RETURN(published_, Read());
     known_ = true;
   }
   RETURN_IF_ERROR(RemoveOthers());
-  const std::uint64_t next = generation_ + 1;
-  const std::string unfinished = folder_ + "/" + NameOf(next) + std::string(kUnfinished);
+  const std::string unfinished = folder_ + "/" + NameOf(number) + std::string(kUnfinished);
   RETURN_IF_ERROR(Fill(unfinished, tree));
   options_.before_step("rename");
-  const std::string finished = folder_ + "/" + NameOf(next);
+  const std::string finished = folder_ + "/" + NameOf(number);
   if (::rename(unfinished.c_str(), finished.c_str()) != 0) return ErrnoStatus(errno, "cannot rename to", finished);
   RETURN_IF_ERROR(SyncDirectory(folder_));
-  RETURN_IF_ERROR(Point(next));
+  RETURN_IF_ERROR(Point(number));
   published_ = tree;
   known_ = true;
   return absl::OkStatus();
@@ -190,11 +219,13 @@ absl::Status PublicationFolder::Point(std::uint64_t generation) {
 
 // All that is neither current nor one of the last few before it: older ones, and what a crash left.
 absl::Status PublicationFolder::RemoveOthers() {
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(folder_));
+  ASSIGN_OR_RETURN(std::vector<std::string> names, ListDirectory(folder_));
+  std::reverse(names.begin(), names.end());  // generations: the newest first
+  std::size_t kept = 0;
   for (const std::string& name : names) {
     const std::uint64_t generation = GenerationOf(name);
-    const bool kept = generation != 0 && generation <= generation_ && generation_ - generation < options_.keep;
-    if (name == "current" || kept) continue;
+    if (name == "current" || name == kLock) continue;
+    if (generation != 0 && generation <= generation_ && kept++ < options_.keep) continue;
     options_.before_step("remove");
     RETURN_IF_ERROR(RemoveTree(folder_ + "/" + name));
   }

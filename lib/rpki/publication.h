@@ -5,7 +5,11 @@
 //   FOLDER/current -> generation-00000000000000000007      what the server's module path names
 //   FOLDER/generation-...                                  one publication each; the last few stay for running sessions
 //
-// A server enters `current` when a session begins, so a session sees one generation to its end.
+//   FOLDER/lock                                            held by whoever publishes
+//
+// A server enters `current` when a session begins, so a session sees one generation to its end. A generation is the
+// number of its publication, which only grows: a process that was stopped while another one took over cannot put its
+// older publication in the newer one's place.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +20,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "lib/base/file.h"
 
 namespace virp::rpki {
 
 inline constexpr std::size_t kMaxPublishedFile = std::size_t{32} << 20;
 
-// Not thread-safe; one process at a time owns a folder.
+// Not thread-safe. Several processes may have one folder.
 class PublicationFolder {
  public:
   // What exists, by path below `current`: "ca/ROUTER-0000FBF0.cer".
@@ -33,17 +38,25 @@ class PublicationFolder {
     std::function<void(std::string_view step)> before_step = [](std::string_view) {};
   };
 
-  // Makes the folder if need be and removes what a crash left behind. FailedPrecondition when something else than a
-  // publication is in it.
+  // Makes the folder if need be and removes what a crash left behind, unless another process publishes just now.
+  // FailedPrecondition when something else than a publication is in it.
   static absl::StatusOr<PublicationFolder> Open(std::string folder, Options options);
   static absl::StatusOr<PublicationFolder> Open(std::string folder) { return Open(std::move(folder), Options()); }
 
   // The current publication; empty before the first.
   absl::StatusOr<Tree> Read() const;
 
+  // Number of the current publication, read from the disk; 0 before the first.
+  absl::StatusOr<std::uint64_t> Current() const;
+
   // Makes `tree` the current publication, durable on return. Files that did not change are linked, not written again.
   // On an error the old publication is the current one, or, when the last sync failed, the new one is but may not
-  // survive a power cut: publish again. InvalidArgument for a path that would leave the folder.
+  // survive a power cut: publish again, under another number. Errors:
+  //   InvalidArgument  for a path that would leave the folder
+  //   Aborted          reason NEWER_PUBLICATION: one with this number or a greater one is current
+  //   Unavailable      another process publishes just now
+  absl::Status Publish(const Tree& tree, std::uint64_t number);
+  // Under the number after the current one.
   absl::Status Publish(const Tree& tree);
 
   const std::string& folder() const { return folder_; }
@@ -55,6 +68,7 @@ class PublicationFolder {
   absl::Status Fill(const std::string& path, const Tree& tree);
   absl::Status Point(std::uint64_t generation);
   absl::Status RemoveOthers();
+  absl::StatusOr<FileDescriptor> Lock() const;
 
   std::string folder_;
   Options options_;

@@ -37,10 +37,11 @@ TEST(Publication, HoldsWhatWasPublishedAndNothingElse) {
     EXPECT_THAT(again.Read(), IsOkAndHolds(tree));
     EXPECT_EQ(again.generation(), folder.generation());
   }
-  // The last three stay, for sessions that began in them; the fourth until the next publication or start.
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.File("pub")), {}), 1 + 3);
+  // Beside link and lock: the last three stay, for sessions that began in them; the fourth until the next publication
+  // or start.
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.File("pub")), {}), 2 + 3);
   ASSERT_OK(folder.Publish(Numbered(1, "x")));
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.File("pub")), {}), 1 + 3 + 1);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.File("pub")), {}), 2 + 3 + 1);
 }
 
 TEST(Publication, WhatDidNotChangeIsLinked) {
@@ -102,6 +103,40 @@ TEST(Publication, AnErrorLeavesTheOldOne) {
   EXPECT_FALSE(folder.Publish({{"a", "x"}, {"a/b", "x"}}).ok());
   EXPECT_THAT(folder.Read(), IsOkAndHolds(old));
   ASSERT_OK(folder.Publish(Numbered(1, "x")));
+}
+
+TEST(Publication, AnOlderOneComesTooLate) {
+  const testutil::TempDir dir;
+  // Two processes: one was stopped when it had its number, the other took over meanwhile.
+  ASSERT_OK_AND_ASSIGN(PublicationFolder late, PublicationFolder::Open(dir.File("pub")));
+  ASSERT_OK(late.Publish(Numbered(1, "a"), 4));
+  ASSERT_OK_AND_ASSIGN(PublicationFolder leader, PublicationFolder::Open(dir.File("pub")));
+  ASSERT_OK(leader.Publish(Numbered(2, "b"), 7));
+  for (const std::uint64_t number : {std::uint64_t{0}, std::uint64_t{5}, std::uint64_t{7}})
+    EXPECT_THAT(late.Publish(Numbered(3, "c"), number), testutil::ReasonIs("NEWER_PUBLICATION"));
+  EXPECT_THAT(leader.Read(), IsOkAndHolds(Numbered(2, "b")));
+  EXPECT_THAT(late.Current(), IsOkAndHolds(7u));
+  // When it leads again it goes on from what is there, not from what it had published itself.
+  ASSERT_OK(late.Publish(Numbered(2, "b"), 9));
+  EXPECT_THAT(late.Read(), IsOkAndHolds(Numbered(2, "b")));
+  EXPECT_EQ(late.generation(), 9u);
+}
+
+TEST(Publication, OnlyOneProcessAtATime) {
+  const testutil::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(PublicationFolder other, PublicationFolder::Open(dir.File("pub")));
+  int tried = 0;
+  ASSERT_OK_AND_ASSIGN(PublicationFolder folder,
+                       PublicationFolder::Open(dir.File("pub"), {.before_step = [&](std::string_view) {
+                                                 ++tried;
+                                                 EXPECT_THAT(other.Publish(Numbered(1, "other"), 99),
+                                                             StatusIs(absl::StatusCode::kUnavailable));
+                                                 // And it removes nothing that is being made.
+                                                 EXPECT_OK(PublicationFolder::Open(dir.File("pub")).status());
+                                               }}));
+  ASSERT_OK(folder.Publish(Numbered(2, "mine")));
+  EXPECT_GT(tried, 5);
+  EXPECT_THAT(folder.Read(), IsOkAndHolds(Numbered(2, "mine")));
 }
 
 TEST(Publication, AFolderOfSomebodyElseIsLeftAlone) {

@@ -71,7 +71,7 @@ void AddCustody(service::Options& options, Config& config) {
                     });
 }
 
-absl::Status CheckTogether(const Config& config) {
+absl::Status CheckTogether(Config& config) {
   if (config.tls.certificate.empty() || config.tls.private_key.empty() || config.tls.roots.empty())
     return InvalidArgument("tls-certificate, tls-key and tls-roots are needed: there is no service without mutual TLS");
   if (config.access.trust_domain.empty() && config.access.identity_map_file.empty())
@@ -86,6 +86,7 @@ absl::Status CheckTogether(const Config& config) {
     return InvalidArgument("token-label and token-pin are needed beside token-module");
   if (!token && (!config.on_token.empty() || config.kek == kKekOnToken))
     return InvalidArgument("token-module is needed for on-token and for kek token");
+  RETURN_IF_ERROR(FinishRpkiOptions(config.rpki));
   if (config.onodes.empty()) return absl::OkStatus();
   RETURN_IF_ERROR(Annotate(CheckOrigin(config.origin), "origin"));
   if (config.checkpoint_keys.empty()) return InvalidArgument("checkpoint-key is needed beside onode");
@@ -117,6 +118,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   AddChain(options, config);
   options.Add(&config.lease, "lease", "How long this manager stays the active one without renewal.",
               std::chrono::milliseconds(500));
+  AddRpkiOptions(options, config.rpki);
   options.AddCommand("migrate", "Brings the store's schema up to date and ends.");
   options.AddCommand("make-kek", "Makes the next key-encryption key on the token and ends.");
   options.Check([&config, &options] { return options.command().empty() ? CheckTogether(config) : absl::OkStatus(); });

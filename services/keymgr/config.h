@@ -15,6 +15,7 @@
 #include "lib/service/credentials.h"
 #include "lib/store/storage_url.h"
 #include "services/keymgr/domain/key.h"
+#include "services/keymgr/rpki_options.h"
 
 namespace virp::keymgr {
 
@@ -42,6 +43,7 @@ struct Config {
   std::vector<std::string> checkpoint_keys;
   std::string state;
   std::chrono::milliseconds lease{5'000};
+  RpkiConfig rpki;
   std::string command;  // "", "migrate" or "make-kek"
 };
 

@@ -21,6 +21,7 @@
 #include "services/keymgr/domain/kek_keeper.h"
 #include "services/keymgr/domain/ledger_engine.h"
 #include "services/keymgr/key_services.h"
+#include "services/keymgr/rpki_part.h"
 #include "services/keymgr/storage/open.h"
 #include "services/keymgr/transport/access.h"
 #include "services/keymgr/transport/chain_client.h"
@@ -87,6 +88,7 @@ absl::StatusOr<int> Run(const Config& config) {
   options.signer = [&] { return SignerFrom(*own_key, config.name); };
   std::vector<RecordType> types = KekKeeper::Types();
   for (RecordType& type : KeyServices::Types()) types.push_back(std::move(type));
+  for (RecordType& type : RpkiPart::Types()) types.push_back(std::move(type));
   ASSIGN_OR_RETURN(const auto ledger, LedgerEngine::Make(*store, std::move(types), options, clock));
   AuditLog log(*ledger, *store, config.name);
   ASSIGN_OR_RETURN(const auto custodies, MakeCustodies(config));
@@ -108,9 +110,12 @@ absl::StatusOr<int> Run(const Config& config) {
   }
 
   KeyAdminHandler admin_handler(*ledger, *store, keeper, security.callers, clock);
+  ASSIGN_OR_RETURN(const auto rpki,
+                   RpkiPart::Make(config.rpki, *ledger, custodies->all, security.callers, clock, self));
   KeyServices keys(*ledger, custodies->all, security.callers, clock, self);
   std::vector<service::ServedService> services{{&admin_handler, "virp.keymgr.v1.KeyAdminService"}};
   keys.AddTo(services);
+  rpki->AddTo(services);
   service::ServerOptions server_options;
   server_options.listen = port.address();
   server_options.tls = config.tls;
@@ -120,6 +125,7 @@ absl::StatusOr<int> Run(const Config& config) {
 
   service::Metrics metrics("keymgr");
   AddMetrics(metrics, *ledger, keeper, log, deliverer.get());
+  rpki->AddMetrics(metrics);
   refusals.AddMetrics(metrics, server.get());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
@@ -127,6 +133,7 @@ absl::StatusOr<int> Run(const Config& config) {
     const LedgerStatus status = ledger->status();
     return status.active ? absl::OkStatus() : Unavailable("{}", status.problem);
   });
+  rpki->AddReadiness(readiness);
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   Pulse pulse("housekeeping", clock);
@@ -137,10 +144,14 @@ absl::StatusOr<int> Run(const Config& config) {
   runner.OnWatchdog([&]() -> absl::Status {
     RETURN_IF_ERROR(ledger->CheckAlive());
     if (deliverer != nullptr) RETURN_IF_ERROR(deliverer->CheckAlive());
+    RETURN_IF_ERROR(rpki->CheckAlive());
     return CheckPulses({&pulse});
   });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
-  runner.OnDrain("watches", [&] { keys.Drain(); });
+  runner.OnDrain("watches", [&] {
+    keys.Drain();
+    rpki->Drain();
+  });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
   runner.OnDrain("delivery", [&] {
     if (deliverer != nullptr) deliverer->Stop();
@@ -153,6 +164,7 @@ absl::StatusOr<int> Run(const Config& config) {
   });
   if (deliverer != nullptr) deliverer->Start();
   runner.tasks().Start("house", [&](const std::stop_token& stop) { return KeepHouse(stop, house, pulse); });
+  rpki->Start(runner.tasks());
   server->SetServing(true);
   service::LogInfo("serving", {{"address", server->address()}, {"admin_port", admin->port()}});
   return runner.Run();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -15,7 +16,16 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace virp::bench {
+
+// Ends the program when what a benchmark needs cannot be made.
+inline void Check(const absl::Status& status) {
+  if (status.ok()) return;
+  std::fputs(status.ToString().c_str(), stderr);
+  std::abort();
+}
 
 inline double SecondsOf(clockid_t clock) {
   timespec t{};

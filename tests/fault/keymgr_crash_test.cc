@@ -3,11 +3,9 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <map>
@@ -22,35 +20,9 @@
 #include "services/keymgr/domain/kek_keeper.h"
 #include "services/keymgr/domain/test_ledger.h"
 #include "services/keymgr/storage/sqlite/sqlite_ledger.h"
+#include "tests/fault/kill_steps.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
-
-namespace {
-
-// Steps that are left until this process kills itself; negative: never.
-std::atomic<int> steps_left{-1};
-
-void Step() {
-  if (steps_left.load() > 0 && steps_left.fetch_sub(1) == 1) ::kill(::getpid(), SIGKILL);
-}
-
-}  // namespace
-
-// In place of the C library's, for this program: SQLite writes and syncs through these.
-extern "C" {
-ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) {
-  Step();
-  return syscall(SYS_pwrite64, fd, bytes, size, at);
-}
-int fdatasync(int fd) {
-  Step();
-  return static_cast<int>(syscall(SYS_fdatasync, fd));
-}
-int fsync(int fd) {
-  Step();
-  return static_cast<int>(syscall(SYS_fsync, fd));
-}
-}
 
 namespace virp::keymgr {
 namespace {
@@ -108,7 +80,7 @@ void PutKek(const std::string& folder, int version) {
   const auto say = [&](std::string_view what) {
     if (::write(report, (std::string(what) + "\n").c_str(), what.size() + 1) < 0) std::_Exit(3);
   };
-  steps_left = steps;
+  testutil::KillAfter(steps);
   Manager manager(folder);
   const SealedKey key = *manager.custody().Generate(kRouter, ExportPolicy::kOnce);
   if (manager.Change("key_created", "create", kRouter, [&](Changes& changes) { changes.PutKey(key); }).ok())
@@ -120,7 +92,7 @@ void PutKek(const std::string& folder, int version) {
   if (manager.keeper().RewrapSome(10).ok()) say("keys_rewrapped");
   if (manager.Change("key_destroyed", "destroy", kRouter, [](Changes& changes) { changes.DropKey(kRouter); }).ok())
     say("key_destroyed");
-  steps_left = -1;
+  testutil::KillAfter(-1);
   say("end");
   std::_Exit(0);
 }

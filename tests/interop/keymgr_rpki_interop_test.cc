@@ -4,6 +4,7 @@
 
 #include "lib/rpki/publication.h"
 #include "services/keymgr/domain/rpki_fixture.h"
+#include "services/keymgr/outlets/folder_target.h"
 #include "tests/interop/rpki_tools.h"
 #include "tests/testutil/status_matchers.h"
 
@@ -14,19 +15,9 @@ using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 using testutil::KeyOf;
 
-class FolderTarget final : public PublicationTarget {
- public:
-  explicit FolderTarget(rpki::PublicationFolder folder) : folder_(std::move(folder)) {}
-  absl::Status Publish(const std::map<std::string, std::string>& tree) override { return folder_.Publish(tree); }
-  absl::StatusOr<rpki::PublicationFolder::Tree> Read() const { return folder_.Read(); }
-
- private:
-  rpki::PublicationFolder folder_;
-};
-
 TEST(KeymgrRpkiInterop, ARelyingPartySeesEachKeyAndNothingElse) {
   const testutil::TempDir dir;
-  FolderTarget target(*rpki::PublicationFolder::Open(dir.File("publication")));
+  FolderTarget target(dir.File("publication"));
   const UnixNanos now = SystemClock().NowNanos();
   RpkiFixture rpki(now);
   RpkiOptions options;
@@ -42,7 +33,7 @@ TEST(KeymgrRpkiInterop, ARelyingPartySeesEachKeyAndNothingElse) {
   const auto seen = [&] {
     EXPECT_OK(authority.Publish());
     std::map<std::string, std::string> below;
-    const auto tree = target.Read();
+    const auto tree = rpki::PublicationFolder::Open(dir.File("publication"))->Read();
     EXPECT_OK(tree);
     if (tree.ok()) {
       for (const auto& [path, bytes] : *tree) below["repo/" + path] = bytes;

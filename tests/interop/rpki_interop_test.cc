@@ -2,16 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "lib/crypto/cms.h"
 #include "lib/crypto/x509.h"
 #include "lib/rpki/check.h"
 #include "lib/rpki/feed.h"
 #include "tests/interop/rpki_tools.h"
-#include "tests/testutil/process.h"
 #include "tests/testutil/status_matchers.h"
-#include "tests/testutil/wait.h"
 
 namespace virp::rpki {
 namespace {
@@ -136,29 +132,6 @@ TEST_F(RpkiInteropTest, OpensslVerifiesEachArtefact) {
     EXPECT_THAT(parsed, HasSubstr(words));
 }
 
-// stayrtr over this JSON, and what its client is told.
-void ExpectServed(const std::string& json_path, const std::set<testutil::RelyingParty::RouterKey>& issued) {
-  const testutil::TempDir dir;
-  const std::string port = std::to_string(testutil::FreePort());
-  testutil::Process cache({.command = {"/usr/bin/stayrtr", "-bind", "127.0.0.1:" + port, "-metrics.addr", "", "-cache",
-                                       json_path, "-protocol", "1"},
-                           .log = dir.File("stayrtr.log")});
-  ASSERT_OK(cache.Start());
-  ASSERT_TRUE(testutil::Eventually([&] { return testutil::CanConnect(port); })) << cache.log();
-  // It prints each record as it comes (line by line, when told) and does not end by itself.
-  testutil::Process client({.command = {"/usr/bin/stdbuf", "-oL", "/usr/bin/rtrclient", "tcp", "-k", "127.0.0.1", port},
-                            .log = dir.File("rtr.log")});
-  ASSERT_OK(client.Start());
-  const auto told = [&](const testutil::RelyingParty::RouterKey& key) {
-    std::string log = client.log();
-    std::erase_if(log, [](char c) { return c == ':' || c == ' ' || c == '\n'; });
-    for (char& c : log) c = c >= 'a' && c <= 'f' ? static_cast<char>(c - 'a' + 'A') : c;
-    return log.find(key.ski) != std::string::npos;
-  };
-  EXPECT_TRUE(testutil::Eventually([&] { return std::all_of(issued.begin(), issued.end(), told); }))
-      << client.log() << cache.log();
-}
-
 TEST_F(RpkiInteropTest, RouterKeysReachAnRtrClient) {
   Files certificates;
   std::vector<RouterKey> keys;
@@ -171,10 +144,10 @@ TEST_F(RpkiInteropTest, RouterKeysReachAnRtrClient) {
   }
   party_.Fetch(Snapshot(certificates));
   EXPECT_EQ(party_.Validate(), issued);
-  ExpectServed(party_.json_path(), issued);
+  testutil::ExpectServed(party_.json_path(), issued);
   // And ours, without a validator between.
   ASSERT_OK_AND_ASSIGN(const std::string json, RpkiClientJson(keys, "private", lab_.now));
-  ExpectServed(File("feed.json", json), issued);
+  testutil::ExpectServed(File("feed.json", json), issued);
 }
 
 }  // namespace

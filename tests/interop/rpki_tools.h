@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -21,8 +22,11 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/file.h"
+#include "tests/testutil/process.h"
 #include "tests/testutil/rpki_lab.h"
+#include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
+#include "tests/testutil/wait.h"
 
 namespace virp::testutil {
 
@@ -132,6 +136,29 @@ inline RelyingParty::RouterKey KeyOf(std::uint32_t asn, const crypto::P256Public
   std::string ski = HexEncode(*rpki::KeyIdentifier(key.spki()));
   for (char& c : ski) c = c >= 'a' ? static_cast<char>(c - 'a' + 'A') : c;
   return {asn, ski};
+}
+
+// stayrtr over this JSON, and what its client is told.
+inline void ExpectServed(const std::string& json_path, const std::set<RelyingParty::RouterKey>& issued) {
+  const TempDir dir;
+  const std::string port = std::to_string(FreePort());
+  Process cache({.command = {"/usr/bin/stayrtr", "-bind", "127.0.0.1:" + port, "-metrics.addr", "", "-cache", json_path,
+                             "-protocol", "1"},
+                 .log = dir.File("stayrtr.log")});
+  ASSERT_OK(cache.Start());
+  ASSERT_TRUE(Eventually([&] { return CanConnect(port); })) << cache.log();
+  // It prints each record as it comes (line by line, when told) and does not end by itself.
+  Process client({.command = {"/usr/bin/stdbuf", "-oL", "/usr/bin/rtrclient", "tcp", "-k", "127.0.0.1", port},
+                  .log = dir.File("rtr.log")});
+  ASSERT_OK(client.Start());
+  const auto told = [&](const RelyingParty::RouterKey& key) {
+    std::string log = client.log();
+    std::erase_if(log, [](char c) { return c == ':' || c == ' ' || c == '\n'; });
+    for (char& c : log) c = c >= 'a' && c <= 'f' ? static_cast<char>(c - 'a' + 'A') : c;
+    return log.find(key.ski) != std::string::npos;
+  };
+  EXPECT_TRUE(Eventually([&] { return std::all_of(issued.begin(), issued.end(), told); }))
+      << client.log() << cache.log();
 }
 
 }  // namespace virp::testutil

@@ -149,7 +149,7 @@ struct RouterFixture {
   }
   absl::Status Wait(std::chrono::hours time) {
     ledger.clock.Advance(time);
-    if (authority->PublicationDue()) RETURN_IF_ERROR(authority->Publish());
+    if (authority->PublicationDue().value_or(true)) RETURN_IF_ERROR(authority->Publish());
     return keys->Advance();
   }
   RouterKeyState StateOf(std::string_view slot, std::uint32_t version) const {

@@ -27,11 +27,17 @@
 
 namespace virp::keymgr {
 
-// Where publications go. Publish puts the whole tree in the place of the one before, or leaves that one.
+// Where publications go, possibly those of several managers, of which one at a time leads. Thread-safe.
 class PublicationTarget {
  public:
+  using Tree = std::map<std::string, std::string>;
   virtual ~PublicationTarget() = default;
-  virtual absl::Status Publish(const std::map<std::string, std::string>& tree) = 0;
+  // Of what is out there now; 0: nothing yet.
+  virtual absl::StatusOr<std::uint64_t> Number() = 0;
+  // Puts the whole tree in the place of the one before, or leaves that one. Aborted with reason NEWER_PUBLICATION when
+  // this number or a greater one is out: somebody else leads. FailedPrecondition with reason ANOTHER_AUTHORITY when the
+  // publication of another trust anchor is out there.
+  virtual absl::Status Publish(const Tree& tree, std::uint64_t number) = 0;
 };
 
 struct RpkiOptions {
@@ -46,6 +52,16 @@ struct RpkiOptions {
   // is stale loses all its router keys.
   std::chrono::seconds point_life{std::chrono::hours(24)};
   std::chrono::seconds refresh_before{std::chrono::hours(8)};
+};
+
+// What relying parties can see now, as far as known.
+struct PublicationState {
+  bool set_up = false;
+  std::uint64_t number = 0;  // of the newest that is known to be out
+  UnixNanos published_at = 0, published_until = 0;
+  std::size_t certificates = 0;  // on it
+  std::size_t revoked = 0;       // on its CRL
+  std::size_t waiting = 0;       // certificates and revocations that are on the next one only
 };
 
 // Thread-safe. Errors besides those named: those of Ledger::Commit and of the custody. Nothing of a call is done when
@@ -98,11 +114,24 @@ class RpkiAuthority {
   // What is published and valid, for RTR caches and exports, by AS and key.
   std::vector<rpki::RouterKey> RouterKeys() const;
 
-  // Whether relying parties see something else than they should, or CRL and manifest are to be replaced.
-  bool PublicationDue() const;
+  // DER of all that are published and valid, by AS and key identifier.
+  std::vector<std::string> PublishedCertificates() const;
+
+  PublicationState State() const;
+  // Whether relying parties see something else than they should, or CRL and manifest are to be replaced. The target's
+  // error when it does not say what it has.
+  absl::StatusOr<bool> PublicationDue() const;
   // Publishes now: takes a new number, signs CRLs and manifests, hands the whole to the target, and records what is out
-  // now. A crash at any point is made good by the next one.
-  absl::Status Publish();
+  // now. A crash at any point is made good by the next one. `call`: who wants it; without, it is due. A repeated
+  // request publishes nothing.
+  absl::Status Publish(const Call* call = nullptr);
+
+  // Marks certificates that ended, at most 256: the feed withdraws them, the next publication leaves them out. How
+  // many.
+  absl::StatusOr<std::size_t> ExpireEnded();
+
+  // Whether the chain below the trust anchor holds now: its dates, names, signatures and resources.
+  absl::Status CheckChain() const;
 
  private:
   struct Authorities {
@@ -120,10 +149,12 @@ class RpkiAuthority {
   absl::StatusOr<rpki::Issuer> IssuerOf(const Authorities& both, const AuthorityRecord& which) const;
   rpki::AuthoritySpec SpecOf(std::string_view id, std::string_view name, std::string_view spki) const;
   Wanted WantedNow(const Snapshot& state) const;
-  absl::StatusOr<std::map<std::string, std::string>> Build(const Authorities& both, std::uint64_t number,
-                                                           Wanted& wanted, rpki::Time until);
+  absl::StatusOr<PublicationTarget::Tree> Build(const Authorities& both, std::uint64_t number, Wanted& wanted,
+                                                rpki::Time until);
   absl::Status CheckIssued(const Authorities& both, std::string_view der, const Order& order,
                            std::string_view spki) const;
+  absl::StatusOr<std::uint64_t> TakeNumber(const Call& call, bool& replayed);
+  absl::Status RecordPublished(const Wanted& wanted, std::uint64_t number, rpki::Time until, std::string fields);
   Call OwnCall(std::string_view what) const;
   rpki::Time Now() const;
 
@@ -136,9 +167,5 @@ class RpkiAuthority {
   const std::string self_;
   Mutex publishing_;  // one publication at a time: numbers reach the target in their order
 };
-
-// Days before the end at which people are told: 60, 30, 14, 7, 3, 1. The one that was passed last, when it is another
-// than at `told` (0: nobody was told yet); nothing otherwise. 0 days: it is over.
-std::optional<int> ExpiryWarning(UnixNanos not_after, UnixNanos told, UnixNanos now);
 
 }  // namespace virp::keymgr

@@ -16,6 +16,7 @@ namespace {
 using std::chrono::hours;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testutil::IsOkAndHolds;
 using testutil::ReasonIs;
 using testutil::StatusIs;
 
@@ -59,13 +60,13 @@ TEST_F(RpkiAuthorityTest, IssuesWhatItsChainProves) {
 }
 
 TEST_F(RpkiAuthorityTest, PublishesEachCertificateAndNothingElse) {
-  EXPECT_TRUE(authority().PublicationDue());
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(true));
   ASSERT_OK(authority().Publish());
   EXPECT_THAT(Published(), IsEmpty());
   EXPECT_THAT(authority().RouterKeys(), IsEmpty());
-  EXPECT_FALSE(authority().PublicationDue());
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(false));
   ASSERT_OK_AND_ASSIGN(const auto old_one, rpki_.Issue(key_, 64496, "edge-a"));
-  EXPECT_TRUE(authority().PublicationDue());
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(true));
   ASSERT_OK(authority().Publish());
   EXPECT_THAT(Published(), ElementsAre(old_one->certificate));
   EXPECT_EQ((*authority().Get(old_one->id))->state, CertificateState::kPublished);
@@ -85,7 +86,7 @@ TEST_F(RpkiAuthorityTest, PublishesEachCertificateAndNothingElse) {
 
   // What expired is neither listed nor on the CRL.
   rpki_.ledger.clock.Advance(hours(24 * 366));
-  EXPECT_TRUE(authority().PublicationDue());
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(true));
   ASSERT_OK(authority().Publish());
   EXPECT_THAT(Published(), IsEmpty());
   EXPECT_EQ(RevokedCount(), 0u);
@@ -94,13 +95,13 @@ TEST_F(RpkiAuthorityTest, PublishesEachCertificateAndNothingElse) {
 TEST_F(RpkiAuthorityTest, RefreshesAheadOfTime) {
   ASSERT_OK(authority().Publish());
   rpki_.ledger.clock.Advance(hours(15));
-  EXPECT_FALSE(authority().PublicationDue());
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(false));
   rpki_.ledger.clock.Advance(hours(1));
-  EXPECT_TRUE(authority().PublicationDue());
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(true));
   const std::string before = rpki_.target.tree.at("ca/ca.crl");
   ASSERT_OK(authority().Publish());
   EXPECT_NE(rpki_.target.tree.at("ca/ca.crl"), before);
-  EXPECT_FALSE(authority().PublicationDue());
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(false));
 }
 
 TEST_F(RpkiAuthorityTest, NumbersAreNeverUsedTwice) {
@@ -115,10 +116,55 @@ TEST_F(RpkiAuthorityTest, NumbersAreNeverUsedTwice) {
   rpki_.custody.fails = Unavailable("token");
   EXPECT_THAT(authority().Publish(), StatusIs(absl::StatusCode::kUnavailable));
   rpki_.custody.fails = absl::OkStatus();
-  EXPECT_TRUE(authority().PublicationDue());
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(true));
   ASSERT_OK(authority().Publish());
   EXPECT_EQ(Number(), 4u);
   EXPECT_THAT(Published(), ElementsAre(certificate->certificate));
+}
+
+TEST_F(RpkiAuthorityTest, WhatIsOutIsNotPutBackByWhoDoesNotLeadAnyMore) {
+  ASSERT_OK(authority().Publish());
+  // Another manager published meanwhile, by numbers that this ledger has not seen.
+  rpki_.target.number = 8;
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(true));
+  ASSERT_OK(authority().Publish());
+  EXPECT_EQ(Number(), 9u) << "a database from a backup goes on behind what relying parties have seen";
+  // It was out, and then the manager died before it could say so.
+  rpki_.target.fails_after = Unavailable("killed");
+  EXPECT_FALSE(authority().Publish().ok());
+  rpki_.target.fails_after = absl::OkStatus();
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(true));
+  ASSERT_OK(authority().Publish());
+  EXPECT_EQ(Number(), 11u);
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(false));
+  // A new folder: nothing is in it yet.
+  rpki_.target.number = 0;
+  EXPECT_THAT(authority().PublicationDue(), IsOkAndHolds(true));
+  // Publishing on request is one record of who asked; repeated, it publishes nothing.
+  const Call call = TestCall("publish-1");
+  ASSERT_OK(authority().Publish(&call));
+  ASSERT_OK(authority().Publish(&call));
+  EXPECT_EQ(rpki_.target.number, 12u);
+  const PublicationState state = authority().State();
+  EXPECT_TRUE(state.set_up);
+  EXPECT_EQ(state.number, 12u);
+  EXPECT_EQ(state.published_until, state.published_at + 86'400'000'000'000u);
+}
+
+TEST_F(RpkiAuthorityTest, CertificatesEnd) {
+  ASSERT_OK_AND_ASSIGN(const auto certificate, rpki_.Issue(key_, 64496, "edge-a"));
+  ASSERT_OK(authority().Publish());
+  EXPECT_THAT(authority().ExpireEnded(), IsOkAndHolds(0u));
+  rpki_.ledger.clock.Advance(hours(24 * 365));
+  EXPECT_THAT(authority().RouterKeys(), IsEmpty());
+  EXPECT_THAT(authority().ExpireEnded(), IsOkAndHolds(1u));
+  EXPECT_THAT(authority().ExpireEnded(), IsOkAndHolds(0u));
+  EXPECT_EQ((*authority().Get(certificate->id))->state, CertificateState::kExpired);
+  EXPECT_EQ(rpki_.ledger.store.audit().back().event, "router_certificates_expired");
+  EXPECT_OK(authority().CheckChain());
+  rpki_.ledger.clock.Advance(hours(24 * 365 * 10));
+  EXPECT_THAT(authority().CheckChain(), ReasonIs("EXPIRED"));
+  EXPECT_FALSE(rpki_.Issue(key_, 64496, "edge-a").ok()) << "it fails closed when its own chain has ended";
 }
 
 TEST_F(RpkiAuthorityTest, RefusesWithAReasonAndChangesNothing) {
@@ -188,24 +234,9 @@ TEST(RpkiAuthorityWithout, SetUpNothingIsIssued) {
   const auto key = crypto::P256PrivateKey::Generate();
   EXPECT_THAT(rpki.Issue(key, 64496, "edge-a"), ReasonIs("NO_AUTHORITY"));
   EXPECT_THAT(rpki.authority->Publish(), ReasonIs("NO_AUTHORITY"));
-  EXPECT_FALSE(rpki.authority->PublicationDue());
-}
-
-TEST(ExpiryWarning, ComesOnceForEachThreshold) {
-  constexpr UnixNanos kDay = 86'400'000'000'000ULL;
-  const UnixNanos end = 1000 * kDay;
-  UnixNanos told = 0;
-  std::vector<int> days;
-  for (UnixNanos now = end - 70 * kDay; now <= end + kDay; now += kDay / 4) {
-    if (const auto warning = ExpiryWarning(end, told, now); warning.has_value()) {
-      days.push_back(*warning);
-      told = now;
-    }
-  }
-  EXPECT_THAT(days, ElementsAre(60, 30, 14, 7, 3, 1, 0));
-  // A manager that was down meanwhile says the last one only.
-  EXPECT_EQ(ExpiryWarning(end, end - 40 * kDay, end - 2 * kDay), 3);
-  EXPECT_EQ(ExpiryWarning(end, 0, end - 61 * kDay), std::nullopt);
+  EXPECT_THAT(rpki.authority->CheckChain(), ReasonIs("NO_AUTHORITY"));
+  EXPECT_FALSE(rpki.authority->State().set_up);
+  EXPECT_THAT(rpki.authority->PublicationDue(), IsOkAndHolds(false));
 }
 
 }  // namespace

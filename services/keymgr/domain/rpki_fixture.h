@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/crypto/p256.h"
+#include "services/keymgr/domain/expiry_notice.h"
 #include "services/keymgr/domain/rpki_authority.h"
 #include "services/keymgr/domain/test_ledger.h"
 #include "tests/testutil/rpki_lab.h"
@@ -52,27 +54,34 @@ class RsaCustody final : public Custody {
 
 class MapTarget final : public PublicationTarget {
  public:
-  absl::Status Publish(const std::map<std::string, std::string>& next) override {
+  absl::StatusOr<std::uint64_t> Number() override { return number; }
+  absl::Status Publish(const Tree& next, std::uint64_t of) override {
     RETURN_IF_ERROR(fails);
+    if (of <= number) return WithReason(Aborted("{} is out", number), "NEWER_PUBLICATION");
     tree = next;
-    return absl::OkStatus();
+    number = of;
+    return fails_after;
   }
-  std::map<std::string, std::string> tree;
-  absl::Status fails;
+  Tree tree;
+  std::uint64_t number = 0;
+  absl::Status fails, fails_after;  // before and after anything was changed
 };
 
 struct RpkiFixture {
-  explicit RpkiFixture(UnixNanos now = 0) {
+  // For who has to subscribe to the ledger before it starts.
+  enum Later { kLater };
+  explicit RpkiFixture(Later, UnixNanos now = 0) {
     if (now != 0) ledger.clock.SetWall(now);
     custodies.Add(custody);
     RpkiOptions options;
     options.base_uri = "rsync://rpki.example.net/repo/";
     options.as_numbers = rpki::AsResources::Of({{64496, 64511}, {65536, 65551}});
     options.addresses = rpki::IpResources::Of({*Prefix::Parse("192.0.2.0/24"), *Prefix::Parse("2001:db8::/32")});
-    ledger.Start();
     authority = std::make_unique<RpkiAuthority>(*ledger, custodies, target, one_time_keys, ledger.clock, options,
                                                 "spiffe://example.net/keymgr/keymgr-1");
   }
+  explicit RpkiFixture(UnixNanos now = 0) : RpkiFixture(kLater, now) { Start(); }
+  void Start() { ledger.Start(); }
 
   absl::StatusOr<RpkiAuthority::CertificatePtr> Issue(const crypto::P256PrivateKey& key, std::uint32_t asn,
                                                       const std::string& router, bool renew = false,
@@ -83,11 +92,11 @@ struct RpkiFixture {
   }
   rpki::Time Now() const { return rpki::Time(std::chrono::seconds(ledger.clock.NowNanos() / 1'000'000'000)); }
 
-  TestLedger ledger{{TypeOf<AuthorityRecord>(), TypeOf<RouterCertificateRecord>()}};
+  TestLedger ledger{{TypeOf<AuthorityRecord>(), TypeOf<RouterCertificateRecord>(), TypeOf<ExpiryNoticeRecord>()}};
   RsaCustody custody;
   Custodies custodies;
   MapTarget target;
-  rpki::OneTimeKeys one_time_keys{4};
+  rpki::OneTimeKeys one_time_keys{4, &testutil::OneTimeKeyForTests};
   std::unique_ptr<RpkiAuthority> authority;
 };
 

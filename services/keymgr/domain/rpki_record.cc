@@ -12,7 +12,7 @@ namespace virp::keymgr {
 namespace {
 
 constexpr std::uint64_t kFormat = 1;
-constexpr std::array<std::string_view, 4> kStates{"ISSUED", "PUBLISHED", "REVOKING", "REVOKED"};
+constexpr std::array<std::string_view, 5> kStates{"ISSUED", "PUBLISHED", "REVOKING", "REVOKED", "EXPIRED"};
 
 absl::Status Wrong(std::string_view member) {
   return InvalidArgument("{} is missing or not what it should be", member);
@@ -57,6 +57,7 @@ Row AuthorityRecord::ToRow() const {
   frame::JsonWriter json;
   json.BeginObject().Field("format", kFormat).Field("certificate", Base64Encode(certificate));
   json.Field("base_uri", std::string_view(base_uri)).Field("key_version", key_version).Field("number", number);
+  json.Field("published_number", published_number).Field("published_at_ns", published_at);
   row.body = json.Field("published_until_ns", published_until).EndObject().Take();
   return row;
 }
@@ -71,6 +72,8 @@ absl::StatusOr<std::shared_ptr<Record>> AuthorityRecord::FromRow(const Row& row)
   ASSIGN_OR_RETURN(out->base_uri, Text(body, "base_uri"));
   ASSIGN_OR_RETURN(out->key_version, Number<std::uint32_t>(body, "key_version"));
   ASSIGN_OR_RETURN(out->number, Number<std::uint64_t>(body, "number"));
+  ASSIGN_OR_RETURN(out->published_number, Number<std::uint64_t>(body, "published_number"));
+  ASSIGN_OR_RETURN(out->published_at, Number<std::uint64_t>(body, "published_at_ns"));
   ASSIGN_OR_RETURN(out->published_until, Number<std::uint64_t>(body, "published_until_ns"));
   return std::shared_ptr<Record>(std::move(out));
 }
@@ -81,7 +84,7 @@ Row RouterCertificateRecord::ToRow() const {
   row.id = id;
   row.parent = router;
   row.state = CertificateStateName(state);
-  row.due = not_after;
+  if (state == CertificateState::kIssued || state == CertificateState::kPublished) row.due = not_after;
   frame::JsonWriter json;
   json.BeginObject().Field("format", kFormat).Field("asn", asn).Field("bgp_id", bgp_id);
   json.Field("certificate", Base64Encode(certificate)).Field("serial", HexEncode(serial));

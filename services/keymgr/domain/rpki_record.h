@@ -19,8 +19,10 @@ struct AuthorityRecord final : Record {
   std::string certificate;  // DER
   std::string base_uri;     // rsync folder that holds both publication points; as it was when the certificate was made
   std::uint32_t key_version = 0;
-  std::uint64_t number = 0;       // of the newest CRL and manifest that may be out: never used again
-  UnixNanos published_until = 0;  // next update of what was published last; 0: nothing was
+  std::uint64_t number = 0;            // of the newest CRL and manifest that may be out: never used again
+  std::uint64_t published_number = 0;  // of the newest that is known to be out
+  UnixNanos published_at = 0;          // when; 0: nothing was published yet
+  UnixNanos published_until = 0;       // its next update
 
   KeyIdentity identity() const { return {KeyKind::kIssuer, id, key_version, Algorithm::kRsa2048}; }
   Row ToRow() const override;
@@ -32,6 +34,7 @@ enum class CertificateState : std::uint8_t {
   kPublished = 2,  // on the manifest of the publication point
   kRevoking = 3,   // revoked; the CRL that says so is not out yet
   kRevoked = 4,    // on the published CRL until it expires
+  kExpired = 5,    // ended without having been revoked
 };
 std::string_view CertificateStateName(CertificateState state);
 

@@ -1,0 +1,121 @@
+#include "lib/service/webhook.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/file.h"
+#include "lib/base/ip.h"
+#include "lib/base/status.h"
+
+namespace virp::service {
+namespace {
+
+constexpr std::size_t kMaxToken = 4'096;
+
+struct Freed {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
+std::string Part(CURLU* url, CURLUPart part) {
+  char* text = nullptr;
+  if (curl_url_get(url, part, &text, 0) != CURLUE_OK) return {};
+  std::string out(text);
+  curl_free(text);
+  return out;
+}
+
+bool IsLoopback(const std::string& host) {
+  // Names beginning with "127." are somebody's.
+  return host == "localhost" || host == "[::1]" || (host.starts_with("127.") && IpAddress::Parse(host).ok());
+}
+
+absl::Status CheckUrl(const std::string& text) {
+  const std::unique_ptr<CURLU, Freed> url(curl_url());
+  if (url == nullptr || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK)
+    return InvalidArgument("webhook: not a URL");
+  if (!Part(url.get(), CURLUPART_USER).empty() || !Part(url.get(), CURLUPART_PASSWORD).empty())
+    return InvalidArgument("webhook: a user or password in the URL would stand in process lists and logs; use a token");
+  const std::string scheme = Part(url.get(), CURLUPART_SCHEME);
+  if (scheme == "https" || (scheme == "http" && IsLoopback(Part(url.get(), CURLUPART_HOST)))) return absl::OkStatus();
+  return InvalidArgument("webhook: only https://, and http:// to the loopback");
+}
+
+std::size_t Ignore(char*, std::size_t size, std::size_t count, void*) {
+  return size * count;
+}
+
+absl::StatusOr<std::string> Token(const std::string& path) {
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path, kMaxToken));
+  text.resize(std::min(text.find_first_of("\r\n"), text.size()));
+  if (text.empty() || std::any_of(text.begin(), text.end(), [](char c) { return c <= ' ' || c > '~'; }))
+    return FailedPrecondition("webhook: {} does not begin with a line of printable characters", path);
+  return text;
+}
+
+}  // namespace
+
+struct Webhook::Impl {
+  WebhookOptions options;
+  std::unique_ptr<CURL, Freed> handle;
+};
+
+Webhook::Webhook(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Webhook::~Webhook() = default;
+
+absl::StatusOr<std::unique_ptr<Webhook>> Webhook::Make(WebhookOptions options) {
+  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (ready != CURLE_OK) return Internal("libcurl does not start: {}", curl_easy_strerror(ready));
+  RETURN_IF_ERROR(CheckUrl(options.url));
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  impl->handle.reset(curl_easy_init());
+  if (impl->handle == nullptr) return ResourceExhausted("libcurl gives no handle");
+  return std::unique_ptr<Webhook>(new Webhook(std::move(impl)));
+}
+
+absl::Status Webhook::Post(const std::string& json, const std::string& key) {
+  const WebhookOptions& options = impl_->options;
+  CURL* const handle = impl_->handle.get();
+  std::unique_ptr<curl_slist, Freed> headers;
+  const auto add = [&](const std::string& header) {
+    curl_slist* const longer = curl_slist_append(headers.get(), header.c_str());
+    if (longer == nullptr) return;
+    static_cast<void>(headers.release());
+    headers.reset(longer);
+  };
+  add("Content-Type: application/json");
+  add("Idempotency-Key: " + key);
+  add("Expect:");
+  if (!options.token_file.empty()) {
+    ASSIGN_OR_RETURN(const std::string token, Token(options.token_file));
+    add("Authorization: Bearer " + token);
+  }
+  curl_easy_reset(handle);
+  curl_easy_setopt(handle, CURLOPT_URL, options.url.c_str());
+  curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(handle, CURLOPT_POSTFIELDS, json.c_str());
+  curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(json.size()));
+  curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, static_cast<long>(options.patience.count()));
+  curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(handle, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, &Ignore);
+  curl_easy_setopt(handle, CURLOPT_USERAGENT, "virp");
+  if (!options.roots.empty()) curl_easy_setopt(handle, CURLOPT_CAINFO, options.roots.c_str());
+  const CURLcode done = curl_easy_perform(handle);
+  // The URL may be a secret of its own (chat services): it stands in no message.
+  if (done != CURLE_OK) return Unavailable("webhook: {}", curl_easy_strerror(done));
+  long code = 0;
+  curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &code);
+  if (code >= 200 && code < 300) return absl::OkStatus();
+  const bool refused = code >= 400 && code < 500 && code != 408 && code != 429;
+  return refused ? FailedPrecondition("webhook: the server refuses with {}", code)
+                 : Unavailable("webhook: the server answers {}", code);
+}
+
+}  // namespace virp::service

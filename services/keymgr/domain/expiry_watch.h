@@ -1,0 +1,103 @@
+// Sees to it that no router loses its certificate unnoticed (RFC 8635 section 10.1): each (router, AS) that is in use
+// has one that is published, valid and not revoked; people are told 60, 30, 14, 7, 3 and 1 days before one ends, and
+// when it has; the authorities above are watched alike. Who was told what is kept in the ledger.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "lib/base/clock.h"
+#include "lib/base/mutex.h"
+#include "services/keymgr/domain/expiry_notice.h"
+#include "services/keymgr/domain/ledger.h"
+#include "services/keymgr/domain/rpki_record.h"
+
+namespace virp::keymgr {
+
+// Days before the end at which people are told; 0: it is over.
+inline constexpr std::array<int, 7> kWarningDays{0, 1, 3, 7, 14, 30, 60};
+
+// The warning that is due: the last threshold that was passed. Nothing before the first.
+std::optional<int> WarningAt(UnixNanos not_after, UnixNanos now);
+
+// A certificate that somebody needs.
+struct ExpiringCertificate {
+  std::string kind;  // of its record: "router_certificate", "rpki_authority"
+  std::string id;
+  std::string router;  // empty for an authority
+  std::uint32_t asn = 0;
+  UnixNanos not_after = 0;
+  // Of a router's: whether its router would still have a valid, published certificate for this AS without it.
+  bool has_other = false;
+
+  bool IsRouters() const { return kind == RouterCertificateRecord::kKind; }
+  std::string NoticeId() const { return kind + "/" + id; }
+};
+
+struct ExpiryNotice {
+  ExpiringCertificate certificate;
+  int days = 0;             // threshold that was passed, one of kWarningDays
+  std::string key() const;  // the same for the same notice, unlike that of all others: for who must not take it twice
+};
+// For people: what ends, when, and what to do about it.
+std::string Subject(const ExpiryNotice& notice);
+std::string Advice(const ExpiringCertificate& certificate);
+
+class NoticeRecipient {
+ public:
+  virtual ~NoticeRecipient() = default;
+  virtual std::string_view name() const = 0;  // in the ledger: [a-z][a-z0-9_-]*
+  // Called by one thread. A notice that failed comes again.
+  virtual absl::Status Tell(const ExpiryNotice& notice) = 0;
+};
+
+struct Coverage {
+  std::size_t covered = 0;           // (router, AS) with a valid, published certificate
+  std::size_t uncovered = 0;         // without
+  UnixNanos soonest = 0;             // end of the certificate that ends first; 0: there is none
+  std::vector<std::string> missing;  // "edge-a AS64496", at most 100
+};
+
+class ExpiryWatch {
+ public:
+  // Whether this certificate's key is in use or to be, so that its end matters.
+  using InUse = std::function<bool(const RouterCertificateRecord&)>;
+
+  // All outlive it. `self`: actor of the records.
+  ExpiryWatch(
+      Ledger& ledger, const Clock& clock, std::vector<NoticeRecipient*> recipients, std::string self,
+      InUse in_use = [](const RouterCertificateRecord&) { return true; });
+
+  // Tells everybody what they were not told yet and records it, at most 256 notices at once. The first error; those
+  // whom it did not concern were told. Whether something was told. One thread.
+  absl::StatusOr<std::size_t> Round();
+
+  // Certificates in use that end before `until`, soonest first, at most `most`. A certificate counts until another for
+  // the same key and AS ends later, and 30 days beyond its end. Thread-safe, as is the following.
+  std::vector<ExpiringCertificate> Expiring(UnixNanos until, std::size_t most) const;
+  Coverage coverage() const;
+  std::uint64_t told() const;    // notices, since the start
+  std::uint64_t failed() const;  // attempts
+
+ private:
+  std::vector<ExpiringCertificate> Watched(const Snapshot& state) const;
+  absl::Status Record(const std::vector<ExpiryNoticeRecord>& changed, const std::vector<std::string>& gone,
+                      std::size_t told);
+
+  Ledger& ledger_;
+  const Clock& clock_;
+  const std::vector<NoticeRecipient*> recipients_;
+  const std::string self_;
+  const InUse in_use_;
+  mutable Mutex mutex_;
+  std::uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0, failed_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace virp::keymgr

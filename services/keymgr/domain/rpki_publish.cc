@@ -1,0 +1,232 @@
+// What of an RpkiAuthority is published, and how.
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/bytes.h"
+#include "lib/base/error_info.h"
+#include "lib/base/status.h"
+#include "lib/crypto/sha256.h"
+#include "lib/frame/payload.h"
+#include "services/keymgr/domain/rpki_authority.h"
+#include "services/keymgr/domain/rpki_names.h"
+
+namespace virp::keymgr {
+namespace {
+
+constexpr std::size_t kExpiredAtOnce = 256;
+
+std::string FileNameOf(const RouterCertificateRecord& record) {
+  std::string name = record.id;
+  std::replace(name.begin(), name.end(), '/', '-');
+  return name + ".cer";
+}
+
+}  // namespace
+
+std::vector<rpki::RouterKey> RpkiAuthority::RouterKeys() const {
+  std::vector<rpki::RouterKey> out;
+  const UnixNanos now = clock_.NowNanos();
+  ledger_.snapshot()->ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
+    if (record->state != CertificateState::kPublished || record->not_after <= now) return true;
+    const auto certificate = x509::ParseCertificate(record->certificate);
+    if (certificate.ok()) out.push_back({record->asn, std::string(certificate->spki), certificate->not_after});
+    return true;
+  });
+  auto distinct = rpki::Distinct(std::move(out));
+  return distinct.ok() ? *std::move(distinct) : std::vector<rpki::RouterKey>();
+}
+
+std::vector<std::string> RpkiAuthority::PublishedCertificates() const {
+  std::vector<std::string> out;
+  const UnixNanos now = clock_.NowNanos();
+  ledger_.snapshot()->ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
+    if (record->state == CertificateState::kPublished && record->not_after > now) out.push_back(record->certificate);
+    return true;
+  });
+  return out;
+}
+
+RpkiAuthority::Wanted RpkiAuthority::WantedNow(const Snapshot& state) const {
+  Wanted out;
+  const UnixNanos now = clock_.NowNanos();
+  state.ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
+    if (record->state == CertificateState::kIssued) out.issued.push_back(record->id);
+    if (record->state == CertificateState::kRevoking) out.revoking.push_back(record->id);
+    if (record->not_after <= now) return true;  // neither listed nor on the CRL any more
+    if (record->IsRevoked()) {
+      out.revoked.push_back({record->serial, TimeOf(record->revoked)});
+    } else {
+      out.files.emplace(FileNameOf(*record), record->certificate);
+    }
+    return true;
+  });
+  return out;
+}
+
+PublicationState RpkiAuthority::State() const {
+  PublicationState out;
+  const auto both = Find();
+  if (!both.ok()) return out;
+  out.set_up = true;
+  out.number = both->issuer->published_number;
+  out.published_at = both->issuer->published_at;
+  out.published_until = both->issuer->published_until;
+  both->snapshot->ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
+    switch (record->state) {
+      case CertificateState::kPublished:
+        ++out.certificates;
+        break;
+      case CertificateState::kRevoked:
+        if (record->not_after > clock_.NowNanos()) ++out.revoked;
+        break;
+      case CertificateState::kIssued:
+      case CertificateState::kRevoking:
+        ++out.waiting;
+        break;
+      case CertificateState::kExpired:
+        break;
+    }
+    return true;
+  });
+  return out;
+}
+
+absl::StatusOr<bool> RpkiAuthority::PublicationDue() const {
+  const PublicationState state = State();
+  if (!state.set_up) return false;
+  const UnixNanos ahead = static_cast<UnixNanos>(options_.refresh_before.count()) * kNanosPerSecond;
+  if (state.waiting != 0 || state.published_until <= clock_.NowNanos() + ahead) return true;
+  // Something else is out there: this manager's folder was empty, or a publication was not recorded.
+  ASSIGN_OR_RETURN(const std::uint64_t there, target_.Number());
+  return there != state.number;
+}
+
+absl::StatusOr<PublicationTarget::Tree> RpkiAuthority::Build(const Authorities& both, std::uint64_t number,
+                                                             Wanted& wanted, rpki::Time until) {
+  PublicationTarget::Tree tree{{"ta.cer", both.anchor->certificate}};
+  const auto add = [&](const AuthorityRecord& which, rpki::Files certificates,
+                       std::vector<x509::Revoked> revoked) -> absl::Status {
+    ASSIGN_OR_RETURN(const rpki::Issuer issuer, IssuerOf(both, which));
+    const crypto::RsaPrivateKey one_time_key = one_time_keys_.Take();
+    ASSIGN_OR_RETURN(rpki::Files files, rpki::BuildPoint({.repository_uri = PointUri(which.base_uri, which.id),
+                                                          .manifest_uri = ManifestUri(which.base_uri, which.id),
+                                                          .number = number,
+                                                          .this_update = Now(),
+                                                          .next_update = until,
+                                                          .revoked = std::move(revoked),
+                                                          .certificates = std::move(certificates)},
+                                                         issuer, one_time_key));
+    for (auto& [name, bytes] : files) tree[which.id + "/" + name] = std::move(bytes);
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(add(*both.anchor, {{"ca.cer", both.issuer->certificate}}, {}));
+  RETURN_IF_ERROR(add(*both.issuer, std::move(wanted.files), std::move(wanted.revoked)));
+  return tree;
+}
+
+// A number that was never used, in the ledger or by the target: a database that was restored from a backup has seen
+// lower ones than relying parties have. Taken in a transaction of its own, which only the active manager can make: one
+// that may have been seen outside is never used again, whatever crashes.
+absl::StatusOr<std::uint64_t> RpkiAuthority::TakeNumber(const Call& call, bool& replayed) {
+  ASSIGN_OR_RETURN(const std::uint64_t there, target_.Number());
+  const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
+    std::uint64_t number = there;
+    for (const std::string_view id : {kAnchorId, kIssuerId})
+      number = std::max(number, state.Find<AuthorityRecord>(id)->number);
+    ++number;
+    for (const std::string_view id : {kAnchorId, kIssuerId}) {
+      auto record = std::make_shared<AuthorityRecord>(*state.Find<AuthorityRecord>(id));
+      record->number = number;
+      changes.Put(std::move(record));
+    }
+    AuditRecord audit;
+    audit.event = "rpki_publication_begun";
+    frame::JsonWriter json;
+    audit.fields = json.BeginObject().Field("number", number).EndObject().Take();
+    changes.Audit(std::move(audit));
+    return absl::OkStatus();
+  });
+  if (!receipt.ok()) return receipt.status();
+  replayed = receipt->replayed;
+  return ledger_.snapshot()->Find<AuthorityRecord>(kIssuerId)->number;
+}
+
+absl::Status RpkiAuthority::RecordPublished(const Wanted& wanted, std::uint64_t number, rpki::Time until,
+                                            std::string fields) {
+  const auto receipt = ledger_.Commit(OwnCall("publish"), [&](const Snapshot& state, Changes& changes) -> absl::Status {
+    for (const std::string_view id : {kAnchorId, kIssuerId}) {
+      auto record = std::make_shared<AuthorityRecord>(*state.Find<AuthorityRecord>(id));
+      record->published_number = number;
+      record->published_at = changes.now();
+      record->published_until = NanosOf(until);
+      changes.Put(std::move(record));
+    }
+    const auto move = [&](const std::vector<std::string>& ids, CertificateState from, CertificateState to) {
+      for (const std::string& id : ids) {
+        const auto found = state.Find<RouterCertificateRecord>(id);
+        if (found == nullptr || found->state != from) continue;  // revoked since: the next publication has it
+        auto record = std::make_shared<RouterCertificateRecord>(*found);
+        record->state = to;
+        changes.Put(std::move(record));
+      }
+    };
+    move(wanted.issued, CertificateState::kIssued, CertificateState::kPublished);
+    move(wanted.revoking, CertificateState::kRevoking, CertificateState::kRevoked);
+    AuditRecord audit;
+    audit.event = "rpki_published";
+    audit.fields = fields;
+    changes.Audit(std::move(audit));
+    return absl::OkStatus();
+  });
+  return receipt.status();
+}
+
+absl::Status RpkiAuthority::Publish(const Call* call) {
+  const MutexLock lock(publishing_);
+  RETURN_IF_ERROR(Find().status());
+  bool replayed = false;
+  ASSIGN_OR_RETURN(const std::uint64_t number, TakeNumber(call == nullptr ? OwnCall("publish") : *call, replayed));
+  if (replayed) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Authorities both, Find());
+  Wanted wanted = WantedNow(*both.snapshot);
+  const rpki::Time until = Now() + options_.point_life;
+  const std::size_t listed = wanted.files.size(), revoked = wanted.revoked.size();
+  ASSIGN_OR_RETURN(const PublicationTarget::Tree tree, Build(both, number, wanted, until));
+  frame::JsonWriter json;
+  json.BeginObject().Field("number", number).Field("certificates", std::uint64_t{listed});
+  json.Field("revoked", std::uint64_t{revoked});
+  // What exactly was out, for whoever asks later: a manifest has the digests of all else.
+  json.Field("manifest_sha256", HexEncode(View(crypto::Sha256(tree.at("ca/ca.mft")))));
+  RETURN_IF_ERROR(target_.Publish(tree, number));
+  return RecordPublished(wanted, number, until, json.EndObject().Take());
+}
+
+absl::StatusOr<std::size_t> RpkiAuthority::ExpireEnded() {
+  std::vector<std::string> ended;
+  ledger_.snapshot()->ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
+    if (record->due.has_value() && *record->due <= clock_.NowNanos()) ended.push_back(record->id);
+    return ended.size() < kExpiredAtOnce;
+  });
+  if (ended.empty()) return 0;
+  const auto receipt = ledger_.Commit(OwnCall("expire"), [&](const Snapshot& state, Changes& changes) -> absl::Status {
+    frame::JsonWriter json;
+    json.BeginObject().Key("certificates").BeginArray();
+    for (const std::string& id : ended) {
+      const auto found = state.Find<RouterCertificateRecord>(id);
+      if (found == nullptr || !found->due.has_value()) continue;  // revoked since
+      auto record = std::make_shared<RouterCertificateRecord>(*found);
+      record->state = CertificateState::kExpired;
+      json.String(id);
+      changes.Put(std::move(record));
+    }
+    AuditRecord audit;
+    audit.event = "router_certificates_expired";
+    audit.fields = json.EndArray().EndObject().Take();
+    changes.Audit(std::move(audit));
+    return absl::OkStatus();
+  });
+  if (!receipt.ok()) return receipt.status();
+  return ended.size();
+}
+
+}  // namespace virp::keymgr
