@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "tools/virpctl/commands.h"
 #include "tools/virpctl/router_options.h"
+#include "tools/virpctl/rpki_options.h"
 
 namespace virp::virpctl {
 
@@ -26,6 +27,7 @@ struct State {
   RouterOptions router;
   RouterReportOptions router_report;
   RouterKeyOptions router_keys;
+  RpkiOptions rpki;
   ClaimOptions claim;
   ObservationOptions observations;
   ChainOptions chain;
@@ -56,6 +58,7 @@ void AddBgpsec(CLI::App& app, State& state);
 void AddTcpAo(CLI::App& keys, State& state);
 void AddRouter(CLI::App& app, State& state);
 void AddRouterKeys(CLI::App& keys, State& state);
+void AddRpki(CLI::App& keys, State& state);
 void AddLocal(CLI::App& app, State& state);
 
 }  // namespace virp::virpctl
