@@ -20,24 +20,30 @@ absl::Status Serving(const LedgerEngine& ledger) {
 }  // namespace
 
 std::vector<RecordType> KeyServices::Types() {
-  return {ObservationKeys::Type(), TypeOf<TcpAoPairRecord>()};
+  std::vector<RecordType> types = RouterKeys::Types();
+  types.push_back(ObservationKeys::Type());
+  types.push_back(TypeOf<TcpAoPairRecord>());
+  return types;
 }
 
-KeyServices::KeyServices(LedgerEngine& ledger, const Custodies& custodies,
+KeyServices::KeyServices(LedgerEngine& ledger, const Custodies& custodies, RpkiAuthority& authority,
                          const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
                          const std::string& self)
     : observation_(ledger, custodies, [&ledger] { return Serving(ledger); }),
       tcp_ao_(ledger, custodies, clock, self),
+      router_(ledger, custodies, authority, clock, RouterKeyOptions(), self),
       observation_handler_(observation_, ledger, callers),
-      tcp_ao_handler_(tcp_ao_, callers, clock) {}
+      tcp_ao_handler_(tcp_ao_, callers, clock),
+      router_handler_(router_, callers, clock) {}
 
 void KeyServices::AddTo(std::vector<service::ServedService>& served) {
   served.push_back({&observation_handler_, "virp.keymgr.v1.ObservationKeyService"});
   served.push_back({&tcp_ao_handler_, "virp.keymgr.v1.TcpAoKeyService"});
+  served.push_back({&router_handler_, "virp.keymgr.v1.RouterKeyService"});
 }
 
 std::vector<std::function<absl::Status()>> KeyServices::Chores() {
-  return {[this] { return tcp_ao_.Tick(); }};
+  return {[this] { return tcp_ao_.Tick(); }, [this] { return router_.Advance(); }};
 }
 
 void KeyServices::Drain() {

@@ -14,8 +14,11 @@
 #include "services/keymgr/domain/custody.h"
 #include "services/keymgr/domain/ledger_engine.h"
 #include "services/keymgr/domain/observation_keys.h"
+#include "services/keymgr/domain/router_keys.h"
+#include "services/keymgr/domain/rpki_authority.h"
 #include "services/keymgr/domain/tcp_ao_keys.h"
 #include "services/keymgr/transport/observation_handler.h"
+#include "services/keymgr/transport/router_key_handler.h"
 #include "services/keymgr/transport/tcp_ao_handler.h"
 
 namespace virp::keymgr {
@@ -25,8 +28,8 @@ class KeyServices {
   // What the ledger must know before there are services.
   static std::vector<RecordType> Types();
 
-  // All outlive it. `self`: the manager's own identity, actor of what the clock causes.
-  KeyServices(LedgerEngine& ledger, const Custodies& custodies,
+  // All outlive it; `authority` certifies routers. `self`: the manager's own identity, actor of what the clock causes.
+  KeyServices(LedgerEngine& ledger, const Custodies& custodies, RpkiAuthority& authority,
               const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
               const std::string& self);
 
@@ -39,8 +42,10 @@ class KeyServices {
  private:
   ObservationKeys observation_;
   TcpAoKeys tcp_ao_;
+  RouterKeys router_;
   ObservationHandler observation_handler_;
   TcpAoHandler tcp_ao_handler_;
+  RouterKeyHandler router_handler_;
 };
 
 }  // namespace virp::keymgr

@@ -112,7 +112,7 @@ absl::StatusOr<int> Run(const Config& config) {
   KeyAdminHandler admin_handler(*ledger, *store, keeper, security.callers, clock);
   ASSIGN_OR_RETURN(const auto rpki,
                    RpkiPart::Make(config.rpki, *ledger, custodies->all, security.callers, clock, self));
-  KeyServices keys(*ledger, custodies->all, security.callers, clock, self);
+  KeyServices keys(*ledger, custodies->all, rpki->authority(), security.callers, clock, self);
   std::vector<service::ServedService> services{{&admin_handler, "virp.keymgr.v1.KeyAdminService"}};
   keys.AddTo(services);
   rpki->AddTo(services);

@@ -76,7 +76,7 @@ std::vector<ExpiringCertificate> ExpiryWatch::Watched(const Snapshot& state) con
   std::map<std::string, RecordPtr, std::less<>> newest;  // by key and AS: one that a later one replaced does not count
   std::map<Place, std::size_t> valid;                    // by key and AS, too
   state.ForEach<RouterCertificateRecord>([&](const RecordPtr& record) {
-    if (record->IsRevoked() || record->not_after + kMissedFor <= now || !in_use_(*record)) return true;
+    if (record->IsRevoked() || record->not_after + kMissedFor <= now || !in_use_(state, *record)) return true;
     RecordPtr& place = newest[record->id.substr(0, record->id.rfind('/'))];
     if (place == nullptr || place->not_after < record->not_after) place = record;
     return true;
@@ -114,7 +114,7 @@ Coverage ExpiryWatch::coverage() const {
   const auto snapshot = ledger_.snapshot();
   std::map<Place, bool> covered;
   snapshot->ForEach<RouterCertificateRecord>([&](const RecordPtr& record) {
-    if (record->IsRevoked() || record->not_after + kMissedFor <= now || !in_use_(*record)) return true;
+    if (record->IsRevoked() || record->not_after + kMissedFor <= now || !in_use_(*snapshot, *record)) return true;
     bool& place = covered[{record->router, record->asn}];
     place = place || IsValid(*record, now);
     if (record->not_after > now && (out.soonest == 0 || record->not_after < out.soonest))

@@ -68,12 +68,12 @@ struct Coverage {
 class ExpiryWatch {
  public:
   // Whether this certificate's key is in use or to be, so that its end matters.
-  using InUse = std::function<bool(const RouterCertificateRecord&)>;
+  using InUse = std::function<bool(const Snapshot& state, const RouterCertificateRecord& certificate)>;
 
   // All outlive it. `self`: actor of the records.
   ExpiryWatch(
       Ledger& ledger, const Clock& clock, std::vector<NoticeRecipient*> recipients, std::string self,
-      InUse in_use = [](const RouterCertificateRecord&) { return true; });
+      InUse in_use = [](const Snapshot&, const RouterCertificateRecord&) { return true; });
 
   // Tells everybody what they were not told yet and records it, at most 256 notices at once. The first error; those
   // whom it did not concern were told. Whether something was told. One thread.

@@ -162,7 +162,7 @@ TEST_F(ExpiryWatchTest, TheInvariant) {
   EXPECT_EQ(watch.coverage().uncovered, 0u);
   // Keys that nobody needs do not count.
   ExpiryWatch idle(*rpki_.ledger, rpki_.ledger.clock, {}, "keymgr-1",
-                   [](const RouterCertificateRecord&) { return false; });
+                   [](const Snapshot&, const RouterCertificateRecord&) { return false; });
   EXPECT_EQ(idle.coverage().covered, 0u);
 }
 

@@ -6,6 +6,7 @@
 
 #include "lib/base/error_info.h"
 #include "services/keymgr/domain/router_fixture.h"
+#include "services/keymgr/domain/router_use.h"
 #include "tests/testutil/status_matchers.h"
 
 namespace virp::keymgr {
@@ -32,6 +33,10 @@ class RouterRollTest : public testing::Test {
                    const crypto::P256PrivateKey& about) {
     return fixture_.Report(kSlot, version, event, signer, about.public_key().spki()).status();
   }
+  bool InUse(std::uint32_t version) {
+    const std::string id = Slot()->Find(version)->certificates.back();
+    return IsInUse(*fixture_.ledger->snapshot(), **fixture_.authority->Get(id));
+  }
   // From a request to a key that signs.
   void Bring(std::uint32_t version, const crypto::P256PrivateKey& key) {
     ASSERT_OK(fixture_.Enrol(key));
@@ -56,6 +61,8 @@ TEST_F(RouterRollTest, OneKeyFollowsAnotherWithoutAGap) {
   EXPECT_TRUE(Plan().submit_next) << "the next key is to be known long before (RFC 8207)";
   ASSERT_OK(fixture_.Enrol(next_));
   EXPECT_EQ(fixture_.StateOf(kSlot, 2), State::kCreated);
+  EXPECT_TRUE(InUse(1));
+  EXPECT_TRUE(InUse(2));
   EXPECT_THAT(keys().Activate(fixture_.NewCall(), kSlot, 2, true, true), ReasonIs("ROUTER_KEY_STATE"))
       << "nobody could check what it signs";
   ASSERT_OK(fixture_.PublishAndAdvance());
@@ -73,6 +80,8 @@ TEST_F(RouterRollTest, OneKeyFollowsAnotherWithoutAGap) {
   ASSERT_OK(Say(2, RouterEvent::kSigning, next_, next_));
   EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kTwilight);
   EXPECT_FALSE(Slot()->order.has_value());
+  EXPECT_FALSE(InUse(1)) << "nobody is warned of the end of a certificate that is on its way out";
+  EXPECT_TRUE(InUse(2));
 
   // The old one goes only when nothing under it is left, then with the CRL.
   EXPECT_THAT(Plan().replace, ElementsAre(1));

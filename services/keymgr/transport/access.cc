@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "services/keymgr/transport/observation_handler.h"
+#include "services/keymgr/transport/router_key_handler.h"
 #include "services/keymgr/transport/rpki_handler.h"
 #include "services/keymgr/transport/tcp_ao_handler.h"
 
@@ -23,6 +24,7 @@ std::vector<MethodRule> AccessTable() {
   add("virp.keymgr.v1.KeyAdminService", {"GetStatus", "ListAuditRecords", "ListExpiring"}, readers);
   add("virp.keymgr.v1.KeyAdminService", {"Seal", "Unseal", "RotateKek"}, operators);
   for (MethodRule& row : ObservationAccess()) rows.push_back(std::move(row));
+  for (MethodRule& row : RouterKeyAccess()) rows.push_back(std::move(row));
   for (MethodRule& row : RpkiAccess()) rows.push_back(std::move(row));
   for (service::MethodRule& row : TcpAoAccess()) rows.push_back(std::move(row));
   return rows;
