@@ -18,6 +18,8 @@
 #include "tests/testutil/temp_dir.h"
 #include "tests/testutil/test_pki.h"
 #include "virp/keymgr/v1/observation_key.pb.h"
+#include "virp/keymgr/v1/router_key.pb.h"
+#include "virp/keymgr/v1/rpki.pb.h"
 #include "virp/keymgr/v1/tcp_ao_key.pb.h"
 
 namespace virp::keymgr {
@@ -187,9 +189,9 @@ TEST_F(KeyAdminTest, EveryRpcByEveryRole) {
   const auto table = service::AuthorizationTable::Create(AccessTable());
   ASSERT_OK(table);
   // The rows of the other services are tested where these are.
-  const google::protobuf::ServiceDescriptor* const services[] = {service,
-                                                                 v1::ObservationKey::descriptor()->file()->service(0),
-                                                                 v1::TcpAoPair::descriptor()->file()->service(0)};
+  const google::protobuf::ServiceDescriptor* const services[] = {
+      service, v1::ObservationKey::descriptor()->file()->service(0), v1::TcpAoPair::descriptor()->file()->service(0),
+      v1::GetKeyPackageRequest::descriptor()->file()->service(0), v1::TrustAnchor::descriptor()->file()->service(0)};
   EXPECT_THAT(table->Problems(services), testing::IsEmpty());
   const auto allowed = Allowed();
   EXPECT_EQ(static_cast<std::size_t>(service->method_count()), allowed.size());
