@@ -1,8 +1,6 @@
 #include "services/keymgr/custody/software/kek_ring.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <charconv>
 #include <cstring>
@@ -11,6 +9,7 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/file.h"
+#include "lib/base/secret_file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/key_wrap.h"
 #include "lib/crypto/mac.h"
@@ -31,25 +30,6 @@ std::optional<std::uint32_t> VersionOf(std::string_view name) {
   if (error != std::errc() || end != name.data() + name.size() || version == 0 || name.front() == '0')
     return std::nullopt;
   return version;
-}
-
-absl::Status CheckFile(const struct stat& info, const std::string& path) {
-  if (!S_ISREG(info.st_mode)) return FailedPrecondition("key-encryption key {}: not a regular file", path);
-  if (info.st_uid != 0 && info.st_uid != ::geteuid()) {
-    return FailedPrecondition(
-        "key-encryption key {}: owned by user {}, must be owned by this process's user {} or root", path, info.st_uid,
-        ::geteuid());
-  }
-  const unsigned mode = info.st_mode & 07777;
-  if ((mode & S_IRWXO) != 0)
-    return FailedPrecondition("key-encryption key {}: mode {:04o} lets everybody at it; chmod 0400", path, mode);
-  if ((mode & S_IWGRP) != 0)
-    return FailedPrecondition("key-encryption key {}: mode {:04o} lets its group change it; chmod g-w", path, mode);
-  if ((mode & S_IRGRP) != 0 && !IsOurGroup(info.st_gid)) {
-    return FailedPrecondition("key-encryption key {}: mode {:04o} lets group {} read it, which this process is not in",
-                              path, mode, info.st_gid);
-  }
-  return absl::OkStatus();
 }
 
 int HexDigit(char c) {
@@ -81,20 +61,9 @@ absl::StatusOr<crypto::Secret> Parse(crypto::Secret contents, const std::string&
 }
 
 absl::StatusOr<crypto::Secret> ReadKek(const std::string& path) {
-  // O_NONBLOCK: opening a named pipe must not wait for its writer.
-  ASSIGN_OR_RETURN(const FileDescriptor file, OpenFile(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  struct stat info{};
-  if (::fstat(file.get(), &info) != 0) return ErrnoStatus(errno, "stat", path);
-  RETURN_IF_ERROR(CheckFile(info, path));
+  ASSIGN_OR_RETURN(const FileDescriptor file, OpenSecretFile(path, "key-encryption key"));
   crypto::Secret contents(2 * kKekSize + 3);
-  std::size_t size = 0;
-  while (size < contents.size()) {
-    const ssize_t got = ::read(file.get(), contents.data() + size, contents.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return ErrnoStatus(errno, "read", path);
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
+  ASSIGN_OR_RETURN(const std::size_t size, ReadUpTo(file.get(), contents.data(), contents.size(), path));
   contents.Truncate(size);
   return Parse(std::move(contents), path);
 }
