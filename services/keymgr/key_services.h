@@ -36,6 +36,7 @@ class KeyServices {
   void AddTo(std::vector<service::ServedService>& served);
   // For the house: quick when there is nothing to do.
   std::vector<std::function<absl::Status()>> Chores();
+  RouterKeys& router_keys() { return router_; }
   // Ends streams that would never end.
   void Drain();
 

@@ -20,6 +20,7 @@
 #include "services/keymgr/domain/audit_log.h"
 #include "services/keymgr/domain/kek_keeper.h"
 #include "services/keymgr/domain/ledger_engine.h"
+#include "services/keymgr/est_part.h"
 #include "services/keymgr/key_services.h"
 #include "services/keymgr/rpki_part.h"
 #include "services/keymgr/storage/open.h"
@@ -122,10 +123,12 @@ absl::StatusOr<int> Run(const Config& config) {
   server_options.reflection = config.reflection;
   ASSIGN_OR_RETURN(const auto server, service::ServerRunner::Start(server_options, security, clock, services));
   ASSIGN_OR_RETURN(const auto break_glass, StartBreakGlass(config.break_glass_socket, services));
+  ASSIGN_OR_RETURN(const auto est, EstPart::Start(config.est_listen, config.tls, keys.router_keys(), security, clock));
 
   service::Metrics metrics("keymgr");
   AddMetrics(metrics, *ledger, keeper, log, deliverer.get());
   rpki->AddMetrics(metrics);
+  est->AddMetrics(metrics);
   refusals.AddMetrics(metrics, server.get());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
@@ -152,6 +155,7 @@ absl::StatusOr<int> Run(const Config& config) {
     keys.Drain();
     rpki->Drain();
   });
+  runner.OnDrain("est", [&] { est->Drain(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
   runner.OnDrain("delivery", [&] {
     if (deliverer != nullptr) deliverer->Stop();

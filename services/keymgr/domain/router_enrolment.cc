@@ -20,6 +20,7 @@ constexpr std::size_t kMostSlots = 1'000;  // a router has at most 64 ASes
 
 absl::StatusOr<EnrolmentAnswer> RouterEnrolment::Submit(const EnrolmentRequest& request, std::string_view method,
                                                         bool renew) {
+  RETURN_IF_ERROR(keys_.RouterOf(request.enrolee.identity).status());  // whose request it is, its agent says
   // The protocol has neither reason nor request id. What makes a repeat the same is the request itself.
   Call call;
   call.actor = request.enrolee.identity;

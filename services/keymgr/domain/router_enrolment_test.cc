@@ -105,7 +105,7 @@ TEST_F(RouterEnrolmentTest, RenewsWithTheSameKeyAndGetsANextOne) {
 
 TEST_F(RouterEnrolmentTest, RefusalsSayWhy) {
   const std::string csr = RouterFixture::Csr(key_);
-  EXPECT_THAT(enrolment_.Enrol(Of(csr)), testing::Not(testutil::IsOk())) << "nobody's agent";
+  EXPECT_THAT(enrolment_.Enrol(Of(csr)), StatusIs(StatusCode::kNotFound)) << "nobody's agent";
   EXPECT_THAT(enrolment_.Reenrol(Of(csr)), StatusIs(StatusCode::kNotFound));
   RouterSpec spec = RouterFixture::Spec();
   spec.asns = {64496, 64497};
