@@ -20,9 +20,8 @@ absl::Status Serving(const LedgerEngine& ledger) {
 }  // namespace
 
 std::vector<RecordType> KeyServices::Types() {
-  std::vector<RecordType> types = RouterKeys::Types();
-  types.push_back(ObservationKeys::Type());
-  types.push_back(TypeOf<TcpAoPairRecord>());
+  std::vector<RecordType> types{ObservationKeys::Type(), TypeOf<TcpAoPairRecord>(), RouterFleets::Type()};
+  for (RecordType& type : RouterKeys::Types()) types.push_back(std::move(type));
   return types;
 }
 
@@ -32,9 +31,10 @@ KeyServices::KeyServices(LedgerEngine& ledger, const Custodies& custodies, RpkiA
     : observation_(ledger, custodies, [&ledger] { return Serving(ledger); }),
       tcp_ao_(ledger, custodies, clock, self),
       router_(ledger, custodies, authority, clock, RouterKeyOptions(), self),
+      fleets_(ledger, router_, self),
       observation_handler_(observation_, ledger, callers),
       tcp_ao_handler_(tcp_ao_, callers, clock),
-      router_handler_(router_, callers, clock) {}
+      router_handler_(router_, fleets_, callers, clock) {}
 
 void KeyServices::AddTo(std::vector<service::ServedService>& served) {
   served.push_back({&observation_handler_, "virp.keymgr.v1.ObservationKeyService"});
@@ -43,11 +43,13 @@ void KeyServices::AddTo(std::vector<service::ServedService>& served) {
 }
 
 std::vector<std::function<absl::Status()>> KeyServices::Chores() {
-  return {[this] { return tcp_ao_.Tick(); }, [this] { return router_.Advance(); }};
+  return {[this] { return tcp_ao_.Tick(); }, [this] { return router_.Advance(); },
+          [this] { return fleets_.Advance(); }};
 }
 
 void KeyServices::Drain() {
   observation_handler_.Drain();
+  router_handler_.Drain();
 }
 
 }  // namespace virp::keymgr

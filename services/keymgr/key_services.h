@@ -14,6 +14,7 @@
 #include "services/keymgr/domain/custody.h"
 #include "services/keymgr/domain/ledger_engine.h"
 #include "services/keymgr/domain/observation_keys.h"
+#include "services/keymgr/domain/router_fleet.h"
 #include "services/keymgr/domain/router_keys.h"
 #include "services/keymgr/domain/rpki_authority.h"
 #include "services/keymgr/domain/tcp_ao_keys.h"
@@ -28,7 +29,7 @@ class KeyServices {
   // What the ledger must know before there are services.
   static std::vector<RecordType> Types();
 
-  // All outlive it; `authority` certifies routers. `self`: the manager's own identity, actor of what the clock causes.
+  // All outlive it; stop the ledger before it goes. `self`: the manager's own identity, actor of what the clock causes.
   KeyServices(LedgerEngine& ledger, const Custodies& custodies, RpkiAuthority& authority,
               const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
               const std::string& self);
@@ -44,6 +45,7 @@ class KeyServices {
   ObservationKeys observation_;
   TcpAoKeys tcp_ao_;
   RouterKeys router_;
+  RouterFleets fleets_;
   ObservationHandler observation_handler_;
   TcpAoHandler tcp_ao_handler_;
   RouterKeyHandler router_handler_;

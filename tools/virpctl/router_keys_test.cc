@@ -34,7 +34,8 @@ class RouterKeysCommandTest : public ::testing::Test {
     fixture_.ledger.clock.SetWall(SystemClock().NowNanos());
     EXPECT_OK(fixture_.authority->SetUp(fixture_.NewCall()));
     const service::Security security = pki_.MakeSecurity(keymgr::RouterKeyAccess());
-    handler_ = std::make_unique<keymgr::RouterKeyHandler>(*fixture_.keys, security.callers, fixture_.ledger.clock);
+    handler_ = std::make_unique<keymgr::RouterKeyHandler>(*fixture_.keys, *fixture_.fleets, security.callers,
+                                                          fixture_.ledger.clock);
     server_ = pki_.StartServer(Role::kKeymgr, security, {{handler_.get(), "virp.keymgr.v1.RouterKeyService"}});
     keymgr::EstOptions options;
     options.listen = "127.0.0.1:0";

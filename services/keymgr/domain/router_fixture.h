@@ -10,6 +10,7 @@
 #include "lib/base/mutex.h"
 #include "lib/crypto/p256.h"
 #include "lib/crypto/sha256.h"
+#include "services/keymgr/domain/router_fleet.h"
 #include "services/keymgr/domain/router_keys.h"
 #include "services/keymgr/domain/rpki_fixture.h"
 
@@ -83,6 +84,7 @@ struct RouterFixture {
     std::vector<RecordType> types = RouterKeys::Types();
     types.push_back(TypeOf<AuthorityRecord>());
     types.push_back(TypeOf<RouterCertificateRecord>());
+    types.push_back(RouterFleets::Type());
     return types;
   }
   // `set_up`: with an authority, which has not published yet.
@@ -96,6 +98,7 @@ struct RouterFixture {
     authority =
         std::make_unique<RpkiAuthority>(*ledger, custodies, target, one_time_keys, ledger.clock, options, kSelf);
     keys = std::make_unique<RouterKeys>(*ledger, custodies, *authority, ledger.clock, RouterKeyOptions(), kSelf);
+    fleets = std::make_unique<RouterFleets>(*ledger, *keys, kSelf);
     ledger.Start();
     if (set_up && !authority->SetUp(TestCall("setup")).ok()) std::abort();
   }
@@ -166,6 +169,7 @@ struct RouterFixture {
   rpki::OneTimeKeys one_time_keys{4};
   std::unique_ptr<RpkiAuthority> authority;
   std::unique_ptr<RouterKeys> keys;
+  std::unique_ptr<RouterFleets> fleets;
   int calls = 0;
 };
 

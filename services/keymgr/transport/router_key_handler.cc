@@ -48,13 +48,14 @@ std::vector<service::MethodRule> RouterKeyAccess() {
   const auto add = [&rows](std::initializer_list<std::string_view> methods, const service::RoleSet& roles) {
     for (const std::string_view method : methods) rows.push_back({fmt::format("/{}{}", kService, method), roles});
   };
-  add({"GetRouter", "ListRouters", "ListPending", "GetRouterKey", "ListRouterKeys"}, readers);
+  add({"GetRouter", "ListRouters", "ListPending", "GetRouterKey", "ListRouterKeys", "ListFleets", "WatchFleet"},
+      readers);
   add({"GetCsr", "GetCertsOnly"}, agents_and_readers);
   add({"GetCustodyLog", "ApproveCsr", "RejectCsr", "ApproveEscrowRelease"}, deciders);
   add({"SubmitCsr", "GetKeyPackage", "GetRouterPlan", "RequestNonce", "ConfirmInstall", "EscrowDeposit"}, agents);
   add({"RegisterRouter", "UpdateRouter", "DecommissionRouter", "AttachCustodyLog", "CreateRouterKey",
        "IssueRouterCertificate", "ProvisionRouter", "ActivateRouterKey", "TaintRouterKey", "RevokeRouterKey",
-       "ExportCsr", "ImportCertificate", "RequestEscrowRelease", "EscrowRelease"},
+       "ExportCsr", "ImportCertificate", "RequestEscrowRelease", "EscrowRelease", "RollFleet", "SetFleetState"},
       operators);
   return rows;
 }

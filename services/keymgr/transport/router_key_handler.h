@@ -1,6 +1,7 @@
 // RouterKeyService of the key manager.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -10,6 +11,7 @@
 #include "lib/base/clock.h"
 #include "lib/service/authorization.h"
 #include "lib/service/caller.h"
+#include "services/keymgr/domain/router_fleet.h"
 #include "services/keymgr/domain/router_keys.h"
 #include "services/keymgr/transport/call.h"
 #include "virp/keymgr/v1/router_key.grpc.pb.h"
@@ -22,8 +24,14 @@ std::vector<service::MethodRule> RouterKeyAccess();
 // Thread-safe; what it is given outlives it.
 class RouterKeyHandler final : public v1::RouterKeyService::Service {
  public:
-  RouterKeyHandler(RouterKeys& keys, std::shared_ptr<const service::CallerResolver> callers, const Clock& clock)
-      : keys_(keys), callers_(std::move(callers)), clock_(clock) {}
+  static constexpr int kMostWatchers = 16;  // a thread each
+
+  RouterKeyHandler(RouterKeys& keys, RouterFleets& fleets, std::shared_ptr<const service::CallerResolver> callers,
+                   const Clock& clock)
+      : keys_(keys), fleets_(fleets), callers_(std::move(callers)), clock_(clock) {}
+
+  // Ends watch streams, so that the server can end; none is begun any more.
+  void Drain() { draining_ = true; }
 
   grpc::Status RegisterRouter(grpc::ServerContext*, const v1::RegisterRouterRequest*,
                               v1::RegisterRouterResponse*) override;
@@ -78,6 +86,14 @@ class RouterKeyHandler final : public v1::RouterKeyService::Service {
   grpc::Status EscrowRelease(grpc::ServerContext*, const v1::EscrowReleaseRequest*,
                              v1::EscrowReleaseResponse*) override;
 
+  // router_fleet_handler.cc
+  grpc::Status RollFleet(grpc::ServerContext*, const v1::RollFleetRequest*, v1::RollFleetResponse*) override;
+  grpc::Status SetFleetState(grpc::ServerContext*, const v1::SetFleetStateRequest*,
+                             v1::SetFleetStateResponse*) override;
+  grpc::Status ListFleets(grpc::ServerContext*, const v1::ListFleetsRequest*, v1::ListFleetsResponse*) override;
+  grpc::Status WatchFleet(grpc::ServerContext*, const v1::WatchFleetRequest*,
+                          grpc::ServerWriter<v1::WatchFleetResponse>*) override;
+
  private:
   static constexpr std::string_view kService = "virp.keymgr.v1.RouterKeyService/";
 
@@ -102,9 +118,16 @@ class RouterKeyHandler final : public v1::RouterKeyService::Service {
   absl::StatusOr<RouterCaller> CallerOf(const grpc::ServerContext& context, bool all_read) const;
   absl::Status FillSlot(const absl::StatusOr<RouterKeys::SlotPtr>& slot, v1::RouterKeySlot& to) const;
 
+  void FillFleet(const FleetRecord& fleet, v1::RouterFleet& to) const;
+  absl::Status Watch(grpc::ServerContext& context, std::string_view id,
+                     grpc::ServerWriter<v1::WatchFleetResponse>& writer) const;
+
   RouterKeys& keys_;
+  RouterFleets& fleets_;
   const std::shared_ptr<const service::CallerResolver> callers_;
   const Clock& clock_;
+  std::atomic<bool> draining_{false};
+  std::atomic<int> watchers_{0};
 };
 
 }  // namespace virp::keymgr

@@ -32,7 +32,7 @@ class RouterKeyHandlerTest : public testing::Test {
  protected:
   RouterKeyHandlerTest() {
     const service::Security security = pki_.MakeSecurity(RouterKeyAccess());
-    handler_ = std::make_unique<RouterKeyHandler>(*fixture_.keys, security.callers, fixture_.ledger.clock);
+    handler_ = std::make_unique<RouterKeyHandler>(*fixture_.keys, fleets_, security.callers, fixture_.ledger.clock);
     server_ = pki_.StartServer(Role::kKeymgr, security, {{handler_.get(), "virp.keymgr.v1.RouterKeyService"}});
   }
 
@@ -99,6 +99,7 @@ class RouterKeyHandlerTest : public testing::Test {
 
   testutil::TestPki pki_;
   RouterFixture fixture_;
+  RouterFleets& fleets_ = *fixture_.fleets;
   std::unique_ptr<RouterKeyHandler> handler_;
   std::unique_ptr<service::ServerRunner> server_;
   const crypto::P256PrivateKey key_ = crypto::P256PrivateKey::Generate();
@@ -265,6 +266,38 @@ TEST_F(RouterKeyHandlerTest, ListsComeInPages) {
   EXPECT_THAT(slots, SizeIs(3));
 }
 
+TEST_F(RouterKeyHandlerTest, AFleetIsWatchedToItsEnd) {
+  auto request = Change<v1::RollFleetRequest>();
+  request.mutable_fleet()->set_id("yearly");
+  ASSERT_OK_AND_ASSIGN(const auto started, Ask(&Stub::RollFleet, request));
+  EXPECT_EQ(started.fleet().concurrency(), 50U);
+  auto pause = Change<v1::SetFleetStateRequest>();
+  pause.set_id("yearly");
+  EXPECT_EQ(GetFields(Ask(&Stub::SetFleetState, pause).status())[0].field, "state");
+  pause.set_state(v1::ROUTER_FLEET_STATE_PAUSED);
+  ASSERT_OK(Ask(&Stub::SetFleetState, pause).status());
+  Stub stub(pki_.Channel(*server_, Role::kReader, "r", Role::kKeymgr));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  v1::WatchFleetRequest watch;
+  watch.set_id("yearly");
+  const auto reader = stub.WatchFleet(&context, watch);
+  v1::WatchFleetResponse seen;
+  ASSERT_TRUE(reader->Read(&seen));
+  EXPECT_EQ(seen.fleet().state(), v1::ROUTER_FLEET_STATE_PAUSED);
+  auto go_on = Change<v1::SetFleetStateRequest>();
+  go_on.set_id("yearly");
+  go_on.set_state(v1::ROUTER_FLEET_STATE_RUNNING);
+  ASSERT_OK(Ask(&Stub::SetFleetState, go_on).status());
+  ASSERT_OK(fleets_.Advance());  // no router has an active key: it is done
+  while (reader->Read(&seen)) continue;
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(seen.fleet().state(), v1::ROUTER_FLEET_STATE_DONE);
+  ASSERT_OK_AND_ASSIGN(const auto list, Ask(&Stub::ListFleets, v1::ListFleetsRequest(), Role::kReader));
+  ASSERT_EQ(list.fleets_size(), 1);
+  EXPECT_EQ(list.fleets(0).started_by(), pki_.Id(Role::kOperator, "noc-1"));
+}
+
 // ---- every RPC, every role ----
 
 // An empty request to any method; empty when it was let in by the table, else the reason of the refusal.
@@ -322,7 +355,11 @@ std::map<std::string, std::set<Role>> Allowed() {
           {"EscrowDeposit", agents},
           {"RequestEscrowRelease", operators},
           {"ApproveEscrowRelease", deciders},
-          {"EscrowRelease", operators}};
+          {"EscrowRelease", operators},
+          {"RollFleet", operators},
+          {"SetFleetState", operators},
+          {"ListFleets", readers},
+          {"WatchFleet", readers}};
 }
 
 TEST_F(RouterKeyHandlerTest, EveryRpcByEveryRole) {
