@@ -1,5 +1,5 @@
 // The operator's side of BGPsec router keys.
-#include "tools/virpctl/cli.h"
+#include "tools/virpctl/cli_transfer.h"
 
 namespace virp::virpctl {
 namespace {
@@ -102,6 +102,7 @@ void AddRouterKeys(CLI::App& keys, State& s) {
   CLI::App* const router = Group(keys, "router", "BGPsec router keys of a key manager");
   AddAccounts(*router, s);
   AddLife(*router, s);
+  AddTransfers(*router, s);
 }
 
 }  // namespace virp::virpctl

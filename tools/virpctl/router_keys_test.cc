@@ -196,6 +196,28 @@ TEST_F(RouterKeysCommandTest, APackageIsEncryptedForWhomItIsFor) {
   EXPECT_EQ(Router(decrypted).exit, 0);
 }
 
+TEST_F(RouterKeysCommandTest, AKeyGoesIntoEscrowAndOutByTwoPersons) {
+  Register();
+  EXPECT_EQ(Enrol().exit, 3);
+  EXPECT_EQ(Agreed({"approve", PendingRequest()}, Role::kApprover).exit, 0);
+  EXPECT_EQ(Operator({"csr", kSlot, "--key-version", "1", "--form", "krill"}).exit, 0);
+  EXPECT_EQ(Agreed({"deposit", kSlot, "--key-version", "1", "--key", File("key")}).exit, 0);
+  EXPECT_EQ(Operator({"request-release", kSlot, "--key-version", "1", "--reason", "new card"}).exit, 0);
+  const std::vector<std::string> release{"release", kSlot, "--key-version", "1", "--save", File("package")};
+  EXPECT_EQ(Agreed(release).exit, 2) << "nobody approved it";
+  EXPECT_EQ(Agreed({"approve-release", kSlot, "--key-version", "1"}).exit, 2) << "who asked";
+  EXPECT_EQ(Agreed({"approve-release", kSlot, "--key-version", "1"}, Role::kApprover).exit, 0);
+  const ProgramResult released = Agreed(release);
+  EXPECT_EQ(released.exit, 0) << released.err;
+  EXPECT_EQ(Router({"open", File("package"), "--key", File("again"), "--trust-anchor", File("ta"), "--yes"}).exit, 0);
+  EXPECT_EQ(testutil::FileText(File("again")), testutil::FileText(File("key")));
+  std::ofstream(File("p7")) << "no certificate";
+  EXPECT_EQ(Operator({"import", kSlot, "--key-version", "1", "--file", File("p7"), "--trust-anchor", File("ta"),
+                      "--reason", "x"})
+                .exit,
+            2);
+}
+
 TEST_F(RouterKeysCommandTest, AccountsAreChangedAndEnded) {
   Register();
   const auto account = Json([this](auto arguments) { return Operator(arguments); }, {"router", "edge-a"});
