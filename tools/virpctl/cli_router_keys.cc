@@ -103,6 +103,7 @@ void AddRouterKeys(CLI::App& keys, State& s) {
   AddAccounts(*router, s);
   AddLife(*router, s);
   AddTransfers(*router, s);
+  AddFleets(*router, s);
 }
 
 }  // namespace virp::virpctl

@@ -1,8 +1,9 @@
-// Certificates of outside authorities, and keys in escrow.
+// Certificates of outside authorities, keys in escrow, and the roll of many routers' keys.
 #include "tools/virpctl/cli_transfer.h"
 
 #include <memory>
 
+#include "tools/virpctl/fleet_options.h"
 #include "tools/virpctl/transfer_options.h"
 
 namespace virp::virpctl {
@@ -42,6 +43,32 @@ void AddTransfers(CLI::App& router, State& s) {
   }
   for (CLI::App* const command : {deposit, approve, release})
     command->add_flag("--yes", to.yes, "Do not ask whether to go on");
+}
+
+void AddFleets(CLI::App& router, State& s) {
+  using Run = absl::StatusOr<Exit> (*)(const Options&, const FleetOptions&);
+  const auto options = std::make_shared<FleetOptions>();
+  FleetOptions& to = *options;
+  const auto add = [&](const char* name, const char* help, Run run) {
+    return Command(router, s, name, help, [&s, options, run] { return run(s.options, *options); });
+  };
+  CLI::App* const roll = add("roll", "Rolls the keys of many routers", &FleetRoll);
+  CLI::App* const set = add("set-fleet", "Holds such a roll, lets it go on, or gives it up", &FleetSet);
+  CLI::App* const watch = add("watch-fleet", "Watches it to its end", &FleetWatch);
+  add("fleets", "All of them", &FleetList);
+  for (CLI::App* const command : {roll, set, watch}) command->add_option("id", to.id, "Its name")->required();
+  roll->add_option("--prefix", to.prefix, "Routers whose id begins so; all when left out");
+  roll->add_option("--as", to.asn, "AS; all when left out")->check(CLI::Range(1U, 4'294'967'295U));
+  roll->add_option("--concurrency", to.concurrency, "Routers that may be changing over at once")
+      ->check(CLI::Range(1, 10'000));
+  roll->add_flag("--yes", to.yes, "Do not ask whether to go on");
+  set->add_option("--to", to.state, "running, paused or stopped")
+      ->required()
+      ->check(CLI::IsMember({"running", "paused", "stopped"}));
+  for (CLI::App* const command : {roll, set}) {
+    command->add_option("--reason", to.reason, "Why; goes into the audit record")->required();
+    command->add_option("--request-id", to.request_id, "Of a request whose answer was lost, to repeat it");
+  }
 }
 
 }  // namespace virp::virpctl

@@ -1,4 +1,4 @@
-// A part of `keys router` that cli_router_keys.cc puts in.
+// Parts of `keys router` that cli_router_keys.cc puts in.
 #pragma once
 
 #include "tools/virpctl/cli.h"
@@ -6,5 +6,6 @@
 namespace virp::virpctl {
 
 void AddTransfers(CLI::App& router, State& state);
+void AddFleets(CLI::App& router, State& state);
 
 }  // namespace virp::virpctl

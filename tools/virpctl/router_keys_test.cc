@@ -218,6 +218,22 @@ TEST_F(RouterKeysCommandTest, AKeyGoesIntoEscrowAndOutByTwoPersons) {
             2);
 }
 
+TEST_F(RouterKeysCommandTest, AFleetIsRolledHeldAndGivenUp) {
+  Register();
+  EXPECT_EQ(Enrol().exit, 3);
+  EXPECT_EQ(Agreed({"approve", PendingRequest()}, Role::kApprover).exit, 0);
+  const ProgramResult started = Agreed({"roll", "yearly", "--prefix", "edge-", "--concurrency", "5"});
+  EXPECT_EQ(started.exit, 0) << started.err;
+  EXPECT_THAT(started.err, HasSubstr("5 routers change over at one time"));
+  EXPECT_EQ(Operator({"set-fleet", "yearly", "--to", "paused", "--reason", "freeze"}).exit, 0);
+  EXPECT_THAT(Operator({"fleets"}).out, AllOf(HasSubstr("yearly"), HasSubstr("PAUSED")));
+  EXPECT_EQ(Operator({"set-fleet", "yearly", "--to", "stopped", "--reason", "enough"}).exit, 0);
+  const ProgramResult watched = Operator({"watch-fleet", "yearly"});
+  EXPECT_EQ(watched.exit, 1) << watched.err;
+  EXPECT_THAT(watched.out, HasSubstr("STOPPED"));
+  EXPECT_EQ(Operator({"watch-fleet", "unknown"}).exit, 2);
+}
+
 TEST_F(RouterKeysCommandTest, AccountsAreChangedAndEnded) {
   Register();
   const auto account = Json([this](auto arguments) { return Operator(arguments); }, {"router", "edge-a"});
