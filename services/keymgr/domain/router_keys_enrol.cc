@@ -104,7 +104,7 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::SubmitRequest(const Call& cal
   const auto before = now->Find<RouterRequestRecord>(HexEncode(View(crypto::Sha256(der))));
   if (before != nullptr && before->router != id)
     return WithReason(AlreadyExists("another router sent this request"), "KEY_IN_USE");
-  if (before != nullptr && !(submission.renew && before->state == RequestState::kApproved)) return before;
+  if (before != nullptr && !(submission.renew && before->state == RequestState::kApproved)) return RequestPtr(before);
   ASSIGN_OR_RETURN(const Wanted wanted, Check(caller, *now, submission, std::move(router), std::move(der)));
   const SlotPtr slot = now->Find<RouterSlotRecord>(wanted.slot);
   if (slot != nullptr) {
