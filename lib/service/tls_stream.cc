@@ -225,7 +225,9 @@ absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(
   SSL* const ssl = impl->ssl.get();
   crypto::OrDie(ssl != nullptr && SSL_set_fd(ssl, socket) == 1, "SSL_new");
   // An address is no name (RFC 6066 section 3); OpenSSL refuses what is too long to be one.
-  if (!IpAddress::Parse(host).ok() && SSL_set_tlsext_host_name(ssl, host.c_str()) != 1)
+  std::string name = host;  // OpenSSL's macro for this casts, and the call behind it only reads
+  if (!IpAddress::Parse(host).ok() &&
+      SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data()) != 1)
     return InvalidArgument("'{}' is no host name", host);
   RETURN_IF_ERROR(Handshake(ssl, SSL_connect, socket, timeout, "server"));
   std::unique_ptr<TlsStream> stream(new TlsStream(std::move(impl)));
