@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "lib/base/backoff.h"
+#include "lib/base/bytes.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status.h"
 #include "lib/crypto/secret.h"
@@ -21,6 +22,11 @@ namespace {
 namespace pb = ::virp::keymgr::v1;
 
 constexpr int kMostReported = 1'000;  // in one call
+constexpr std::chrono::seconds kRegisterAgain{2};
+
+std::string ProblemIn(const absl::Status& status) {
+  return status.ok() ? "" : std::string(Message(status));
+}
 
 void WipeSecrets(pb::WatchObservationKeysResponse& message) {
   for (pb::SourceKeys& source : *message.mutable_sources()) {
@@ -44,8 +50,11 @@ struct KeyClient::Impl {
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   enum Call : std::uint8_t { kWatch, kReport, kCalls };
   std::array<grpc::ClientContext*, kCalls> running ABSL_GUARDED_BY(mutex){};  // to be cancelled by Stop
-  std::shared_ptr<grpc::Channel> channel ABSL_GUARDED_BY(mutex);              // of the stream whose list is complete
-  KeyClientStatus now ABSL_GUARDED_BY(mutex);
+  struct State {
+    KeyClientStatus status;
+    std::shared_ptr<grpc::Channel> channel;  // of the stream whose list is complete
+  };
+  State now ABSL_GUARDED_BY(mutex);
   std::thread watcher, reporter;
 
   bool Wait(std::chrono::nanoseconds time) ABSL_LOCKS_EXCLUDED(mutex) {  // false: stopping
@@ -63,9 +72,25 @@ struct KeyClient::Impl {
     const MutexLock lock(mutex);
     running[call] = nullptr;
   }
+  // Changes the state, and says so where somebody listens.
+  template <typename Edit>
+  void Change(Edit&& edit) ABSL_LOCKS_EXCLUDED(mutex) {
+    KeyClientStatus before, after;
+    {
+      const MutexLock lock(mutex);
+      before = now.status;
+      edit(now);
+      after = now.status;
+    }
+    const bool differs = before.connected_to != after.connected_to || before.problem != after.problem;
+    if (differs && options.on_change) options.on_change(after);
+  }
   void Say(const absl::Status& problem) {
+    Change([&](State& state) { state.status.problem = ProblemIn(problem); });
+  }
+  std::shared_ptr<grpc::Channel> Connected() const {
     const MutexLock lock(mutex);
-    now.problem = problem.ok() ? "" : std::string(Message(problem));
+    return now.channel;
   }
 
   void Watch() {
@@ -73,12 +98,11 @@ struct KeyClient::Impl {
     for (std::size_t turn = 0;; ++turn) {
       const std::string& address = options.addresses[turn % options.addresses.size()];
       const absl::Status ended = WatchOne(address, backoff);
-      {
-        const MutexLock lock(mutex);
-        now.connected_to.clear();
-        channel.reset();
-        if (!ended.ok()) now.problem = fmt::format("key manager {}: {}", address, Message(ended));
-      }
+      Change([&](State& state) {
+        state.status.connected_to.clear();
+        state.channel.reset();
+        if (!ended.ok()) state.status.problem = fmt::format("key manager {}: {}", address, Message(ended));
+      });
       keys.Interrupted();
       // The other managers at once, then a pause.
       const bool round = (turn + 1) % options.addresses.size() == 0;
@@ -97,67 +121,109 @@ struct KeyClient::Impl {
       const absl::Status taken = keys.Take(message);
       const bool complete = message.complete();
       WipeSecrets(message);
-      Say(taken);
-      if (!complete) continue;
-      backoff.Reset();
-      const MutexLock lock(mutex);
-      now.connected_to = address;
-      ++now.lists;
-      channel = to;
+      if (complete) backoff.Reset();
+      Change([&](State& state) {
+        state.status.problem = ProblemIn(taken);
+        if (!complete) return;
+        state.status.connected_to = address;
+        ++state.status.lists;
+        state.channel = to;
+      });
     }
     const grpc::Status status = reader->Finish();
     End(kWatch);
     return status.ok() ? Unavailable("it ended the stream") : service::FromGrpcStatus(status);
   }
 
+  // What goes to the manager, from a thread of its own: the stream may be silent for days.
   void Report() {
-    using Told = std::pair<bool, std::string>;  // compromised, statement
-    std::map<std::pair<std::string, std::uint32_t>, Told> told;
     std::shared_ptr<grpc::Channel> told_to;
     while (Wait(options.report_interval)) {
-      // A list that could not be kept is tried again here: the stream may be silent for days.
-      if (const absl::Status kept = keys.Keep(); !kept.ok()) Say(kept);
-      std::shared_ptr<grpc::Channel> to;
-      {
-        const MutexLock lock(mutex);
-        to = channel;
+      if (const absl::Status kept = keys.Keep(); !kept.ok()) Say(kept);  // one that could not be kept
+      const std::shared_ptr<grpc::Channel> to = Connected();
+      if (to == nullptr) continue;
+      if (to != told_to) {
+        told.clear();
+        asked.clear();
       }
-      if (to == nullptr || !options.known) continue;
-      if (to != told_to) told.clear();
       told_to = to;
-      pb::ReportObservationKeysRequest request;
-      std::map<std::pair<std::string, std::uint32_t>, Told> news;
-      for (KnownVersion& version : options.known()) {
-        Told what{version.compromised, version.statement};
-        const std::pair name{version.source, version.version};
-        const auto known = told.find(name);
-        if (known != told.end() && known->second == what) continue;
-        if (request.known_size() == kMostReported) break;  // the rest next time
-        auto& to_say = *request.add_known();
-        to_say.set_source(version.source);
-        to_say.set_version(version.version);
-        to_say.set_entry(version.entry);
-        to_say.set_compromised(version.compromised);
-        to_say.set_statement(version.statement);
-        news[name] = std::move(what);
-      }
-      if (news.empty()) continue;
-      grpc::ClientContext context;
-      context.set_deadline(std::chrono::system_clock::now() + options.call_timeout);
-      if (!Begin(kReport, context)) return;
-      pb::ReportObservationKeysResponse response;
-      const grpc::Status status =
-          pb::ObservationKeyService::NewStub(to)->ReportObservationKeys(&context, request, &response);
-      End(kReport);
-      if (!status.ok()) {
-        Say(Annotate(service::FromGrpcStatus(status), "report to the key manager"));
-        continue;
-      }
-      for (auto& [name, what] : news) told[name] = std::move(what);
-      const MutexLock lock(mutex);
-      now.reported += news.size();
+      absl::Status done;
+      if (options.known) done.Update(ReportKnown(to));
+      if (options.made) done.Update(Register(to));
+      if (!done.ok()) Say(done);
     }
   }
+
+  absl::Status ReportKnown(const std::shared_ptr<grpc::Channel>& to) {
+    pb::ReportObservationKeysRequest request;
+    std::map<Name, Told> news;
+    for (KnownVersion& version : options.known()) {
+      Told what{version.compromised, version.statement};
+      const Name name{version.source, version.version};
+      const auto known = told.find(name);
+      if (known != told.end() && known->second == what) continue;
+      if (request.known_size() == kMostReported) break;  // the rest next time
+      auto& to_say = *request.add_known();
+      to_say.set_source(version.source);
+      to_say.set_version(version.version);
+      to_say.set_entry(version.entry);
+      to_say.set_compromised(version.compromised);
+      to_say.set_statement(version.statement);
+      news[name] = std::move(what);
+    }
+    if (news.empty()) return absl::OkStatus();
+    pb::ReportObservationKeysResponse response;
+    RETURN_IF_ERROR(Annotate(Unary(to, &pb::ObservationKeyService::Stub::ReportObservationKeys, request, response),
+                             "report to the key manager"));
+    for (auto& [name, what] : news) told[name] = std::move(what);
+    const MutexLock lock(mutex);
+    now.status.reported += news.size();
+    return absl::OkStatus();
+  }
+
+  absl::Status Register(const std::shared_ptr<grpc::Channel>& to) {
+    if (keys.Wanted().empty()) return absl::OkStatus();
+    const auto due = options.made();
+    if (!due.ok()) return Annotate(due.status(), "make a key for the key manager");
+    absl::Status failed;
+    for (const Registration& made : *due) {
+      const auto moment = std::chrono::steady_clock::now();
+      const auto before = asked.find({made.source, made.version});
+      if (before != asked.end() && moment < before->second + kRegisterAgain) continue;
+      asked[{made.source, made.version}] = moment;
+      pb::RegisterPublicKeyRequest request;
+      request.set_source(made.source);
+      request.set_version(made.version);
+      request.set_public_key(made.public_key);
+      request.set_possession(made.possession);
+      request.set_succession(made.succession);
+      request.set_reason("asked for by the key manager");
+      // One key, one registration, however often it has to be said.
+      request.set_request_id("made-" + HexEncode(made.public_key));
+      pb::RegisterPublicKeyResponse response;
+      failed.Update(Annotate(Unary(to, &pb::ObservationKeyService::Stub::RegisterPublicKey, request, response),
+                             fmt::format("register version {} of {}", made.version, made.source)));
+    }
+    return failed;
+  }
+
+  template <typename Method, typename Request, typename Response>
+  absl::Status Unary(const std::shared_ptr<grpc::Channel>& to, Method method, const Request& request,
+                     Response& response) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + options.call_timeout);
+    if (!Begin(kReport, context)) return absl::OkStatus();
+    const auto stub = pb::ObservationKeyService::NewStub(to);
+    const grpc::Status status = (stub.get()->*method)(&context, request, &response);
+    End(kReport);
+    return service::FromGrpcStatus(status);
+  }
+
+  // The reporter's thread only.
+  using Name = std::pair<std::string, std::uint32_t>;  // source, version
+  using Told = std::pair<bool, std::string>;           // compromised, statement
+  std::map<Name, Told> told;
+  std::map<Name, std::chrono::steady_clock::time_point> asked;
 };
 
 KeyClient::KeyClient(KeyClientOptions options, ChannelFactory channels, ManagedKeys& keys)
@@ -188,7 +254,7 @@ void KeyClient::Stop() {
 
 KeyClientStatus KeyClient::status() const {
   const MutexLock lock(impl_->mutex);
-  return impl_->now;
+  return impl_->now.status;
 }
 
 }  // namespace virp::keys

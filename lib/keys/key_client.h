@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "lib/keys/key_maker.h"
 #include "lib/keys/managed_keys.h"
 
 namespace virp::keys {
@@ -28,20 +29,24 @@ struct KnownVersion {
   std::string statement;  // public key or commitment
 };
 
-struct KeyClientOptions {
-  std::vector<std::string> addresses;  // of managers, in the order in which they are tried
-  // Called each `report_interval`, by an O-Node only; what was not reported before is. May be null.
-  std::function<std::vector<KnownVersion>()> known{};
-  std::chrono::milliseconds report_interval{500};
-  std::chrono::milliseconds backoff_min{200}, backoff_max{10'000};
-  std::chrono::milliseconds call_timeout{10'000};
-};
-
 struct KeyClientStatus {
   std::string connected_to;    // whose list is complete here; empty while there is none
   std::string problem;         // of the last attempt, or of keeping the list; empty when all is well
   std::uint64_t lists = 0;     // taken since the start
   std::uint64_t reported = 0;  // versions
+};
+
+struct KeyClientOptions {
+  std::vector<std::string> addresses;  // of managers, in the order in which they are tried
+  // Called each `report_interval`, by an O-Node only; what was not reported before is. May be null.
+  std::function<std::vector<KnownVersion>()> known{};
+  std::chrono::milliseconds report_interval{500};
+  // Called each `report_interval`, by who signs only: keys that were made and that the manager waits for. May be null.
+  std::function<absl::StatusOr<std::vector<Registration>>()> made{};
+  // Called when `connected_to` or `problem` has changed, from threads of the client; must not call it. May be null.
+  std::function<void(const KeyClientStatus&)> on_change{};
+  std::chrono::milliseconds backoff_min{200}, backoff_max{10'000};
+  std::chrono::milliseconds call_timeout{10'000};
 };
 
 // Thread-safe. `keys` outlives it.

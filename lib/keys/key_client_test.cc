@@ -62,6 +62,7 @@ class FakeManager final : public pb::ObservationKeyService::Service {
     refuse_ = std::move(status);
   }
   int reports() const { return reports_; }
+  int registrations() const { return registrations_; }
 
   grpc::Status WatchObservationKeys(grpc::ServerContext* context, const pb::WatchObservationKeysRequest*,
                                     grpc::ServerWriter<pb::WatchObservationKeysResponse>* writer) override {
@@ -77,6 +78,13 @@ class FakeManager final : public pb::ObservationKeyService::Service {
     }
     return grpc::Status(grpc::StatusCode::UNAVAILABLE, "going down");
   }
+  grpc::Status RegisterPublicKey(grpc::ServerContext*, const pb::RegisterPublicKeyRequest* request,
+                                 pb::RegisterPublicKeyResponse*) override {
+    EXPECT_EQ(request->source(), "a");
+    EXPECT_FALSE(request->request_id().empty());
+    ++registrations_;
+    return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "KEY_ORDER: something waits");
+  }
   grpc::Status ReportObservationKeys(grpc::ServerContext*, const pb::ReportObservationKeysRequest* request,
                                      pb::ReportObservationKeysResponse*) override {
     reports_ += request->known_size();
@@ -86,7 +94,7 @@ class FakeManager final : public pb::ObservationKeyService::Service {
  private:
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
-  std::atomic<int> reports_{0};
+  std::atomic<int> reports_{0}, registrations_{0};
   Mutex mutex_;
   std::condition_variable_any changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
@@ -130,6 +138,14 @@ class KeyClientTest : public ::testing::Test {
       const MutexLock lock(mutex_);
       return known_;
     };
+    options.made = [this]() -> absl::StatusOr<std::vector<Registration>> {
+      ++asked_;
+      return std::vector<Registration>{{"a", 2, std::string(32, 'p'), std::string(64, 's'), ""}};
+    };
+    options.on_change = [this](const KeyClientStatus& now) {
+      const MutexLock lock(mutex_);
+      changes_.push_back(now);
+    };
     client_ = std::make_unique<KeyClient>(
         options,
         [](const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
@@ -145,8 +161,10 @@ class KeyClientTest : public ::testing::Test {
 
   FakeManager manager_;
   const std::unique_ptr<ManagedKeys> keys_ = *ManagedKeys::Open("");
+  std::atomic<int> asked_{0};
   Mutex mutex_;
   std::vector<KnownVersion> known_ ABSL_GUARDED_BY(mutex_);
+  std::vector<KeyClientStatus> changes_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<KeyClient> client_;
 };
 
@@ -199,6 +217,34 @@ TEST_F(KeyClientTest, ReportsWhatIsNewOnceAndAllOfItToTheNextManager) {
   manager_.Down();
   manager_.Up();
   ASSERT_TRUE(Eventually([&] { return manager_.reports() == 5; }));
+}
+
+TEST_F(KeyClientTest, RegistersWhatTheManagerWaitsForAndSaysWhyItWasRefused) {
+  manager_.Up();
+  manager_.Say(ListOf("a"));
+  Start({manager_.address()});
+  ASSERT_TRUE(Eventually([&] { return client_->status().lists == 1; }));
+  EXPECT_EQ(manager_.registrations(), 0);
+  auto wanted = ListOf("a");
+  wanted.mutable_sources(0)->set_wanted_version(2);
+  manager_.Say(wanted);
+  ASSERT_TRUE(Eventually([&] { return client_->status().problem.find("something waits") != std::string::npos; }));
+  // It is asked what to register many times a second, and says so every two.
+  ASSERT_TRUE(Eventually([&] { return asked_ > 10; }));
+  EXPECT_LE(manager_.registrations(), 2);
+}
+
+TEST_F(KeyClientTest, TellsWhenTheManagerComesAndGoes) {
+  manager_.Up();
+  manager_.Say(ListOf("a"));
+  Start({manager_.address()});
+  const auto last = [this] {
+    const MutexLock lock(mutex_);
+    return changes_.empty() ? KeyClientStatus{} : changes_.back();
+  };
+  ASSERT_TRUE(Eventually([&] { return last().connected_to == manager_.address(); }));
+  manager_.Down();
+  ASSERT_TRUE(Eventually([&] { return last().connected_to.empty() && !last().problem.empty(); }));
 }
 
 TEST_F(KeyClientTest, StopsWhileTheStreamIsSilent) {

@@ -34,6 +34,8 @@ constexpr int kMostVersions = 256;
 struct Told {
   std::uint32_t first_version = 0;
   bool activated = false;
+  std::uint32_t wanted = 0;
+  ManagedKeys::Ends files;
   std::map<std::uint32_t, KeyVersion> versions;
   crypto::Secret message;
 };
@@ -70,6 +72,9 @@ absl::StatusOr<std::shared_ptr<const Told>> ListOf(const pb::SourceKeys& from) {
   auto told = std::make_shared<Told>();
   told->first_version = from.first_version();
   told->activated = from.activated();
+  told->wanted = from.wanted_version();
+  told->files = {TimeIn(from.has_files_sign_until_ns(), from.files_sign_until_ns()),
+                 TimeIn(from.has_files_accept_until_ns(), from.files_accept_until_ns())};
   for (const pb::KeyMaterial& material : from.versions()) {
     auto version = VersionOf(material);
     if (!version.ok()) return Annotate(version.status(), fmt::format("version {}", material.version()));
@@ -215,7 +220,7 @@ absl::Status ManagedKeys::Take(const pb::WatchObservationKeysResponse& message) 
   }
   absl::Status wrong;
   for (const pb::SourceKeys& from : message.sources()) {
-    if (from.first_version() == 0) {
+    if (from.first_version() == 0 && from.wanted_version() == 0) {
       impl.next.erase(from.source());
       continue;
     }
@@ -264,6 +269,21 @@ bool ManagedKeys::Activated(std::string_view source) const {
   return told != current->end() && told->second->activated;
 }
 
+ManagedKeys::Ends ManagedKeys::FilesEnd(std::string_view source) const {
+  const auto current = impl_->Current();
+  const auto told = current->find(source);
+  return told == current->end() ? Ends{} : told->second->files;
+}
+
+std::vector<std::pair<std::string, std::uint32_t>> ManagedKeys::Wanted() const {
+  std::vector<std::pair<std::string, std::uint32_t>> out;
+  const auto current = impl_->Current();
+  for (const auto& [source, told] : *current) {
+    if (told->wanted != 0) out.emplace_back(source, told->wanted);
+  }
+  return out;
+}
+
 std::shared_ptr<const frame::OKey> ManagedKeys::Find(std::string_view source, std::uint32_t version) const {
   const auto current = impl_->Current();
   const auto told = current->find(source);
@@ -295,7 +315,7 @@ std::uint64_t ManagedKeys::Generation() const {
 // ---- both as one ----
 
 struct JoinedKeys::Joined {
-  std::uint64_t files = 0, managed = 0;  // the generations that it was made of
+  std::uint64_t files = 0, managed = 0, made = 0;  // the generations that it was made of
   KeyTable table;
 };
 
@@ -306,44 +326,65 @@ struct JoinedKeys::Cache {
 
 namespace {
 
+// The private half stays where it was made.
+void AddPrivateHalf(KeyVersion& version, const std::shared_ptr<const frame::OKey>& key) {
+  if (key != nullptr && key->can_sign() && !key->public_key().empty() &&
+      key->public_key() == version.key->public_key()) {
+    version.key = key;
+  }
+}
+
+void Narrow(std::optional<UnixNanos>& time, const std::optional<UnixNanos>& to) {
+  if (to && (!time || *to < *time)) time = to;
+}
+
 std::map<std::uint32_t, KeyVersion> Join(std::string_view source, const std::vector<KeyVersion>& files,
-                                         const ManagedKeys& managed) {
+                                         const ManagedKeys& managed, const frame::KeyProvider* made) {
   std::map<std::uint32_t, KeyVersion> out;
   for (const KeyVersion& version : managed.Versions(source)) out.emplace(version.version, version);
   const std::uint32_t first = managed.FirstVersion(source);
+  const ManagedKeys::Ends ends = managed.FilesEnd(source);
   for (const KeyVersion& file : files) {
     const auto known = out.find(file.version);
     if (known == out.end()) {
       if (first != 0 && file.version >= first) continue;
       KeyVersion& version = out.emplace(file.version, file).first->second;
       version.may_sign = version.may_sign && !managed.Activated(source);
-    } else if (file.key->can_sign() && !file.key->public_key().empty() &&
-               file.key->public_key() == known->second.key->public_key()) {
-      known->second.key = file.key;  // the private half stays where it was made
+      Narrow(version.sign_until, ends.sign_until);
+      Narrow(version.accept_until, ends.accept_until);
+    } else {
+      AddPrivateHalf(known->second, file.key);
     }
+  }
+  if (made != nullptr && first != 0) {
+    for (auto& [number, version] : out) AddPrivateHalf(version, made->Find(source, number));
   }
   return out;
 }
 
 }  // namespace
 
-JoinedKeys::JoinedKeys(const frame::KeyProvider& files, const ManagedKeys& managed)
-    : files_(files), managed_(managed), cache_(std::make_unique<Cache>()) {}
+JoinedKeys::JoinedKeys(const frame::KeyProvider& files, const ManagedKeys& managed, const frame::KeyProvider* made)
+    : files_(files), managed_(managed), made_(made), cache_(std::make_unique<Cache>()) {}
 JoinedKeys::~JoinedKeys() = default;
 
 std::shared_ptr<const JoinedKeys::Joined> JoinedKeys::Current() const {
   const MutexLock lock(cache_->mutex);
   // Generations first: what changes meanwhile is read again the next time.
   const std::uint64_t files = files_.Generation(), managed = managed_.Generation();
-  if (cache_->joined != nullptr && cache_->joined->files == files && cache_->joined->managed == managed)
+  const std::uint64_t made = made_ == nullptr ? 0 : made_->Generation();
+  if (cache_->joined != nullptr && cache_->joined->files == files && cache_->joined->managed == managed &&
+      cache_->joined->made == made) {
     return cache_->joined;
+  }
   auto joined = std::make_shared<Joined>();
   joined->files = files;
   joined->managed = managed;
+  joined->made = made;
   for (const std::string& source : files_.Sources())
-    joined->table[source] = Join(source, files_.Versions(source), managed_);
+    joined->table[source] = Join(source, files_.Versions(source), managed_, made_);
   for (const std::string& source : managed_.Sources()) {
-    if (!joined->table.contains(source)) joined->table[source] = Join(source, {}, managed_);
+    if (!joined->table.contains(source)) joined->table[source] = Join(source, {}, managed_, made_);
   }
   cache_->joined = joined;
   return joined;
@@ -362,7 +403,7 @@ std::vector<std::string> JoinedKeys::Sources() const {
 }
 
 std::uint64_t JoinedKeys::Generation() const {
-  return files_.Generation() + managed_.Generation();
+  return files_.Generation() + managed_.Generation() + (made_ == nullptr ? 0 : made_->Generation());
 }
 
 }  // namespace virp::keys

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,6 +41,13 @@ class ManagedKeys final : public frame::KeyProvider {
   std::uint32_t FirstVersion(std::string_view source) const;
   bool Has(std::string_view source) const { return FirstVersion(source) != 0; }
   bool Activated(std::string_view source) const;  // one of its versions has signed
+  // When the versions of key files, below the first, end: by frame time, and by receipt.
+  struct Ends {
+    std::optional<UnixNanos> sign_until{}, accept_until{};
+  };
+  Ends FilesEnd(std::string_view source) const;
+  // Versions that the manager waits for: whoever signs makes them (lib/keys/key_maker.h). Sources and numbers.
+  std::vector<std::pair<std::string, std::uint32_t>> Wanted() const;
 
   std::shared_ptr<const frame::OKey> Find(std::string_view source, std::uint32_t version) const override;
   std::vector<frame::KeyVersion> Versions(std::string_view source) const override;
@@ -53,10 +62,11 @@ class ManagedKeys final : public frame::KeyProvider {
 
 // Key files and the manager's lists, read as one. Of a source that the manager knows, files count for the versions
 // below its first, and for the private half of a version whose public half it knows; of others as ever. A version from
-// a file signs until the manager has activated one. Thread-safe; owns nothing.
+// a file signs until the manager has activated one, and ends when the manager then said. `made`, if given, counts for
+// private halves only. Thread-safe; owns nothing.
 class JoinedKeys final : public frame::KeyProvider {
  public:
-  JoinedKeys(const frame::KeyProvider& files, const ManagedKeys& managed);
+  JoinedKeys(const frame::KeyProvider& files, const ManagedKeys& managed, const frame::KeyProvider* made = nullptr);
   ~JoinedKeys() override;
 
   std::shared_ptr<const frame::OKey> Find(std::string_view source, std::uint32_t version) const override;
@@ -70,6 +80,7 @@ class JoinedKeys final : public frame::KeyProvider {
 
   const frame::KeyProvider& files_;
   const ManagedKeys& managed_;
+  const frame::KeyProvider* const made_;
   struct Cache;
   const std::unique_ptr<Cache> cache_;
 };

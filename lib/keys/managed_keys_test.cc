@@ -278,6 +278,20 @@ TEST_F(JoinedKeysTest, ASiteMovesFromAFileToTheManagersNextVersion) {
   EXPECT_EQ(Signs("a"), 0U);
 }
 
+TEST_F(JoinedKeysTest, VersionsOfFilesEndWhenTheManagerSaidSo) {
+  File("a", 1, 'a');
+  Tell(2, true, [](auto& source) {
+    AddHmac(source, 2)->set_may_sign(true);
+    source.set_files_sign_until_ns(kNow + 5);
+    source.set_files_accept_until_ns(kNow + 9);
+  });
+  const auto versions = joined_.Versions("a");
+  ASSERT_THAT(versions, SizeIs(2));
+  EXPECT_EQ(versions[0].sign_until, kNow + 5);
+  EXPECT_EQ(versions[0].accept_until, kNow + 9);
+  EXPECT_FALSE(versions[1].sign_until.has_value()) << "the manager's own";
+}
+
 TEST_F(JoinedKeysTest, AFileOfAVersionThatTheManagerDoesNotKnowIsNotLookedAt) {
   Tell(2, true, [](auto& source) { AddHmac(source, 2)->set_may_sign(true); });
   File("a", 3, 'x');

@@ -45,4 +45,17 @@ absl::StatusOr<Security> LoadSecurity(const AccessOptions& options, std::vector<
   return out;
 }
 
+ChannelFactory ChannelsTo(Role role, const TlsFiles& tls, const AccessOptions& access, const Security& security) {
+  return [role, tls, access,
+          denied = security.denied](const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
+    ChannelOptions options;
+    options.target = address;
+    options.tls = tls;
+    options.server.role = role;
+    ASSIGN_OR_RETURN(options.identities, LoadIdentities(access));
+    options.denied = denied;
+    return MakeChannel(options);
+  };
+}
+
 }  // namespace virp::service

@@ -2,6 +2,7 @@
 // files of docs/operations/identity-and-access.md are read.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
 #include "lib/service/caller.h"
+#include "lib/service/credentials.h"
 
 namespace virp::service {
 
@@ -27,5 +29,10 @@ absl::StatusOr<std::shared_ptr<const IdentityMap>> LoadIdentities(const AccessOp
 absl::StatusOr<Security> LoadSecurity(const AccessOptions& options, std::vector<MethodRule> rows, bool reflection,
                                       const Clock& clock, RefusalHook on_refusal = nullptr,
                                       DenyList::Hook on_denied_changed = nullptr);
+
+// Makes channels with a service's own certificate to servers of that role. Read anew for each channel: the map may have
+// changed.
+using ChannelFactory = std::function<absl::StatusOr<std::shared_ptr<grpc::Channel>>(const std::string& address)>;
+ChannelFactory ChannelsTo(Role role, const TlsFiles& tls, const AccessOptions& access, const Security& security);
 
 }  // namespace virp::service

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What scripts/demo is made of: a folder, processes that end with it, development keys, an O-Node, a collector, two routers.
+# What scripts/demo is made of: a folder, processes that end with it, development keys, a key manager, an O-Node, a collector, two routers.
 # Everything listens on loopback and on ports that were free. Set by the caller: build (a build folder), keep (yes or no).
 : "${build:?}" "${keep:?}"
 unset "${!VIRP@}"  # options that the user's own environment would give to our programs
@@ -9,7 +9,7 @@ declare -r origin=virp.example.net/demo trust_domain=demo.example bgpd=/usr/lib/
 
 die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
 [ -x "$bgpd" ] || die "there is no $bgpd; scripts/bootstrap installs it"
-[ -x "$build/tools/virpctl/virpctl" ] || die "$build has no virpctl; build virp-onode, virp-collector and virpctl"
+[ -x "$build/tools/virpctl/virpctl" ] || die "$build has no virpctl; build virp-onode, virp-collector, virp-keymgr and virpctl"
 temporary=${TMPDIR:-/tmp}
 [ "${#temporary}" -lt 70 ] || die "TMPDIR=$temporary is too long for sockets below it (107 characters each)"
 home=$(mktemp -d "$temporary/virp-demo.XXXXXX")  # mode 0700
@@ -77,13 +77,16 @@ make_keys() {
   export VIRPCTL_TRUST_DOMAIN=$trust_domain VIRPCTL_TLS_ROOTS="$home/pki/ca.crt" VIRPCTL_STATE="$home/seen"
   virpctl pki init --dir "$home/pki"
   local who
-  for who in onode/node-1 collector/collector-1 operator/noc reader/app; do
+  for who in onode/node-1 collector/collector-1 keymgr/keymgr-1 operator/noc operator/noc-2 reader/app; do
     virpctl pki issue --dir "$home/pki" --role "${who%/*}" --name "${who#*/}" --dns localhost --ip 127.0.0.1
   done
   virpctl keys create "$origin" --dir "$home/own-key"
   virpctl keys create "$origin" --dir "$home/checkpoint-keys"
-  virpctl keys create edge-a.bmp --dir "$home/keys"
-  virpctl keys create collector-1 --dir "$home/keys"
+  # The manager's own key is a file, and all else comes from the manager: what reads no file here has an empty folder.
+  virpctl keys create keymgr-1 --dir "$home/manager/own"
+  (umask 077; mkdir -p "$home/keys/keymgr-1" "$home/no-keys" "$home/manager/kek")
+  virpctl keys list --dir "$home/manager/own" --output json | sed -n 's/.*"publicKey": *"\([0-9a-f]*\)".*/\1/p' > "$home/keys/keymgr-1/1.pub"
+  (umask 077; head -c 32 /dev/urandom > "$home/manager/kek/1.kek"; chmod 0400 "$home/manager/kek/1.kek")
 }
 
 # What the collector and the O-Node are told about who may speak.
@@ -98,6 +101,10 @@ J
   cat > "$home/edge-a.bmp.json" << J
 {"name": "edge-a.bmp", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_BMP", "types": [1, 2, 3, 22],
  "routers": [{"name": "edge-a", "bgpIds": ["192.0.2.1"]}], "carriedBy": ["spiffe://$trust_domain/collector/collector-1"]}
+J
+  cat > "$home/keymgr-1.json" << J
+{"name": "keymgr-1", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_SERVICE", "types": [19, 22, 24],
+ "carriedBy": ["spiffe://$trust_domain/keymgr/keymgr-1"]}
 J
   cat > "$home/collector-1.json" << J
 {"name": "collector-1", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_SERVICE", "types": [22, 23, 24],
@@ -118,7 +125,7 @@ onode() {
   local database=$1 state=$2
   shift 2
   printf '%s\n' "$build/services/onode/virp-onode" --store "sqlite:$home/$database" --state "$home/$state" --keys "$home/keys" \
-    --own-key "$home/own-key" --checkpoint-keys "$home/checkpoint-keys" --scopes "$home/scopes.json" --reflection \
+    --key-manager "127.0.0.1:$keymgr_port" --key-state "$home/$state-keys" --own-key "$home/own-key" --checkpoint-keys "$home/checkpoint-keys" --scopes "$home/scopes.json" --reflection \
     --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 "$@"
   tls onode-node-1
 }
@@ -132,11 +139,38 @@ start_onode() {  # start_onode NAME DATABASE STATE ARGUMENTS...
   port_of[$name]=$(logged "$name" address)
 }
 
+start_keymgr() {
+  local command
+  mapfile -t command < <(tls keymgr-keymgr-1)
+  start keymgr "$build/services/keymgr/virp-keymgr" --name keymgr-1 --store "sqlite:$home/manager/keymgr.db" --own-key "$home/manager/own" \
+    --kek "$home/manager/kek" --state "$home/manager/state" --onode "${port_of[onode]}" --origin "$origin" --checkpoint-key "$(cat "$home/chain.key")" \
+    --lease 1s --listen "127.0.0.1:$keymgr_port" --admin-listen 127.0.0.1:0 "${command[@]}"
+  wait_for 20 serving keymgr
+  export VIRPCTL_KEYMGR=127.0.0.1:$keymgr_port
+  wait_for 20 virpctl keys admin status
+}
+
+# issue SOURCE: its first O-Key. The collector makes it, one operator asks for it and another lets it in, the O-Node has it in its
+# chain before the collector uses it.
+issue() {
+  use operator noc
+  virpctl keys o-keys create "$1" --signer "spiffe://$trust_domain/collector/collector-1" --reason "the demo"
+  virpctl keys o-keys prepare "$1" --suite ed25519 --reason "its first key"
+  wait_for 20 key_is "$1" PENDING
+  use operator noc-2
+  virpctl keys o-keys approve "$1" --key-version 1 --reason "compared"
+  use operator noc
+  wait_for 20 virpctl sources register --file "$1.json" --reason "the demo"
+  virpctl keys o-keys roll "$1" --yes --reason "in use from now on"
+}
+key_is() { virpctl keys o-keys show "$1" | grep -q -- "$2"; }
+
 start_collector() {
   local command
   mapfile -t command < <(tls collector-collector-1)
   start collector "$build/services/collector/virp-collector" --name collector-1 --onode "${port_of[onode]}" --origin "$origin" \
-    --checkpoint-key "$(cat "$home/chain.key")" --keys "$home/keys" --spool "$home/spool" --sources "$home/sources.json" \
+    --checkpoint-key "$(cat "$home/chain.key")" --keys "$home/no-keys" --key-manager "127.0.0.1:$keymgr_port" --key-state "$home/collector-keys" \
+    --spool "$home/spool" --sources "$home/sources.json" \
     --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 "${command[@]}"
   wait_for 20 serving collector
   port_of[bmp]=$(logged collector bmp_ports)
@@ -150,7 +184,8 @@ find_network() {
   while :; do
     network=127.$((16 + RANDOM % 200)).$((RANDOM % 256))
     bgp_port=$((20000 + RANDOM % 10000))
-    [ -n "$(ss -Hltn "sport = :$bgp_port")" ] || break
+    keymgr_port=$((30000 + RANDOM % 2000))
+    [ -n "$(ss -Hltn "sport = :$bgp_port or sport = :$keymgr_port")" ] || break
   done
   edge_a=$network.1
   edge_b=$network.2

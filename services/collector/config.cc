@@ -30,6 +30,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
       &config.keys, "keys",
       "Key directory: of sources that it signs for, and of those whose frames it relays (the public half is enough).",
       "DIR");
+  keys::AddKeySupplyOptions(options, &config.key_supply);
   options.Add(&config.name, "name", "The collector's own source name; its heartbeats are signed as it.", "SOURCE");
   options.Add(&config.onodes, "onode", "host:port of an O-Node; several for replicas.", "ADDRESS");
   options.Add(&config.origin, "origin", "Chain to deliver to.", "ORIGIN");
@@ -52,6 +53,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
     RETURN_IF_ERROR(Annotate(CheckOrigin(config.origin), "origin"));
     if (config.access.trust_domain.empty() && config.access.identity_map_file.empty())
       return InvalidArgument("trust-domain or identity-map is needed");
+    RETURN_IF_ERROR(keys::CheckKeySupply(config.key_supply));
     if (!config.limits.empty()) RETURN_IF_ERROR(Annotate(service::ReadRateLimits(config.limits).status(), "limits"));
     if (config.sources_file.empty()) return absl::OkStatus();
     ASSIGN_OR_RETURN(const std::string text, ReadFile(config.sources_file, kMaxSourcesFile));

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/units.h"
+#include "lib/keys/key_supply.h"
 #include "lib/service/access.h"
 #include "lib/service/common_options.h"
 #include "lib/service/config.h"
@@ -24,6 +25,7 @@ struct Config {
   service::AccessOptions access;
   std::string break_glass_socket;
   std::string keys;  // key directory: sources that it signs for or checks
+  keys::KeySupplyOptions key_supply;
   std::string name;  // its own source
   std::vector<std::string> onodes;
   std::string origin;

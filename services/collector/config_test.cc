@@ -11,6 +11,7 @@
 #include <functional>
 #include <thread>
 
+#include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/bmp/bmp_testing.h"
 #include "lib/frame/key_ring.h"
@@ -359,6 +360,10 @@ TEST_F(CollectorTest, MetricsAreThoseOfTheDocs) {
   EdgeLimits limits({}, clock_);
   const RouteFold fold(limits, clock_);
   AddLimitMetrics(metrics, fold, limits);
+  ASSERT_TRUE(MakeDirectory(folder_.File("key-files")).ok());
+  const auto supply = keys::KeySupply::Open(folder_.File("key-files"), {}, clock_);
+  ASSERT_TRUE(supply.ok()) << supply.status();
+  (*supply)->AddMetrics(metrics);
   const service::RefusalLog refusals(clock_);
   refusals.AddMetrics(metrics);
   EXPECT_TRUE(metrics.status().ok()) << metrics.status();

@@ -4,7 +4,7 @@
 #include "lib/base/status.h"
 #include "lib/deliver/deliverer.h"
 #include "lib/deliver/grpc_connection.h"
-#include "lib/frame/key_directory.h"
+#include "lib/keys/key_supply.h"
 #include "lib/service/logging.h"
 #include "lib/service/metrics.h"
 #include "lib/service/program.h"
@@ -62,7 +62,8 @@ absl::StatusOr<int> Run(const Config& config) {
   const SystemClock clock;
   service::SetUpLogging("collector", config.common);
 
-  ASSIGN_OR_RETURN(const auto keys, frame::KeyDirectory::Open(config.keys));
+  ASSIGN_OR_RETURN(const auto supply, keys::KeySupply::Open(config.keys, config.key_supply, clock));
+  const frame::KeyProvider& keys = supply->keys();
   RunBook runs;
   Submissions submissions;
   deliver::SpoolOptions spool;
@@ -74,7 +75,7 @@ absl::StatusOr<int> Run(const Config& config) {
   RouteFold fold(limits, clock);
   ForgeryAlarms forgeries(config.name);
   ASSIGN_OR_RETURN(const auto outbox,
-                   Outbox::Open(spool, *keys, clock, {&runs, &submissions, &bmp.state(), &fold, &forgeries}, &fold));
+                   Outbox::Open(spool, keys, clock, {&runs, &submissions, &bmp.state(), &fold, &forgeries}, &fold));
   Liveness liveness(clock);
   for (const FrameListenerOptions& listener : config.frames) {
     liveness.Add(listener.source, Path::kFrames, false);
@@ -88,7 +89,7 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const service::Security security,
                    service::LoadSecurity(config.access, AccessTable(), config.reflection, clock, refusals.OnRefusal(),
                                          refusals.OnDenyListChanged()));
-  deliver::GrpcConnector connector(ChannelsTo(config.tls, config.access, security));
+  deliver::GrpcConnector connector(service::ChannelsTo(service::Role::kOnode, config.tls, config.access, security));
   AlarmingObserver observer(config.name, *outbox, &limits, [&bmp](std::string_view source) { bmp.LostFrame(source); });
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
   ASSIGN_OR_RETURN(const auto deliverer,
@@ -112,7 +113,7 @@ absl::StatusOr<int> Run(const Config& config) {
       forgeries.Note(source, bytes);
     };
     intakes.push_back(
-        std::make_unique<FrameIntake>(options, *outbox, runs, liveness, *keys, clock, on_forgery, &limits));
+        std::make_unique<FrameIntake>(options, *outbox, runs, liveness, keys, clock, on_forgery, &limits));
     ASSIGN_OR_RETURN(auto listener, FrameListener::Start(*intakes.back(), *outbox, liveness, clock, &listener_tls));
     listeners.push_back(std::move(listener));
   }
@@ -123,6 +124,7 @@ absl::StatusOr<int> Run(const Config& config) {
   AddMetrics(metrics, *outbox, *deliverer, liveness);
   AddBmpMetrics(metrics, bmp);
   AddLimitMetrics(metrics, fold, limits);
+  supply->AddMetrics(metrics);
   for (const auto& listener : listeners) AddListenerMetrics(metrics, *listener);
   refusals.AddMetrics(metrics, server.get());
   service::Readiness readiness;
@@ -142,7 +144,7 @@ absl::StatusOr<int> Run(const Config& config) {
     limits.Replace(std::move(now));
     return absl::OkStatus();
   };
-  service::ReloadOnHangup(runner, [&] { return keys->Refresh(); }, read_limits, *server);
+  service::ReloadOnHangup(runner, [&] { return supply->files().Refresh(); }, read_limits, *server);
   runner.OnWatchdog([&]() -> absl::Status {
     RETURN_IF_ERROR(outbox->spool().CheckAlive());
     RETURN_IF_ERROR(deliverer->CheckAlive());
@@ -165,8 +167,10 @@ absl::StatusOr<int> Run(const Config& config) {
     service::LogStatus(service::LogLevel::kInfo, "snapshot of the spool's state", outbox->Snapshot());
   });
   runner.tasks().Start("heart", [&](const std::stop_token& stop) {
-    return KeepHouse(stop, {heart, *outbox, fold, liveness, *keys, observer, forgeries, clock, pulse});
+    return KeepHouse(stop, {heart, *outbox, fold, liveness, supply->files(), observer, forgeries, clock, pulse});
   });
+  supply->Start(service::ChannelsTo(service::Role::kKeymgr, config.tls, config.access, security));
+  const absl::Cleanup stop_supply = [&supply] { supply->Stop(); };
   deliverer->Start();
   server->SetServing(true);
   service::LogInfo("serving", {{"address", server->address()},

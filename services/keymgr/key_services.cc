@@ -27,11 +27,11 @@ std::vector<RecordType> KeyServices::Types() {
 
 KeyServices::KeyServices(LedgerEngine& ledger, const Custodies& custodies, RpkiAuthority& authority,
                          const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
-                         const std::string& self)
-    : observation_(ledger, custodies, [&ledger] { return Serving(ledger); }),
-      tcp_ao_(ledger, custodies, clock, self),
-      router_(ledger, custodies, authority, clock, RouterKeyOptions(), self),
-      fleets_(ledger, router_, self),
+                         const SelfNames& self)
+    : observation_(ledger, custodies, [&ledger] { return Serving(ledger); }, {self.source, self.origin}),
+      tcp_ao_(ledger, custodies, clock, self.identity),
+      router_(ledger, custodies, authority, clock, RouterKeyOptions(), self.identity),
+      fleets_(ledger, router_, self.identity),
       observation_handler_(observation_, ledger, callers),
       tcp_ao_handler_(tcp_ao_, callers, clock),
       router_handler_(router_, fleets_, callers, clock) {}

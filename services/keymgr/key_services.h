@@ -24,15 +24,20 @@
 
 namespace virp::keymgr {
 
+// Who the manager is.
+struct SelfNames {
+  std::string identity;        // SPIFFE id, actor of what the clock causes
+  std::string source, origin;  // whose keys are files and never served
+};
+
 class KeyServices {
  public:
   // What the ledger must know before there are services.
   static std::vector<RecordType> Types();
 
-  // All outlive it; stop the ledger before it goes. `self`: the manager's own identity, actor of what the clock causes.
+  // All outlive it; stop the ledger before it goes.
   KeyServices(LedgerEngine& ledger, const Custodies& custodies, RpkiAuthority& authority,
-              const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
-              const std::string& self);
+              const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock, const SelfNames& self);
 
   void AddTo(std::vector<service::ServedService>& served);
   // For the house: quick when there is nothing to do.

@@ -20,6 +20,8 @@
 #include "services/keymgr/domain/audit_log.h"
 #include "services/keymgr/domain/kek_keeper.h"
 #include "services/keymgr/domain/ledger_engine.h"
+#include "services/keymgr/domain/observation_takeover.h"
+#include "services/keymgr/domain/rollback_guard.h"
 #include "services/keymgr/est_part.h"
 #include "services/keymgr/key_services.h"
 #include "services/keymgr/rpki_part.h"
@@ -110,10 +112,17 @@ absl::StatusOr<int> Run(const Config& config) {
     ASSIGN_OR_RETURN(deliverer, deliver::Deliverer::Make(std::move(delivery), log, connector, observer, clock));
   }
 
-  KeyAdminHandler admin_handler(*ledger, *store, keeper, security.callers, clock);
+  const auto own_frame = [&](const frame::Frame& frame) {
+    const auto key = own_key->Find(config.name, frame.header.key_version);
+    return key != nullptr && frame::VerifyTag(frame, *key);
+  };
+  RollbackGuard rollback(*ledger, *store, config.onodes.empty() ? nullptr : &chain, own_frame,
+                         {TakeOverKeys, TakeOverObservationKeys});
+  KeyAdminHandler admin_handler(*ledger, *store, keeper, rollback, security.callers, clock);
   ASSIGN_OR_RETURN(const auto rpki,
                    RpkiPart::Make(config.rpki, *ledger, custodies->all, security.callers, clock, self));
-  KeyServices keys(*ledger, custodies->all, rpki->authority(), security.callers, clock, self);
+  KeyServices keys(*ledger, custodies->all, rpki->authority(), security.callers, clock,
+                   {self, config.name, config.origin});
   std::vector<service::ServedService> services{{&admin_handler, "virp.keymgr.v1.KeyAdminService"}};
   keys.AddTo(services);
   rpki->AddTo(services);
@@ -140,8 +149,7 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   Pulse pulse("housekeeping", clock);
-  House house(
-      {*ledger, *store, keeper, config.onodes.empty() ? nullptr : &chain, options.signer, pulse, keys.Chores()});
+  House house({*ledger, keeper, rollback, log, pulse, keys.Chores()});
   service::Runner runner;
   service::ReloadOnHangup(runner, [&] { return own_key->Refresh(); }, [] { return absl::OkStatus(); }, *server);
   runner.OnWatchdog([&]() -> absl::Status {

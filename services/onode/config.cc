@@ -50,6 +50,7 @@ void AddAccess(service::Options& options, Config& config) {
 
 void AddKeys(service::Options& options, Config& config) {
   options.Add(&config.keys, "keys", "Key directory of the sources.", "DIR");
+  keys::AddKeySupplyOptions(options, &config.key_supply);
   options.Add(&config.own_key, "own-key", "Key directory with the chain's own O-Key, <origin>/<version>.seed.", "DIR");
   options.Add(&config.checkpoint_keys, "checkpoint-keys",
               "Key directory with the chain's checkpoint key, <origin>/<version>.seed.", "DIR");
@@ -89,6 +90,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
     }
     if (config.access.trust_domain.empty() && config.access.identity_map_file.empty())
       return InvalidArgument("trust-domain or identity-map is needed");
+    RETURN_IF_ERROR(keys::CheckKeySupply(config.key_supply));
     return Annotate(service::ReadRateLimits(config.limits).status(), "limits");
   });
   ASSIGN_OR_RETURN(const auto next, options.Read(argc, argv, out));

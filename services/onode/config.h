@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/units.h"
+#include "lib/keys/key_supply.h"
 #include "lib/service/access.h"
 #include "lib/service/common_options.h"
 #include "lib/service/config.h"
@@ -30,6 +31,7 @@ struct Config {
   service::AccessOptions access;
   std::string limits;  // file; the defaults when empty
   std::string keys, own_key, checkpoint_keys, state;
+  keys::KeySupplyOptions key_supply;
   std::string break_glass_socket;
   bool reflection = false;
   std::chrono::milliseconds lease{5'000};

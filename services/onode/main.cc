@@ -3,10 +3,12 @@
 
 #include <iostream>
 
+#include "absl/cleanup/cleanup.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/random.h"
 #include "lib/frame/key_directory.h"
+#include "lib/keys/key_supply.h"
 #include "lib/service/logging.h"
 #include "lib/service/metrics.h"
 #include "lib/service/program.h"
@@ -17,6 +19,7 @@
 #include "services/onode/config.h"
 #include "services/onode/domain/node.h"
 #include "services/onode/housekeeping.h"
+#include "services/onode/known_keys.h"
 #include "services/onode/storage/file_vault.h"
 #include "services/onode/storage/open.h"
 #include "services/onode/transport/access.h"
@@ -68,7 +71,7 @@ absl::StatusOr<int> Run(const Config& config) {
     return 0;
   }
   ASSIGN_OR_RETURN(const auto store, OpenStore(config.store, store_options));
-  ASSIGN_OR_RETURN(const auto keys, frame::KeyDirectory::Open(config.keys));
+  ASSIGN_OR_RETURN(const auto supply, keys::KeySupply::Open(config.keys, config.key_supply, clock));
 
   ASSIGN_OR_RETURN(const service::RateLimits limits, service::ReadRateLimits(config.limits));
   const auto deliverers = std::make_shared<RateLimiter>(limits.deliverers, clock);
@@ -81,7 +84,8 @@ absl::StatusOr<int> Run(const Config& config) {
   options.lease = config.lease;
   options.checkpoint_interval = config.checkpoint_interval;
   options.read_only = config.read_only;
-  Node node(*store, *keys, clock, options, [&](const std::string& origin) { return CustodyOf(config, origin); });
+  Node node(*store, supply->keys(), clock, options,
+            [&](const std::string& origin) { return CustodyOf(config, origin); });
   RETURN_IF_ERROR(node.Open());
   if (config.command == "init") {
     RETURN_IF_ERROR(RunInit(node, config));
@@ -115,6 +119,7 @@ absl::StatusOr<int> Run(const Config& config) {
   service::Metrics metrics("onode");
   AddMetrics(metrics, node, clock);
   AddIngestMetrics(metrics, ingest);
+  supply->AddMetrics(metrics);
   refusals.AddMetrics(metrics, server.get());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
@@ -127,12 +132,16 @@ absl::StatusOr<int> Run(const Config& config) {
     deliverers->Replace(std::move(now.deliverers));
     return absl::OkStatus();
   };
-  service::ReloadOnHangup(runner, [&] { return keys->Refresh(); }, read_limits, *server);
+  service::ReloadOnHangup(runner, [&] { return supply->files().Refresh(); }, read_limits, *server);
   runner.OnWatchdog([&] { return node.CheckAlive(); });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("server", [&] { server->Drain(config.common.drain_delay, config.common.drain_grace); });
   runner.OnDrain("chains", [&] { node.Stop(); });
-  runner.tasks().Start("housekeeping", [&](const std::stop_token& stop) { return KeepHouse(stop, node, *keys); });
+  runner.tasks().Start("housekeeping",
+                       [&](const std::stop_token& stop) { return KeepHouse(stop, node, supply->files()); });
+  supply->Start(service::ChannelsTo(service::Role::kKeymgr, config.tls, config.access, security),
+                [&] { return KnownKeys(node, supply->managed()); });
+  const absl::Cleanup stop_supply = [&supply] { supply->Stop(); };
   server->SetServing(true);
   service::LogInfo("serving", {{"address", server->address()}, {"admin_port", admin->port()}});
   return runner.Run();

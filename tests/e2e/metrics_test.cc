@@ -1,6 +1,7 @@
 // The O-Node's metrics are those that docs/metrics.md names.
 #include <gmock/gmock.h>
 
+#include "lib/keys/key_supply.h"
 #include "lib/service/refusal_log.h"
 #include "services/onode/housekeeping.h"
 #include "tests/e2e/platform_fixture.h"
@@ -19,6 +20,9 @@ TEST_F(PlatformTest, ONodeMetricsAreThoseOfTheDocs) {
   onode::AddMetrics(metrics, *node_, clock_);
   onode::AddIngestMetrics(metrics, *ingest_);
   refusals.AddMetrics(metrics);
+  const auto supply = keys::KeySupply::Open(site_.File("keys"), {}, clock_);
+  ASSERT_OK(supply);
+  (*supply)->AddMetrics(metrics);
   EXPECT_TRUE(metrics.status().ok()) << metrics.status();
   EXPECT_THAT(
       testutil::MetricDocDifferences(metrics.Serialize(), "onode", std::string(VIRP_SOURCE_DIR) + "/docs/metrics.md"),

@@ -54,7 +54,7 @@ std::string Producer::Sign(std::uint64_t number, frame::Type type, std::string_v
   header.suite = key_->suite();
   header.timestamp = clock_.NowNanos() + static_cast<UnixNanos>(clock_error_.count());
   header.sequence = number;
-  header.key_version = 1;
+  header.key_version = key_version_;
   header.boot_epoch = epoch_;
   header.source_id = frame::SourceIdOf(name_);
   return frame::EncodeSigned(header, payload, *key_).value();

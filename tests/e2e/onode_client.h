@@ -22,7 +22,7 @@
 
 namespace virp::e2e {
 
-// A source: signs frames with its newest number, epoch and key version 1.
+// A source: signs frames with its newest number and epoch, and with key version 1 until another is given.
 class Producer {
  public:
   Producer(std::string name, std::shared_ptr<const frame::OKey> key, const Clock& clock)
@@ -40,6 +40,10 @@ class Producer {
   std::string Sign(std::uint64_t number, frame::Type type, std::string_view payload,
                    frame::Tier tier = frame::Tier::kGreen) const;
   void Skip() { ++last_; }
+  void UseKey(std::uint32_t version, std::shared_ptr<const frame::OKey> key) {
+    key_version_ = version;
+    key_ = std::move(key);
+  }
   // Its clock is off by so much from now on.
   void SetClockError(std::chrono::nanoseconds error) { clock_error_ = error; }
   void Restart() {
@@ -50,6 +54,7 @@ class Producer {
  private:
   std::string name_;
   std::shared_ptr<const frame::OKey> key_;
+  std::uint32_t key_version_ = 1;
   const Clock& clock_;
   std::uint64_t epoch_, last_ = 0;
   std::chrono::nanoseconds clock_error_{0};

@@ -64,6 +64,7 @@ void VerdictsFixture::StartReplica(const std::string& url, const std::string& na
   options.chain.lease = 2s;
   options.chain.follow_interval = 10ms;
   options.chain.checkpoint_interval = 20ms;
+  options.keys = &joined_;
   replicas_.push_back(std::make_unique<testutil::OnodeLab>(site_, std::move(options)));
   clients_.push_back(std::make_unique<OnodeClient>(site_, *replicas_.back()));
 }

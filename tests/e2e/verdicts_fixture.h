@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/keys/managed_keys.h"
 #include "tests/e2e/onode_client.h"
 #include "tests/testutil/chain_builder.h"
 #include "tests/testutil/must.h"
@@ -147,6 +148,9 @@ class VerdictsFixture : public ::testing::TestWithParam<VerdictsSetting> {
 
   ShiftedClock clock_;
   testutil::OnodeSite site_{"virp.example.net/site1", clock_};
+  // Key files and what the key manager would have told: nothing, unless a test says something.
+  const std::unique_ptr<keys::ManagedKeys> managed_ = testutil::Must(keys::ManagedKeys::Open(""));
+  const keys::JoinedKeys joined_{site_.keys(), *managed_};
   std::string url_;
   std::vector<std::unique_ptr<testutil::OnodeLab>> replicas_;
   std::vector<std::unique_ptr<OnodeClient>> clients_;  // of each replica

@@ -66,7 +66,7 @@ OnodeLab::OnodeLab(OnodeSite& site, OnodeLabOptions options) : site_(site) {
   store_ = Must(
       onode::OpenStore(Must(store::ParseStorageUrl(options.store_url, store::UrlOrigin::kPrivate)), options.store));
   node_ = std::make_unique<onode::Node>(
-      *store_, site.keys(), site.clock(), options.chain,
+      *store_, options.keys == nullptr ? site.keys() : *options.keys, site.clock(), options.chain,
       [&site, options](const std::string& origin) { return CustodyOf(site, options, origin); });
   Must(node_->Open());
   if (node_->chains().empty()) Must(node_->Create(site.origin(), "", std::chrono::steady_clock::now() + 10s));

@@ -66,6 +66,7 @@ struct OnodeLabOptions {
   onode::StoreOptions store{};                 // the clock is the site's
   onode::ChainOptions chain{};                 // `address` too is the instance's name
   onode::DeliveryLimits delivery{};
+  const frame::KeyProvider* keys = nullptr;  // of the sources; the site's when null
 };
 
 struct LabSource {

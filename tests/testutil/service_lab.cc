@@ -14,6 +14,7 @@
 #include "lib/service/credentials.h"
 #include "lib/service/errors.h"
 #include "tests/testutil/must.h"
+#include "virp/keymgr/v1/key_admin.grpc.pb.h"
 
 namespace virp::testutil {
 namespace {
@@ -57,6 +58,11 @@ ReservedPort::ReservedPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOE
 ServiceLab::ServiceLab(LabOptions options) : options_(std::move(options)) {
   MakeKeys();
   tls_["onode"] = pki_.Files(Role::kOnode);
+  if (options_.keymgr) {
+    tls_["keymgr"] = pki_.Files(Role::kKeymgr, kManager);
+    Must(MakeDirectory(keymgr_folder() + "/kek"));
+    Must(ReplaceFile(keymgr_folder() + "/kek/1.kek", std::string(32, 'K'), 0400));
+  }
   tls_["collector"] = pki_.Files(Role::kCollector, kCollector);
   for (int i = 0; i < options_.onodes; ++i) {
     auto node = std::make_unique<Node>();
@@ -73,6 +79,8 @@ ServiceLab::ServiceLab(LabOptions options) : options_(std::move(options)) {
         ProcessOptions{ONodeCommand(node, i), options_.onode_environment, dir_.File(fmt::format("onode-{}.log", i))});
     node.reader = Channel(node.address, Role::kOnode, Role::kReader, "test");
   }
+  if (options_.keymgr)
+    keymgr_ = std::make_unique<Process>(ProcessOptions{KeymgrCommand(), {}, dir_.File("keymgr.log")});
   collector_ = std::make_unique<Process>(
       ProcessOptions{CollectorCommand(), options_.collector_environment, dir_.File("collector.log")});
   collector_operator_ = CollectorChannel(Role::kOperator);
@@ -88,7 +96,7 @@ void ServiceLab::MakeKeys() {
   for (const char* source : {kDaemon, kNative, kDirect}) {
     Must(frame::CreateKeyFile(dir_.File("keys"), source, 1, frame::Suite::kHmacSha256, from));
   }
-  for (const char* source : {kSubmitted, kBmp, kCollector}) {
+  for (const char* source : {kSubmitted, kBmp, kCollector, kManager}) {
     Must(frame::CreateKeyFile(dir_.File("keys"), source, 1, frame::Suite::kEd25519, from));
   }
   keys_ = Must(frame::KeyDirectory::Open(dir_.File("keys")));
@@ -108,37 +116,76 @@ void ServiceLab::WriteConfigurations() const {
 }
 
 std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t i) const {
+  std::vector<std::string> keymgr;
+  if (options_.keymgr) keymgr = {"--key-manager", keymgr_address_, "--key-state", node.folder + "/keys"};
   const std::string store = i < options_.stores.size() ? options_.stores[i] : "sqlite:" + node.folder + "/chain.db";
   const service::TlsFiles& tls = tls_.at("onode");
-  return {options_.binaries + "/services/onode/virp-onode",
-          "--store",
-          store,
-          "--keys",
-          dir_.File("keys"),
-          "--own-key",
-          dir_.File("own-key"),
-          "--checkpoint-keys",
-          dir_.File("checkpoint-keys"),
-          "--state",
-          node.folder + "/state",
-          "--tls-certificate",
-          tls.certificate,
-          "--tls-key",
-          tls.private_key,
-          "--tls-roots",
-          tls.roots,
-          "--trust-domain",
-          "test.virp.example",
-          "--scopes",
-          dir_.File("scopes.json"),
-          "--lease",
-          fmt::format("{}ms", options_.lease.count()),
-          "--checkpoint-interval",
-          fmt::format("{}ms", options_.checkpoint_interval.count()),
-          "--listen",
-          node.address,
-          "--admin-listen",
-          node.admin.address()};
+  std::vector<std::string> command{options_.binaries + "/services/onode/virp-onode",
+                                   "--store",
+                                   store,
+                                   "--keys",
+                                   dir_.File("keys"),
+                                   "--own-key",
+                                   dir_.File("own-key"),
+                                   "--checkpoint-keys",
+                                   dir_.File("checkpoint-keys"),
+                                   "--state",
+                                   node.folder + "/state",
+                                   "--tls-certificate",
+                                   tls.certificate,
+                                   "--tls-key",
+                                   tls.private_key,
+                                   "--tls-roots",
+                                   tls.roots,
+                                   "--trust-domain",
+                                   "test.virp.example",
+                                   "--scopes",
+                                   dir_.File("scopes.json"),
+                                   "--lease",
+                                   fmt::format("{}ms", options_.lease.count()),
+                                   "--checkpoint-interval",
+                                   fmt::format("{}ms", options_.checkpoint_interval.count()),
+                                   "--listen",
+                                   node.address,
+                                   "--admin-listen",
+                                   node.admin.address()};
+  command.insert(command.end(), keymgr.begin(), keymgr.end());
+  return command;
+}
+
+std::vector<std::string> ServiceLab::KeymgrCommand() const {
+  const service::TlsFiles& tls = tls_.at("keymgr");
+  std::vector<std::string> command{options_.binaries + "/services/keymgr/virp-keymgr",
+                                   "--store",
+                                   "sqlite:" + keymgr_folder() + "/keymgr.db",
+                                   "--name",
+                                   kManager,
+                                   "--own-key",
+                                   dir_.File("keys"),
+                                   "--kek",
+                                   keymgr_folder() + "/kek",
+                                   "--state",
+                                   keymgr_folder() + "/state",
+                                   "--origin",
+                                   kOrigin,
+                                   "--checkpoint-key",
+                                   verifier_,
+                                   "--lease",
+                                   "1s",
+                                   "--listen",
+                                   keymgr_address_,
+                                   "--admin-listen",
+                                   keymgr_admin_.address(),
+                                   "--tls-certificate",
+                                   tls.certificate,
+                                   "--tls-key",
+                                   tls.private_key,
+                                   "--tls-roots",
+                                   tls.roots,
+                                   "--trust-domain",
+                                   "test.virp.example"};
+  for (const auto& node : onodes_) command.insert(command.end(), {"--onode", node->address});
+  return command;
 }
 
 std::vector<std::string> ServiceLab::CollectorCommand() const {
@@ -169,6 +216,9 @@ std::vector<std::string> ServiceLab::CollectorCommand() const {
                                    "--trust-domain",
                                    "test.virp.example"};
   for (const auto& node : onodes_) command.insert(command.end(), {"--onode", node->address});
+  if (options_.keymgr) {
+    command.insert(command.end(), {"--key-manager", keymgr_address_, "--key-state", collector_folder() + "/keys"});
+  }
   return command;
 }
 
@@ -193,6 +243,10 @@ std::shared_ptr<grpc::Channel> ServiceLab::CollectorChannel(Role role, std::stri
   return Channel(submit_port_.address(), Role::kCollector, role, name);
 }
 
+std::shared_ptr<grpc::Channel> ServiceLab::KeymgrChannel(Role role, std::string_view name) {
+  return Channel(keymgr_address_, Role::kKeymgr, role, name);
+}
+
 absl::Status ServiceLab::Start() {
   std::vector<std::string> init = onodes_.at(0)->process->options().command;
   init.insert(init.end(), {"init", "--origin", kOrigin});
@@ -204,6 +258,7 @@ absl::Status ServiceLab::Start() {
   const int leader = AwaitLeader(kPatience);
   if (leader < 0) return Unavailable("no O-Node leads: {}", onode().log());
   RETURN_IF_ERROR(RegisterSources(static_cast<std::size_t>(leader)));
+  if (options_.keymgr) RETURN_IF_ERROR(StartKeymgr());
   return StartCollector();
 }
 
@@ -219,6 +274,20 @@ absl::Status ServiceLab::StartCollector() {
   const bool up = WaitUntil(kPatience, [&] { return !collector().running() || CollectorStatus().ok(); });
   return up && collector().running() ? absl::OkStatus()
                                      : Unavailable("the collector does not come up: {}", collector().log());
+}
+
+absl::Status ServiceLab::StartKeymgr(bool sealed) {
+  RETURN_IF_ERROR(keymgr().Start());
+  const auto stub = keymgr::v1::KeyAdminService::NewStub(KeymgrChannel(Role::kReader));
+  const bool up = WaitUntil(kPatience, [&] {
+    if (!keymgr().running()) return true;
+    grpc::ClientContext context;
+    SetDeadline(context, 1s);
+    keymgr::v1::GetStatusResponse status;
+    return stub->GetStatus(&context, {}, &status).ok() && status.active() && (sealed || status.sealed().empty());
+  });
+  return up && keymgr().running() ? absl::OkStatus()
+                                  : Unavailable("the key manager does not come up: {}", keymgr().log());
 }
 
 absl::StatusOr<chain::v1::GetChainResponse> ServiceLab::GetChain(std::size_t i) {
@@ -313,7 +382,7 @@ absl::Status ServiceLab::RegisterSources(std::size_t leader) {
     std::string carrier;
   };
   const std::string collector = pki_.Id(Role::kCollector, kCollector);
-  const Kind kinds[] = {
+  std::vector<Kind> kinds = {
       {kDaemon, source::v1::SUITE_HMAC_SHA256, source::v1::VANTAGE_DAEMON, "edge-a", kRouterId, collector},
       {kNative, source::v1::SUITE_HMAC_SHA256, source::v1::VANTAGE_DAEMON, "edge-a", kRouterId, collector},
       {kSubmitted, source::v1::SUITE_ED25519, source::v1::VANTAGE_SERVICE, "edge-a", kRouterId, collector},
@@ -322,6 +391,10 @@ absl::Status ServiceLab::RegisterSources(std::size_t leader) {
       {kBmp, source::v1::SUITE_ED25519, source::v1::VANTAGE_BMP, "edge-b", kBmpRouterId, collector},
       {kCollector, source::v1::SUITE_ED25519, source::v1::VANTAGE_SERVICE, nullptr, nullptr, collector},
   };
+  if (options_.keymgr) {
+    kinds.push_back({kManager, source::v1::SUITE_ED25519, source::v1::VANTAGE_SERVICE, nullptr, nullptr,
+                     pki_.Id(Role::kKeymgr, kManager)});
+  }
   const auto stub = source::v1::SourceService::NewStub(ONodeChannel(Role::kOperator, leader));
   int number = 0;
   for (const Kind& kind : kinds) {
@@ -333,8 +406,10 @@ absl::Status ServiceLab::RegisterSources(std::size_t leader) {
     source.set_key_version(1);
     source.set_min_frame_version(kind.name == std::string_view(kDaemon) ? 1 : 2);
     source.set_vantage(kind.vantage);
-    for (const std::uint32_t type :
-         kind.router != nullptr ? std::vector<std::uint32_t>{1, 2, 3, 4, 22} : std::vector<std::uint32_t>{22, 23, 24}) {
+    for (const std::uint32_t type : kind.router != nullptr ? std::vector<std::uint32_t>{1, 2, 3, 4, 22}
+                                    : kind.name == std::string_view(kManager)
+                                        ? std::vector<std::uint32_t>{19, 22, 24}
+                                        : std::vector<std::uint32_t>{22, 23, 24}) {
       source.add_types(type);
     }
     source.add_carried_by(kind.carrier);

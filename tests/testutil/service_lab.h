@@ -1,6 +1,6 @@
-// The platform as it is run: virp-onode (one or more, on SQLite or PostgreSQL) and virp-collector as processes of their
-// own, with PKI, keys, registered sources and ports that stay theirs over restarts. For tests that kill, stop, cut and
-// restart them.
+// The platform as it is run: virp-onode (one or more, on SQLite or PostgreSQL), virp-collector and, if it is wanted,
+// virp-keymgr as processes of their own, with PKI, keys, registered sources and ports that stay theirs over restarts.
+// For tests that kill, stop, cut and restart them.
 #pragma once
 
 #include <chrono>
@@ -42,6 +42,7 @@ struct LabOptions {
   std::chrono::milliseconds lease{2'000};
   std::chrono::milliseconds checkpoint_interval{250};
   std::map<std::string, std::string> onode_environment{}, collector_environment{};
+  bool keymgr = false;  // a key manager on SQLite beside them, which collector and O-Nodes take keys from
 };
 
 // Used by one thread, except for what is const.
@@ -55,6 +56,7 @@ class ServiceLab {
   static constexpr const char* kDirect = "edge-a.direct";    // version 2, HMAC, delivered by kDirectDeliverer itself
   static constexpr const char* kBmp = "edge-b.bmp";          // BMP of router edge-b, Ed25519
   static constexpr const char* kCollector = "collector-1";
+  static constexpr const char* kManager = "keymgr-1";        // the key manager's own; registered where there is one
   static constexpr const char* kRouterId = "192.0.2.1";      // of edge-a
   static constexpr const char* kBmpRouterId = "192.0.2.11";  // of edge-b
 
@@ -70,6 +72,9 @@ class ServiceLab {
   // Starts it (again) and waits until it answers.
   absl::Status StartONode(std::size_t i = 0);
   absl::Status StartCollector();
+  // Needs LabOptions::keymgr, as all about the key manager. Waits until it is active, and open unless `sealed`.
+  Process& keymgr() { return *keymgr_; }
+  absl::Status StartKeymgr(bool sealed = false);
 
   std::size_t onodes() const { return onodes_.size(); }
   const std::string& onode_address(std::size_t i = 0) const { return onodes_.at(i)->address; }
@@ -84,6 +89,8 @@ class ServiceLab {
   const ReservedPort& bmp_port() const { return bmp_port_; }
   const ReservedPort& collector_port() const { return submit_port_; }  // gRPC
   const ReservedPort& collector_admin() const { return collector_admin_; }
+  std::string keymgr_folder() const { return dir_.File("keymgr"); }  // database, kek/, state/
+  const std::string& keymgr_address() const { return keymgr_address_; }
   const ReservedPort& onode_admin(std::size_t i = 0) const { return onodes_.at(i)->admin; }
 
   frame::KeyProvider& keys() { return *keys_; }
@@ -91,6 +98,7 @@ class ServiceLab {
   TestPki& pki() { return pki_; }
   std::shared_ptr<grpc::Channel> ONodeChannel(service::Role role, std::size_t i = 0, std::string_view name = "test");
   std::shared_ptr<grpc::Channel> CollectorChannel(service::Role role, std::string_view name = "test");
+  std::shared_ptr<grpc::Channel> KeymgrChannel(service::Role role, std::string_view name = "test");
 
   absl::StatusOr<chain::v1::GetChainResponse> GetChain(std::size_t i = 0);
   // Which O-Node leads; waits for one. -1 when none does.
@@ -114,6 +122,7 @@ class ServiceLab {
   void WriteConfigurations() const;
   std::vector<std::string> ONodeCommand(const Node& node, std::size_t i) const;
   std::vector<std::string> CollectorCommand() const;
+  std::vector<std::string> KeymgrCommand() const;
   std::shared_ptr<grpc::Channel> Channel(const std::string& target, service::Role server, service::Role role,
                                          std::string_view name);
   absl::Status RegisterSources(std::size_t leader);
@@ -126,7 +135,9 @@ class ServiceLab {
   std::unique_ptr<frame::KeyDirectory> keys_;
   std::vector<std::unique_ptr<Node>> onodes_;
   ReservedPort submit_port_, frame_port_, frame_tls_port_, bmp_port_, collector_admin_;
-  std::unique_ptr<Process> collector_;
+  ReservedPort keymgr_port_, keymgr_admin_;
+  const std::string keymgr_address_ = keymgr_port_.address();
+  std::unique_ptr<Process> collector_, keymgr_;
   std::shared_ptr<grpc::Channel> collector_operator_;
 };
 

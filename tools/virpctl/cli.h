@@ -28,6 +28,8 @@ struct State {
   RouterReportOptions router_report;
   RouterKeyOptions router_keys;
   RpkiOptions rpki;
+  OKeyOptions o_key;
+  KeymgrOptions keymgr;
   ClaimOptions claim;
   ObservationOptions observations;
   ChainOptions chain;
@@ -59,6 +61,8 @@ void AddTcpAo(CLI::App& keys, State& state);
 void AddRouter(CLI::App& app, State& state);
 void AddRouterKeys(CLI::App& keys, State& state);
 void AddRpki(CLI::App& keys, State& state);
+void AddOKeys(CLI::App& keys, State& state);
+void AddKeymgr(CLI::App& keys, State& state);
 void AddLocal(CLI::App& app, State& state);
 
 }  // namespace virp::virpctl

@@ -55,6 +55,8 @@ void AddLocal(CLI::App& app, State& s) {
   CLI::App* const keys = Group(app, "keys", "Keys: in directories, and of a key manager");
   AddRouterKeys(*keys, s);
   AddRpki(*keys, s);
+  AddOKeys(*keys, s);
+  AddKeymgr(*keys, s);
   AddTcpAo(*keys, s);
   CLI::App* const create = Command(*keys, s, "create", "Makes a key", [&s] { return KeysCreate(s.options, s.keys); });
   CLI::App* const list =

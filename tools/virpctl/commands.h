@@ -212,6 +212,55 @@ absl::StatusOr<Exit> RouterCaCerts(const Options& options, const RouterOptions& 
 absl::StatusOr<Exit> RouterEnrol(const Options& options, const RouterOptions& router);
 absl::StatusOr<Exit> RouterRenew(const Options& options, const RouterOptions& router);
 
+struct OKeyOptions {
+  std::string source;
+  std::string reason, request_id;              // of changes
+  std::vector<std::string> signers, carriers;  // SPIFFE ids
+  std::string form = "platform";               // or hex, raw
+  std::string etag;
+  std::string suite;                 // ed25519, hmac; empty: as the newest version
+  std::uint32_t version = 0;         // 0: the next one, or all
+  std::string expect;                // of `approve`: hex
+  std::string sign_for, accept_for;  // durations; empty: the defaults
+  bool unconfirmed = false, while_active = false, pending = false;
+  std::string since;            // of `taint`: RFC 3339; empty: now
+  bool yes = false;             // ask nobody
+  std::uint32_t patience = 60;  // seconds, for each step of `roll`
+  std::string save;             // of `export` and `fetch`
+  std::uint64_t count = 0;      // of `watch`: ends after so many changes; 0 is never
+};
+absl::StatusOr<Exit> OKeysList(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysShow(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysCreate(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysHolders(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysPrepare(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysApprove(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysActivate(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysRoll(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysTaint(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysRevoke(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysExport(const Options& options, const OKeyOptions& o_key);
+absl::StatusOr<Exit> OKeysFetch(const Options& options, const OKeyOptions& o_key);
+// Until it is interrupted.
+absl::StatusOr<Exit> OKeysWatch(const Options& options, const OKeyOptions& o_key);
+
+struct KeymgrOptions {
+  std::string reason, request_id;              // of changes
+  std::uint32_t kek_version = 0;               // of `rotate-kek`; 0: the highest
+  std::uint64_t chain_record = 0;              // of `accept-rollback`
+  std::string event, actor, source, from, to;  // of `audit`
+  std::uint32_t limit = 50;
+  std::uint32_t days = 0;  // of `expiring`; 0: the default
+};
+// Exit 1 when it is sealed, or another one is active.
+absl::StatusOr<Exit> KeymgrStatus(const Options& options);
+absl::StatusOr<Exit> KeymgrSeal(const Options& options, const KeymgrOptions& keymgr);
+absl::StatusOr<Exit> KeymgrUnseal(const Options& options, const KeymgrOptions& keymgr);
+absl::StatusOr<Exit> KeymgrRotateKek(const Options& options, const KeymgrOptions& keymgr);
+absl::StatusOr<Exit> KeymgrAcceptRollback(const Options& options, const KeymgrOptions& keymgr);
+absl::StatusOr<Exit> KeymgrAudit(const Options& options, const KeymgrOptions& keymgr);
+absl::StatusOr<Exit> KeymgrExpiring(const Options& options, const KeymgrOptions& keymgr);
+
 // What is looked at beside the machine itself, the certificate and the O-Node of the connection.
 struct DoctorOptions {
   std::vector<std::string> keys;                  // key directories

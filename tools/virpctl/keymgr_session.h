@@ -3,7 +3,11 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
+#include "google/protobuf/timestamp.pb.h"
+#include "google/protobuf/util/time_util.h"
 #include "lib/base/bytes.h"
+#include "lib/base/status.h"
 #include "lib/crypto/random.h"
 #include "tools/virpctl/session.h"
 
@@ -19,6 +23,13 @@ inline Connection ToKeymgr(const Options& options) {
 // `given`, or random, so that a repeat by hand is a new change unless --request-id says otherwise.
 inline std::string RequestId(const std::string& given) {
   return given.empty() ? HexEncode(crypto::RandomBytes(16)) : given;
+}
+
+inline absl::StatusOr<google::protobuf::Timestamp> TimestampIn(const std::string& text, std::string_view option) {
+  google::protobuf::Timestamp time;
+  if (!google::protobuf::util::TimeUtil::FromString(text, &time))
+    return InvalidArgument("{}: '{}' is no time such as 2026-12-01T06:00:00Z", option, text);
+  return time;
 }
 
 }  // namespace virp::virpctl

@@ -83,10 +83,6 @@ void AddLimitMetrics(service::Metrics& metrics, const RouteFold& fold, const Edg
 // The same for one listener, which outlives the metrics.
 void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener);
 
-// Channels to O-Nodes, whose certificates must have role onode.
-deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access,
-                                   const service::Security& security);
-
 // Null when `socket` is empty. Every use is a line of the log and, while the spool takes it, an observation of the
 // collector's own source.
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(

@@ -11,10 +11,11 @@ AuditLog::AuditLog(Ledger& ledger, LedgerStore& store, std::string source) : sto
   ledger.Subscribe([this](const Committed& committed) {
     // Where delivery stood is a hint: what is sent again is answered as a duplicate.
     std::uint64_t delivered = 0;
-    if (committed.items.empty()) {
+    if (committed.loaded) {
       if (const auto head = store_.ReadHead(); head.ok()) delivered = head->delivered;
     }
     const MutexLock lock(mutex_);
+    if (committed.loaded) held_ = true;
     newest_ = committed.snapshot->record();
     freed_ = std::min(newest_, std::max(freed_, delivered));
     changed_.notify_all();
@@ -40,8 +41,8 @@ absl::StatusOr<std::vector<deliver::SpooledFrame>> AuditLog::Read(std::uint64_t 
 
 bool AuditLog::WaitFor(std::uint64_t after, std::chrono::steady_clock::time_point deadline) const {
   const MutexLock lock(mutex_);
-  while (newest_ <= after) {
-    if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout) return newest_ > after;
+  while (visible() <= after) {
+    if (changed_.wait_until(mutex_, deadline) == std::cv_status::timeout) return visible() > after;
   }
   return true;
 }
@@ -55,12 +56,19 @@ absl::Status AuditLog::Free(std::uint64_t number) {
 
 deliver::FrameLog::Ends AuditLog::ends() const {
   const MutexLock lock(mutex_);
-  return {std::min(freed_, newest_) + 1, newest_};
+  const std::uint64_t freed = std::min(freed_, newest_);
+  return {freed + 1, std::max(freed, visible())};
+}
+
+void AuditLog::Release() {
+  const MutexLock lock(mutex_);
+  held_ = false;
+  changed_.notify_all();
 }
 
 std::uint64_t AuditLog::undelivered() const {
-  const Ends now = ends();
-  return now.durable + 1 - now.first;
+  const MutexLock lock(mutex_);
+  return newest_ - std::min(freed_, newest_);
 }
 
 }  // namespace virp::keymgr

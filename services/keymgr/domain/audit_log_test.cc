@@ -27,6 +27,7 @@ class AuditLogTest : public testing::Test {
 TEST_F(AuditLogTest, GivesWhatIsCommittedInOrderAndRemembersWhatIsShown) {
   AuditLog log(*test_, test_.store, "keymgr-1");
   LedgerEngine& ledger = test_.Start();
+  log.Release();
   EXPECT_EQ(log.ends().durable, 0U);
   EXPECT_EQ(log.ends().first, 1U);
   EXPECT_FALSE(log.WaitFor(0, std::chrono::steady_clock::now()));
@@ -52,9 +53,30 @@ TEST_F(AuditLogTest, GivesWhatIsCommittedInOrderAndRemembersWhatIsShown) {
   test_->Stop();  // it tells the log, which goes first
 }
 
+TEST_F(AuditLogTest, NothingGoesOutBeforeTheChainWasAsked) {
+  AuditLog log(*test_, test_.store, "keymgr-1");
+  LedgerEngine& ledger = test_.Start();
+  Change(ledger);
+  EXPECT_FALSE(log.WaitFor(0, std::chrono::steady_clock::now()));
+  EXPECT_TRUE(log.Read(0, 10, 1 << 20)->empty());
+  EXPECT_EQ(log.undelivered(), 1U);
+  log.Release();
+  EXPECT_TRUE(log.WaitFor(0, In(30)));
+  EXPECT_EQ(log.Read(0, 10, 1 << 20)->size(), 1U);
+  // Another manager was active in between: it is asked again.
+  test_.store.TakeOver("another");
+  ASSERT_TRUE(ledger.WaitActive(false, In(30)));
+  test_.store.GiveUp();
+  ASSERT_TRUE(ledger.WaitActive(true, In(30)));
+  EXPECT_TRUE(log.Read(0, 10, 1 << 20)->empty());
+  EXPECT_EQ(log.undelivered(), 1U);
+  test_->Stop();
+}
+
 TEST_F(AuditLogTest, AManagerThatStandsByDeliversNothing) {
   AuditLog log(*test_, test_.store, "keymgr-1");
   LedgerEngine& ledger = test_.Start();
+  log.Release();
   Change(ledger);
   test_.store.TakeOver("another");
   ASSERT_TRUE(ledger.WaitActive(false, In(30)));

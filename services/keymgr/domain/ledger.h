@@ -100,6 +100,7 @@ struct Committed {
   };
   std::shared_ptr<const Snapshot> snapshot;  // after it
   std::vector<Item> items;
+  bool loaded = false;  // anew: no commit, and no items
 };
 
 class Ledger {

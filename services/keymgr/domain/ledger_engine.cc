@@ -25,10 +25,13 @@ constexpr std::chrono::milliseconds kRetry{500};    // between attempts to becom
 
 using Promise = std::promise<absl::StatusOr<Receipt>>;
 
+// What an Edit may be done in spite of.
+enum class InSpiteOf : std::uint8_t { kNothing, kSeals, kRollback };
+
 struct Waiting {
   Call call;
   Edit edit;
-  bool while_sealed = false;
+  InSpiteOf in_spite_of = InSpiteOf::kNothing;
   Promise promise;
 };
 
@@ -93,13 +96,13 @@ struct LedgerEngine::Impl {
   void CommitBatch(const LedgerHead& old_head, const BatchRun& run, LedgerBatch batch,
                    std::vector<std::pair<Promise*, Receipt>> done);
   absl::Status Settle(const LedgerBatch& batch) const;
-  void Publish(std::shared_ptr<const Snapshot> snapshot, std::vector<Committed::Item> items);
+  void Publish(std::shared_ptr<const Snapshot> snapshot, std::vector<Committed::Item> items, bool loaded = false);
   void FailWaiting();
   absl::Status NotActive() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void ForgetOldRequests();
 
   // On any thread.
-  std::future<absl::StatusOr<Receipt>> Enqueue(const Call& call, const Edit& edit, bool while_sealed);
+  std::future<absl::StatusOr<Receipt>> Enqueue(const Call& call, const Edit& edit, InSpiteOf in_spite_of);
 
   LedgerStore& store;
   const std::vector<RecordType> types;
@@ -196,6 +199,8 @@ absl::Status LedgerEngine::Impl::Load() {
   head = loaded;
   last_forgotten = now;
   builder.SetRecord(head.record);
+  // First the state, then that it is active: who waits for that finds listeners told.
+  Publish(builder.Build(), {}, true);
   {
     const MutexLock lock(mutex);
     status.active = true;
@@ -207,17 +212,18 @@ absl::Status LedgerEngine::Impl::Load() {
     status.sequence = head.sequence;
     status.frame_hash = head.frame_hash;
   }
-  Publish(builder.Build(), {});
+  changed.notify_all();
   return absl::OkStatus();
 }
 
-void LedgerEngine::Impl::Publish(std::shared_ptr<const Snapshot> next, std::vector<Committed::Item> items) {
+void LedgerEngine::Impl::Publish(std::shared_ptr<const Snapshot> next, std::vector<Committed::Item> items,
+                                 bool loaded) {
   {
     const MutexLock lock(mutex);
     snapshot = next;
   }
   changed.notify_all();
-  const Committed committed{std::move(next), std::move(items)};
+  const Committed committed{std::move(next), std::move(items), loaded};
   for (const auto& listener : listeners) listener(committed);
 }
 
@@ -231,7 +237,7 @@ void LedgerEngine::Impl::Deactivate(const absl::Status& why) {
     status.problem = std::string(Message(why));
     status.active_address = now.ok() && now->lease_valid && now->holder != options.instance ? now->holder_address : "";
   }
-  if (was_active) Publish(std::make_shared<Snapshot>(), {});
+  if (was_active) Publish(std::make_shared<Snapshot>(), {}, true);
   FailWaiting();
 }
 
@@ -333,8 +339,10 @@ absl::StatusOr<Receipt> LedgerEngine::Impl::RunOne(BatchRun& run, LedgerBatch& b
   const Call& call = waiting.call;
   {
     const MutexLock lock(mutex);
-    const bool shut = waiting.while_sealed ? sealed.contains(SealReason::kRollback) : !sealed.empty();
-    if (shut) return SealedStatus(sealed);
+    const bool rolled_back = sealed.contains(SealReason::kRollback);
+    if (waiting.in_spite_of == InSpiteOf::kNothing ? !sealed.empty()
+                                                   : rolled_back && waiting.in_spite_of != InSpiteOf::kRollback)
+      return SealedStatus(sealed);
   }
   if (!call.request_id.empty()) {
     if (const auto before = requests.find(call.request_id); before != requests.end())
@@ -374,13 +382,14 @@ absl::Status LedgerEngine::Impl::Sign(const AuditSigner& signer, std::string_vie
   const auto skew = static_cast<UnixNanos>(std::chrono::nanoseconds(kSkew).count());
   row.epoch = head.epoch;
   row.sequence = head.sequence + 1;
-  std::uint64_t above = head.epoch;
+  std::uint64_t above = 0;  // the present epoch, too, may have a future that is known elsewhere
   {
     const MutexLock lock(mutex);
-    above = std::max(above, open_epoch);
+    above = open_epoch;
   }
-  if (head.epoch == 0 || above > head.epoch || row.time + skew < last_time) {
-    row.epoch = std::max(row.time, above + 1);
+  const bool known = above != 0 && above >= head.epoch;
+  if (head.epoch == 0 || known || row.time + skew < last_time) {
+    row.epoch = std::max(row.time, std::max(above, head.epoch) + 1);
     row.sequence = 1;
   }
   frame::Header header;
@@ -502,8 +511,8 @@ void LedgerEngine::Stop() {
 }
 
 std::future<absl::StatusOr<Receipt>> LedgerEngine::Impl::Enqueue(const Call& call, const Edit& edit,
-                                                                 bool while_sealed) {
-  Waiting waiting{call, edit, while_sealed, {}};
+                                                                 InSpiteOf in_spite_of) {
+  Waiting waiting{call, edit, in_spite_of, {}};
   auto future = waiting.promise.get_future();
   absl::Status refused = CheckCall(call);
   {
@@ -524,11 +533,15 @@ std::future<absl::StatusOr<Receipt>> LedgerEngine::Impl::Enqueue(const Call& cal
 }
 
 std::future<absl::StatusOr<Receipt>> LedgerEngine::Submit(const Call& call, const Edit& edit) {
-  return impl_->Enqueue(call, edit, false);
+  return impl_->Enqueue(call, edit, InSpiteOf::kNothing);
 }
 
 absl::StatusOr<Receipt> LedgerEngine::CommitWhileSealed(const Call& call, const Edit& edit) {
-  return impl_->Enqueue(call, edit, true).get();
+  return impl_->Enqueue(call, edit, InSpiteOf::kSeals).get();
+}
+
+absl::StatusOr<Receipt> LedgerEngine::CommitRolledBack(const Call& call, const Edit& edit) {
+  return impl_->Enqueue(call, edit, InSpiteOf::kRollback).get();
 }
 
 void LedgerEngine::Seal(SealReason reason) {

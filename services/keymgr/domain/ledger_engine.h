@@ -80,6 +80,9 @@ class LedgerEngine final : public Ledger {
   // holds: a record written then would stand beside the chain's.
   absl::StatusOr<Receipt> CommitWhileSealed(const Call& call, const Edit& edit);
 
+  // Submit for the record by which an operator accepts a rollback; nothing else may be changed while kRollback holds.
+  absl::StatusOr<Receipt> CommitRolledBack(const Call& call, const Edit& edit);
+
   void Seal(SealReason reason);
   void Unseal(SealReason reason);
   // The next record opens a new boot epoch, greater than `than`: the chain knows a future of the present one.

@@ -130,31 +130,17 @@ absl::Status CheckObservationKey(const ObservationKey& key) {
   return absl::OkStatus();
 }
 
-std::string PossessionStatement(std::string_view source, std::uint32_t version, std::string_view public_half) {
-  return fmt::format("virp key possession/1\n{}\n{}\n{}\n", source, version, HexEncode(public_half));
-}
+namespace {
 
-std::string SuccessionStatement(std::string_view source, std::uint32_t version, Algorithm algorithm,
-                                std::string_view public_half_or_commitment) {
-  return fmt::format("virp key succession/1\n{}\n{}\n{}\n{}\n", source, version, AlgorithmName(algorithm),
-                     HexEncode(public_half_or_commitment));
-}
-
-absl::Status AddVersion(ObservationKey& key, const NewVersion& next, UnixNanos now) {
-  if (next.version == 0) return InvalidField("version", "is 0; versions count from 1");
-  const bool asymmetric = next.algorithm == Algorithm::kEd25519;
-  if (!asymmetric && next.algorithm != Algorithm::kHmacSha256)
-    return InvalidField("suite", "an O-Key is HMAC-SHA256 or Ed25519");
-  if (next.public_half.size() != (asymmetric ? kKeyBytes : 0U))
-    return InvalidField("public_key", "wanted 32 bytes for Ed25519, none for HMAC");
-  if (next.commitment.size() != (asymmetric ? 0U : kKeyBytes))
-    return InvalidField("commitment", "wanted 32 bytes for HMAC, none for Ed25519");
-  if (!key.versions.empty() && next.version != key.versions.back().version + 1)
-    return InvalidField("version", fmt::format("{} does not follow {}, the newest version of {}", next.version,
+// Whether that version may be the next one.
+absl::Status CheckNext(const ObservationKey& key, std::uint32_t version, bool asymmetric) {
+  if (version == 0) return InvalidField("version", "is 0; versions count from 1");
+  if (!key.versions.empty() && version != key.versions.back().version + 1)
+    return InvalidField("version", fmt::format("{} does not follow {}, the newest version of {}", version,
                                                key.versions.back().version, key.source));
   const auto waiting = std::find_if(key.versions.begin(), key.versions.end(), IsWaiting);
   if (waiting != key.versions.end())
-    return OutOfOrder(key, next.version,
+    return OutOfOrder(key, version,
                       fmt::format("version {} is {}; activate or revoke it first", waiting->version,
                                   ObservationStateName(waiting->state)));
   const bool was_asymmetric = std::any_of(key.versions.begin(), key.versions.end(),
@@ -164,13 +150,38 @@ absl::Status AddVersion(ObservationKey& key, const NewVersion& next, UnixNanos n
                                          "ever",
                                          key.source),
                       "DOWNGRADE");
-  if (!next.succession.empty() && key.Active() == nullptr)
-    return OutOfOrder(key, next.version, "no version signs now that could vouch for it; have it approved");
   if (std::count_if(key.versions.begin(), key.versions.end(), [](const auto& v) { return v.IsCurrent(); }) >=
       static_cast<std::ptrdiff_t>(kMaxStanding)) {
     return ResourceExhausted("{} has {} versions that are not revoked; revoke those that nothing needs", key.source,
                              kMaxStanding);
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status AskFor(ObservationKey& key, std::uint32_t version, std::string_view by) {
+  RETURN_IF_ERROR(CheckNext(key, version, true));
+  if (key.signers.empty())
+    return WithReason(
+        FailedPrecondition("{} has a foreign producer; nobody of the platform could make its key", key.source),
+        "NO_SIGNER");
+  key.wanted = version;
+  key.wanted_by = by;
+  return absl::OkStatus();
+}
+
+absl::Status AddVersion(ObservationKey& key, const NewVersion& next, UnixNanos now) {
+  const bool asymmetric = next.algorithm == Algorithm::kEd25519;
+  if (!asymmetric && next.algorithm != Algorithm::kHmacSha256)
+    return InvalidField("suite", "an O-Key is HMAC-SHA256 or Ed25519");
+  if (next.public_half.size() != (asymmetric ? kKeyBytes : 0U))
+    return InvalidField("public_key", "wanted 32 bytes for Ed25519, none for HMAC");
+  if (next.commitment.size() != (asymmetric ? 0U : kKeyBytes))
+    return InvalidField("commitment", "wanted 32 bytes for HMAC, none for Ed25519");
+  RETURN_IF_ERROR(CheckNext(key, next.version, asymmetric));
+  if (!next.succession.empty() && key.Active() == nullptr)
+    return OutOfOrder(key, next.version, "no version signs now that could vouch for it; have it approved");
   if (key.first_version == 0) key.first_version = next.version;
   ObservationVersion& version = key.versions.emplace_back();
   version.version = next.version;
@@ -179,8 +190,10 @@ absl::Status AddVersion(ObservationKey& key, const NewVersion& next, UnixNanos n
   version.public_half = next.public_half;
   version.commitment = next.commitment;
   version.accept_from = now;
-  version.made_by = next.made_by;
+  version.made_by = next.version == key.wanted && asymmetric ? key.wanted_by : next.made_by;
   version.succession = next.succession;
+  key.wanted = 0;
+  key.wanted_by.clear();
   DropOldest(key);
   return absl::OkStatus();
 }
@@ -227,11 +240,17 @@ absl::Status Activate(ObservationKey& key, std::uint32_t version, const Activati
         key, version,
         fmt::format("it is {}; only a prepared version is activated", ObservationStateName(found->state)));
   if (found->known_by.empty() && !activation.unconfirmed) return NotInChain(key, version, "has it");
+  const UnixNanos sign_until = now + static_cast<UnixNanos>(activation.sign_for.count());
+  const UnixNanos accept_until = now + static_cast<UnixNanos>(activation.accept_for.count());
   for (ObservationVersion& before : key.versions) {
     if (before.state != ObservationState::kActive) continue;
     before.state = ObservationState::kRetired;
-    before.sign_until = now + static_cast<UnixNanos>(activation.sign_for.count());
-    before.accept_until = now + static_cast<UnixNanos>(activation.accept_for.count());
+    before.sign_until = sign_until;
+    before.accept_until = accept_until;
+  }
+  if (!key.activated) {
+    key.files_sign_until = sign_until;
+    key.files_accept_until = accept_until;
   }
   found->state = ObservationState::kActive;
   found->activated = now;

@@ -48,6 +48,9 @@ enum class ConsumerForm : std::uint8_t {
   kRaw = 3,       // 32 octets; read by loaders that cut line ends off, so none ends in one
 };
 
+std::string_view ConsumerFormName(ConsumerForm form);  // "PLATFORM", ...
+std::optional<ConsumerForm> ConsumerFormFromName(std::string_view name);
+
 struct Sighting {
   std::string identity;     // of the O-Node that said so
   std::uint64_t entry = 0;  // of its chain
@@ -64,7 +67,7 @@ struct ObservationVersion {
   std::string commitment;   // HMAC: 32 octets, as the chain states it
   UnixNanos accept_from = 0;
   std::optional<UnixNanos> activated{}, sign_until{}, accept_until{}, compromised_since{}, revoked{};
-  std::string made_by{};      // identity that asked for it, or registered it
+  std::string made_by{};      // identity that asked for it; that registered it, where nobody asked
   std::string approved_by{};  // another one; empty where the version before vouched
   std::string succession{};   // tag by the active version over SuccessionStatement; empty where a person approved
   std::vector<Sighting> known_by{};        // newest of each O-Node
@@ -85,6 +88,10 @@ struct ObservationKey final : Record {
   std::vector<ObservationVersion> versions;  // rising
   std::uint32_t first_version = 0;           // that the manager knew; smaller ones come from key files. 0: none yet
   bool activated = false;                    // one of them has signed: versions from key files sign no more
+  std::optional<UnixNanos> files_sign_until{},
+      files_accept_until{};  // ends of the versions below, set with `activated`
+  std::uint32_t wanted = 0;  // Ed25519 version that who signs has been asked for; 0: none
+  std::string wanted_by;     // identity that asked
 
   const ObservationVersion* Find(std::uint32_t version) const;
   ObservationVersion* Find(std::uint32_t version);
@@ -107,15 +114,6 @@ inline constexpr std::chrono::hours kMostOverlap{24 * 366};
 // the producer is a foreign one.
 absl::Status CheckObservationKey(const ObservationKey& key);
 
-// What a producer signs with the new key to show that it holds it: "virp key possession/1" LF source LF version LF
-// public half in hex LF. Version and source are named, so that the proof serves nothing else; a repeat of the same
-// registration changes nothing, so it needs no nonce.
-std::string PossessionStatement(std::string_view source, std::uint32_t version, std::string_view public_half);
-// What the version before tags to vouch for the next one: "virp key succession/1" LF source LF version LF suite LF
-// public half or commitment in hex LF.
-std::string SuccessionStatement(std::string_view source, std::uint32_t version, Algorithm algorithm,
-                                std::string_view public_half_or_commitment);
-
 // ---- Steps. Each changes the record or returns an error and leaves it as it was. Errors: NotFound (no such version);
 // FailedPrecondition with reason KEY_ORDER and what has to come first, or what else the comment names.
 
@@ -131,7 +129,11 @@ struct NewVersion {
 // ResourceExhausted at kMaxStanding that are not revoked.
 absl::Status AddVersion(ObservationKey& key, const NewVersion& next, UnixNanos now);
 
-// PermissionDenied with reason SAME_PERSON when `by` is who made it.
+// Asks who signs for the source to make the next version. Errors as AddVersion; reason NO_SIGNER when only a foreign
+// producer does. Said again, the newer asker counts.
+absl::Status AskFor(ObservationKey& key, std::uint32_t version, std::string_view by);
+
+// PermissionDenied with reason SAME_PERSON when `by` is who made it, or asked for it.
 absl::Status Approve(ObservationKey& key, std::uint32_t version, std::string_view by);
 
 // What an O-Node says of its chain. Whether the record changed.

@@ -134,6 +134,31 @@ TEST(ObservationKeyTest, ThereIsNoWayBackFromASignatureToAMac) {
   Ok(AddVersion(key, Next(3, Algorithm::kEd25519), kStart));
 }
 
+TEST(ObservationKeyTest, WhoSignsIsAskedForAVersionOnce) {
+  ObservationKey key;
+  key.source = "edge-a";
+  EXPECT_EQ(GetReason(AskFor(key, 1, "one")), "NO_SIGNER") << "a foreign producer's";
+  key.signers = {"spiffe://example.net/collector/edge-a"};
+  EXPECT_FALSE(AskFor(key, 0, "one").ok());
+  ASSERT_TRUE(AskFor(key, 1, "one").ok());
+  ASSERT_TRUE(AskFor(key, 1, "two").ok()) << "said again";
+  EXPECT_EQ(key.wanted, 1U);
+  const auto back = ObservationKey::FromRow(key.ToRow());
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(static_cast<const ObservationKey&>(**back).wanted, 1U);
+  EXPECT_EQ(static_cast<const ObservationKey&>(**back).wanted_by, "two");
+  NewVersion made;
+  made.version = 1;
+  made.public_half = std::string(32, 'p');
+  made.made_by = key.signers[0];
+  ASSERT_TRUE(AddVersion(key, made, 5).ok());
+  EXPECT_EQ(key.wanted, 0U);
+  EXPECT_EQ(key.versions[0].made_by, "two") << "who asked cannot approve";
+  EXPECT_EQ(GetReason(Approve(key, 1, "two")), "SAME_PERSON");
+  EXPECT_EQ(GetReason(AskFor(key, 2, "one")), "KEY_ORDER") << "one waits";
+  ASSERT_TRUE(Approve(key, 1, "one").ok());
+}
+
 TEST(ObservationKeyTest, KeysOfTheWrongShapeAreNamed) {
   ObservationKey key = MakeRecord();
   NewVersion next = Next(1, Algorithm::kEd25519);

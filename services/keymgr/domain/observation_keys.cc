@@ -6,6 +6,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/crypto/ed25519.h"
+#include "lib/frame/key_statements.h"
 #include "lib/frame/payload.h"
 
 namespace virp::keymgr {
@@ -25,7 +26,7 @@ const std::string& StatementOf(const ObservationVersion& version) {
 // What holders see of a key is the same in both.
 bool SameForHolders(const ObservationKey& a, const ObservationKey& b) {
   if (a.signers != b.signers || a.carriers != b.carriers || a.first_version != b.first_version ||
-      a.activated != b.activated) {
+      a.activated != b.activated || a.wanted != b.wanted) {
     return false;
   }
   return std::equal(a.versions.begin(), a.versions.end(), b.versions.begin(), b.versions.end(),
@@ -48,11 +49,21 @@ std::string FieldsOf(const ObservationVersion& version) {
   return json.EndObject().Take();
 }
 
-std::string ListField(std::string_view name, const std::vector<std::string>& list) {
-  frame::JsonWriter json;
-  json.BeginObject().Key(name).BeginArray();
+void WriteList(frame::JsonWriter& json, std::string_view name, const std::vector<std::string>& list) {
+  json.Key(name).BeginArray();
   for (const std::string& one : list) json.String(one);
-  return json.EndArray().EndObject().Take();
+  json.EndArray();
+}
+
+// Whole, so that the record alone says who held what (TakeOverObservationKeys).
+std::string HoldersOf(std::optional<ConsumerForm> form, const std::vector<std::string>& signers,
+                      const std::vector<std::string>& carriers) {
+  frame::JsonWriter json;
+  json.BeginObject();
+  if (form) json.Field("form", ConsumerFormName(*form));
+  WriteList(json, "signers", signers);
+  WriteList(json, "carriers", carriers);
+  return json.EndObject().Take();
 }
 
 bool EndsLine(char c) {
@@ -61,8 +72,9 @@ bool EndsLine(char c) {
 
 }  // namespace
 
-ObservationKeys::ObservationKeys(Ledger& ledger, const Custodies& custodies, std::function<absl::Status()> serving)
-    : ledger_(ledger), custodies_(custodies), serving_(std::move(serving)) {
+ObservationKeys::ObservationKeys(Ledger& ledger, const Custodies& custodies, std::function<absl::Status()> serving,
+                                 std::vector<std::string> own)
+    : ledger_(ledger), custodies_(custodies), serving_(std::move(serving)), own_(std::move(own)) {
   ledger_.Subscribe([this](const Committed& committed) { OnCommitted(committed); });
 }
 
@@ -106,6 +118,8 @@ absl::StatusOr<Done> ObservationKeys::Change(const Call& call, std::string_view 
 
 absl::StatusOr<Done> ObservationKeys::Create(const Call& call, const ObservationKey& key) {
   RETURN_IF_ERROR(CheckObservationKey(key));
+  if (std::find(own_.begin(), own_.end(), key.source) != own_.end())
+    return InvalidField("source", "is the key manager's or the chain's own, whose key is a file");
   const auto edit = [&](const Snapshot& now, Changes& changes) -> absl::Status {
     if (now.Find<ObservationKey>(key.source) != nullptr)
       return AlreadyExists("source {} has keys here already", key.source);
@@ -118,7 +132,7 @@ absl::StatusOr<Done> ObservationKeys::Create(const Call& call, const Observation
     changes.Audit({.event = "observation_key_created",
                    .source = key.source,
                    .keys = {},
-                   .fields = ListField("signers", key.signers)});
+                   .fields = HoldersOf(key.form, key.signers, key.carriers)});
     return absl::OkStatus();
   };
   ASSIGN_OR_RETURN(const Receipt receipt, ledger_.Commit(call, edit));
@@ -128,7 +142,7 @@ absl::StatusOr<Done> ObservationKeys::Create(const Call& call, const Observation
 absl::StatusOr<Done> ObservationKeys::Update(const Call& call, std::string_view source,
                                              std::vector<std::string> signers, std::vector<std::string> carriers,
                                              std::uint64_t revision) {
-  const Event event{.name = "observation_key_updated", .fields = ListField("signers", signers)};
+  const Event event{.name = "observation_key_updated", .fields = HoldersOf(std::nullopt, signers, carriers)};
   return Change(call, source, event, [&](ObservationKey& key, UnixNanos) -> absl::Status {
     if (revision != 0 && revision != key.revision)
       return WithReason(Aborted("source {} was changed meanwhile; read it again", source), "ETAG");
@@ -162,19 +176,31 @@ absl::StatusOr<std::string> ObservationKeys::TagOf(const Snapshot& now, const Ob
   return custody->Sign(*sealed, statement);
 }
 
-absl::StatusOr<Done> ObservationKeys::Prepare(const Call& call, std::string_view source, std::uint32_t version) {
+absl::StatusOr<Done> ObservationKeys::Prepare(const Call& call, std::string_view source, std::uint32_t version,
+                                              std::optional<Algorithm> algorithm) {
   RETURN_IF_ERROR(serving_());
   const auto now = ledger_.snapshot();
   const auto key = now->Find<ObservationKey>(source);
   if (key == nullptr) return NotKnown(source);
-  const std::uint32_t next = key->versions.empty() ? 1 : key->versions.back().version + 1;
+  if (version == 0) version = key->versions.empty() ? 1 : key->versions.back().version + 1;
+  if (!algorithm) algorithm = key->versions.empty() ? Algorithm::kHmacSha256 : key->versions.back().algorithm;
+  if (algorithm == Algorithm::kHmacSha256) return MakeHmac(call, *now, *key, version);
+  frame::JsonWriter fields;
+  fields.BeginObject().Field("key_version", version).EndObject();
+  return Change(call, source, {.name = "observation_key_asked_for", .version = version, .fields = fields.Take()},
+                [&](ObservationKey& current, UnixNanos) { return AskFor(current, version, call.actor); });
+}
+
+absl::StatusOr<Done> ObservationKeys::MakeHmac(const Call& call, const Snapshot& now, const ObservationKey& key,
+                                               std::uint32_t version) {
+  const std::string& source = key.source;
   NewVersion wanted;
-  wanted.version = version == 0 ? next : version;
+  wanted.version = version;
   wanted.algorithm = Algorithm::kHmacSha256;
   wanted.made_by = call.actor;
-  const ObservationVersion* const active = key->Active();
+  const ObservationVersion* const active = key.Active();
   const std::uint32_t vouching = active == nullptr ? 0 : active->version;
-  ASSIGN_OR_RETURN(const SealedKey made, MakeSecret(*key, wanted.version));
+  ASSIGN_OR_RETURN(const SealedKey made, MakeSecret(key, wanted.version));
   Custody& custody = custodies_.For(KeyKind::kObservation);
   // The one form of a commitment is lib/frame's; the secret stays in custody.
   ASSIGN_OR_RETURN(wanted.commitment,
@@ -182,7 +208,8 @@ absl::StatusOr<Done> ObservationKeys::Prepare(const Call& call, std::string_view
   if (active != nullptr && active->algorithm == Algorithm::kHmacSha256) {
     ASSIGN_OR_RETURN(
         wanted.succession,
-        TagOf(*now, *key, *active, SuccessionStatement(source, wanted.version, wanted.algorithm, wanted.commitment)));
+        TagOf(now, key, *active,
+              frame::SuccessionStatement(source, wanted.version, frame::Suite::kHmacSha256, wanted.commitment)));
   }
   auto done = Change(
       call, source, {.name = "observation_key_prepared", .version = wanted.version},
@@ -208,13 +235,13 @@ absl::StatusOr<Done> ObservationKeys::Register(const Call& call, std::string_vie
   if (key == nullptr) return NotKnown(source);
   const auto half = crypto::Ed25519PublicKey::FromBytes(public_half);
   if (!half.ok()) return InvalidField("public_key", Message(half.status()));
-  if (!half->Verify(PossessionStatement(source, version, public_half), possession))
+  if (!half->Verify(frame::PossessionStatement(source, version, public_half), possession))
     return InvalidField("possession", "is not by this key, or not for this source and version");
   const ObservationVersion* const active = key->Active();
   const std::uint32_t vouching = active == nullptr ? 0 : active->version;
   if (!succession.empty()) {
     if (active == nullptr) return InvalidField("succession", "no version of the source signs; have it approved");
-    const std::string statement = SuccessionStatement(source, version, Algorithm::kEd25519, public_half);
+    const std::string statement = frame::SuccessionStatement(source, version, frame::Suite::kEd25519, public_half);
     bool good = false;
     if (active->algorithm == Algorithm::kEd25519) {
       const auto before = crypto::Ed25519PublicKey::FromBytes(active->public_half);
@@ -412,6 +439,9 @@ absl::StatusOr<HeldKeys> ObservationKeys::View(const ObservationKey& key, Holdin
   if (holding == Holding::kNothing) return out;
   out.first_version = key.first_version;
   out.activated = key.activated;
+  if (holding == Holding::kSigns) out.wanted = key.wanted;
+  out.files_sign_until = key.files_sign_until;
+  out.files_accept_until = key.files_accept_until;
   for (const ObservationVersion& from : key.versions) {
     if (!IsServed(from) || (version != 0 && from.version != version)) continue;
     HeldVersion& to = out.versions.emplace_back();
@@ -515,7 +545,7 @@ absl::StatusOr<std::vector<HeldKeys>> ObservationKeys::FetchAll(const Call& call
 
 void ObservationKeys::OnCommitted(const Committed& committed) {
   const MutexLock lock(mutex_);
-  if (committed.items.empty()) {
+  if (committed.loaded) {
     loaded_ = ++serial_;
     news_.clear();
     newest_.clear();

@@ -39,11 +39,13 @@ struct HeldVersion {
   std::optional<UnixNanos> accept_until{}, sign_until{}, compromised_since{};
 };
 
-// A source's keys for one holder. first_version 0: nothing of it is for them.
+// A source's keys for one holder. first_version 0 and nothing wanted: nothing of it is for them.
 struct HeldKeys {
   std::string source;
   std::uint32_t first_version = 0;
   bool activated = false;
+  std::uint32_t wanted = 0;  // asked of the holder, who signs
+  std::optional<UnixNanos> files_sign_until{}, files_accept_until{};
   std::vector<HeldVersion> versions;
 };
 
@@ -78,7 +80,9 @@ class ObservationKeys {
  public:
   // Must be made before the ledger starts. `serving` says whether keys may be read now: FailedPrecondition with reason
   // NOT_ACTIVE or SEALED.
-  ObservationKeys(Ledger& ledger, const Custodies& custodies, std::function<absl::Status()> serving);
+  // Sources of `own` have files for keys, so that everything starts without the manager: they are not taken in.
+  ObservationKeys(Ledger& ledger, const Custodies& custodies, std::function<absl::Status()> serving,
+                  std::vector<std::string> own = {});
 
   static RecordType Type() { return TypeOf<ObservationKey>(); }
 
@@ -87,8 +91,10 @@ class ObservationKeys {
   // `revision` 0: whatever it is; else Aborted when it is another.
   absl::StatusOr<Done> Update(const Call& call, std::string_view source, std::vector<std::string> signers,
                               std::vector<std::string> carriers, std::uint64_t revision);
-  // Makes an HMAC version; 0: the next number. Aborted when another change came between: try again.
-  absl::StatusOr<Done> Prepare(const Call& call, std::string_view source, std::uint32_t version);
+  // Makes an HMAC version, or asks for an Ed25519 one; 0: the next number. Without an algorithm: that of the newest
+  // version, HMAC for the first. Aborted when another change came between: try again.
+  absl::StatusOr<Done> Prepare(const Call& call, std::string_view source, std::uint32_t version,
+                               std::optional<Algorithm> algorithm = std::nullopt);
   // InvalidArgument when `possession` or `succession` does not verify.
   absl::StatusOr<Done> Register(const Call& call, std::string_view source, std::uint32_t version,
                                 std::string_view public_half, std::string_view possession, std::string_view succession);
@@ -143,6 +149,8 @@ class ObservationKeys {
   absl::StatusOr<Done> Change(const Call& call, std::string_view source, const Event& event, const Step& step,
                               const SealedKey* made = nullptr, bool drop = false);
   absl::StatusOr<Done> DoneOf(const Receipt& receipt, std::string_view source) const;
+  absl::StatusOr<Done> MakeHmac(const Call& call, const Snapshot& now, const ObservationKey& key,
+                                std::uint32_t version);
   absl::StatusOr<SealedKey> MakeSecret(const ObservationKey& key, std::uint32_t version) const;
   absl::StatusOr<std::string> TagOf(const Snapshot& now, const ObservationKey& key, const ObservationVersion& version,
                                     std::string_view statement) const;
@@ -155,6 +163,7 @@ class ObservationKeys {
   Ledger& ledger_;
   const Custodies& custodies_;
   const std::function<absl::Status()> serving_;
+  const std::vector<std::string> own_;
 
   // Secrets in use, so that a fetch opens no envelope. Emptied when custody is not ready: a sealed manager has none.
   mutable SharedMutex secrets_mutex_;

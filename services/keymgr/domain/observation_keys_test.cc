@@ -7,6 +7,7 @@
 
 #include "lib/crypto/ed25519.h"
 #include "lib/frame/key.h"
+#include "lib/frame/key_statements.h"
 #include "services/keymgr/domain/observation_test_util.h"
 
 namespace virp::keymgr {
@@ -71,7 +72,8 @@ TEST_F(ObservationKeysTest, TheVersionThatSignsVouchesForTheNextAndWhoHasItCanCh
   const Done done = ObservationLab::Must(lab_.keys.Prepare(lab_.By(kOperator1), kEdge, 0));
   const ObservationVersion& next = *done.key->Find(2);
   EXPECT_EQ(next.state, ObservationState::kPrepared);
-  EXPECT_TRUE((*before)->Verify(SuccessionStatement(kEdge, 2, next.algorithm, next.commitment), next.succession));
+  EXPECT_TRUE((*before)->Verify(frame::SuccessionStatement(kEdge, 2, frame::Suite::kHmacSha256, next.commitment),
+                                next.succession));
 }
 
 TEST_F(ObservationKeysTest, EverybodyGetsWhatTheirPlaceIsAndNothingElse) {
@@ -140,15 +142,15 @@ TEST_F(ObservationKeysTest, ProducersRegisterPublicHalvesThatTheyProveToHold) {
   const auto old = frame::OKey::Hmac(Fetch(kSignerId).versions[0].secret->view());
   const auto next = *crypto::Ed25519PrivateKey::FromSeed(std::string(32, 's'));
   const std::string half = next.public_key().bytes();
-  const std::string possession = next.Sign(PossessionStatement(kEdge, 2, half));
-  const std::string succession = *(*old)->Sign(SuccessionStatement(kEdge, 2, Algorithm::kEd25519, half));
+  const std::string possession = next.Sign(frame::PossessionStatement(kEdge, 2, half));
+  const std::string succession = *(*old)->Sign(frame::SuccessionStatement(kEdge, 2, frame::Suite::kEd25519, half));
   const auto attempt = [&](std::string_view public_half, std::string_view proof, std::string_view vouched,
                            std::uint32_t version = 2) {
     return lab_.keys.Register(lab_.By(kSignerId), kEdge, version, public_half, proof, vouched).status();
   };
   EXPECT_THAT(std::string(attempt("short", possession, "").message()), HasSubstr("public_key"));
   EXPECT_THAT(std::string(attempt(half, next.Sign("something"), "").message()), HasSubstr("possession"));
-  EXPECT_THAT(std::string(attempt(half, next.Sign(PossessionStatement("another", 2, half)), "").message()),
+  EXPECT_THAT(std::string(attempt(half, next.Sign(frame::PossessionStatement("another", 2, half)), "").message()),
               HasSubstr("possession"));
   EXPECT_THAT(std::string(attempt(half, possession, "", 3).message()), HasSubstr("possession")) << "of version 2";
   EXPECT_THAT(std::string(attempt(half, possession, next.Sign("x")).message()), HasSubstr("succession"));
@@ -160,16 +162,50 @@ TEST_F(ObservationKeysTest, ProducersRegisterPublicHalvesThatTheyProveToHold) {
   const HeldKeys onode = Fetch(kOnodeId);
   EXPECT_EQ(onode.versions[1].public_half, half);
   EXPECT_EQ(onode.versions[1].secret, nullptr) << "there is none here";
-  EXPECT_EQ(GetReason(lab_.keys.Prepare(lab_.By(kOperator1), kEdge, 0).status()), "DOWNGRADE");
+  EXPECT_EQ(GetReason(lab_.keys.Prepare(lab_.By(kOperator1), kEdge, 0, Algorithm::kHmacSha256).status()), "DOWNGRADE");
 
   const auto third = *crypto::Ed25519PrivateKey::FromSeed(std::string(32, 't'));
   const std::string third_half = third.public_key().bytes();
-  const std::string third_proof = third.Sign(PossessionStatement(kEdge, 3, third_half));
+  const std::string third_proof = third.Sign(frame::PossessionStatement(kEdge, 3, third_half));
   ASSERT_TRUE(attempt(third_half, third_proof, "", 3).ok());
   EXPECT_EQ(lab_.Get(kEdge)->Find(3)->state, ObservationState::kPending) << "nobody vouched";
   EXPECT_EQ(GetReason(lab_.keys.Approve(lab_.By(kSignerId), kEdge, 3, "").status()), "SAME_PERSON");
   EXPECT_EQ(GetReason(lab_.keys.Approve(lab_.By(kOperator1), kEdge, 3, half).status()), "ANOTHER_KEY");
   EXPECT_TRUE(lab_.keys.Approve(lab_.By(kOperator1), kEdge, 3, third_half).ok());
+}
+
+TEST_F(ObservationKeysTest, WhoSignsHearsThatAVersionIsWantedAndNobodyElseDoes) {
+  lab_.Create(kEdge);
+  const Done asked = ObservationLab::Must(lab_.keys.Prepare(lab_.By(kOperator1), kEdge, 0, Algorithm::kEd25519));
+  EXPECT_EQ(asked.version, 1U);
+  EXPECT_THAT(asked.key->versions, IsEmpty());
+  EXPECT_EQ(lab_.custody.made, 0) << "nothing is made here";
+  EXPECT_EQ(Fetch(kSignerId).wanted, 1U);
+  EXPECT_EQ(Fetch(kCarrierId).wanted, 0U);
+  EXPECT_EQ(Fetch(kOnodeId).wanted, 0U);
+  const auto key = *crypto::Ed25519PrivateKey::FromSeed(std::string(32, 's'));
+  const std::string half = key.public_key().bytes();
+  ObservationLab::Must(
+      lab_.keys.Register(lab_.By(kSignerId), kEdge, 1, half, key.Sign(frame::PossessionStatement(kEdge, 1, half)), ""));
+  EXPECT_EQ(Fetch(kSignerId).wanted, 0U);
+  EXPECT_EQ(GetReason(lab_.keys.Approve(lab_.By(kOperator1), kEdge, 1, "").status()), "SAME_PERSON");
+  ObservationLab::Must(lab_.keys.Approve(lab_.By(kOperator2), kEdge, 1, ""));
+  lab_.Know(kEdge, 1);
+  ObservationLab::Must(lab_.keys.Activate(lab_.By(kOperator1), kEdge, 1, {}));
+  // Without a word about it the next one is of the same suite.
+  EXPECT_EQ(ObservationLab::Must(lab_.keys.Prepare(lab_.By(kOperator1), kEdge, 0)).key->wanted, 2U);
+  EXPECT_EQ(GetReason(lab_.keys.Prepare(lab_.By(kOperator1), kEdge, 0, Algorithm::kHmacSha256).status()), "DOWNGRADE");
+}
+
+TEST_F(ObservationKeysTest, TheManagersOwnSourceIsNotTakenIn) {
+  ObservationLab idle(/*start=*/false);
+  ObservationKeys keys(*idle.ledger, idle.custodies, [] { return absl::OkStatus(); }, {"keymgr-1", "example.net/main"});
+  for (const char* source : {"keymgr-1", "example.net/main"}) {
+    ObservationKey key;
+    key.source = source;
+    key.signers = {kSignerId};
+    EXPECT_EQ(keys.Create(lab_.By(kOperator1), key).status().code(), absl::StatusCode::kInvalidArgument) << source;
+  }
 }
 
 TEST_F(ObservationKeysTest, ARepeatedRequestAnswersAsTheFirstTimeAndMakesNoKey) {

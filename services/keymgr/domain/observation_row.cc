@@ -149,7 +149,9 @@ absl::StatusOr<ObservationVersion> ReadVersion(Value object) {
   return out;
 }
 
-std::string_view FormName(ConsumerForm form) {
+}  // namespace
+
+std::string_view ConsumerFormName(ConsumerForm form) {
   switch (form) {
     case ConsumerForm::kPlatform:
       return "PLATFORM";
@@ -161,7 +163,12 @@ std::string_view FormName(ConsumerForm form) {
   return "?";
 }
 
-}  // namespace
+std::optional<ConsumerForm> ConsumerFormFromName(std::string_view name) {
+  for (const ConsumerForm form : {ConsumerForm::kPlatform, ConsumerForm::kHexText, ConsumerForm::kRaw}) {
+    if (ConsumerFormName(form) == name) return form;
+  }
+  return std::nullopt;
+}
 
 Row ObservationKey::ToRow() const {
   Row row;
@@ -175,8 +182,11 @@ Row ObservationKey::ToRow() const {
     if (ends) row.due = std::min(row.due.value_or(*version.accept_until), *version.accept_until);
   }
   JsonWriter json;
-  json.BeginObject().Field("format", kFormat).Field("form", FormName(form));
+  json.BeginObject().Field("format", kFormat).Field("form", ConsumerFormName(form));
   json.Field("first_version", first_version).Field("activated", activated);
+  WriteTime(json, "files_sign_until_ns", files_sign_until);
+  WriteTime(json, "files_accept_until_ns", files_accept_until);
+  if (wanted != 0) json.Field("wanted", wanted).Field("wanted_by", wanted_by);
   WriteList(json, "signers", signers);
   WriteList(json, "carriers", carriers);
   json.Key("versions").BeginArray();
@@ -192,9 +202,15 @@ absl::StatusOr<std::shared_ptr<Record>> ObservationKey::FromRow(const Row& row) 
   if (reader.Number("format") != kFormat) return InvalidArgument("written by a later version of the key manager");
   auto out = std::make_shared<ObservationKey>();
   out->source = row.id;
-  out->form = reader.OneOf("form", {ConsumerForm::kPlatform, ConsumerForm::kHexText, ConsumerForm::kRaw}, FormName);
+  out->form =
+      reader.OneOf("form", {ConsumerForm::kPlatform, ConsumerForm::kHexText, ConsumerForm::kRaw}, ConsumerFormName);
   out->first_version = static_cast<std::uint32_t>(std::min<std::uint64_t>(reader.Number("first_version"), 0xffff'ffff));
   out->activated = reader.Flag("activated");
+  if (body["wanted"].present())
+    out->wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(reader.Number("wanted"), 0xffff'ffff));
+  out->wanted_by = reader.Text("wanted_by");
+  out->files_sign_until = reader.Time("files_sign_until_ns");
+  out->files_accept_until = reader.Time("files_accept_until_ns");
   out->signers = reader.List("signers");
   out->carriers = reader.List("carriers");
   for (const Value::Member& member : reader["versions"].members()) {

@@ -22,7 +22,7 @@ std::vector<MethodRule> AccessTable() {
       rows.push_back({"/" + std::string(service) + "/" + std::string(method), roles});
   };
   add("virp.keymgr.v1.KeyAdminService", {"GetStatus", "ListAuditRecords", "ListExpiring"}, readers);
-  add("virp.keymgr.v1.KeyAdminService", {"Seal", "Unseal", "RotateKek"}, operators);
+  add("virp.keymgr.v1.KeyAdminService", {"Seal", "Unseal", "RotateKek", "AcceptRollback"}, operators);
   for (MethodRule& row : ObservationAccess()) rows.push_back(std::move(row));
   for (MethodRule& row : RouterKeyAccess()) rows.push_back(std::move(row));
   for (MethodRule& row : RpkiAccess()) rows.push_back(std::move(row));

@@ -19,7 +19,7 @@ void SetDeadline(grpc::ClientContext& context) {
 
 }  // namespace
 
-absl::StatusOr<std::string> ChainClient::Ask(const std::string& address, std::uint64_t& position) const {
+absl::StatusOr<ChainClient::Place> ChainClient::AskNewest(const std::string& address) const {
   ASSIGN_OR_RETURN(const auto channel, channels_(address));
   source::v1::GetSourceRequest about;
   about.set_origin(origin_);
@@ -28,42 +28,63 @@ absl::StatusOr<std::string> ChainClient::Ask(const std::string& address, std::ui
   grpc::ClientContext asking;
   SetDeadline(asking);
   const grpc::Status asked = source::v1::SourceService::NewStub(channel)->GetSource(&asking, about, &source);
-  if (asked.error_code() == grpc::NOT_FOUND) return std::string();
+  if (asked.error_code() == grpc::NOT_FOUND) return Place{};
   if (!asked.ok()) return service::FromGrpcStatus(asked);
-  if (!source.source().has_newest_entry()) return std::string();
-  position = source.source().newest_entry();
+  if (!source.source().has_newest_entry()) return Place{};
+  return Read(channel, {.address = address, .position = source.source().newest_entry()});
+}
+
+absl::StatusOr<ChainClient::Place> ChainClient::Read(const std::shared_ptr<grpc::Channel>& channel, Place place) const {
   chain::v1::GetEntryRequest where;
   where.set_origin(origin_);
-  where.set_sequence(position);
+  where.set_sequence(place.position);
   chain::v1::GetEntryResponse entry;
   grpc::ClientContext reading;
   SetDeadline(reading);
   const grpc::Status read = chain::v1::ChainService::NewStub(channel)->GetEntry(&reading, where, &entry);
   if (!read.ok()) return service::FromGrpcStatus(read);
   ASSIGN_OR_RETURN(const chain::Entry decoded, chain::DecodeEntry(entry.entry().entry()));
-  return std::string(decoded.frame);
+  place.frame = decoded.frame;
+  place.previous = decoded.header.source_previous;
+  return place;
 }
 
-absl::StatusOr<std::string> ChainClient::NewestFrame() {
+absl::StatusOr<ChainClient::Place> ChainClient::Newest() const {
   absl::Status failed = Unavailable("no O-Node is configured");
   bool answered = false;
-  std::string newest;
-  std::uint64_t newest_position = 0;
+  Place newest;
   for (const std::string& address : onodes_) {
-    std::uint64_t position = 0;
-    auto frame = Ask(address, position);
-    if (!frame.ok()) {
-      failed = Annotate(frame.status(), address);
+    auto place = AskNewest(address);
+    if (!place.ok()) {
+      failed = Annotate(place.status(), address);
       continue;
     }
     answered = true;
-    if (!frame->empty() && (newest.empty() || position > newest_position)) {
-      newest = *std::move(frame);
-      newest_position = position;
-    }
+    if (!place->frame.empty() && (newest.frame.empty() || place->position > newest.position))
+      newest = *std::move(place);
   }
   if (!answered) return WithCode(failed, absl::StatusCode::kUnavailable);
   return newest;
+}
+
+absl::StatusOr<std::string> ChainClient::NewestFrame() {
+  ASSIGN_OR_RETURN(Place newest, Newest());
+  return std::move(newest.frame);
+}
+
+absl::Status ChainClient::Walk(const std::function<absl::StatusOr<bool>(const std::string& frame)>& visit) {
+  ASSIGN_OR_RETURN(Place place, Newest());
+  if (place.frame.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const auto channel, channels_(place.address));
+  while (true) {
+    ASSIGN_OR_RETURN(const bool on, visit(place.frame));
+    if (!on || place.previous == chain::kNone) return absl::OkStatus();
+    // Links of a lying O-Node could lead in a circle, or to another source; what they lead to must be ours, and
+    // earlier.
+    if (place.previous >= place.position) return DataLoss("{}: a link of this source leads forward", place.address);
+    place.position = place.previous;
+    ASSIGN_OR_RETURN(place, Read(channel, std::move(place)));
+  }
 }
 
 }  // namespace virp::keymgr

@@ -19,10 +19,19 @@ class ChainClient final : public ChainHistory {
         channels_(std::move(channels)) {}
 
   absl::StatusOr<std::string> NewestFrame() override;
+  absl::Status Walk(const std::function<absl::StatusOr<bool>(const std::string& frame)>& visit) override;
 
  private:
-  // Empty when it has none; `position` is the entry's chain sequence.
-  absl::StatusOr<std::string> Ask(const std::string& address, std::uint64_t& position) const;
+  // An entry of the source; no frame when there is none.
+  struct Place {
+    std::string address{};
+    std::uint64_t position = 0;  // chain sequence
+    std::string frame{};
+    std::uint64_t previous = 0;  // chain sequence of the source's entry before; chain::kNone at the first
+  };
+  absl::StatusOr<Place> Newest() const;
+  absl::StatusOr<Place> AskNewest(const std::string& address) const;
+  absl::StatusOr<Place> Read(const std::shared_ptr<grpc::Channel>& channel, Place place) const;
 
   const std::string origin_, source_;
   const std::vector<std::string> onodes_;

@@ -39,15 +39,9 @@ void House::Tell(const absl::Status& status, std::string_view what) {
     service::LogStatus(service::LogLevel::kWarning, what, status);
 }
 
-absl::Status House::Compare() {
-  if (house_.chain == nullptr) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const AuditSigner signer, house_.signer());
-  return CheckAgainstChain(*house_.chain, house_.store,
-                           [&](const frame::Frame& frame) { return frame::VerifyTag(frame, *signer.key); });
-}
-
 void House::Open(std::uint64_t term) {
-  const absl::Status compared = Compare();
+  accepted_ = house_.rollback.times();
+  const absl::Status compared = house_.rollback.Check();
   if (GetReason(compared) == "ROLLBACK") {
     house_.ledger.Seal(SealReason::kRollback);
     house_.ledger.Unseal(SealReason::kStarting);
@@ -55,6 +49,7 @@ void House::Open(std::uint64_t term) {
     return Tell(compared, "sealed");
   }
   if (!compared.ok()) return Tell(compared, "sealed until an O-Node says how far the chain knows this manager");
+  house_.log.Release();
   house_.ledger.Unseal(SealReason::kRollback);
   const absl::Status opened = house_.keeper.Open();
   house_.ledger.Unseal(SealReason::kStarting);
@@ -66,7 +61,7 @@ void House::Open(std::uint64_t term) {
 bool House::Round() {
   const LedgerStatus status = house_.ledger.status();
   if (!status.active) return false;
-  if (opened_term_ != status.term) Open(status.term);
+  if (opened_term_ != status.term || accepted_ != house_.rollback.times()) Open(status.term);
   const std::vector<SealReason> sealed = house_.ledger.status().sealed;
   if (Holds(sealed, SealReason::kNoKek) && !Holds(sealed, SealReason::kRollback)) {
     // A file that was missing at the start may have come.

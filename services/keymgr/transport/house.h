@@ -18,7 +18,7 @@
 #include "services/keymgr/domain/audit_log.h"
 #include "services/keymgr/domain/kek_keeper.h"
 #include "services/keymgr/domain/ledger_engine.h"
-#include "services/keymgr/domain/rollback.h"
+#include "services/keymgr/domain/rollback_guard.h"
 
 namespace virp::keymgr {
 
@@ -32,10 +32,9 @@ class LoggingObserver final : public deliver::DeliveryObserver {
 
 struct Household {
   LedgerEngine& ledger;
-  LedgerStore& store;
   KekKeeper& keeper;
-  ChainHistory* chain = nullptr;  // null: no O-Node is configured, nothing to compare with
-  std::function<absl::StatusOr<AuditSigner>()> signer;
+  RollbackGuard& rollback;
+  AuditLog& log;  // let out when the comparison is through
   Pulse& pulse;
   // What else the time moves on, each round while the manager is active and open: quick when there is nothing to do.
   std::vector<std::function<absl::Status()>> chores{};
@@ -50,12 +49,12 @@ class House {
 
  private:
   void Open(std::uint64_t term);
-  absl::Status Compare();
   void Tell(const absl::Status& status, std::string_view what);
 
   const Household house_;
   std::uint64_t opened_term_ = 0;
-  std::string told_;  // the newest trouble in the log, so that it is said once
+  std::uint64_t accepted_ = 0;  // rollbacks, when it was opened
+  std::string told_;            // the newest trouble in the log, so that it is said once
 };
 
 // Rounds, until stopped.

@@ -74,7 +74,7 @@ grpc::Status KeyAdminHandler::GetStatus(grpc::ServerContext*, const v1::GetStatu
   response->set_active(status.active);
   response->set_active_address(status.active_address);
   for (const SealReason reason : status.sealed) response->add_sealed(std::string(SealReasonName(reason)));
-  for (const std::string& problem : {status.problem, keeper_.problem()}) {
+  for (const std::string& problem : {status.problem, keeper_.problem(), rollback_.problem()}) {
     if (!problem.empty()) response->add_problems(problem);
   }
   response->set_record(status.record);
@@ -112,6 +112,12 @@ grpc::Status KeyAdminHandler::RotateKek(grpc::ServerContext* context, const v1::
                                         v1::RotateKekResponse* response) {
   return Do(*callers_, *context, "virp.keymgr.v1.KeyAdminService/RotateKek", *request, *response,
             [&](const Call& call) { return keeper_.Rotate(call, request->version()); });
+}
+
+grpc::Status KeyAdminHandler::AcceptRollback(grpc::ServerContext* context, const v1::AcceptRollbackRequest* request,
+                                             v1::AcceptRollbackResponse* response) {
+  return Do(*callers_, *context, "virp.keymgr.v1.KeyAdminService/AcceptRollback", *request, *response,
+            [&](const Call& call) { return rollback_.Accept(call, request->chain_record()); });
 }
 
 absl::Status KeyAdminHandler::List(const v1::ListAuditRecordsRequest& request, v1::ListAuditRecordsResponse& response) {

@@ -42,7 +42,8 @@ class KeyAdminTest : public testing::Test {
     test_.Start();
     EXPECT_OK(keeper_.Open());
     const service::Security security = pki_.MakeSecurity(OwnRows());
-    handler_ = std::make_unique<KeyAdminHandler>(*test_, test_.store, keeper_, security.callers, test_.clock);
+    handler_ =
+        std::make_unique<KeyAdminHandler>(*test_, test_.store, keeper_, rollback_, security.callers, test_.clock);
     server_ = pki_.StartServer(Role::kKeymgr, security, {{handler_.get(), "virp.keymgr.v1.KeyAdminService"}});
   }
 
@@ -78,6 +79,25 @@ class KeyAdminTest : public testing::Test {
   SoftwareCustody custody_{ring_};
   Custodies custodies_;
   KekKeeper keeper_{*test_, ring_, custody_, custodies_, "spiffe://example.net/keymgr/one"};
+  // The chain holds what the test says.
+  class FakeChain final : public ChainHistory {
+   public:
+    absl::StatusOr<std::string> NewestFrame() override { return frames.empty() ? std::string() : frames.back(); }
+    absl::Status Walk(const std::function<absl::StatusOr<bool>(const std::string&)>& visit) override {
+      for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
+        ASSIGN_OR_RETURN(const bool on, visit(*frame));
+        if (!on) break;
+      }
+      return absl::OkStatus();
+    }
+    std::vector<std::string> frames;
+  } chain_;
+  RollbackGuard rollback_{
+      *test_,
+      test_.store,
+      &chain_,
+      [](const frame::Frame& frame) { return frame::VerifyTag(frame, *TestLedgerOptions().signer()->key); },
+      {}};
   std::unique_ptr<KeyAdminHandler> handler_;
   std::unique_ptr<service::ServerRunner> server_;
 };
@@ -180,8 +200,8 @@ std::string Refused(const std::shared_ptr<grpc::Channel>& channel, const std::st
 std::map<std::string, std::set<Role>> Allowed() {
   const std::set<Role> readers{Role::kReader, Role::kOperator, Role::kApprover};
   const std::set<Role> operators{Role::kOperator};
-  return {{"GetStatus", readers}, {"ListAuditRecords", readers}, {"ListExpiring", readers},
-          {"Seal", operators},    {"Unseal", operators},         {"RotateKek", operators}};
+  return {{"GetStatus", readers}, {"ListAuditRecords", readers}, {"ListExpiring", readers},    {"Seal", operators},
+          {"Unseal", operators},  {"RotateKek", operators},      {"AcceptRollback", operators}};
 }
 
 TEST_F(KeyAdminTest, EveryRpcByEveryRole) {

@@ -113,8 +113,9 @@ grpc::Status ObservationHandler::PrepareObservationKey(grpc::ServerContext* cont
                                                        const v1::PrepareObservationKeyRequest* request,
                                                        v1::PrepareObservationKeyResponse* response) {
   return Change(*context, "PrepareObservationKey", *request, *response,
-                [&](const Call& call, const service::Identity&) {
-                  return keys_.Prepare(call, request->source(), request->version());
+                [&](const Call& call, const service::Identity&) -> absl::StatusOr<Done> {
+                  ASSIGN_OR_RETURN(const auto algorithm, AlgorithmOf(request->suite(), "suite"));
+                  return keys_.Prepare(call, request->source(), request->version(), algorithm);
                 });
 }
 
@@ -285,7 +286,7 @@ absl::Status ObservationHandler::Watch(grpc::ServerContext& context,
       ASSIGN_OR_RETURN(const std::vector<HeldKeys> all, keys_.FetchAll(call, holder, some));
       for (const HeldKeys& keys : all) {
         // Of what was never the caller's it does not even learn the name.
-        if (keys.first_version == 0 && !told.contains(keys.source)) continue;
+        if (keys.first_version == 0 && keys.wanted == 0 && !told.contains(keys.source)) continue;
         told.insert(keys.source);
         v1::SourceKeys& added = *message.add_sources();
         ToMessage(keys, added);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/crypto/ed25519.h"
+#include "lib/frame/key_statements.h"
 #include "lib/keys/key_client.h"
 #include "lib/service/errors.h"
 #include "services/keymgr/domain/observation_test_util.h"
@@ -265,7 +266,7 @@ TEST_F(ObservationHandlerTest, AProducerRegistersForItsOwnSourceOnlyAndNoPrivate
   const auto registration = [&] {
     auto request = Asking<v1::RegisterPublicKeyRequest>(1);
     request.set_public_key(key.public_key().bytes());
-    request.set_possession(key.Sign(PossessionStatement(kEdge, 1, key.public_key().bytes())));
+    request.set_possession(key.Sign(frame::PossessionStatement(kEdge, 1, key.public_key().bytes())));
     return request;
   };
   auto stranger = As(Role::kCollector, "edge-b"), own = As(Role::kCollector, "edge-a");

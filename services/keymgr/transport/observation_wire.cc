@@ -52,6 +52,7 @@ void ToMessage(const ObservationKey& key, v1::ObservationKey& to) {
   for (const std::string& id : key.signers) to.add_signers(id);
   for (const std::string& id : key.carriers) to.add_carriers(id);
   for (const ObservationVersion& version : key.versions) ToMessage(version, *to.add_versions());
+  to.set_wanted_version(key.wanted);
   to.set_etag(fmt::format("{}", key.revision));
 }
 
@@ -81,6 +82,9 @@ void ToMessage(const HeldKeys& keys, v1::SourceKeys& to) {
   to.set_source(keys.source);
   to.set_first_version(keys.first_version);
   to.set_activated(keys.activated);
+  to.set_wanted_version(keys.wanted);
+  if (keys.files_sign_until) to.set_files_sign_until_ns(*keys.files_sign_until);
+  if (keys.files_accept_until) to.set_files_accept_until_ns(*keys.files_accept_until);
   for (const HeldVersion& from : keys.versions) {
     v1::KeyMaterial& version = *to.add_versions();
     version.set_version(from.version);
@@ -93,6 +97,13 @@ void ToMessage(const HeldKeys& keys, v1::SourceKeys& to) {
     if (from.sign_until) version.set_sign_until_ns(*from.sign_until);
     if (from.compromised_since) version.set_compromised_since_ns(*from.compromised_since);
   }
+}
+
+absl::StatusOr<std::optional<Algorithm>> AlgorithmOf(v1::KeySuite suite, std::string_view field) {
+  if (suite == v1::KEY_SUITE_UNSPECIFIED) return std::nullopt;
+  if (suite == v1::KEY_SUITE_HMAC_SHA256) return Algorithm::kHmacSha256;
+  if (suite == v1::KEY_SUITE_ED25519) return Algorithm::kEd25519;
+  return InvalidField(field, "is none that this key manager knows");
 }
 
 void WipeSecrets(v1::SourceKeys& keys) {

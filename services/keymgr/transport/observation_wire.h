@@ -4,6 +4,7 @@
 #include <google/protobuf/duration.pb.h>
 
 #include <chrono>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -17,6 +18,9 @@ namespace virp::keymgr {
 void ToMessage(const ObservationKey& key, v1::ObservationKey& to);
 // Name, form and holders. InvalidArgument for a form that is none.
 absl::StatusOr<ObservationKey> FromMessage(const v1::ObservationKey& from);
+
+// Nothing for UNSPECIFIED; InvalidField for one that is none.
+absl::StatusOr<std::optional<Algorithm>> AlgorithmOf(v1::KeySuite suite, std::string_view field);
 
 // With secrets: wipe the message when it is sent (WipeSecrets).
 void ToMessage(const HeldKeys& keys, v1::SourceKeys& to);

@@ -1,0 +1,137 @@
+// The key manager itself: sealed or not, its key-encryption keys, its history, what ends soon.
+#include <iostream>
+
+#include "tools/virpctl/keymgr_session.h"
+#include "tools/virpctl/output.h"
+#include "tools/virpctl/session.h"
+#include "virp/keymgr/v1/key_admin.grpc.pb.h"
+
+namespace virp::virpctl {
+namespace {
+
+namespace pb = ::virp::keymgr::v1;
+using Service = pb::KeyAdminService;
+
+template <typename Request>
+Request Change(const KeymgrOptions& keymgr) {
+  Request request;
+  request.set_reason(keymgr.reason);
+  request.set_request_id(RequestId(keymgr.request_id));
+  return request;
+}
+
+template <typename Response>
+absl::StatusOr<Exit> ShowRecord(const Options& options, const absl::StatusOr<Response>& response) {
+  RETURN_IF_ERROR(response.status());
+  if (options.json) {
+    RETURN_IF_ERROR(PrintJson(*response));
+  } else {
+    Print(fmt::format("done; audit record {}\n", response->record()));
+  }
+  return Exit::kYes;
+}
+
+std::string KeysText(const pb::AuditRecord& record) {
+  std::string out;
+  for (const pb::KeyName& key : record.keys())
+    out += fmt::format("{}{} {} version {}", out.empty() ? "" : ", ", key.kind(), key.id(), key.version());
+  return out.empty() ? "-" : out;
+}
+
+}  // namespace
+
+absl::StatusOr<Exit> KeymgrStatus(const Options& options) {
+  ASSIGN_OR_RETURN(const auto status, Ask(ToKeymgr(options), &Service::Stub::GetStatus, pb::GetStatusRequest()));
+  // One that may not be used now is no error, and scripts want to know.
+  const Exit exit = status.active() && status.sealed().empty() ? Exit::kYes : Exit::kNo;
+  if (options.json) {
+    RETURN_IF_ERROR(PrintJson(status));
+    return exit;
+  }
+  Table table({"ITEM", "VALUE"});
+  table.Add(
+      {"active", status.active()
+                     ? "yes"
+                     : fmt::format("no; {} is", status.active_address().empty() ? "nobody" : status.active_address())});
+  table.Add({"sealed", status.sealed().empty() ? "no" : fmt::format("{}", fmt::join(status.sealed(), ", "))});
+  for (const std::string& problem : status.problems()) table.Add({"problem", problem});
+  table.Add({"audit records", fmt::format("{}", status.record())});
+  table.Add({"newest record", fmt::format("epoch {}, number {}, SHA-256 {}", status.epoch(), status.sequence(),
+                                          HexEncode(status.frame_sha256()))});
+  for (const pb::KeyEncryptionKey& kek : status.keks())
+    table.Add({fmt::format("key-encryption key {}", kek.version()),
+               fmt::format("{} since {}, check {}", kek.state(), TimeText(kek.changed()), kek.check())});
+  table.Add({"envelopes", fmt::format("{} under the current key, {} to re-wrap, {} damaged", status.rewrapped(),
+                                      status.rewrap_left(), status.damaged())});
+  Print(table.ToString());
+  return exit;
+}
+
+absl::StatusOr<Exit> KeymgrSeal(const Options& options, const KeymgrOptions& keymgr) {
+  std::cerr << "sealing: no key is made, used or handed out until Unseal; collectors and O-Nodes go on with what they "
+               "have\n";
+  return ShowRecord(options, Ask(ToKeymgr(options), &Service::Stub::Seal, Change<pb::SealRequest>(keymgr)));
+}
+
+absl::StatusOr<Exit> KeymgrUnseal(const Options& options, const KeymgrOptions& keymgr) {
+  return ShowRecord(options, Ask(ToKeymgr(options), &Service::Stub::Unseal, Change<pb::UnsealRequest>(keymgr)));
+}
+
+absl::StatusOr<Exit> KeymgrRotateKek(const Options& options, const KeymgrOptions& keymgr) {
+  auto request = Change<pb::RotateKekRequest>(keymgr);
+  request.set_version(keymgr.kek_version);
+  return ShowRecord(options, Ask(ToKeymgr(options), &Service::Stub::RotateKek, request));
+}
+
+absl::StatusOr<Exit> KeymgrAcceptRollback(const Options& options, const KeymgrOptions& keymgr) {
+  auto request = Change<pb::AcceptRollbackRequest>(keymgr);
+  request.set_chain_record(keymgr.chain_record);
+  std::cerr << "accepting: what the records up to " << keymgr.chain_record
+            << " changed and this database does not hold is lost, but for what the chain says of it\n";
+  return ShowRecord(options, Ask(ToKeymgr(options), &Service::Stub::AcceptRollback, request));
+}
+
+absl::StatusOr<Exit> KeymgrAudit(const Options& options, const KeymgrOptions& keymgr) {
+  pb::ListAuditRecordsRequest request;
+  request.set_event(keymgr.event);
+  request.set_actor(keymgr.actor);
+  request.set_source(keymgr.source);
+  if (!keymgr.from.empty()) {
+    ASSIGN_OR_RETURN(*request.mutable_from(), TimestampIn(keymgr.from, "--from"));
+  }
+  if (!keymgr.to.empty()) {
+    ASSIGN_OR_RETURN(*request.mutable_to(), TimestampIn(keymgr.to, "--to"));
+  }
+  ASSIGN_OR_RETURN(const auto all, AskPages(ToKeymgr(options), &Service::Stub::ListAuditRecords, request,
+                                            &pb::ListAuditRecordsResponse::mutable_records, keymgr.limit));
+  if (options.json) {
+    RETURN_IF_ERROR(PrintJson(all));
+    return Exit::kYes;
+  }
+  Table table({"RECORD", "TIME", "EVENT", "SOURCE", "KEYS", "BY", "REASON"});
+  for (const pb::AuditRecord& record : all.records()) {
+    table.Add({fmt::format("{}", record.record()), TimeText(record.time()), record.event(), record.source(),
+               KeysText(record), record.actor(), Printable(record.reason())});
+  }
+  Print(table.ToString());
+  return Exit::kYes;
+}
+
+absl::StatusOr<Exit> KeymgrExpiring(const Options& options, const KeymgrOptions& keymgr) {
+  pb::ListExpiringRequest request;
+  request.set_days(keymgr.days);
+  request.set_page_size(1'000);
+  ASSIGN_OR_RETURN(const auto all, Ask(ToKeymgr(options), &Service::Stub::ListExpiring, request));
+  if (options.json) {
+    RETURN_IF_ERROR(PrintJson(all));
+    return Exit::kYes;
+  }
+  Table table({"DUE", "KIND", "ID", "OF", "STATE"});
+  for (const pb::ExpiringItem& item : all.items())
+    table.Add(
+        {TimeText(item.due()), item.kind(), item.id(), item.parent().empty() ? "-" : item.parent(), item.state()});
+  Print(table.ToString());
+  return Exit::kYes;
+}
+
+}  // namespace virp::virpctl
