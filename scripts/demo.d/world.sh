@@ -77,7 +77,7 @@ make_keys() {
   export VIRPCTL_TRUST_DOMAIN=$trust_domain VIRPCTL_TLS_ROOTS="$home/pki/ca.crt" VIRPCTL_STATE="$home/seen"
   virpctl pki init --dir "$home/pki"
   local who
-  for who in onode/node-1 collector/collector-1 keymgr/keymgr-1 operator/noc operator/noc-2 reader/app; do
+  for who in onode/node-1 collector/collector-1 keymgr/keymgr-1 operator/noc operator/noc-2 reader/app router/edge-a; do
     virpctl pki issue --dir "$home/pki" --role "${who%/*}" --name "${who#*/}" --dns localhost --ip 127.0.0.1
   done
   virpctl keys create "$origin" --dir "$home/own-key"
@@ -141,7 +141,7 @@ start_onode() {  # start_onode NAME DATABASE STATE ARGUMENTS...
 
 start_keymgr() {
   local command
-  mapfile -t command < <(tls keymgr-keymgr-1)
+  mapfile -t command < <(tls keymgr-keymgr-1; rpki_options)
   start keymgr "$build/services/keymgr/virp-keymgr" --name keymgr-1 --store "sqlite:$home/manager/keymgr.db" --own-key "$home/manager/own" \
     --kek "$home/manager/kek" --state "$home/manager/state" --onode "${port_of[onode]}" --origin "$origin" --checkpoint-key "$(cat "$home/chain.key")" \
     --lease 1s --listen "127.0.0.1:$keymgr_port" --admin-listen 127.0.0.1:0 "${command[@]}"
