@@ -109,9 +109,10 @@ TEST_P(VerdictKeys, AKeyThatTheChainStatesOtherwiseChangesNothing) {
   RegisterAll();
   Introduce(2);
   Introduce(3);
-  Version(2).set_secret(Secret(9));
-  Version(2).set_sign_until_ns(clock_.NowNanos());
-  Version(2).set_compromised_since_ns(clock_.NowNanos());
+  pb::KeyMaterial& other = Version(2);
+  other.set_secret(Secret(9));
+  other.set_sign_until_ns(clock_.NowNanos());
+  other.set_compromised_since_ns(clock_.NowNanos());
   Introduce(4);
   EXPECT_FALSE(KeysOf().at(2).sign_until.has_value());
   EXPECT_FALSE(KeysOf().at(2).compromised_since.has_value());
