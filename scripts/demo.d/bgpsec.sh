@@ -10,10 +10,11 @@ rpki_options() {
 }
 
 # What Debian's rpki-client finds in the publication, offline: AS and key identifier, a line each. Started by root it gives up its
-# rights for a user of its own, so it works on a copy.
+# rights for a user of its own, so it works on a copy, in a place that this user can reach.
 relying_party() {
-  local party
-  party=$(mktemp -d "$temporary/virp-demo-rp.XXXXXX")
+  local where=$temporary
+  [ "$(id -u)" -ne 0 ] || where=/tmp
+  party=$(mktemp -d "$where/virp-demo-rp.XXXXXX")  # finish() removes it when we are stopped here
   mkdir -p "$party/cache/ta/demo" "$party/cache/rpki.example.net" "$party/out"
   cp "$home/demo.tal" "$party/demo.tal"
   cp "$home/ta.cer" "$party/cache/ta/demo/ta.cer"
@@ -22,6 +23,7 @@ relying_party() {
   rpki-client -n -j -d "$party/cache" -t "$party/demo.tal" "$party/out" > "$home/rpki-client.log" 2>&1 || :
   sed -n 's/.*"asn": \([0-9]*\), "ski": "\([0-9A-F]*\)".*/AS\1 \2/p' "$party/out/json"
   rm -rf "$party"
+  party=
 }
 # trusts AS: whether the relying party has a key for it; its answer is kept for show.
 trusts() { relying_party > "$home/router-keys"; grep -q "^$1 " "$home/router-keys"; }

@@ -42,6 +42,7 @@ finish() {
   trap '' INT TERM HUP
   if [ "$status" -eq 0 ] && [ "$keep" = yes ]; then return; fi
   stop_all
+  rm -rf ${party:+"$party"}
   case $status in
     0 | 129 | 130 | 143) rm -rf "$home" ;;  # done, or told to stop
     *) echo "demo: failed (status $status); what everybody said is in $home" >&2 ;;

@@ -23,7 +23,7 @@ nothing_is_left() {
 
 # It ends by itself, says what was promised, and leaves nothing behind.
 output=$("${demo[@]}" 2>&1) || { printf '%s\n' "$output"; fail "scripts/demo failed"; }
-for words in RETIRED "the version before" peer_status_changed CONFIRMED "proofs .* verified" VERIFIED CONSISTENT_BUT_UNAUTHENTICATED YELLOW REFUTED \
+for words in "AS64500 [0-9A-F]*" "1 signatures verified" router_key_compromised RETIRED "the version before" peer_status_changed CONFIRMED "proofs .* verified" VERIFIED CONSISTENT_BUT_UNAUTHENTICATED YELLOW REFUTED \
   BROKEN "first broken entry: [0-9]"; do
   grep -q -- "$words" <<< "$output" || { printf '%s\n' "$output"; fail "scripts/demo did not say $words"; }
 done
