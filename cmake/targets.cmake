@@ -80,7 +80,7 @@ function(virp_script_test name)
   cmake_parse_arguments(ARG "" "" "COMMAND;LABELS" ${ARGN})
   if(VIRP_BUILD_TESTS)
     add_test(NAME ${name} COMMAND ${ARG_COMMAND})
-    virp_test_properties(${name} "${ARG_LABELS}" 120)
+    virp_test_properties(${name} "${ARG_LABELS}" 300)
   endif()
 endfunction()
 
