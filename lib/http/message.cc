@@ -239,14 +239,14 @@ absl::StatusOr<bool> ResponseReader::Take(std::string_view bytes) {
 
 absl::Status ResponseReader::TakeHead(std::string_view head) {
   const std::string_view line = NextLine(head);
-  const auto code = line.size() >= 12 ? ParseLength(line.substr(9, 3)) : std::nullopt;
-  if (!line.starts_with("HTTP/1.") || line[8] != ' ' || !code || *code < 100)
-    return InvalidArgument("the answer is no HTTP/1.1 response");
-  if (*code < 200) {  // "100 Continue": the one that counts comes behind it
+  const bool response = line.size() >= 12 && line.starts_with("HTTP/1.") && line[8] == ' ';
+  const std::size_t code = response ? ParseLength(line.substr(9, 3)).value_or(0) : 0;
+  if (code < 100) return InvalidArgument("the answer is no HTTP/1.1 response");
+  if (code < 200) {  // "100 Continue": the one that counts comes behind it
     Fields ignored;
     return ParseFields(head, limits_.fields, ignored);
   }
-  response_.code = static_cast<int>(*code);
+  response_.code = static_cast<int>(code);
   RETURN_IF_ERROR(ParseFields(head, limits_.fields, response_.fields));
   if (Find(response_.fields, "transfer-encoding"))
     return InvalidArgument("the answer is in a transfer coding, which is not understood");
@@ -254,7 +254,7 @@ absl::Status ResponseReader::TakeHead(std::string_view head) {
     body_size_ = ParseLength(*length);
     if (!body_size_) return InvalidArgument("the answer's Content-Length is no number");
     if (*body_size_ > limits_.body) return InvalidArgument("a response of more than {} bytes", limits_.body);
-  } else if (*code == 204 || *code == 304) {
+  } else if (code == 204 || code == 304) {
     body_size_ = 0;
   }
   in_body_ = true;

@@ -137,6 +137,9 @@ TEST(ResponseReaderTest, RefusesWhatIsNone) {
   EXPECT_EQ(error("HTTP/1.1 204 No\r\n\r\n"), "");
   EXPECT_THAT(error("SSH-2.0-x\r\n\r\n"), HasSubstr("no HTTP"));
   EXPECT_THAT(error("HTTP/1.1 abc x\r\n\r\n"), HasSubstr("no HTTP"));
+  for (const std::string_view line :
+       {"HTTP/1.", "HTTP/1.1", "HTTP/1.1 ", "HTTP/1.1 20", "HTTP/1.1-200", "HTTP/1.1 099"})
+    EXPECT_THAT(error(std::string(line) + "\r\n\r\n"), HasSubstr("no HTTP")) << line;
   EXPECT_THAT(error("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), HasSubstr("transfer coding"));
   EXPECT_THAT(error("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), HasSubstr("no number"));
   EXPECT_THAT(error("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n"), HasSubstr("more than 10"));
