@@ -81,10 +81,10 @@ std::vector<ExpiringCertificate> ExpiryWatch::Watched(const Snapshot& state) con
     if (place == nullptr || place->not_after < record->not_after) place = record;
     return true;
   });
-  for (const auto& [group, record] : newest) valid[{record->router, record->asn}] += IsValid(*record, now) ? 1 : 0;
+  for (const auto& [group, record] : newest) valid[{record->router, record->asn}] += IsValid(*record, now) ? 1U : 0U;
   std::vector<ExpiringCertificate> out;
   for (const auto& [group, record] : newest) {
-    const std::size_t others = valid[{record->router, record->asn}] - (IsValid(*record, now) ? 1 : 0);
+    const std::size_t others = valid[{record->router, record->asn}] - (IsValid(*record, now) ? 1U : 0U);
     out.push_back({std::string(RouterCertificateRecord::kKind), record->id, record->router, record->asn,
                    record->not_after, others != 0});
   }

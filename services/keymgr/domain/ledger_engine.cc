@@ -521,7 +521,7 @@ std::future<absl::StatusOr<Receipt>> LedgerEngine::Impl::Enqueue(const Call& cal
     if (refused.ok() && queue.size() >= options.max_waiting)
       refused = ResourceExhausted("{} changes wait to be committed; try again later", queue.size());
     if (refused.ok()) queue.push_back(std::move(waiting));
-    status.refused += refused.ok() ? 0 : 1;
+    if (!refused.ok()) ++status.refused;
     status.waiting = queue.size();
   }
   if (refused.ok()) {

@@ -272,7 +272,7 @@ absl::Status PostgresLedgerStore::ReleaseLease(std::uint64_t term) {
 absl::StatusOr<LedgerHead> PostgresLedgerStore::Load(const Loader& loader) {
   absl::StatusOr<LedgerHead> head = Internal("nothing was loaded");
   const store::TransactionOptions options{.read_only = true, .isolation = store::Isolation::kRepeatableRead};
-  RETURN_IF_ERROR(pool_->Transact(options_.timeout, options, [&](PostgresTransaction& transaction) -> absl::Status {
+  const auto load = [&](PostgresTransaction& transaction) -> absl::Status {
     static const std::string sql = fmt::format("SELECT {} FROM keymgr.ledger_head", kHeadColumns);
     ASSIGN_OR_RETURN(const PostgresResult row, transaction.Exec(sql));
     head = HeadOf(row);
@@ -280,7 +280,8 @@ absl::StatusOr<LedgerHead> PostgresLedgerStore::Load(const Loader& loader) {
     RETURN_IF_ERROR(LoadRows(transaction, loader));
     RETURN_IF_ERROR(LoadKeys(transaction, loader));
     return LoadRequests(transaction, loader);
-  }));
+  };
+  RETURN_IF_ERROR(pool_->Transact(options_.timeout, options, load));
   return head;
 }
 
