@@ -12,11 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define VIRP_SANITIZED_HEAP
-#endif
-#endif
+#include "lib/base/sanitizers.h"
 
 #ifndef VIRP_SANITIZED_HEAP
 extern "C" {

@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 
+#include "lib/base/sanitizers.h"
+
 namespace virp::crypto {
 namespace {
 
@@ -25,10 +27,8 @@ std::string Peek(std::uintptr_t at, std::size_t size) {
 class WipingHeapTest : public testing::Test {
  protected:
   void SetUp() override {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#ifdef VIRP_SANITIZED_HEAP
     GTEST_SKIP() << "a sanitizer has a heap of its own";
-#endif
 #endif
   }
 };

@@ -170,7 +170,9 @@ class SteadyProducer {
 class PortsTest : public ::testing::Test {
  protected:
   // It keeps what was freed, hundreds of megabytes, and borders around what was not: no measure of ours.
-#if defined(__has_feature)
+#if defined(__SANITIZE_ADDRESS__)  // GCC's
+  static constexpr bool kAddressSanitizer = true;
+#elif defined(__has_feature)
   static constexpr bool kAddressSanitizer = __has_feature(address_sanitizer);
 #else
   static constexpr bool kAddressSanitizer = false;
