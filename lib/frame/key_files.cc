@@ -19,6 +19,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/file.h"
 #include "lib/base/names.h"
+#include "lib/base/secret_file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/random.h"
 
@@ -28,21 +29,6 @@ namespace {
 constexpr std::size_t kMaxFileSize = 4096;
 constexpr std::size_t kMaxFiles = 200'000;
 constexpr std::size_t kMaxFolderDepth = 16;
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
 
 std::string ErrnoText(int error) {
   return std::string(std::strerror(error));
@@ -71,24 +57,29 @@ absl::Status CheckFolder(int fd, const struct stat& info, std::string_view path)
   return absl::OkStatus();
 }
 
-absl::Status CheckFile(const struct stat& info, const KeyFile& file) {
+// Nothing secret: whoever may read it. Who may change it says which key is believed.
+absl::Status CheckPublic(const struct stat& info, const KeyFile& file) {
   if (!S_ISREG(info.st_mode)) return FailedPrecondition("key file {}: not a regular file", file.path);
   RETURN_IF_ERROR(CheckOwner(info, "key file", file.path));
-  const mode_t others = IsSecret(file.kind) ? S_IRWXO : S_IWOTH;
-  const mode_t group = IsSecret(file.kind) ? S_IRWXG : S_IWGRP;
-  const char* verb = IsSecret(file.kind) ? "read" : "change";
-  if ((info.st_mode & others) != 0) {
-    return FailedPrecondition("key file {}: mode {:04o} lets everybody {} it; chmod {}", file.path,
-                              info.st_mode & 07777, verb, IsSecret(file.kind) ? "600" : "644");
-  }
-  if ((info.st_mode & group) != 0 && !IsOurGroup(info.st_gid)) {
-    return FailedPrecondition("key file {}: mode {:04o} lets group {} {} it, which this process is not in; chmod {}",
-                              file.path, info.st_mode & 07777, info.st_gid, verb, IsSecret(file.kind) ? "600" : "644");
-  }
-  if (info.st_size < 0 || static_cast<std::uint64_t>(info.st_size) > kMaxFileSize) {
-    return FailedPrecondition("key file {}: {} bytes, {} are the limit", file.path, info.st_size, kMaxFileSize);
+  const unsigned mode = info.st_mode & 07777U;
+  if ((mode & S_IWOTH) != 0)
+    return FailedPrecondition("key file {}: mode {:04o} lets everybody change it; chmod 644", file.path, mode);
+  if ((mode & S_IWGRP) != 0 && !IsOurGroup(info.st_gid)) {
+    return FailedPrecondition(
+        "key file {}: mode {:04o} lets group {} change it, which this process is not in; chmod 644", file.path, mode,
+        info.st_gid);
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<FileDescriptor> OpenKeyFile(const std::string& path, const KeyFile& file) {
+  if (IsSecret(file.kind)) return OpenSecretFile(path, "key file");
+  // O_NONBLOCK: opening a named pipe must not wait for its writer.
+  ASSIGN_OR_RETURN(FileDescriptor opened, OpenFile(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  struct stat info{};
+  if (::fstat(opened.get(), &info) != 0) return ErrnoStatus(errno, "cannot look at", path);
+  RETURN_IF_ERROR(CheckPublic(info, file));
+  return opened;
 }
 
 std::int64_t Nanos(const struct timespec& time) {
@@ -101,7 +92,7 @@ class Scanner {
 
   absl::Status Visit(int parent, const char* name, const std::string& source) {
     const std::string shown = source.empty() ? name : source;
-    Fd fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    FileDescriptor fd(::openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fd.get() < 0) return FailedPrecondition("key folder {}: {}", shown, ErrnoText(errno));
     struct stat info{};
     if (::fstat(fd.get(), &info) != 0) return FailedPrecondition("key folder {}: {}", shown, ErrnoText(errno));
@@ -190,34 +181,23 @@ absl::StatusOr<KeyTree> ScanKeyTree(const std::string& root) {
 }
 
 absl::StatusOr<crypto::Secret> ReadKeyFile(const std::string& root, const KeyFile& file) {
-  // O_NONBLOCK: opening a named pipe must not wait for its writer.
-  const Fd fd(::open((root + "/" + file.path).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  if (fd.get() < 0) {
-    if (errno == ENOENT) return NotFound("key file {} went away", file.path);
-    return FailedPrecondition("key file {}: {}", file.path, ErrnoText(errno));
-  }
-  struct stat info{};
-  if (::fstat(fd.get(), &info) != 0) return FailedPrecondition("key file {}: {}", file.path, ErrnoText(errno));
-  RETURN_IF_ERROR(CheckFile(info, file));
+  const std::string path = root + "/" + file.path;
+  const auto opened = OpenKeyFile(path, file);
+  if (absl::IsNotFound(opened.status())) return NotFound("key file {} went away", file.path);
+  RETURN_IF_ERROR(WithCode(opened.status(), absl::StatusCode::kFailedPrecondition));
   crypto::Secret contents(kMaxFileSize + 1);
-  std::size_t size = 0;
-  while (size < contents.size()) {
-    const ssize_t got = ::read(fd.get(), contents.data() + size, contents.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return FailedPrecondition("key file {}: {}", file.path, ErrnoText(errno));
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  if (size > kMaxFileSize) return FailedPrecondition("key file {}: grew beyond {} bytes", file.path, kMaxFileSize);
+  ASSIGN_OR_RETURN(const std::size_t size, ReadUpTo(opened->get(), contents.data(), contents.size(), path));
+  if (size > kMaxFileSize) return FailedPrecondition("key file {}: more than {} bytes", file.path, kMaxFileSize);
   contents.Truncate(size);
   return contents;
 }
 
 absl::Status WriteNewFile(const std::string& folder, const std::string& name, std::string_view contents) {
-  const Fd dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (dir.get() < 0) return FailedPrecondition("{}: {}", folder, ErrnoText(errno));
   const std::string temporary = fmt::format(".{}.{}", name, HexEncode(crypto::RandomBytes(8)));
-  const Fd fd(::openat(dir.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const FileDescriptor fd(
+      ::openat(dir.get(), temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (fd.get() < 0) return FailedPrecondition("{}/{}: {}", folder, name, ErrnoText(errno));
   absl::Status status = WriteAll(fd.get(), contents);
   // A second name for the finished file, unlike a rename, fails when the name is taken.
