@@ -12,7 +12,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status.h"
-#include "lib/crypto/secret.h"
+#include "lib/keys/wipe_secrets.h"
 #include "lib/service/errors.h"
 #include "virp/keymgr/v1/observation_key.grpc.pb.h"
 
@@ -26,13 +26,6 @@ constexpr std::chrono::seconds kRegisterAgain{2};
 
 std::string ProblemIn(const absl::Status& status) {
   return status.ok() ? "" : std::string(Message(status));
-}
-
-void WipeSecrets(pb::WatchObservationKeysResponse& message) {
-  for (pb::SourceKeys& source : *message.mutable_sources()) {
-    for (pb::KeyMaterial& version : *source.mutable_versions())
-      crypto::Wipe(version.mutable_secret()->data(), version.secret().size());
-  }
 }
 
 }  // namespace
@@ -50,9 +43,11 @@ struct KeyClient::Impl {
   bool stopping ABSL_GUARDED_BY(mutex) = false;
   enum Call : std::uint8_t { kWatch, kReport, kCalls };
   std::array<grpc::ClientContext*, kCalls> running ABSL_GUARDED_BY(mutex){};  // to be cancelled by Stop
+  enum Origin : std::uint8_t { kOfList, kOfKeeping, kOfReports, kOrigins };
   struct State {
     KeyClientStatus status;
-    std::shared_ptr<grpc::Channel> channel;  // of the stream whose list is complete
+    std::array<std::string, kOrigins> problems;  // what lasts of each; `status.problem` is all of them
+    std::shared_ptr<grpc::Channel> channel;      // of the stream whose list is complete
   };
   State now ABSL_GUARDED_BY(mutex);
   std::thread watcher, reporter;
@@ -80,13 +75,18 @@ struct KeyClient::Impl {
       const MutexLock lock(mutex);
       before = now.status;
       edit(now);
+      now.status.problem.clear();
+      for (const std::string& problem : now.problems) {
+        if (!problem.empty()) now.status.problem += (now.status.problem.empty() ? "" : "; ") + problem;
+      }
       after = now.status;
     }
     const bool differs = before.connected_to != after.connected_to || before.problem != after.problem;
     if (differs && options.on_change) options.on_change(after);
   }
-  void Say(const absl::Status& problem) {
-    Change([&](State& state) { state.status.problem = ProblemIn(problem); });
+  // The outcome of the last attempt: a success ends what was said of the one before.
+  void Say(Origin origin, const absl::Status& outcome) {
+    Change([&](State& state) { state.problems[origin] = ProblemIn(outcome); });
   }
   std::shared_ptr<grpc::Channel> Connected() const {
     const MutexLock lock(mutex);
@@ -101,7 +101,7 @@ struct KeyClient::Impl {
       Change([&](State& state) {
         state.status.connected_to.clear();
         state.channel.reset();
-        if (!ended.ok()) state.status.problem = fmt::format("key manager {}: {}", address, Message(ended));
+        if (!ended.ok()) state.problems[kOfList] = fmt::format("key manager {}: {}", address, Message(ended));
       });
       keys.Interrupted();
       // The other managers at once, then a pause.
@@ -120,10 +120,11 @@ struct KeyClient::Impl {
     while (reader->Read(&message)) {
       const absl::Status taken = keys.Take(message);
       const bool complete = message.complete();
-      WipeSecrets(message);
+      for (pb::SourceKeys& source : *message.mutable_sources()) WipeSecrets(source);
       if (complete) backoff.Reset();
+      if (complete) Say(kOfKeeping, keys.Keep());
       Change([&](State& state) {
-        state.status.problem = ProblemIn(taken);
+        state.problems[kOfList] = ProblemIn(taken);
         if (!complete) return;
         state.status.connected_to = address;
         ++state.status.lists;
@@ -139,7 +140,7 @@ struct KeyClient::Impl {
   void Report() {
     std::shared_ptr<grpc::Channel> told_to;
     while (Wait(options.report_interval)) {
-      if (const absl::Status kept = keys.Keep(); !kept.ok()) Say(kept);  // one that could not be kept
+      Say(kOfKeeping, keys.Keep());  // one that could not be kept before
       const std::shared_ptr<grpc::Channel> to = Connected();
       if (to == nullptr) continue;
       if (to != told_to) {
@@ -150,7 +151,7 @@ struct KeyClient::Impl {
       absl::Status done;
       if (options.known) done.Update(ReportKnown(to));
       if (options.made) done.Update(Register(to));
-      if (!done.ok()) Say(done);
+      Say(kOfReports, done);
     }
   }
 
@@ -188,9 +189,11 @@ struct KeyClient::Impl {
     absl::Status failed;
     for (const Registration& made : *due) {
       const auto moment = std::chrono::steady_clock::now();
-      const auto before = asked.find({made.source, made.version});
-      if (before != asked.end() && moment < before->second + kRegisterAgain) continue;
-      asked[{made.source, made.version}] = moment;
+      Asked& before = asked[{made.source, made.version}];
+      if (moment < before.again) {
+        failed.Update(before.outcome);
+        continue;
+      }
       pb::RegisterPublicKeyRequest request;
       request.set_source(made.source);
       request.set_version(made.version);
@@ -201,8 +204,10 @@ struct KeyClient::Impl {
       // One key, one registration, however often it has to be said.
       request.set_request_id("made-" + HexEncode(made.public_key));
       pb::RegisterPublicKeyResponse response;
-      failed.Update(Annotate(Unary(to, &pb::ObservationKeyService::Stub::RegisterPublicKey, request, response),
-                             fmt::format("register version {} of {}", made.version, made.source)));
+      before.outcome = Annotate(Unary(to, &pb::ObservationKeyService::Stub::RegisterPublicKey, request, response),
+                                fmt::format("register version {} of {}", made.version, made.source));
+      before.again = moment + kRegisterAgain;
+      failed.Update(before.outcome);
     }
     return failed;
   }
@@ -222,8 +227,12 @@ struct KeyClient::Impl {
   // The reporter's thread only.
   using Name = std::pair<std::string, std::uint32_t>;  // source, version
   using Told = std::pair<bool, std::string>;           // compromised, statement
+  struct Asked {
+    std::chrono::steady_clock::time_point again;
+    absl::Status outcome;
+  };
   std::map<Name, Told> told;
-  std::map<Name, std::chrono::steady_clock::time_point> asked;
+  std::map<Name, Asked> asked;
 };
 
 KeyClient::KeyClient(KeyClientOptions options, ChannelFactory channels, ManagedKeys& keys)

@@ -31,7 +31,7 @@ struct KnownVersion {
 
 struct KeyClientStatus {
   std::string connected_to;    // whose list is complete here; empty while there is none
-  std::string problem;         // of the last attempt, or of keeping the list; empty when all is well
+  std::string problem;         // of the list, of keeping it, of what is reported: what lasts, joined by "; "
   std::uint64_t lists = 0;     // taken since the start
   std::uint64_t reported = 0;  // versions
 };

@@ -11,7 +11,9 @@
 #include <atomic>
 #include <condition_variable>
 
+#include "lib/base/file.h"
 #include "lib/base/mutex.h"
+#include "tests/testutil/temp_dir.h"
 #include "virp/keymgr/v1/observation_key.grpc.pb.h"
 
 namespace virp::keys {
@@ -61,6 +63,10 @@ class FakeManager final : public pb::ObservationKeyService::Service {
     const MutexLock lock(mutex_);
     refuse_ = std::move(status);
   }
+  void RefuseReports(grpc::Status status) {
+    const MutexLock lock(mutex_);
+    refuse_reports_ = std::move(status);
+  }
   int reports() const { return reports_; }
   int registrations() const { return registrations_; }
 
@@ -87,6 +93,8 @@ class FakeManager final : public pb::ObservationKeyService::Service {
   }
   grpc::Status ReportObservationKeys(grpc::ServerContext*, const pb::ReportObservationKeysRequest* request,
                                      pb::ReportObservationKeysResponse*) override {
+    const MutexLock lock(mutex_);
+    if (!refuse_reports_.ok()) return refuse_reports_;
     reports_ += request->known_size();
     return grpc::Status::OK;
   }
@@ -98,7 +106,7 @@ class FakeManager final : public pb::ObservationKeyService::Service {
   Mutex mutex_;
   std::condition_variable_any changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  grpc::Status refuse_ ABSL_GUARDED_BY(mutex_);
+  grpc::Status refuse_ ABSL_GUARDED_BY(mutex_), refuse_reports_ ABSL_GUARDED_BY(mutex_);
   pb::WatchObservationKeysResponse full_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t said_ ABSL_GUARDED_BY(mutex_) = 0;
 };
@@ -159,8 +167,9 @@ class KeyClientTest : public ::testing::Test {
     known_ = std::move(known);
   }
 
+  const testutil::TempDir dir_;
   FakeManager manager_;
-  const std::unique_ptr<ManagedKeys> keys_ = *ManagedKeys::Open("");
+  std::unique_ptr<ManagedKeys> keys_ = *ManagedKeys::Open("");
   std::atomic<int> asked_{0};
   Mutex mutex_;
   std::vector<KnownVersion> known_ ABSL_GUARDED_BY(mutex_);
@@ -183,7 +192,7 @@ TEST_F(KeyClientTest, TakesListsAndNewsAndGoesOnWithTheLastWhileTheManagerIsAway
   manager_.Say(ListOf("c"));
   manager_.Up();
   ASSERT_TRUE(Eventually([&] { return keys_->Has("c"); }));
-  EXPECT_EQ(client_->status().problem, "");
+  EXPECT_TRUE(Eventually([&] { return client_->status().problem.empty(); })) << client_->status().problem;
 }
 
 TEST_F(KeyClientTest, GoesToTheManagerThatIsActive) {
@@ -230,8 +239,42 @@ TEST_F(KeyClientTest, RegistersWhatTheManagerWaitsForAndSaysWhyItWasRefused) {
   manager_.Say(wanted);
   ASSERT_TRUE(Eventually([&] { return client_->status().problem.find("something waits") != std::string::npos; }));
   // It is asked what to register many times a second, and says so every two.
+  asked_ = 0;
   ASSERT_TRUE(Eventually([&] { return asked_ > 10; }));
   EXPECT_LE(manager_.registrations(), 2);
+  EXPECT_THAT(client_->status().problem, HasSubstr("something waits")) << "it still does";
+  manager_.Say(ListOf("a"));
+  EXPECT_TRUE(Eventually([&] { return client_->status().problem.empty(); })) << "nothing is wanted any more";
+}
+
+TEST_F(KeyClientTest, AListThatCanBeKeptAgainIsNoProblemAnyMore) {
+  keys_ = *ManagedKeys::Open(dir_.File("later/kept-keys"));
+  manager_.Up();
+  manager_.Say(ListOf("a"));
+  Start({manager_.address()});
+  ASSERT_TRUE(Eventually([&] { return client_->status().problem.find("not kept") != std::string::npos; }));
+  ASSERT_TRUE(MakeDirectory(dir_.File("later")).ok());
+  EXPECT_TRUE(Eventually([&] { return client_->status().problem.empty(); })) << client_->status().problem;
+}
+
+TEST_F(KeyClientTest, AProblemGoesWhenWhatItIsAboutSucceedsAndNotBefore) {
+  Know({{"a", 1, 5, false, std::string(32, 'c')}});
+  manager_.RefuseReports(grpc::Status(grpc::StatusCode::UNAVAILABLE, "no room for reports"));
+  manager_.Up();
+  manager_.Say(ListOf("a"));
+  Start({manager_.address()});
+  const auto refused = [this] { return client_->status().problem.find("no room for reports") != std::string::npos; };
+  ASSERT_TRUE(Eventually(refused));
+  auto bad = ListOf("b");
+  bad.mutable_sources(0)->mutable_versions(0)->set_secret("short");
+  manager_.Say(bad);
+  ASSERT_TRUE(Eventually([&] { return client_->status().problem.find("source b") != std::string::npos; }));
+  EXPECT_TRUE(refused()) << "a list says nothing about reports";
+  manager_.RefuseReports(grpc::Status::OK);
+  ASSERT_TRUE(Eventually([&] { return !refused(); })) << "nor needs the client another list";
+  EXPECT_THAT(client_->status().problem, HasSubstr("source b")) << "nor a report about lists";
+  manager_.Say(ListOf("b"));
+  EXPECT_TRUE(Eventually([&] { return client_->status().problem.empty(); })) << client_->status().problem;
 }
 
 TEST_F(KeyClientTest, TellsWhenTheManagerComesAndGoes) {

@@ -51,7 +51,7 @@ KeySupply::~KeySupply() {
 }
 
 void KeySupply::Start(ChannelFactory channels, std::function<std::vector<KnownVersion>()> known) {
-  if (client_ != nullptr || options_.managers.empty()) return;
+  if (options_.managers.empty()) return;
   KeyClientOptions options;
   options.addresses = options_.managers;
   if (known == nullptr && maker_ != nullptr) options.made = [this] { return maker_->Due(*managed_, *joined_); };
@@ -65,16 +65,24 @@ void KeySupply::Start(ChannelFactory channels, std::function<std::vector<KnownVe
       service::LogInfo("keys come from the key manager", {{"address", now.connected_to}});
     }
   };
+  const MutexLock lock(mutex_);
+  if (client_ != nullptr) return;
   client_ = std::make_unique<KeyClient>(std::move(options), std::move(channels), *managed_);
   client_->Start();
 }
 
+KeyClient* KeySupply::client() const {
+  const MutexLock lock(mutex_);
+  return client_.get();
+}
+
 void KeySupply::Stop() {
-  if (client_ != nullptr) client_->Stop();
+  if (KeyClient* const running = client(); running != nullptr) running->Stop();
 }
 
 KeyClientStatus KeySupply::status() const {
-  return client_ == nullptr ? KeyClientStatus{} : client_->status();
+  const KeyClient* const running = client();
+  return running == nullptr ? KeyClientStatus{} : running->status();
 }
 
 void KeySupply::AddMetrics(service::Metrics& metrics) const {

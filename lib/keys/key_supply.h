@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
+#include "lib/base/mutex.h"
 #include "lib/frame/key_directory.h"
 #include "lib/keys/key_client.h"
 #include "lib/keys/key_maker.h"
@@ -53,12 +54,15 @@ class KeySupply {
   KeySupply(KeySupplyOptions options, std::unique_ptr<frame::KeyDirectory> files, std::unique_ptr<ManagedKeys> managed,
             std::unique_ptr<KeyMaker> maker);
 
+  KeyClient* client() const;  // null until Start
+
   const KeySupplyOptions options_;
   const std::unique_ptr<frame::KeyDirectory> files_;
   const std::unique_ptr<ManagedKeys> managed_;
   const std::unique_ptr<KeyMaker> maker_;  // null without a folder for its keys
   const std::unique_ptr<JoinedKeys> joined_;
-  std::unique_ptr<KeyClient> client_;
+  mutable Mutex mutex_;
+  std::unique_ptr<KeyClient> client_ ABSL_GUARDED_BY(mutex_);  // made once, and stays
 };
 
 }  // namespace virp::keys

@@ -1,11 +1,10 @@
 #include "lib/keys/managed_keys.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <map>
 #include <utility>
 
@@ -13,10 +12,12 @@
 #include "lib/base/file.h"
 #include "lib/base/mutex.h"
 #include "lib/base/names.h"
+#include "lib/base/secret_file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/secret.h"
 #include "lib/crypto/sha256.h"
 #include "lib/frame/key_ring.h"
+#include "lib/keys/wipe_secrets.h"
 #include "virp/keymgr/v1/observation_key.pb.h"
 
 namespace virp::keys {
@@ -127,8 +128,7 @@ absl::StatusOr<ToldTable> TableIn(std::string_view contents, const std::string& 
     if (size > rest.size() || !message.ParseFromArray(rest.data(), static_cast<int>(size))) return damaged();
     rest.remove_prefix(size);
     auto told = ListOf(message);
-    for (pb::KeyMaterial& material : *message.mutable_versions())
-      crypto::Wipe(material.mutable_secret()->data(), material.secret().size());
+    WipeSecrets(message);
     if (!told.ok()) return Annotate(WithCode(told.status(), absl::StatusCode::kDataLoss), file);
     table[message.source()] = *std::move(told);
   }
@@ -136,28 +136,16 @@ absl::StatusOr<ToldTable> TableIn(std::string_view contents, const std::string& 
 }
 
 absl::StatusOr<ToldTable> ReadKept(const std::string& file) {
-  auto opened = OpenFile(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  auto opened = OpenSecretFile(file, "kept keys");
   if (absl::IsNotFound(opened.status())) return ToldTable{};
   RETURN_IF_ERROR(opened.status());
   struct stat info{};
-  if (::fstat(opened->get(), &info) != 0) return ErrnoStatus(errno, "look at", file);
-  if (!S_ISREG(info.st_mode)) return FailedPrecondition("{}: not a regular file", file);
-  if (info.st_uid != 0 && info.st_uid != ::geteuid())
-    return FailedPrecondition("{}: owned by user {}, not by root or this process's user {}", file, info.st_uid,
-                              ::geteuid());
-  if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-    return FailedPrecondition("{}: mode {:04o} lets others at the keys in it; chmod 600", file, info.st_mode & 07777);
+  if (::fstat(opened->get(), &info) != 0) return ErrnoStatus(errno, "cannot look at", file);
   const auto size = static_cast<std::size_t>(info.st_size);
   if (size > kMostKept) return ResourceExhausted("{}: {} bytes; at most {}", file, size, kMostKept);
   crypto::Secret contents(size);
-  std::size_t got = 0;
-  while (got < size) {
-    const ssize_t n = ::read(opened->get(), contents.data() + got, size - got);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return DataLoss("{}: cannot be read to its end", file);
-    got += static_cast<std::size_t>(n);
-  }
-  return TableIn(contents.view(), file);
+  ASSIGN_OR_RETURN(const std::size_t got, ReadUpTo(opened->get(), contents.data(), size, file));
+  return TableIn(contents.view().substr(0, got), file);
 }
 
 }  // namespace
@@ -169,6 +157,9 @@ struct ManagedKeys::Impl {
   Mutex taking;                                // one message at a time; before `mutex`
   bool whole ABSL_GUARDED_BY(taking) = false;  // a full list is being taken
   ToldTable next ABSL_GUARDED_BY(taking);      // what it will be
+  // Why a source's keys cannot be used: of the list in use, and of the one being taken.
+  using Refused = std::map<std::string, absl::Status, std::less<>>;
+  Refused refused ABSL_GUARDED_BY(taking), next_refused ABSL_GUARDED_BY(taking);
   bool begun ABSL_GUARDED_BY(taking) = false;
   bool kept ABSL_GUARDED_BY(taking) = true;
 
@@ -212,14 +203,16 @@ absl::Status ManagedKeys::Take(const pb::WatchObservationKeysResponse& message) 
   const MutexLock lock(impl.taking);
   if (message.restart()) {
     impl.next.clear();
+    impl.next_refused.clear();
     impl.begun = impl.whole = true;
   } else if (!impl.begun) {
     impl.next = *impl.Current();
+    impl.next_refused = impl.refused;
     impl.begun = true;
     impl.whole = false;
   }
-  absl::Status wrong;
   for (const pb::SourceKeys& from : message.sources()) {
+    impl.next_refused.erase(from.source());
     if (from.first_version() == 0 && from.wanted_version() == 0) {
       impl.next.erase(from.source());
       continue;
@@ -229,26 +222,29 @@ absl::Status ManagedKeys::Take(const pb::WatchObservationKeysResponse& message) 
       impl.next[from.source()] = *std::move(told);
       continue;
     }
-    wrong = Annotate(told.status(), fmt::format("keys of source {}", from.source().substr(0, 128)));
+    impl.next_refused[from.source()] =
+        Annotate(told.status(), fmt::format("keys of source {}", from.source().substr(0, 128)));
     // What was known of it goes on; in a full list that is what is in use.
     const auto current = impl.Current();
     const auto before = current->find(from.source());
     if (impl.whole && before != current->end()) impl.next[from.source()] = before->second;
   }
+  const absl::Status wrong = impl.next_refused.empty() ? absl::OkStatus() : impl.next_refused.begin()->second;
   if (!message.complete()) return wrong;
   impl.begun = false;
+  impl.refused = std::exchange(impl.next_refused, {});
   if (!Same(*impl.Current(), impl.next)) {
     impl.Publish(std::exchange(impl.next, {}));
     impl.kept = false;
   }
   impl.next.clear();
-  const absl::Status kept = impl.Keep();
-  return wrong.ok() ? kept : wrong;
+  return wrong;
 }
 
 void ManagedKeys::Interrupted() {
   const MutexLock lock(impl_->taking);
   impl_->next.clear();
+  impl_->next_refused.clear();
   impl_->begun = false;
 }
 

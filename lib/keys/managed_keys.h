@@ -23,19 +23,20 @@ namespace virp::keys {
 // Thread-safe.
 class ManagedKeys final : public frame::KeyProvider {
  public:
-  // `file` is made when there is something to keep; nothing is kept when it is empty. FailedPrecondition when the file
-  // is readable by others, is owned by somebody else or is no regular file; DataLoss when it is not what was written.
+  // `file` is made when there is something to keep; nothing is kept when it is empty. Errors as OpenSecretFile
+  // (lib/base/secret_file.h); ResourceExhausted when it is too large; DataLoss when it is not what was written.
   static absl::StatusOr<std::unique_ptr<ManagedKeys>> Open(std::string file);
   ~ManagedKeys() override;
 
   // A message of the watch stream. Nothing of a list is used before its last message; what was known then goes on. A
-  // source with a version that cannot be used (a public half that is none) is passed over whole and named by the error;
-  // all others are used. Unavailable or ResourceExhausted when the list could not be kept: it is in use, and kept with
-  // the next one or by Keep.
+  // source with a version that cannot be used (a public half that is none) is passed over whole; all others are used.
+  // The error names the first such source, with this message and each later one, until all are told anew.
   absl::Status Take(const keymgr::v1::WatchObservationKeysResponse& message);
   // A stream began or ended: what was taken of an unfinished list is dropped.
   void Interrupted();
-  absl::Status Keep();  // OK when there is nothing new
+  // Writes what was taken to the file, if there is anything new. Unavailable or ResourceExhausted when it cannot be
+  // kept: it is in use all the same, and the next call tries again.
+  absl::Status Keep();
 
   // The first version of the source that is the manager's; 0 when it told nothing of it.
   std::uint32_t FirstVersion(std::string_view source) const;

@@ -147,6 +147,7 @@ TEST_F(ManagedKeysTest, TheLastListIsThereAfterARestartAndForNobodyElse) {
     auto message = Full({"a", "b"});
     AddPublic(*message.mutable_sources(1), 2);
     ASSERT_TRUE(keys->Take(message).ok());
+    ASSERT_TRUE(keys->Keep().ok());
   }
   struct stat info{};
   ASSERT_EQ(::stat(file_.c_str(), &info), 0);
@@ -158,9 +159,16 @@ TEST_F(ManagedKeysTest, TheLastListIsThereAfterARestartAndForNobodyElse) {
 }
 
 TEST_F(ManagedKeysTest, AFileThatOthersCanReadOrThatIsDamagedIsRefusedWithWhatToDo) {
-  ASSERT_TRUE(Open()->Take(Full({"a"})).ok());
-  ASSERT_EQ(::chmod(file_.c_str(), 0640), 0);
-  EXPECT_THAT(std::string(ManagedKeys::Open(file_).status().message()), HasSubstr("chmod 600"));
+  {
+    const auto keys = Open();
+    ASSERT_TRUE(keys->Take(Full({"a"})).ok());
+    ASSERT_TRUE(keys->Keep().ok());
+  }
+  for (const mode_t mode : {0604U, 0602U, 0620U}) {
+    ASSERT_EQ(::chmod(file_.c_str(), mode), 0);
+    EXPECT_EQ(ManagedKeys::Open(file_).status().code(), absl::StatusCode::kFailedPrecondition) << mode;
+    EXPECT_THAT(std::string(ManagedKeys::Open(file_).status().message()), HasSubstr(file_ + ": mode"));
+  }
   ASSERT_EQ(::chmod(file_.c_str(), 0600), 0);
   const std::string good = *ReadFile(file_);
   for (std::size_t cut = 0; cut < good.size(); ++cut) {
@@ -184,7 +192,7 @@ TEST_F(ManagedKeysTest, AFileThatOthersCanReadOrThatIsDamagedIsRefusedWithWhatTo
 TEST_F(ManagedKeysTest, AListThatCannotBeKeptIsUsedAndKeptLater) {
   const std::string file = dir_.File("later/kept-keys");
   const auto keys = *ManagedKeys::Open(file);
-  EXPECT_FALSE(keys->Take(Full({"a"})).ok());
+  ASSERT_TRUE(keys->Take(Full({"a"})).ok());
   EXPECT_TRUE(keys->Has("a"));
   EXPECT_FALSE(keys->Keep().ok());
   ASSERT_TRUE(MakeDirectory(dir_.File("later")).ok());
@@ -215,6 +223,28 @@ TEST_F(ManagedKeysTest, ASourceThatCannotBeUsedKeepsWhatItHadAndIsNamed) {
   EXPECT_TRUE(refused([](auto& source) {
     for (std::uint32_t version = 2; version <= 300; ++version) AddHmac(source, version);
   }));
+}
+
+TEST_F(ManagedKeysTest, ARefusedSourceIsNamedUntilItIsToldAnew) {
+  const auto keys = Open();
+  auto part = Full({"a", "b"});
+  part.set_complete(false);
+  AddPublic(*part.mutable_sources(0), 2)->set_public_key("short");
+  EXPECT_THAT(std::string(keys->Take(part).message()), HasSubstr("source a"));
+  auto rest = Full({"c"});
+  rest.set_restart(false);
+  EXPECT_THAT(std::string(keys->Take(rest).message()), HasSubstr("source a")) << "by a later part";
+  EXPECT_THAT(keys->Sources(), ElementsAre("b", "c"));
+  EXPECT_THAT(std::string(keys->Take(rest).message()), HasSubstr("source a")) << "by news of another";
+  auto cut = Full({"a"});
+  cut.set_complete(false);
+  EXPECT_TRUE(keys->Take(cut).ok());
+  keys->Interrupted();
+  EXPECT_THAT(std::string(keys->Take(rest).message()), HasSubstr("source a")) << "by a list that was cut off";
+  auto better = Full({"a"});
+  better.set_restart(false);
+  EXPECT_TRUE(keys->Take(better).ok());
+  EXPECT_THAT(keys->Sources(), ElementsAre("a", "b", "c"));
 }
 
 // ---- joined ----

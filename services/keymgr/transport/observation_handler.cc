@@ -7,6 +7,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/crypto/sha256.h"
+#include "lib/keys/wipe_secrets.h"
 #include "lib/service/errors.h"
 #include "lib/service/wire.h"
 #include "services/keymgr/domain/audit_frame.h"
@@ -39,7 +40,7 @@ Holder HolderOf(const service::Identity& caller) {
 
 // What was released to one identity is not sent twice in one message, and never kept in a buffer of ours.
 void Wipe(v1::WatchObservationKeysResponse& message) {
-  for (v1::SourceKeys& keys : *message.mutable_sources()) WipeSecrets(keys);
+  for (v1::SourceKeys& source : *message.mutable_sources()) keys::WipeSecrets(source);
 }
 
 }  // namespace
@@ -244,7 +245,7 @@ absl::Status ObservationHandler::Fetch(
     v1::FetchObservationKeysResponse response;
     ToMessage(keys, *response.mutable_keys());
     const bool sent = stream.Write(response);
-    WipeSecrets(*response.mutable_keys());
+    keys::WipeSecrets(*response.mutable_keys());
     if (!sent) break;
   }
   return absl::OkStatus();

@@ -4,7 +4,6 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
-#include "lib/crypto/secret.h"
 #include "lib/service/wire.h"
 
 namespace virp::keymgr {
@@ -104,11 +103,6 @@ absl::StatusOr<std::optional<Algorithm>> AlgorithmOf(v1::KeySuite suite, std::st
   if (suite == v1::KEY_SUITE_HMAC_SHA256) return Algorithm::kHmacSha256;
   if (suite == v1::KEY_SUITE_ED25519) return Algorithm::kEd25519;
   return InvalidField(field, "is none that this key manager knows");
-}
-
-void WipeSecrets(v1::SourceKeys& keys) {
-  for (v1::KeyMaterial& version : *keys.mutable_versions())
-    crypto::Wipe(version.mutable_secret()->data(), version.secret().size());
 }
 
 absl::StatusOr<std::chrono::nanoseconds> DurationOf(const google::protobuf::Duration& from, std::string_view field) {

@@ -22,9 +22,8 @@ absl::StatusOr<ObservationKey> FromMessage(const v1::ObservationKey& from);
 // Nothing for UNSPECIFIED; InvalidField for one that is none.
 absl::StatusOr<std::optional<Algorithm>> AlgorithmOf(v1::KeySuite suite, std::string_view field);
 
-// With secrets: wipe the message when it is sent (WipeSecrets).
+// With secrets: wipe the message when it is sent (lib/keys/wipe_secrets.h).
 void ToMessage(const HeldKeys& keys, v1::SourceKeys& to);
-void WipeSecrets(v1::SourceKeys& keys);
 
 // InvalidField when it is negative or out of range.
 absl::StatusOr<std::chrono::nanoseconds> DurationOf(const google::protobuf::Duration& from, std::string_view field);
