@@ -39,8 +39,8 @@ class KeyManagerTest : public ::testing::Test {
  protected:
   void Start() {
     ASSERT_OK(lab_.Start());
-    desk_ = std::make_unique<testutil::KeyDesk>(lab_.KeymgrChannel(Role::kOperator, "noc-1"),
-                                                lab_.KeymgrChannel(Role::kOperator, "noc-2"));
+    desk_ = std::make_unique<testutil::KeyDesk>(lab_.keymgr().Channel(Role::kOperator, "noc-1"),
+                                                lab_.keymgr().Channel(Role::kOperator, "noc-2"));
   }
   testutil::KeyDesk& desk() { return *desk_; }
   std::string CollectorId() { return lab_.pki().Id(Role::kCollector, ServiceLab::kCollector); }
@@ -107,7 +107,7 @@ class KeyManagerTest : public ::testing::Test {
     grpc::ClientContext context;
     context.set_wait_for_ready(true);
     context.set_deadline(std::chrono::system_clock::now() + 20s);
-    const auto stub = pb::ObservationKeyService::NewStub(lab_.KeymgrChannel(role, name));
+    const auto stub = pb::ObservationKeyService::NewStub(lab_.keymgr().Channel(role, name));
     const auto stream = stub->FetchObservationKeys(&context);
     pb::FetchObservationKeysRequest request;
     request.set_source(source);
@@ -181,14 +181,14 @@ TEST_F(KeyManagerTest, ARollUnderLoadLosesNoFrameAndHasNoneRefused) {
         << "the key file's version ends, too: " << source;
   }
   // The history of the keys is in the chain itself, without a gap.
-  ASSERT_TRUE(WaitUntil(30s, [&] { return Metric(lab_.keymgr(), "virp_keymgr_undelivered_records") == 0; }))
-      << Metric(lab_.keymgr(), "virp_keymgr_undelivered_records") << lab_.keymgr().log();
+  ASSERT_TRUE(WaitUntil(30s, [&] { return Metric(lab_.keymgr().process(), "virp_keymgr_undelivered_records") == 0; }))
+      << Metric(lab_.keymgr().process(), "virp_keymgr_undelivered_records") << lab_.keymgr().process().log();
   const auto history = Entries();
   std::uint64_t records = 0;
   for (const SeenEntry& seen : history) {
     if (seen.source == ServiceLab::kManager && seen.type == frame::Type::kKeyEvent) EXPECT_EQ(seen.number, ++records);
   }
-  EXPECT_GT(records, 20U) << lab_.keymgr().log();
+  EXPECT_GT(records, 20U) << lab_.keymgr().process().log();
 }
 
 TEST_F(KeyManagerTest, EverybodyIsAwayInEveryOrderAndObservationsGoOn) {
@@ -207,7 +207,7 @@ TEST_F(KeyManagerTest, EverybodyIsAwayInEveryOrderAndObservationsGoOn) {
     EXPECT_GT(lab_.GetChain()->size(), before);
     EXPECT_EQ(Metric(lab_.collector(), "virp_collector_refused_frames_total"), 0);
   };
-  lab_.keymgr().Kill();
+  lab_.keymgr().process().Kill();
   check("the manager is down");
   ASSERT_OK(lab_.collector().Terminate(20s));
   ASSERT_OK(lab_.StartCollector());
@@ -221,14 +221,14 @@ TEST_F(KeyManagerTest, EverybodyIsAwayInEveryOrderAndObservationsGoOn) {
   ASSERT_OK(Say());
   ASSERT_OK(lab_.StartONode());
   check("both, the collector first");
-  ASSERT_OK(lab_.StartKeymgr());
+  ASSERT_OK(lab_.keymgr().Start());
   check("the manager is back");
 
   // Sealed for want of its key-encryption key.
-  const std::string kek = lab_.keymgr_folder() + "/kek/1.kek";
+  const std::string kek = lab_.keymgr().kek_folder() + "/1.kek";
   std::filesystem::rename(kek, kek + ".away");
-  ASSERT_OK(lab_.keymgr().Terminate(20s));
-  ASSERT_OK(lab_.StartKeymgr(/*sealed=*/true));
+  ASSERT_OK(lab_.keymgr().process().Terminate(20s));
+  ASSERT_OK(lab_.keymgr().StartSealed());
   check("the manager is sealed");
   EXPECT_EQ(GetReason(desk().Prepare(ServiceLab::kSubmitted, KEY_SUITE_ED25519).status()), "SEALED");
   ASSERT_OK(lab_.collector().Terminate(20s));
@@ -236,17 +236,17 @@ TEST_F(KeyManagerTest, EverybodyIsAwayInEveryOrderAndObservationsGoOn) {
   check("the collector was started while it is sealed");
   std::filesystem::rename(kek + ".away", kek);
   ASSERT_TRUE(WaitUntil(30s, [&] { return desk().Roll(ServiceLab::kSubmitted, KEY_SUITE_ED25519).ok(); }))
-      << lab_.keymgr().log();
+      << lab_.keymgr().process().log();
   ASSERT_TRUE(WaitUntil(30s, [&] { return Say().ok() && Used(ServiceLab::kSubmitted, 3); }));
   ExpectVerified();
 }
 
 TEST_F(KeyManagerTest, ACollectorThatIsOfflineBeyondARollLosesNothingAndNothingIsAcceptedSilently) {
   // Between the collector and everybody else.
-  TcpCutter to_onode(lab_.onode_address()), to_keymgr(lab_.keymgr_address());
+  TcpCutter to_onode(lab_.onode_address()), to_keymgr(lab_.keymgr().address());
   auto& command = lab_.collector().options().command;
   std::replace(command.begin(), command.end(), lab_.onode_address(), to_onode.address());
-  std::replace(command.begin(), command.end(), lab_.keymgr_address(), to_keymgr.address());
+  std::replace(command.begin(), command.end(), lab_.keymgr().address(), to_keymgr.address());
   Start();
   ASSERT_OK(desk().Create(ServiceLab::kSubmitted, {CollectorId()}));
   ASSERT_OK(desk().Roll(ServiceLab::kSubmitted, KEY_SUITE_ED25519, 2));
@@ -268,7 +268,7 @@ TEST_F(KeyManagerTest, ACollectorThatIsOfflineBeyondARollLosesNothingAndNothingI
     std::this_thread::sleep_for(50ms);
   }
   const std::uint64_t offline = said_ - before;
-  to_keymgr.SetTarget(lab_.keymgr_address());
+  to_keymgr.SetTarget(lab_.keymgr().address());
   to_onode.SetTarget(lab_.onode_address());
   // Back: what it says now is by the new version; what the old one signed meanwhile came too late, and is held.
   const auto held = [&] {
@@ -355,11 +355,12 @@ TEST_F(KeyManagerTest, EverybodyGetsTheirOwnAndAPrivateEd25519HalfIsNobodysToGet
   }
   const auto seed = ReadFile(lab_.collector_folder() + "/keys/made/" + ServiceLab::kSubmitted + "/2.seed", 1'024);
   ASSERT_OK(seed);
-  const auto database = ReadFile(lab_.keymgr_folder() + "/keymgr.db", 1 << 26);
+  const auto database = ReadFile(lab_.keymgr().database(), 1 << 26);
   ASSERT_OK(database);
   EXPECT_EQ(database->find(*seed), std::string::npos);
-  ASSERT_TRUE(WaitUntil(10s, [&] { return Metric(lab_.keymgr(), "virp_keymgr_undelivered_records") == 0; }))
-      << ServiceLab::AdminPage(lab_.keymgr(), "/metrics") << lab_.onode().log() << lab_.keymgr().log();
+  ASSERT_TRUE(WaitUntil(10s, [&] { return Metric(lab_.keymgr().process(), "virp_keymgr_undelivered_records") == 0; }))
+      << ServiceLab::AdminPage(lab_.keymgr().process(), "/metrics") << lab_.onode().log()
+      << lab_.keymgr().process().log();
   // The manager's own key and the chain's stay files.
   for (const char* source : {ServiceLab::kManager, ServiceLab::kOrigin})
     EXPECT_EQ(desk().Create(source, {CollectorId()}).code(), absl::StatusCode::kInvalidArgument) << source;

@@ -24,7 +24,7 @@ constexpr auto kPatience = 30s;
 
 KeymgrLab::KeymgrLab(KeymgrLabOptions options, TestPki& pki) : options_(std::move(options)), pki_(pki) {
   const UnixNanos from = SystemClock().NowNanos() - 3'600'000'000'000ULL;
-  Must(frame::CreateKeyFile(dir_.File("own-key"), options_.name, 1, frame::Suite::kEd25519, from));
+  if (options_.own_key.empty()) Must(frame::CreateKeyFile(own_key(), options_.name, 1, frame::Suite::kEd25519, from));
   if (options_.with_kek) PutKek(1);
   process_.options() = {Command(), options_.environment, dir_.File("keymgr.log")};
 }
@@ -33,11 +33,11 @@ std::vector<std::string> KeymgrLab::Command() {
   const service::TlsFiles tls = pki_.Files(Role::kKeymgr, options_.name);
   std::vector<std::string> command{options_.binaries + "/services/keymgr/virp-keymgr",
                                    "--store",
-                                   options_.store.empty() ? "sqlite:" + dir_.File("keymgr.db") : options_.store,
+                                   options_.store.empty() ? "sqlite:" + database() : options_.store,
                                    "--name",
                                    options_.name,
                                    "--own-key",
-                                   dir_.File("own-key"),
+                                   own_key(),
                                    "--kek",
                                    kek_folder(),
                                    "--listen",
@@ -64,7 +64,7 @@ void KeymgrLab::PutKek(int version) {
 }
 
 std::string KeymgrLab::PublicKey() const {
-  const auto keys = Must(frame::KeyDirectory::Open(dir_.File("own-key")));
+  const auto keys = Must(frame::KeyDirectory::Open(own_key()));
   return std::string(keys->Find(options_.name, 1)->public_key());
 }
 
@@ -92,11 +92,22 @@ absl::StatusOr<keymgr::v1::GetStatusResponse> KeymgrLab::Status() {
 }
 
 absl::Status KeymgrLab::Start() {
+  return StartUntil(/*sealed=*/!options_.with_kek);
+}
+
+absl::Status KeymgrLab::StartSealed() {
+  return StartUntil(/*sealed=*/true);
+}
+
+absl::Status KeymgrLab::StartUntil(bool sealed) {
   RETURN_IF_ERROR(process_.Start());
   const bool up = WaitUntil(kPatience, [&] {
     if (!process_.running()) return true;
     const auto status = Status();
-    return status.ok() && status->active() && status->sealed().empty() == options_.with_kek;
+    if (!status.ok() || !status->active()) return false;
+    // While it starts it is sealed, too, for that reason alone.
+    const bool starting = status->sealed_size() == 1 && status->sealed(0) == "STARTING";
+    return sealed ? status->sealed_size() != 0 && !starting : status->sealed_size() == 0;
   });
   return up && process_.running() ? absl::OkStatus()
                                   : Unavailable("the key manager does not come up: {}", process_.log());

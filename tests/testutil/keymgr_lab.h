@@ -17,7 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tests/testutil/process.h"
-#include "tests/testutil/service_lab.h"
+#include "tests/testutil/reserved_port.h"
 #include "tests/testutil/temp_dir.h"
 #include "tests/testutil/test_pki.h"
 #include "virp/keymgr/v1/key_admin.grpc.pb.h"
@@ -29,6 +29,7 @@ struct KeymgrLabOptions {
   std::string store{};                 // URL; else SQLite in the folder
   bool with_kek = true;                // else it starts sealed
   std::string name = "keymgr-1";       // its source
+  std::string own_key{};               // key directory with its O-Key; else one is made
   std::vector<std::string> options{};  // more of the command line
   std::map<std::string, std::string> environment{};
 };
@@ -40,13 +41,15 @@ class KeymgrLab {
 
   // Starts it (again) and waits until it serves: active, and open if it has a KEK.
   absl::Status Start();
+  absl::Status StartSealed();  // and waits until it is active and says why it is sealed
   // Writes the KEK of this version, which the folder of KEKs has from then on.
   void PutKek(int version);
   absl::StatusOr<keymgr::v1::GetStatusResponse> Status();
 
   Process& process() { return process_; }
   TestPki& pki() { return pki_; }
-  const std::string& folder() const { return dir_.path(); }  // database, KEKs and its own key
+  const std::string& folder() const { return dir_.path(); }        // database, KEKs and its own key
+  std::string database() const { return dir_.File("keymgr.db"); }  // SQLite's
   std::string kek_folder() const { return dir_.File("kek"); }
   std::string address() const { return port_.address(); }
   // The public half of the key that signs its audit records, 32 bytes.
@@ -55,6 +58,8 @@ class KeymgrLab {
 
  private:
   std::vector<std::string> Command();
+  std::string own_key() const { return options_.own_key.empty() ? dir_.File("own-key") : options_.own_key; }
+  absl::Status StartUntil(bool sealed);
 
   const KeymgrLabOptions options_;
   TestPki& pki_;

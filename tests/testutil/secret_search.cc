@@ -5,7 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -15,6 +19,8 @@
 
 namespace virp::testutil {
 namespace {
+
+constexpr std::size_t kShortest = 16;
 
 struct Mapping {
   std::uint64_t from = 0, to = 0;
@@ -58,24 +64,45 @@ absl::StatusOr<std::vector<Piece>> ReadMemory(pid_t pid) {
   std::vector<Piece> out;
   for (const Mapping& mapping : mappings) {
     if (!mapping.writable || !mapping.dumped) continue;
-    Piece piece{mapping.from, std::string(mapping.to - mapping.from, '\0')};
-    std::size_t have = 0;
-    while (have < piece.bytes.size()) {
-      const ssize_t got = ::pread(memory.get(), piece.bytes.data() + have, piece.bytes.size() - have,
-                                  static_cast<off_t>(mapping.from + have));
-      if (got <= 0) break;  // gone meanwhile, or never backed by anything
-      have += static_cast<std::size_t>(got);
-    }
-    piece.bytes.resize(have);
-    if (have != 0) out.push_back(std::move(piece));
+    out.push_back({mapping.from, ReadPages(memory.get(), mapping.from, mapping.to)});
   }
   if (out.empty()) return Unavailable("{} shows no memory", path);
   return out;
 }
 
+[[noreturn]] void Senseless(std::string_view why) {
+  fmt::print(stderr, "secret_search: {}\n", why);
+  std::abort();
+}
+
+// What is wrong with reading it; gone meanwhile is not.
+std::string ReadWhole(const std::string& path, std::string& to) {
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file && errno == ENOENT) return "";
+  if (!file) return fmt::format("cannot be opened: {}", std::strerror(errno));
+  for (std::vector<char> buffer(std::size_t{1} << 20);;) {
+    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
+    if (got < 0) return fmt::format("cannot be read: {}", std::strerror(errno));
+    if (got == 0) return "";
+    to.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+}
+
 }  // namespace
 
+std::string ReadPages(int memory, std::uint64_t from, std::uint64_t to) {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  std::string out(to - from, '\0');
+  for (std::size_t have = 0; have < out.size();) {
+    const ssize_t got = ::pread(memory, out.data() + have, out.size() - have, static_cast<off_t>(from + have));
+    if (got < 0 && errno == EINTR) continue;
+    have = got > 0 ? have + static_cast<std::size_t>(got) : (have / page + 1) * page;
+  }
+  return out;
+}
+
 void SecretSearch::Add(std::string_view name, std::string_view secret) {
+  if (secret.size() < kShortest) Senseless(fmt::format("{}: {} bytes; at least {}", name, secret.size(), kShortest));
   const std::size_t half = secret.size() / 2;
   for (const std::string_view part : {secret.substr(0, half), secret.substr(half)}) {
     const auto add = [&](std::string_view spelling, std::string bytes) {
@@ -97,6 +124,7 @@ void SecretSearch::Add(std::string_view name, std::string_view secret) {
 }
 
 std::vector<std::string> SecretSearch::InText(std::string_view text) const {
+  if (needles_.empty()) Senseless("nothing to look for");
   std::vector<std::string> out;
   for (const Needle& needle : needles_) {
     if (text.find(needle.bytes) != std::string_view::npos) out.push_back(needle.what);
@@ -106,17 +134,23 @@ std::vector<std::string> SecretSearch::InText(std::string_view text) const {
 
 std::vector<std::string> SecretSearch::InFolder(const std::string& folder, std::string_view except) const {
   std::vector<std::string> out;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    const std::string path = entry.path().string();
-    if (!entry.is_regular_file() || (!except.empty() && path.ends_with(except))) continue;
-    std::ifstream in(path, std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  if (needles_.empty()) Senseless("nothing to look for");
+  namespace fs = std::filesystem;
+  std::error_code failed;
+  for (fs::recursive_directory_iterator at(folder, failed); !failed && at != fs::end(at); at.increment(failed)) {
+    const std::string path = at->path().string();
+    std::error_code gone;
+    if (!at->is_regular_file(gone) || (!except.empty() && path.ends_with(except))) continue;
+    std::string bytes;
+    if (const std::string wrong = ReadWhole(path, bytes); !wrong.empty()) out.push_back(path + ": " + wrong);
     for (const std::string& found : InText(bytes)) out.push_back(path + ": " + found);
   }
+  if (failed) out.push_back(folder + ": cannot be searched: " + failed.message());
   return out;
 }
 
 absl::StatusOr<std::vector<std::string>> SecretSearch::InMemory(pid_t pid) const {
+  if (needles_.empty()) Senseless("nothing to look for");
   ASSIGN_OR_RETURN(const auto pieces, ReadMemory(pid));
   std::vector<std::string> out;
   for (const Piece& piece : pieces) {

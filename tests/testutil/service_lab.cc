@@ -14,7 +14,6 @@
 #include "lib/service/credentials.h"
 #include "lib/service/errors.h"
 #include "tests/testutil/must.h"
-#include "virp/keymgr/v1/key_admin.grpc.pb.h"
 
 namespace virp::testutil {
 namespace {
@@ -38,31 +37,9 @@ void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds patienc
 
 }  // namespace
 
-ReservedPort::ReservedPort() : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  // Bound and never listening: with SO_REUSEADDR on both, a server may take the port, and the kernel gives it to
-  // nobody.
-  const int on = 1;
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const generic = reinterpret_cast<sockaddr*>(&address);
-  if (::setsockopt(socket_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
-      ::bind(socket_.get(), generic, size) != 0 || ::getsockname(socket_.get(), generic, &size) != 0) {
-    std::perror("service_lab: no port");
-    std::abort();
-  }
-  port_ = ntohs(address.sin_port);
-}
-
 ServiceLab::ServiceLab(LabOptions options) : options_(std::move(options)) {
   MakeKeys();
   tls_["onode"] = pki_.Files(Role::kOnode);
-  if (options_.keymgr) {
-    tls_["keymgr"] = pki_.Files(Role::kKeymgr, kManager);
-    Must(MakeDirectory(keymgr_folder() + "/kek"));
-    Must(ReplaceFile(keymgr_folder() + "/kek/1.kek", std::string(32, 'K'), 0400));
-  }
   tls_["collector"] = pki_.Files(Role::kCollector, kCollector);
   for (int i = 0; i < options_.onodes; ++i) {
     auto node = std::make_unique<Node>();
@@ -71,6 +48,7 @@ ServiceLab::ServiceLab(LabOptions options) : options_(std::move(options)) {
     std::filesystem::create_directory(node->folder);
     onodes_.push_back(std::move(node));
   }
+  if (options_.keymgr) keymgr_ = MakeKeymgr();
   std::filesystem::create_directory(collector_folder());
   WriteConfigurations();
   for (std::size_t i = 0; i < onodes_.size(); ++i) {
@@ -79,8 +57,6 @@ ServiceLab::ServiceLab(LabOptions options) : options_(std::move(options)) {
         ProcessOptions{ONodeCommand(node, i), options_.onode_environment, dir_.File(fmt::format("onode-{}.log", i))});
     node.reader = Channel(node.address, Role::kOnode, Role::kReader, "test");
   }
-  if (options_.keymgr)
-    keymgr_ = std::make_unique<Process>(ProcessOptions{KeymgrCommand(), {}, dir_.File("keymgr.log")});
   collector_ = std::make_unique<Process>(
       ProcessOptions{CollectorCommand(), options_.collector_environment, dir_.File("collector.log")});
   collector_operator_ = CollectorChannel(Role::kOperator);
@@ -117,7 +93,7 @@ void ServiceLab::WriteConfigurations() const {
 
 std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t i) const {
   std::vector<std::string> keymgr;
-  if (options_.keymgr) keymgr = {"--key-manager", keymgr_address_, "--key-state", node.folder + "/keys"};
+  if (options_.keymgr) keymgr = {"--key-manager", keymgr_->address(), "--key-state", node.folder + "/keys"};
   const std::string store = i < options_.stores.size() ? options_.stores[i] : "sqlite:" + node.folder + "/chain.db";
   const service::TlsFiles& tls = tls_.at("onode");
   std::vector<std::string> command{options_.binaries + "/services/onode/virp-onode",
@@ -153,39 +129,16 @@ std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t 
   return command;
 }
 
-std::vector<std::string> ServiceLab::KeymgrCommand() const {
-  const service::TlsFiles& tls = tls_.at("keymgr");
-  std::vector<std::string> command{options_.binaries + "/services/keymgr/virp-keymgr",
-                                   "--store",
-                                   "sqlite:" + keymgr_folder() + "/keymgr.db",
-                                   "--name",
-                                   kManager,
-                                   "--own-key",
-                                   dir_.File("keys"),
-                                   "--kek",
-                                   keymgr_folder() + "/kek",
-                                   "--state",
-                                   keymgr_folder() + "/state",
-                                   "--origin",
-                                   kOrigin,
-                                   "--checkpoint-key",
-                                   verifier_,
-                                   "--lease",
-                                   "1s",
-                                   "--listen",
-                                   keymgr_address_,
-                                   "--admin-listen",
-                                   keymgr_admin_.address(),
-                                   "--tls-certificate",
-                                   tls.certificate,
-                                   "--tls-key",
-                                   tls.private_key,
-                                   "--tls-roots",
-                                   tls.roots,
-                                   "--trust-domain",
-                                   "test.virp.example"};
-  for (const auto& node : onodes_) command.insert(command.end(), {"--onode", node->address});
-  return command;
+std::unique_ptr<KeymgrLab> ServiceLab::MakeKeymgr() {
+  KeymgrLabOptions options;
+  options.binaries = options_.binaries;
+  options.name = kManager;
+  options.own_key = dir_.File("keys");
+  options.options = {
+      "--state", dir_.File("keymgr-state"), "--origin", kOrigin, "--checkpoint-key", verifier_, "--lease", "1s"};
+  for (const auto& node : onodes_) options.options.insert(options.options.end(), {"--onode", node->address});
+  options.options.insert(options.options.end(), options_.keymgr_options.begin(), options_.keymgr_options.end());
+  return std::make_unique<KeymgrLab>(std::move(options), pki_);
 }
 
 std::vector<std::string> ServiceLab::CollectorCommand() const {
@@ -217,7 +170,7 @@ std::vector<std::string> ServiceLab::CollectorCommand() const {
                                    "test.virp.example"};
   for (const auto& node : onodes_) command.insert(command.end(), {"--onode", node->address});
   if (options_.keymgr) {
-    command.insert(command.end(), {"--key-manager", keymgr_address_, "--key-state", collector_folder() + "/keys"});
+    command.insert(command.end(), {"--key-manager", keymgr_->address(), "--key-state", collector_folder() + "/keys"});
   }
   return command;
 }
@@ -243,10 +196,6 @@ std::shared_ptr<grpc::Channel> ServiceLab::CollectorChannel(Role role, std::stri
   return Channel(submit_port_.address(), Role::kCollector, role, name);
 }
 
-std::shared_ptr<grpc::Channel> ServiceLab::KeymgrChannel(Role role, std::string_view name) {
-  return Channel(keymgr_address_, Role::kKeymgr, role, name);
-}
-
 absl::Status ServiceLab::Start() {
   std::vector<std::string> init = onodes_.at(0)->process->options().command;
   init.insert(init.end(), {"init", "--origin", kOrigin});
@@ -258,7 +207,7 @@ absl::Status ServiceLab::Start() {
   const int leader = AwaitLeader(kPatience);
   if (leader < 0) return Unavailable("no O-Node leads: {}", onode().log());
   RETURN_IF_ERROR(RegisterSources(static_cast<std::size_t>(leader)));
-  if (options_.keymgr) RETURN_IF_ERROR(StartKeymgr());
+  if (options_.keymgr) RETURN_IF_ERROR(keymgr_->Start());
   return StartCollector();
 }
 
@@ -274,20 +223,6 @@ absl::Status ServiceLab::StartCollector() {
   const bool up = WaitUntil(kPatience, [&] { return !collector().running() || CollectorStatus().ok(); });
   return up && collector().running() ? absl::OkStatus()
                                      : Unavailable("the collector does not come up: {}", collector().log());
-}
-
-absl::Status ServiceLab::StartKeymgr(bool sealed) {
-  RETURN_IF_ERROR(keymgr().Start());
-  const auto stub = keymgr::v1::KeyAdminService::NewStub(KeymgrChannel(Role::kReader));
-  const bool up = WaitUntil(kPatience, [&] {
-    if (!keymgr().running()) return true;
-    grpc::ClientContext context;
-    SetDeadline(context, 1s);
-    keymgr::v1::GetStatusResponse status;
-    return stub->GetStatus(&context, {}, &status).ok() && status.active() && (sealed || status.sealed().empty());
-  });
-  return up && keymgr().running() ? absl::OkStatus()
-                                  : Unavailable("the key manager does not come up: {}", keymgr().log());
 }
 
 absl::StatusOr<chain::v1::GetChainResponse> ServiceLab::GetChain(std::size_t i) {

@@ -12,9 +12,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "lib/base/file.h"
 #include "lib/frame/key_directory.h"
+#include "tests/testutil/keymgr_lab.h"
 #include "tests/testutil/process.h"
+#include "tests/testutil/reserved_port.h"
 #include "tests/testutil/temp_dir.h"
 #include "tests/testutil/test_pki.h"
 #include "virp/chain/v1/chain_service.grpc.pb.h"
@@ -23,18 +24,6 @@
 
 namespace virp::testutil {
 
-// A free port of 127.0.0.1 that nobody else is given while this lives, though others may listen on it.
-class ReservedPort {
- public:
-  ReservedPort();
-  int port() const { return port_; }
-  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
-
- private:
-  FileDescriptor socket_;
-  int port_ = 0;
-};
-
 struct LabOptions {
   std::string binaries;  // build folder
   int onodes = 1;
@@ -42,7 +31,9 @@ struct LabOptions {
   std::chrono::milliseconds lease{2'000};
   std::chrono::milliseconds checkpoint_interval{250};
   std::map<std::string, std::string> onode_environment{}, collector_environment{};
-  bool keymgr = false;  // a key manager on SQLite beside them, which collector and O-Nodes take keys from
+  // A key manager on SQLite beside them, which collector and O-Nodes take keys from; and more of its command line.
+  bool keymgr = false;
+  std::vector<std::string> keymgr_options{};
 };
 
 // Used by one thread, except for what is const.
@@ -72,9 +63,7 @@ class ServiceLab {
   // Starts it (again) and waits until it answers.
   absl::Status StartONode(std::size_t i = 0);
   absl::Status StartCollector();
-  // Needs LabOptions::keymgr, as all about the key manager. Waits until it is active, and open unless `sealed`.
-  Process& keymgr() { return *keymgr_; }
-  absl::Status StartKeymgr(bool sealed = false);
+  KeymgrLab& keymgr() { return *keymgr_; }  // needs LabOptions::keymgr
 
   std::size_t onodes() const { return onodes_.size(); }
   const std::string& onode_address(std::size_t i = 0) const { return onodes_.at(i)->address; }
@@ -89,8 +78,6 @@ class ServiceLab {
   const ReservedPort& bmp_port() const { return bmp_port_; }
   const ReservedPort& collector_port() const { return submit_port_; }  // gRPC
   const ReservedPort& collector_admin() const { return collector_admin_; }
-  std::string keymgr_folder() const { return dir_.File("keymgr"); }  // database, kek/, state/
-  const std::string& keymgr_address() const { return keymgr_address_; }
   const ReservedPort& onode_admin(std::size_t i = 0) const { return onodes_.at(i)->admin; }
 
   frame::KeyProvider& keys() { return *keys_; }
@@ -98,7 +85,6 @@ class ServiceLab {
   TestPki& pki() { return pki_; }
   std::shared_ptr<grpc::Channel> ONodeChannel(service::Role role, std::size_t i = 0, std::string_view name = "test");
   std::shared_ptr<grpc::Channel> CollectorChannel(service::Role role, std::string_view name = "test");
-  std::shared_ptr<grpc::Channel> KeymgrChannel(service::Role role, std::string_view name = "test");
 
   absl::StatusOr<chain::v1::GetChainResponse> GetChain(std::size_t i = 0);
   // Which O-Node leads; waits for one. -1 when none does.
@@ -122,7 +108,7 @@ class ServiceLab {
   void WriteConfigurations() const;
   std::vector<std::string> ONodeCommand(const Node& node, std::size_t i) const;
   std::vector<std::string> CollectorCommand() const;
-  std::vector<std::string> KeymgrCommand() const;
+  std::unique_ptr<KeymgrLab> MakeKeymgr();
   std::shared_ptr<grpc::Channel> Channel(const std::string& target, service::Role server, service::Role role,
                                          std::string_view name);
   absl::Status RegisterSources(std::size_t leader);
@@ -135,9 +121,8 @@ class ServiceLab {
   std::unique_ptr<frame::KeyDirectory> keys_;
   std::vector<std::unique_ptr<Node>> onodes_;
   ReservedPort submit_port_, frame_port_, frame_tls_port_, bmp_port_, collector_admin_;
-  ReservedPort keymgr_port_, keymgr_admin_;
-  const std::string keymgr_address_ = keymgr_port_.address();
-  std::unique_ptr<Process> collector_, keymgr_;
+  std::unique_ptr<KeymgrLab> keymgr_;
+  std::unique_ptr<Process> collector_;
   std::shared_ptr<grpc::Channel> collector_operator_;
 };
 

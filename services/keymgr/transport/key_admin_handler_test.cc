@@ -2,10 +2,8 @@
 #include "services/keymgr/transport/key_admin_handler.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
-#include <map>
 #include <set>
 
 #include "lib/base/file.h"
@@ -14,6 +12,7 @@
 #include "services/keymgr/domain/test_ledger.h"
 #include "services/keymgr/transport/access.h"
 #include "services/keymgr/transport/call.h"
+#include "tests/testutil/every_role.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
 #include "tests/testutil/test_pki.h"
@@ -178,26 +177,7 @@ TEST_F(KeyAdminTest, AuditComesInPages) {
 
 // ---- every RPC, every role ----
 
-// An empty request to any method; empty when it was let in, else the reason of the refusal.
-std::string Refused(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
-  grpc::GenericStub stub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-  grpc::CompletionQueue queue;
-  const auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(), &queue);
-  call->StartCall();
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  const std::string reason = GetReason(service::FromGrpcStatus(status));
-  return status.error_code() == grpc::PERMISSION_DENIED ? reason : "";
-}
-
-// Who may, written out once more: the table of the product is not its own judge.
-std::map<std::string, std::set<Role>> Allowed() {
+testutil::AllowedRoles Allowed() {
   const std::set<Role> readers{Role::kReader, Role::kOperator, Role::kApprover};
   const std::set<Role> operators{Role::kOperator};
   return {{"GetStatus", readers}, {"ListAuditRecords", readers}, {"ListExpiring", readers},    {"Seal", operators},
@@ -213,19 +193,7 @@ TEST_F(KeyAdminTest, EveryRpcByEveryRole) {
       service, v1::ObservationKey::descriptor()->file()->service(0), v1::TcpAoPair::descriptor()->file()->service(0),
       v1::GetKeyPackageRequest::descriptor()->file()->service(0), v1::TrustAnchor::descriptor()->file()->service(0)};
   EXPECT_THAT(table->Problems(services), testing::IsEmpty());
-  const auto allowed = Allowed();
-  EXPECT_EQ(static_cast<std::size_t>(service->method_count()), allowed.size());
-  for (const Role role : service::kAllRoles) {
-    const auto channel = pki_.Channel(*server_, role, "somebody", Role::kKeymgr);
-    for (int i = 0; i < service->method_count(); ++i) {
-      const std::string& method = service->method(i)->name();
-      ASSERT_TRUE(allowed.contains(method)) << method << " is new: say here who may call it";
-      const std::string refused = Refused(channel, "/" + service->full_name() + "/" + method);
-      EXPECT_EQ(refused, allowed.at(method).contains(role) ? "" : "METHOD_DENIED")
-          << method << " by " << service::RoleName(role);
-    }
-    EXPECT_EQ(Refused(channel, "/virp.keymgr.v1.KeyAdminService/Nonsense"), "METHOD_DENIED");
-  }
+  testutil::ExpectEveryRole(pki_, *server_, Role::kKeymgr, *service, OwnRows(), Allowed());
   EXPECT_EQ(test_.store.audit().size(), 1U) << "empty requests change nothing";
 }
 

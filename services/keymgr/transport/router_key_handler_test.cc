@@ -2,10 +2,8 @@
 #include "services/keymgr/transport/router_key_handler.h"
 
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
-#include <map>
 #include <set>
 
 #include "lib/base/file.h"
@@ -13,6 +11,7 @@
 #include "lib/rpki/key_package.h"
 #include "lib/service/errors.h"
 #include "services/keymgr/domain/router_fixture.h"
+#include "tests/testutil/every_role.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/test_pki.h"
 
@@ -300,26 +299,7 @@ TEST_F(RouterKeyHandlerTest, AFleetIsWatchedToItsEnd) {
 
 // ---- every RPC, every role ----
 
-// An empty request to any method; empty when it was let in by the table, else the reason of the refusal.
-std::string Refused(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
-  grpc::GenericStub stub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-  grpc::CompletionQueue queue;
-  const auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(), &queue);
-  call->StartCall();
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  const std::string reason = GetReason(service::FromGrpcStatus(status));
-  return reason == "METHOD_DENIED" ? reason : "";
-}
-
-// Who may, written out once more: the table of the product is not its own judge.
-std::map<std::string, std::set<Role>> Allowed() {
+testutil::AllowedRoles Allowed() {
   const std::set<Role> readers{Role::kReader, Role::kOperator, Role::kApprover};
   const std::set<Role> operators{Role::kOperator};
   const std::set<Role> deciders{Role::kOperator, Role::kApprover};
@@ -364,19 +344,7 @@ std::map<std::string, std::set<Role>> Allowed() {
 
 TEST_F(RouterKeyHandlerTest, EveryRpcByEveryRole) {
   const auto* const service = v1::GetKeyPackageRequest::descriptor()->file()->service(0);
-  const auto allowed = Allowed();
-  EXPECT_EQ(static_cast<std::size_t>(service->method_count()), allowed.size());
-  EXPECT_EQ(RouterKeyAccess().size(), allowed.size());
-  for (const Role role : service::kAllRoles) {
-    const auto channel = pki_.Channel(*server_, role, "somebody", Role::kKeymgr);
-    for (int i = 0; i < service->method_count(); ++i) {
-      const std::string& method = service->method(i)->name();
-      ASSERT_TRUE(allowed.contains(method)) << method << " is new: say here who may call it";
-      EXPECT_EQ(Refused(channel, "/" + service->full_name() + "/" + method),
-                allowed.at(method).contains(role) ? "" : "METHOD_DENIED")
-          << method << " by " << service::RoleName(role);
-    }
-  }
+  testutil::ExpectEveryRole(pki_, *server_, Role::kKeymgr, *service, RouterKeyAccess(), Allowed());
   EXPECT_EQ(fixture_.ledger.store.audit().size(), 1U) << "empty requests change nothing";
 }
 
