@@ -235,7 +235,7 @@ class CollectorTest : public ::testing::Test {
                                     config_);
     EXPECT_TRUE(read.ok()) << read;
     bmp_ = std::make_unique<BmpIngest>(config_.bmp, clock_);
-    outbox_ = *Outbox::Open({.directory = folder_.File("spool")}, keys_, clock_, {&bmp_->state()});
+    outbox_ = *deliver::Outbox::Open({.directory = folder_.File("spool")}, keys_, clock_, {&bmp_->state()});
     const absl::Status started = bmp_->Start(*outbox_, liveness_);
     EXPECT_TRUE(started.ok()) << started;
   }
@@ -271,7 +271,7 @@ class CollectorTest : public ::testing::Test {
   Liveness liveness_{clock_};
   Config config_;
   std::unique_ptr<BmpIngest> bmp_;
-  std::unique_ptr<Outbox> outbox_;
+  std::unique_ptr<deliver::Outbox> outbox_;
 };
 
 TEST_F(CollectorTest, ARecordedRouterIsSpooledAndListed) {

@@ -74,8 +74,9 @@ absl::StatusOr<int> Run(const Config& config) {
   EdgeLimits limits(std::move(own_limits), clock);
   RouteFold fold(limits, clock);
   ForgeryAlarms forgeries(config.name);
-  ASSIGN_OR_RETURN(const auto outbox,
-                   Outbox::Open(spool, keys, clock, {&runs, &submissions, &bmp.state(), &fold, &forgeries}, &fold));
+  ASSIGN_OR_RETURN(
+      const auto outbox,
+      deliver::Outbox::Open(spool, keys, clock, {&runs, &submissions, &bmp.state(), &fold, &forgeries}, &fold));
   Liveness liveness(clock);
   for (const FrameListenerOptions& listener : config.frames) {
     liveness.Add(listener.source, Path::kFrames, false);

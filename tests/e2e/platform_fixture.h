@@ -10,8 +10,8 @@
 #include "lib/base/mutex.h"
 #include "lib/deliver/deliverer.h"
 #include "lib/deliver/grpc_connection.h"
+#include "lib/deliver/outbox.h"
 #include "services/collector/domain/heart.h"
-#include "services/collector/domain/outbox.h"
 #include "services/onode/transport/access.h"
 #include "tests/testutil/onode_lab.h"
 #include "tests/testutil/process.h"
@@ -74,10 +74,10 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
   }
 
   // `states` take part in the outbox's snapshots and replay, as a collector's intakes do.
-  void StartCollector(std::vector<collector::OutboxState*> states = {}, collector::EmitGate* gate = nullptr) {
+  void StartCollector(std::vector<deliver::OutboxState*> states = {}, deliver::EmitGate* gate = nullptr) {
     deliver::SpoolOptions spool;
     spool.directory = dir_ + "/spool";
-    outbox_ = *collector::Outbox::Open(spool, *keys_, clock_, std::move(states), gate);
+    outbox_ = *deliver::Outbox::Open(spool, *keys_, clock_, std::move(states), gate);
     liveness_ = std::make_unique<collector::Liveness>(clock_);
     liveness_->Add("edge-a.bmp", collector::Path::kBmp, true);
     connector_ = std::make_unique<deliver::GrpcConnector>(
@@ -166,7 +166,7 @@ class PlatformTest : public ::testing::Test, public deliver::DeliveryObserver {
   const service::ServerRunner* server_ = nullptr;
   Mutex mutex_;
   std::string address_ ABSL_GUARDED_BY(mutex_);  // of the O-Node that runs, or ran last: the deliverer asks at any time
-  std::unique_ptr<collector::Outbox> outbox_;
+  std::unique_ptr<deliver::Outbox> outbox_;
   std::unique_ptr<collector::Liveness> liveness_;
   std::unique_ptr<deliver::GrpcConnector> connector_;
   std::unique_ptr<deliver::Deliverer> deliverer_;

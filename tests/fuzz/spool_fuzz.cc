@@ -13,9 +13,9 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/deliver/outbox.h"
 #include "lib/deliver/spool_format.h"
 #include "lib/frame/key_ring.h"
-#include "services/collector/domain/outbox.h"
 #include "tests/fuzz/collector_states.h"
 #include "tests/fuzz/require.h"
 #include "tests/testutil/temp_dir.h"

@@ -12,12 +12,12 @@ constexpr std::chrono::milliseconds kRetry{20};
 
 }  // namespace
 
-BmpBatch::BmpBatch(BmpTables& tables, Outbox& outbox, const std::atomic<bool>& stopping)
+BmpBatch::BmpBatch(BmpTables& tables, deliver::Outbox& outbox, const std::atomic<bool>& stopping)
     : tables_(tables), outbox_(outbox), stopping_(stopping) {
   for (const std::string& source : tables.names()) epochs_[source] = outbox.signing(source).epoch;
 }
 
-Observation& BmpBatch::Add(std::string_view source) {
+deliver::Observation& BmpBatch::Add(std::string_view source) {
   OwedBatch& owed = tables_.owed();
   if (!owed.empty()) bytes_ += owed[owed.size() - 1].observation.payload.size();
   // Told to stop, it keeps what is left of the message at hand.
@@ -27,8 +27,8 @@ Observation& BmpBatch::Add(std::string_view source) {
   return item.observation;
 }
 
-Position BmpBatch::Next(std::string_view source) const {
-  Position next = outbox_.signing(source);
+deliver::Position BmpBatch::Next(std::string_view source) const {
+  deliver::Position next = outbox_.signing(source);
   ++next.last_sequence;  // what is owed may be folded and then has no number, so it does not count
   return next;
 }
@@ -63,7 +63,7 @@ absl::Status BmpBatch::TryFlush() {
     return TryFlush();
   }
   RETURN_IF_ERROR(emitted.status());
-  const std::vector<Receipt>& receipts = *emitted;
+  const std::vector<deliver::Receipt>& receipts = *emitted;
   last_number_ = receipts.back().number;
   for (std::size_t i = 0; i < receipts.size(); ++i) {
     if (i == 0 || owed[i].source != owed[i - 1].source || receipts[i].epoch != receipts[i - 1].epoch) {

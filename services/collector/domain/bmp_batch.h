@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "lib/deliver/outbox.h"
 #include "services/collector/domain/bmp_router.h"
 #include "services/collector/domain/bmp_table.h"
-#include "services/collector/domain/outbox.h"
 
 namespace virp::collector {
 
@@ -23,11 +23,11 @@ inline constexpr std::size_t kBmpBatchBytes = std::size_t{1} << 20;
 class BmpBatch final : public BmpOutput {
  public:
   // `stopping` ends waits.
-  BmpBatch(BmpTables& tables, Outbox& outbox, const std::atomic<bool>& stopping);
+  BmpBatch(BmpTables& tables, deliver::Outbox& outbox, const std::atomic<bool>& stopping);
 
   // Spools what is there when the batch is full. `source` must be one of the tables' names.
-  Observation& Add(std::string_view source) override;
-  Position Next(std::string_view source) const override;
+  deliver::Observation& Add(std::string_view source) override;
+  deliver::Position Next(std::string_view source) const override;
 
   // Spools everything; waits while the outbox refuses. The error of the last try when it was told to stop: what is owed
   // stays owed, and is part of the next snapshot.
@@ -50,9 +50,9 @@ class BmpBatch final : public BmpOutput {
   void WaitUnlocked() const;
 
   BmpTables& tables_;
-  Outbox& outbox_;
+  deliver::Outbox& outbox_;
   const std::atomic<bool>& stopping_;
-  std::vector<Outbox::Item> items_;
+  std::vector<deliver::Outbox::Item> items_;
   std::size_t bytes_ = 0;
   std::uint64_t last_number_ = 0;
   bool paused_ = false;

@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "lib/deliver/outbox_testing.h"
 #include "services/collector/domain/bmp_test_util.h"
-#include "services/collector/domain/outbox_test_util.h"
 #include "services/collector/domain/route_fold.h"
 
 namespace virp::collector {
@@ -21,10 +21,10 @@ using bmp::testing::RouteMonitoringBytes;
 using bmp::testing::UpdateBody;
 using ::testing::ElementsAre;
 
-class BmpBatchTest : public testing::OutboxTest, public BmpBinder {
+class BmpBatchTest : public deliver::testing::OutboxTest, public BmpBinder {
  protected:
   BmpBatchTest() {
-    keys_.Put(testing::kSource, {1, testing::KeyOf(testing::kSource), 0, std::nullopt});
+    keys_.Put(testing::kSource, {1, deliver::testing::KeyOf(testing::kSource), 0, std::nullopt});
     options_.collector_source = "collector-1";
     BmpRouterOptions router;
     router.source = testing::kSource;

@@ -37,7 +37,7 @@ class Reader {
   }
 
  private:
-  void Read(const Observation& observation) {
+  void Read(const deliver::Observation& observation) {
     const auto payload = reader_.Read(observation.payload);
     ASSERT_TRUE(payload.ok()) << payload.status() << observation.payload;
     const auto text = [&](std::string_view key) { return std::string((*payload)[key].AsString().value_or("?")); };

@@ -122,7 +122,7 @@ void BmpRouter::RestatePath(const LivePeer& live, bmp::Rib rib, const bmp::Route
   if (rules_.Protects(route.prefix)) {
     tail.red_rule = rules_.OfAnnouncement(route.prefix, OriginIn(attributes, live.held->facts.local_as));
   }
-  Observation& out = Add(Type::kBgpProcess, Tier::kGreen, tail.red_rule);
+  deliver::Observation& out = Add(Type::kBgpProcess, Tier::kGreen, tail.red_rule);
   AppendAnnounce(out.payload, live.text, bmp::RibName(rib), route, attributes, tail);
 }
 
@@ -152,7 +152,7 @@ bool BmpRouter::RestateSome(std::size_t limit) {
       RestatePath(live, restating_.rib, route, *path);
     }
     if (table != nullptr && restating_.next < restating_.routes.size()) return true;
-    const Position& first = restating_.first;
+    const deliver::Position& first = restating_.first;
     const bool one_epoch = first.epoch == 0 || first.epoch == output_.Next(router_.source).epoch;
     if (table != nullptr && table->complete != 0 && one_epoch) {
       PayloadTail tail = Tail(nullptr);
@@ -180,7 +180,7 @@ void BmpRouter::SayAlarm(const std::string& cause, AlarmState& state, std::uint6
   alarm.cause = cause;
   alarm.count = count;
   alarm.reason = state.reason;
-  Observation& out = output_.Add(options_.collector_source);
+  deliver::Observation& out = output_.Add(options_.collector_source);
   out.type = Type::kChannelAlarm;
   out.tier = Tier::kYellow;
   out.payload = chain::BuildAlarm(alarm);

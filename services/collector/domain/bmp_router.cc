@@ -93,8 +93,8 @@ PayloadTail BmpRouter::Tail(const bmp::PeerHeader* peer) const {
   return tail;
 }
 
-Observation& BmpRouter::Add(Type type, Tier tier, std::string_view red_rule) {
-  Observation& out = output_.Add(router_.source);
+deliver::Observation& BmpRouter::Add(Type type, Tier tier, std::string_view red_rule) {
+  deliver::Observation& out = output_.Add(router_.source);
   out.type = type;
   out.tier = red_rule.empty() ? tier : Tier::kRed;
   return out;
@@ -176,7 +176,7 @@ void BmpRouter::PeerUp(const bmp::PeerUp& message) {
   const bool again = live->up;
   if (news) {
     // Paths may be held of a peer that was never reported up: those of a Loc-RIB whose Peer Up came late.
-    Observation& out = Add(Type::kPeerStatusChanged, Tier::kGreen, {});
+    deliver::Observation& out = Add(Type::kPeerStatusChanged, Tier::kGreen, {});
     TakeFacts(*live, message);
     facts.old_state = facts.state;
     facts.state = PeerState::kEstablished;
@@ -232,7 +232,7 @@ void BmpRouter::Lose(LivePeer& live, const Loss& loss) {
   const UnixNanos now = clock_.NowNanos();
   const UnixNanos up_since = held.facts.since;
 
-  Observation& state = Add(Type::kPeerStatusChanged, Tier::kYellow, red);
+  deliver::Observation& state = Add(Type::kPeerStatusChanged, Tier::kYellow, red);
   held.facts.old_state = held.facts.state;
   held.facts.state = loss.still_up ? PeerState::kUnknown : PeerState::kIdle;
   held.facts.since = now;
@@ -243,7 +243,7 @@ void BmpRouter::Lose(LivePeer& live, const Loss& loss) {
   live.up = live.awaits = false;
   // A Loc-RIB is a table: it has no session that could be lost.
   if (loss.still_up || live.type == bmp::PeerType::kLocRib) return;
-  Observation& down = Add(Type::kPeerBackwardTransition, Tier::kYellow, red);
+  deliver::Observation& down = Add(Type::kPeerBackwardTransition, Tier::kYellow, red);
   AppendPeerDown(down.payload, live.text, loss.event, now > up_since ? (now - up_since) / 1'000'000'000 : 0, loss.words,
                  tail);
 }

@@ -30,10 +30,10 @@ class BmpOutput {
   // A place for the next observation of `source`, its payload empty; valid until the next call. May wait until the
   // spool has room and release the tables' lock meanwhile, for readers: so ask for the place first, and change the
   // table after.
-  virtual Observation& Add(std::string_view source) = 0;
+  virtual deliver::Observation& Add(std::string_view source) = 0;
   // The epoch of the observation that Add would make next, and a number that is not above the one it will have; both
   // may turn out otherwise when that opens an epoch. Epoch 0: none was opened yet.
-  virtual Position Next(std::string_view source) const = 0;
+  virtual deliver::Position Next(std::string_view source) const = 0;
 };
 
 struct BmpCounters {
@@ -135,10 +135,10 @@ class BmpRouter {
   // One view of a peer: the dump that it came in, and what this session has shown of it.
   struct Dump {
     bool active = false;
-    bool mentioned = false;           // a route or an End-of-RIB came
-    std::uint8_t announced = 0;       // families of which a path came, bits of FamilyBit
-    std::uint8_t ended = 0;           // families of which an End-of-RIB came
-    std::optional<Position> first{};  // of the observations about a table that was empty when it began
+    bool mentioned = false;                    // a route or an End-of-RIB came
+    std::uint8_t announced = 0;                // families of which a path came, bits of FamilyBit
+    std::uint8_t ended = 0;                    // families of which an End-of-RIB came
+    std::optional<deliver::Position> first{};  // of the observations about a table that was empty when it began
   };
   // What is known of a peer beside what was reported.
   struct LivePeer {
@@ -168,7 +168,7 @@ class BmpRouter {
     bmp::Rib rib{};
     std::vector<bmp::Route> routes;
     std::size_t next = 0;
-    Position first{};
+    deliver::Position first{};
   };
   struct AlarmState {
     Time said{};
@@ -187,7 +187,7 @@ class BmpRouter {
   void TakeFacts(LivePeer& live, const bmp::PeerUp& message);
   void BeginDump(LivePeer& live);
   PayloadTail Tail(const bmp::PeerHeader* peer) const;
-  Observation& Add(frame::Type type, frame::Tier tier, std::string_view red_rule);
+  deliver::Observation& Add(frame::Type type, frame::Tier tier, std::string_view red_rule);
 
   struct Loss {
     std::string reason{};
@@ -214,7 +214,7 @@ class BmpRouter {
   std::vector<Prefix> Listed(std::uint8_t covered) const;
   void StateComplete(LivePeer& live, bmp::Rib rib, PathTable& table);
   void SayComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::uint8_t complete, Tier tier, PayloadTail tail,
-                   const Position* first = nullptr);
+                   const deliver::Position* first = nullptr);
   bool RestatesSoon(const LivePeer& live, bmp::Rib rib);
   void CheckLosses();
   void RestatePeer(const LivePeer& live);

@@ -122,7 +122,7 @@ bool BmpRouter::Announce(LivePeer& live, bmp::Rib rib, PathTable& table, const b
     const auto own = path.empty() ? std::optional(live.held->facts.local_as) : std::nullopt;
     red = rules_.OfAnnouncement(route.prefix, path.empty() ? own : path.OriginAs());
   }
-  Observation& out = Add(Type::kBgpProcess, Tier::kGreen, red);
+  deliver::Observation& out = Add(Type::kBgpProcess, Tier::kGreen, red);
   if (change == RouterTable::Change::kNew) rules_.Added(*live.held, rib, route.prefix);
   table_.Put(table, route, attributes_);
   if (red.empty()) {
@@ -138,7 +138,7 @@ bool BmpRouter::Announce(LivePeer& live, bmp::Rib rib, PathTable& table, const b
 
 void BmpRouter::Withdraw(LivePeer& live, bmp::Rib rib, PathTable& table, const bmp::Route& route, PayloadTail tail) {
   tail.red_rule = rules_.OfWithdrawal(*live.held, rib, route.prefix);
-  Observation& out = Add(Type::kBgpProcess, Tier::kGreen, tail.red_rule);
+  deliver::Observation& out = Add(Type::kBgpProcess, Tier::kGreen, tail.red_rule);
   table_.Erase(table, route);
   rules_.Removed(*live.held, rib, route.prefix);
   AppendWithdraw(out.payload, live.text, bmp::RibName(rib), route, tail);
@@ -235,11 +235,11 @@ std::vector<Prefix> BmpRouter::Listed(std::uint8_t covered) const {
 
 // A statement about no prefix at all takes the place of the one before: nothing is claimed to be absent any more.
 void BmpRouter::SayComplete(LivePeer& live, bmp::Rib rib, PathTable& table, std::uint8_t complete, Tier tier,
-                            PayloadTail tail, const Position* first) {
+                            PayloadTail tail, const deliver::Position* first) {
   const auto only = Listed(complete);
-  const Position next = output_.Next(router_.source);
+  const deliver::Position next = output_.Next(router_.source);
   if (first != nullptr && (first->epoch == next.epoch || first->epoch == 0)) tail.first_sequence = first->last_sequence;
-  Observation& out = Add(Type::kBgpProcess, tier, {});
+  deliver::Observation& out = Add(Type::kBgpProcess, tier, {});
   if (complete != 0) out.epoch = next.epoch;  // what it is about was said in that one
   table.complete = complete;
   live.new_lists &= static_cast<std::uint8_t>(~RibBit(rib));

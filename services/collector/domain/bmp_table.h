@@ -17,10 +17,10 @@
 #include "lib/base/ip.h"
 #include "lib/base/mutex.h"
 #include "lib/bmp/message.h"
+#include "lib/deliver/outbox.h"
 #include "lib/frame/payload.h"
 #include "services/collector/domain/bmp_options.h"
 #include "services/collector/domain/bmp_paths.h"
-#include "services/collector/domain/outbox.h"
 
 namespace virp::collector {
 
@@ -85,7 +85,7 @@ class RouterTable {
 // An observation that the tables already count as said and that is not in the spool yet.
 struct OwedObservation {
   const std::string* source = nullptr;
-  Observation observation;
+  deliver::Observation observation;
   std::string subject{};  // while the spool is replayed: of what, as a key
 };
 
@@ -117,7 +117,7 @@ class OwedBatch {
 
 // Part of the outbox's durable state. What a router says changes its table and fills the batch that says so; both
 // happen under `mutex`, so that a snapshot holds either both or neither. Lock order: `mutex`, then the outbox's own.
-class BmpTables final : public OutboxState {
+class BmpTables final : public deliver::OutboxState {
  public:
   explicit BmpTables(const BmpOptions& options);
 

@@ -68,7 +68,7 @@ TEST(PathTable, RemembersWhatADumpStatedOverManyDumps) {
 // Tables with their outbox, as a collector has them.
 struct Process {
   explicit Process(const std::string& folder, const Clock& clock, const frame::KeyProvider& keys) : tables(Options()) {
-    auto opened = Outbox::Open({.directory = folder}, keys, clock, {&tables});
+    auto opened = deliver::Outbox::Open({.directory = folder}, keys, clock, {&tables});
     if (!opened.ok()) throw std::runtime_error(std::string(Message(opened.status())));
     outbox = *std::move(opened);
   }
@@ -91,7 +91,7 @@ struct Process {
   }
 
   BmpTables tables;
-  std::unique_ptr<Outbox> outbox;
+  std::unique_ptr<deliver::Outbox> outbox;
 };
 
 void AddKeys(frame::KeyRing& keys) {

@@ -25,18 +25,18 @@ class KeptOutput final : public BmpOutput {
  public:
   struct Item {
     std::string source;
-    Observation observation;
+    deliver::Observation observation;
   };
   std::deque<Item> items;
   std::uint64_t epoch = 7;  // of what is said next
   std::uint64_t said = 0;   // in it
 
-  Observation& Add(std::string_view source) override {
+  deliver::Observation& Add(std::string_view source) override {
     items.push_back({std::string(source), {}});
     ++said;
     return items.back().observation;
   }
-  Position Next(std::string_view) const override { return {.epoch = epoch, .last_sequence = said + 1}; }
+  deliver::Position Next(std::string_view) const override { return {.epoch = epoch, .last_sequence = said + 1}; }
 
   // What was said since the last call, one line each, in a short form.
   std::vector<std::string> Take() {

@@ -3,18 +3,18 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/saved.h"
 #include "lib/base/status.h"
 #include "lib/chain/control.h"
 #include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
-#include "services/collector/domain/saved.h"
 
 namespace virp::collector {
 
-absl::Status EmitAlarms(Outbox& outbox, std::string_view own_source, const std::vector<chain::Alarm>& alarms) {
-  std::vector<Observation> observations;
+absl::Status EmitAlarms(deliver::Outbox& outbox, std::string_view own_source, const std::vector<chain::Alarm>& alarms) {
+  std::vector<deliver::Observation> observations;
   for (const chain::Alarm& alarm : alarms) {
-    Observation& observation = observations.emplace_back();
+    deliver::Observation& observation = observations.emplace_back();
     observation.type = frame::Type::kChannelAlarm;
     observation.tier = frame::Tier::kYellow;
     observation.payload = chain::BuildAlarm(alarm);
@@ -28,7 +28,7 @@ void ForgeryAlarms::Note(std::string_view source, std::string_view bytes) {
   alarms_.Note(source, chain::kCauseBadTag, chain::ChannelState::kAlarmed, digest, digest);
 }
 
-absl::Status ForgeryAlarms::Emit(Outbox& outbox, UnixNanos now) {
+absl::Status ForgeryAlarms::Emit(deliver::Outbox& outbox, UnixNanos now) {
   const MutexLock lock(mutex_);
   chain::AlarmAggregator after = alarms_;
   RETURN_IF_ERROR(EmitAlarms(outbox, own_source_, after.TakeDue(now)));

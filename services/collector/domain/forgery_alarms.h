@@ -7,13 +7,13 @@
 
 #include "lib/base/mutex.h"
 #include "lib/chain/alarm_aggregator.h"
-#include "services/collector/domain/outbox.h"
+#include "lib/deliver/outbox.h"
 
 namespace virp::collector {
 
 // The minute holds over restarts, too: when the last one was signed is in the spool. What came after it and was not
 // told yet is counted anew. Thread-safe.
-class ForgeryAlarms final : public OutboxState {
+class ForgeryAlarms final : public deliver::OutboxState {
  public:
   explicit ForgeryAlarms(std::string own_source) : own_source_(std::move(own_source)) {}
 
@@ -21,7 +21,7 @@ class ForgeryAlarms final : public OutboxState {
   void Note(std::string_view source, std::string_view bytes);
 
   // Signs what is due at `now`, all or none; after an error, which is Outbox::Emit's, nothing has happened.
-  absl::Status Emit(Outbox& outbox, UnixNanos now);
+  absl::Status Emit(deliver::Outbox& outbox, UnixNanos now);
 
   std::string_view tag() const override { return "forgery-alarms"; }
   void BeforeSave() override;
@@ -38,6 +38,6 @@ class ForgeryAlarms final : public OutboxState {
 };
 
 // Signs them as observations of the collector's own source, all or none.
-absl::Status EmitAlarms(Outbox& outbox, std::string_view own_source, const std::vector<chain::Alarm>& alarms);
+absl::Status EmitAlarms(deliver::Outbox& outbox, std::string_view own_source, const std::vector<chain::Alarm>& alarms);
 
 }  // namespace virp::collector

@@ -2,18 +2,18 @@
 
 #include <gmock/gmock.h>
 
+#include "lib/base/saved.h"
 #include "lib/chain/control.h"
 #include "lib/crypto/sha256.h"
+#include "lib/deliver/outbox_testing.h"
 #include "lib/frame/payload.h"
-#include "services/collector/domain/outbox_test_util.h"
-#include "services/collector/domain/saved.h"
 
 namespace virp::collector {
 namespace {
 
 using std::chrono::seconds;
 
-class ForgeryAlarmsTest : public testing::OutboxTest {
+class ForgeryAlarmsTest : public deliver::testing::OutboxTest {
  protected:
   // As a collector that starts on this spool, after a stop or a kill.
   void Start() {
@@ -93,7 +93,7 @@ TEST_F(ForgeryAlarmsTest, WhatTheSpoolDidNotTakeIsToldLater) {
   keys_.Remove("collector-1", 1);
   alarms_->Note("edge-a.bgpd", "forged");
   EXPECT_FALSE(alarms_->Emit(*outbox_, clock_.NowNanos()).ok());
-  keys_.Put("collector-1", {1, testing::KeyOf("collector-1"), 0, std::nullopt});
+  keys_.Put("collector-1", {1, deliver::testing::KeyOf("collector-1"), 0, std::nullopt});
   Forge("edge-a.bgpd", 1);
   const auto alarms = SpooledAlarms();
   ASSERT_EQ(alarms.size(), 1);

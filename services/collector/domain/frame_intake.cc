@@ -115,7 +115,7 @@ absl::StatusOr<FrameIntake::Taken> FrameIntake::Take(const frame::Frame& frame) 
   // taken.
   if (limits_ != nullptr) RETURN_IF_ERROR(limits_->AdmitByOwn(source));
   const MutexLock lock(mutex_);
-  Outbox::Relayed relayed;
+  deliver::Outbox::Relayed relayed;
   if (frame.header.spelling == frame::Spelling::kV2) {
     ASSIGN_OR_RETURN(relayed, outbox_.Relay(source, frame, frame.header.boot_epoch));
   } else {

@@ -11,17 +11,17 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/mutex.h"
+#include "lib/deliver/outbox.h"
 #include "lib/frame/frame.h"
 #include "lib/frame/key.h"
 #include "lib/frame/run.h"
 #include "services/collector/domain/edge_limits.h"
 #include "services/collector/domain/liveness.h"
-#include "services/collector/domain/outbox.h"
 
 namespace virp::collector {
 
 // The runs of version 1 sources, durable with the spool.
-class RunBook final : public OutboxState {
+class RunBook final : public deliver::OutboxState {
  public:
   std::string_view tag() const override { return "runs"; }
   std::string Save() const override;
@@ -54,7 +54,7 @@ using OnForgery = std::function<void(std::string_view source, std::string_view b
 // Thread-safe.
 class FrameIntake {
  public:
-  FrameIntake(const FrameListenerOptions& options, Outbox& outbox, RunBook& runs, Liveness& liveness,
+  FrameIntake(const FrameListenerOptions& options, deliver::Outbox& outbox, RunBook& runs, Liveness& liveness,
               const frame::KeyProvider& keys, const Clock& clock, OnForgery on_forgery = nullptr,
               EdgeLimits* limits = nullptr)
       : options_(options),
@@ -95,7 +95,7 @@ class FrameIntake {
   absl::Status CheckTag(const std::string& source, const frame::Frame& frame) const;
 
   const FrameListenerOptions& options_;
-  Outbox& outbox_;
+  deliver::Outbox& outbox_;
   RunBook& runs_;
   Liveness& liveness_;
   const frame::KeyProvider& keys_;

@@ -4,17 +4,17 @@
 #include <gtest/gtest.h>
 
 #include "lib/base/status.h"
+#include "lib/deliver/outbox_testing.h"
 #include "lib/frame/reason.h"
-#include "services/collector/domain/outbox_test_util.h"
 
 namespace virp::collector {
 namespace {
 
 using absl::StatusCode;
+using deliver::testing::FrameSpec;
+using deliver::testing::MakeFrame;
 using frame::Spelling;
 using ::testing::ElementsAre;
-using testing::FrameSpec;
-using testing::MakeFrame;
 using ::testing::Optional;
 using testutil::IsOkAndHolds;
 using testutil::ReasonIs;
@@ -22,7 +22,7 @@ using testutil::StatusIs;
 
 constexpr UnixNanos kSecond = 1'000'000'000;
 
-class FrameIntakeTest : public testing::OutboxTest {
+class FrameIntakeTest : public deliver::testing::OutboxTest {
  protected:
   FrameIntakeTest() {
     options_.source = "edge-a.bgpd";
@@ -158,7 +158,7 @@ TEST_F(FrameIntakeTest, AnExpiredOrUnknownKeyVersionMakesNoGoodTag) {
   const FrameIntake intake(options_, *outbox_, runs_, liveness_, keys_, clock_);
   EXPECT_TRUE(intake.TagIsGood(frame));
   keys_.Remove("edge-a.bgpd", 1);
-  keys_.Put("edge-a.bgpd", {2, testing::KeyOf("edge-a.bgpd"), 0, std::nullopt});
+  keys_.Put("edge-a.bgpd", {2, deliver::testing::KeyOf("edge-a.bgpd"), 0, std::nullopt});
   EXPECT_FALSE(intake.TagIsGood(frame)) << "a frame of version 2 names its key version";
 }
 

@@ -8,7 +8,7 @@ absl::Status Heart::Tick() {
   if (liveness_.TakeChanged()) owed_ = true;
   if (!owed_ && clock_.Steady() < next_) return absl::OkStatus();
   owed_ = true;
-  Observation beat;
+  deliver::Observation beat;
   beat.type = frame::Type::kHeartbeat;
   beat.payload = chain::BuildHeartbeat(liveness_.Beat(outbox_));
   ASSIGN_OR_RETURN(const auto receipts, outbox_.Emit(own_source_, {beat}));

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "lib/deliver/outbox.h"
 #include "services/collector/domain/liveness.h"
-#include "services/collector/domain/outbox.h"
 
 namespace virp::collector {
 
@@ -15,7 +15,7 @@ inline constexpr std::chrono::seconds kBeatInterval{10};
 // Not thread-safe: one task calls Tick several times a second.
 class Heart {
  public:
-  Heart(std::string own_source, Outbox& outbox, Liveness& liveness, const Clock& clock)
+  Heart(std::string own_source, deliver::Outbox& outbox, Liveness& liveness, const Clock& clock)
       : own_source_(std::move(own_source)), outbox_(outbox), liveness_(liveness), clock_(clock) {}
 
   // Beats when it is time, durably. Errors of Outbox::Emit; the next Tick tries again.
@@ -23,7 +23,7 @@ class Heart {
 
  private:
   const std::string own_source_;
-  Outbox& outbox_;
+  deliver::Outbox& outbox_;
   Liveness& liveness_;
   const Clock& clock_;
   std::chrono::steady_clock::time_point next_{};

@@ -49,10 +49,10 @@ std::vector<SourceLiveness> Liveness::Sources() const {
   return all;
 }
 
-chain::Heartbeat Liveness::Beat(const Outbox& outbox) const {
+chain::Heartbeat Liveness::Beat(const deliver::Outbox& outbox) const {
   chain::Heartbeat beat;
   for (const SourceLiveness& source : Sources()) {
-    const Position position = outbox.position(source.source);
+    const deliver::Position position = outbox.position(source.source);
     if (position.epoch == 0) continue;  // it has not said anything yet
     chain::Beat& one = beat.sources.emplace_back();
     one.source_id = frame::SourceIdOf(source.source);

@@ -10,7 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
 #include "lib/chain/control.h"
-#include "services/collector/domain/outbox.h"
+#include "lib/deliver/outbox.h"
 
 namespace virp::collector {
 
@@ -41,7 +41,7 @@ class Liveness {
   std::vector<SourceLiveness> Sources() const;
 
   // One heartbeat for all sources, at the positions that they have in the outbox now.
-  chain::Heartbeat Beat(const Outbox& outbox) const;
+  chain::Heartbeat Beat(const deliver::Outbox& outbox) const;
 
  private:
   const Clock& clock_;

@@ -4,16 +4,16 @@
 #include <gtest/gtest.h>
 
 #include "lib/chain/control.h"
+#include "lib/deliver/outbox_testing.h"
 #include "services/collector/domain/heart.h"
-#include "services/collector/domain/outbox_test_util.h"
 
 namespace virp::collector {
 namespace {
 
+using deliver::testing::MakeFrame;
 using ::testing::ElementsAre;
 using ::testing::Field;
 using ::testing::IsEmpty;
-using testing::MakeFrame;
 
 TEST(LivenessTest, AChangeIsToldOnce) {
   FakeClock clock;
@@ -44,7 +44,7 @@ TEST(LivenessTest, BytesAreNoConnection) {
   EXPECT_FALSE(liveness.TakeChanged());
 }
 
-class HeartTest : public testing::OutboxTest {
+class HeartTest : public deliver::testing::OutboxTest {
  protected:
   HeartTest() {
     EXPECT_OK(opened_);
@@ -119,7 +119,7 @@ TEST_F(HeartTest, ABeatThatCouldNotBeSpooledIsOwed) {
   keys_.Remove("collector-1", 1);
   EXPECT_FALSE(heart_.Tick().ok());
   EXPECT_FALSE(heart_.Tick().ok());
-  keys_.Put("collector-1", {1, testing::KeyOf("collector-1"), 0, std::nullopt});
+  keys_.Put("collector-1", {1, deliver::testing::KeyOf("collector-1"), 0, std::nullopt});
   ASSERT_OK(heart_.Tick());
   ASSERT_OK(heart_.Tick());
   EXPECT_EQ(Beats().size(), 1);

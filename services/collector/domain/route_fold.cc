@@ -84,7 +84,7 @@ RouteFold::Route RouteFold::Read(frame::Type type, std::string_view payload) {
 
 // ---- One plan: what is to be said, and what is to happen once it is spooled.
 
-void RouteFold::Begin(const std::vector<Outbox::Item>& given) {
+void RouteFold::Begin(const std::vector<deliver::Outbox::Item>& given) {
   given_ = &given;
   rewritten_ = false;
   items_.clear();
@@ -112,9 +112,9 @@ bool RouteFold::Over(std::string_view source) {
 }
 
 // Nothing is folded of most sources most of the time.
-bool RouteFold::NeedsLook(const std::vector<Outbox::Item>& items) {
+bool RouteFold::NeedsLook(const std::vector<deliver::Outbox::Item>& items) {
   std::string_view before;
-  for (const Outbox::Item& item : items) {
+  for (const deliver::Outbox::Item& item : items) {
     if (item.source == before) continue;
     before = item.source;
     if (sources_.contains(item.source) || Over(item.source)) return true;
@@ -122,20 +122,20 @@ bool RouteFold::NeedsLook(const std::vector<Outbox::Item>& items) {
   return false;
 }
 
-EmitGate::Plan RouteFold::Decide(const std::vector<Outbox::Item>& items) {
+deliver::EmitGate::Plan RouteFold::Decide(const std::vector<deliver::Outbox::Item>& items) {
   const MutexLock lock(mutex_);
   Begin(items);
   if (!NeedsLook(items)) return {given_};
   rewritten_ = true;
   places_.reserve(items.size());
-  for (const Outbox::Item& item : items) Take(item);
+  for (const deliver::Outbox::Item& item : items) Take(item);
   return {&items_, places_};
 }
 
 void RouteFold::Done(bool spooled) {
   const MutexLock lock(mutex_);
   if (!spooled) return;
-  const std::vector<Outbox::Item>& items = rewritten_ ? items_ : *given_;
+  const std::vector<deliver::Outbox::Item>& items = rewritten_ ? items_ : *given_;
   for (std::size_t i = 0; i < items.size();) {
     std::uint64_t entries = 0, bytes = 0;
     const std::string_view source = items[i].source;
@@ -167,13 +167,13 @@ void RouteFold::Done(bool spooled) {
   counters_.stated += counted_.stated;
 }
 
-void RouteFold::Pass(const Outbox::Item& item) {
+void RouteFold::Pass(const deliver::Outbox::Item& item) {
   places_.push_back(items_.size());
   items_.push_back(item);
 }
 
-void RouteFold::Say(std::string_view source, Observation observation) {
-  said_.push_back(std::make_unique<Observation>(std::move(observation)));
+void RouteFold::Say(std::string_view source, deliver::Observation observation) {
+  said_.push_back(std::make_unique<deliver::Observation>(std::move(observation)));
   items_.push_back({source, said_.back().get()});
 }
 
@@ -188,7 +188,7 @@ void RouteFold::Summarise(std::string_view source, Draft& draft, bool open) {
   json.EndArray();
   if (tally.more) json.Field("changed_more", true);
   json.Field("limit", "OVER_LIMIT").EndObject();
-  Observation summary;
+  deliver::Observation summary;
   summary.type = frame::Type::kBgpProcess;
   summary.payload.append(R"({"domain":"bgp","event":"routes_summarised",)")
       .append(draft.word.head)
@@ -206,7 +206,7 @@ void RouteFold::Summarise(std::string_view source, Draft& draft, bool open) {
 
 // ---- What comes in.
 
-void RouteFold::Take(const Outbox::Item& item) {
+void RouteFold::Take(const deliver::Outbox::Item& item) {
   using Kind = Route::Kind;
   auto source = sources_.find(item.source);
   if (source == sources_.end() && !Over(item.source)) return Pass(item);
@@ -227,7 +227,7 @@ void RouteFold::Take(const Outbox::Item& item) {
 }
 
 // While anything waits, everything waits behind it, in order.
-void RouteFold::TakeRoute(const Outbox::Item& item, Source& source, const Route& route) {
+void RouteFold::TakeRoute(const deliver::Outbox::Item& item, Source& source, const Route& route) {
   const bool open = DraftOf(source, route.table).word.open;
   const auto table = source.tables.find(route.table);
   const bool closes = open && !(table != source.tables.end() && table->second.suspect);
@@ -247,7 +247,7 @@ void RouteFold::State(Source& source, std::string_view table, const std::string&
   steps_.push_back({Step::Kind::kErase, &source, "", key});
 }
 
-void RouteFold::Fold(const Outbox::Item& item, Source& source, const Route& route) {
+void RouteFold::Fold(const deliver::Outbox::Item& item, Source& source, const Route& route) {
   using Kind = Route::Kind;
   Draft& draft = DraftOf(source, route.table);
   draft.word.head = route.head;
@@ -278,7 +278,7 @@ void RouteFold::Fold(const Outbox::Item& item, Source& source, const Route& rout
 }
 
 // Comes behind a summary of all that was folded before it, and overtakes what waits.
-void RouteFold::TakeOther(const Outbox::Item& item, Source& source, const Route& route) {
+void RouteFold::TakeOther(const deliver::Outbox::Item& item, Source& source, const Route& route) {
   for (const auto& [key, table] : source.tables) DraftOf(source, key);
   for (auto& [place, draft] : drafts_) {
     if (place.first == &source && draft.word.tally.total() > 0) Summarise(item.source, draft, /*open=*/true);
@@ -299,7 +299,7 @@ void RouteFold::TakeOther(const Outbox::Item& item, Source& source, const Route&
 
 // ---- What is due.
 
-EmitGate::Plan RouteFold::Due() {
+deliver::EmitGate::Plan RouteFold::Due() {
   const MutexLock lock(mutex_);
   Begin(items_);
   rewritten_ = true;

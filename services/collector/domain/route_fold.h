@@ -22,9 +22,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/hash_map.h"
 #include "lib/base/mutex.h"
+#include "lib/deliver/outbox.h"
 #include "lib/frame/payload.h"
 #include "services/collector/domain/edge_limits.h"
-#include "services/collector/domain/outbox.h"
 
 namespace virp::collector {
 
@@ -45,7 +45,7 @@ struct RouteFoldCounters {
 
 // Thread-safe. One gate belongs to one outbox. Durable with it: after a crash tables of which changes may be lost stay
 // open until Compared.
-class RouteFold final : public OutboxState, public EmitGate {
+class RouteFold final : public deliver::OutboxState, public deliver::EmitGate {
  public:
   // `limits` and `clock` outlive it.
   RouteFold(EdgeLimits& limits, const Clock& clock, RouteFoldOptions options = {})
@@ -57,7 +57,7 @@ class RouteFold final : public OutboxState, public EmitGate {
   absl::Status ReplayNote(std::string_view) override { return absl::OkStatus(); }
   absl::Status ReplayFrame(std::string_view source, const frame::Frame& frame, std::uint64_t epoch) override;
 
-  Plan Decide(const std::vector<Outbox::Item>& items) override;
+  Plan Decide(const std::vector<deliver::Outbox::Item>& items) override;
   Plan Due() override;
   void Done(bool spooled) override;
 
@@ -88,11 +88,12 @@ class RouteFold final : public OutboxState, public EmitGate {
     Word word;
     StringSet stated;      // paths stated since, by key: each needs another summary before it may be folded
     bool suspect = false;  // changes that were folded may be lost: not closed before Compared
-    std::optional<Observation> complete;  // its table_complete, which waits for all its paths; in its epoch only
+    std::optional<deliver::Observation>
+        complete;  // its table_complete, which waits for all its paths; in its epoch only
   };
   struct Waiting {
     std::string table, key;
-    Observation observation;
+    deliver::Observation observation;
   };
   struct Source {
     Time since{};                                      // when the first change was folded
@@ -129,23 +130,26 @@ class RouteFold final : public OutboxState, public EmitGate {
     enum class Kind : std::uint8_t { kPut, kErase, kComplete, kDropComplete, kCloseTable, kForgetPeer } kind;
     Source* source = nullptr;
     std::string table, key;  // kForgetPeer: `key` is the peer's
-    Observation observation{};
+    deliver::Observation observation{};
   };
 
   static std::uint64_t SizeOf(const Waiting& waiting);
   Route Read(frame::Type type, std::string_view payload) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  void Begin(const std::vector<Outbox::Item>& given) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Begin(const std::vector<deliver::Outbox::Item>& given) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   Draft& DraftOf(Source& source, std::string_view table) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Over(std::string_view source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool NeedsLook(const std::vector<Outbox::Item>& items) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Take(const Outbox::Item& item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TakeRoute(const Outbox::Item& item, Source& source, const Route& route) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TakeOther(const Outbox::Item& item, Source& source, const Route& route) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Fold(const Outbox::Item& item, Source& source, const Route& route) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool NeedsLook(const std::vector<deliver::Outbox::Item>& items) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Take(const deliver::Outbox::Item& item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeRoute(const deliver::Outbox::Item& item, Source& source, const Route& route)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeOther(const deliver::Outbox::Item& item, Source& source, const Route& route)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Fold(const deliver::Outbox::Item& item, Source& source, const Route& route)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void State(Source& source, std::string_view table, const std::string& key) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Pass(const Outbox::Item& item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Say(std::string_view source, Observation observation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Pass(const deliver::Outbox::Item& item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Say(std::string_view source, deliver::Observation observation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Summarise(std::string_view source, Draft& draft, bool open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void StateSome(std::string_view name, Source& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Close(std::string_view name, Source& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -165,11 +169,11 @@ class RouteFold final : public OutboxState, public EmitGate {
   frame::PayloadReader reader_ ABSL_GUARDED_BY(mutex_);
 
   // The plan under way: nothing of it has happened before Done(true).
-  const std::vector<Outbox::Item>* given_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  const std::vector<deliver::Outbox::Item>* given_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool rewritten_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<Outbox::Item> items_ ABSL_GUARDED_BY(mutex_);
+  std::vector<deliver::Outbox::Item> items_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::size_t> places_ ABSL_GUARDED_BY(mutex_);
-  std::vector<std::unique_ptr<Observation>> said_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::unique_ptr<deliver::Observation>> said_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string_view, bool> over_ ABSL_GUARDED_BY(mutex_);
   std::map<std::pair<Source*, std::string>, Draft> drafts_ ABSL_GUARDED_BY(mutex_);  // by table
   std::vector<Step> steps_ ABSL_GUARDED_BY(mutex_);                                  // in the order of the observations

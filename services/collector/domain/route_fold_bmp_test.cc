@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "lib/deliver/outbox_testing.h"
 #include "services/collector/domain/bmp_test_util.h"
-#include "services/collector/domain/outbox_test_util.h"
 #include "services/collector/domain/route_fold.h"
 
 namespace virp::collector {
@@ -18,10 +18,10 @@ using testing::RouterBench;
 
 constexpr std::size_t kPiece = 700;  // of the stream, in one batch
 
-class FoldedRecordings : public testing::OutboxTest, public ::testing::WithParamInterface<const char*> {
+class FoldedRecordings : public deliver::testing::OutboxTest, public ::testing::WithParamInterface<const char*> {
  protected:
   FoldedRecordings() {
-    keys_.Put(kSource, {1, testing::KeyOf(kSource), 0, std::nullopt});
+    keys_.Put(kSource, {1, deliver::testing::KeyOf(kSource), 0, std::nullopt});
     Up();
   }
 
@@ -46,7 +46,7 @@ class FoldedRecordings : public testing::OutboxTest, public ::testing::WithParam
     }
   }
   void Emit() {
-    std::vector<Outbox::Item> items;
+    std::vector<deliver::Outbox::Item> items;
     for (const auto& item : bench_.output.items) items.push_back({item.source, &item.observation});
     said_ += items.size();
     ASSERT_OK(outbox_->Emit(items));

@@ -1,7 +1,7 @@
 // RouteFold: snapshots and replay.
+#include "lib/base/saved.h"
 #include "lib/base/status.h"
 #include "services/collector/domain/route_fold.h"
-#include "services/collector/domain/saved.h"
 
 namespace virp::collector {
 namespace {
@@ -48,7 +48,7 @@ absl::Status RouteFold::Load(std::string_view saved) {
   if (version == 0 || version > kSaveVersion)
     return FailedPrecondition("the spool's snapshot of folded routes was written by another version of the collector");
   const auto route = [](std::string_view payload) {
-    return Observation{.type = frame::Type::kBgpProcess, .payload = std::string(payload)};
+    return deliver::Observation{.type = frame::Type::kBgpProcess, .payload = std::string(payload)};
   };
   for (std::uint64_t sources = in.Number(); sources > 0 && !in.broken; --sources) {
     Source& source = sources_[std::string(in.Text())];

@@ -9,7 +9,7 @@
 #include <deque>
 #include <random>
 
-#include "services/collector/domain/outbox_test_util.h"
+#include "lib/deliver/outbox_testing.h"
 
 namespace virp::collector {
 namespace {
@@ -29,16 +29,16 @@ std::string Payload(std::string_view event, std::string_view prefix, std::string
                      event, prefix.empty() ? "" : fmt::format(R"(,"prefix":"{}")", prefix), peer,
                      prefix.empty() ? "" : R"(,"path_id":0)", extra);
 }
-Observation Announce(std::string_view prefix, int med = 0, Tier tier = Tier::kGreen) {
+deliver::Observation Announce(std::string_view prefix, int med = 0, Tier tier = Tier::kGreen) {
   return {Type::kBgpProcess, tier, Payload("route_announce", prefix, fmt::format(R"(,"med":{})", med))};
 }
-Observation Withdraw(std::string_view prefix, Tier tier = Tier::kGreen) {
+deliver::Observation Withdraw(std::string_view prefix, Tier tier = Tier::kGreen) {
   return {Type::kBgpProcess, tier, Payload("route_withdraw", prefix)};
 }
-Observation Complete() {
+deliver::Observation Complete() {
   return {Type::kBgpProcess, Tier::kGreen, Payload("table_complete", "")};
 }
-Observation PeerState(std::string_view state, Tier tier = Tier::kGreen) {
+deliver::Observation PeerState(std::string_view state, Tier tier = Tier::kGreen) {
   return {
       Type::kPeerStatusChanged, tier,
       fmt::format(
@@ -46,7 +46,7 @@ Observation PeerState(std::string_view state, Tier tier = Tier::kGreen) {
           state)};
 }
 
-class RouteFoldTest : public testing::OutboxTest {
+class RouteFoldTest : public deliver::testing::OutboxTest {
  protected:
   RouteFoldTest() { Up(); }
 
@@ -56,7 +56,7 @@ class RouteFoldTest : public testing::OutboxTest {
     fold_ = std::make_unique<RouteFold>(limits_, clock_);
     ASSERT_OK(Open({fold_.get()}, 64ULL << 20, fold_.get()));
   }
-  void Say(const std::vector<Observation>& observations, const char* source = kBmp) {
+  void Say(const std::vector<deliver::Observation>& observations, const char* source = kBmp) {
     ASSERT_OK(outbox_->Emit(source, observations));
   }
   // Time passes, with the ticks of a running collector.
@@ -221,7 +221,7 @@ TEST_F(RouteFoldTest, AStatementThatWasTakenBackIsNotSaidAfterwards) {
 TEST_F(RouteFoldTest, AStatementIsDroppedWithItsEpoch) {
   Say({Announce("10.9.0.0/24", 1)});
   static_cast<void>(Said());
-  Observation bound = Complete();
+  deliver::Observation bound = Complete();
   bound.epoch = outbox_->signing(kBmp).epoch;
   for (const bool steps : {false, true}) {
     for (const bool restarts : {false, true}) {
@@ -274,7 +274,7 @@ TEST_F(RouteFoldTest, NewChangesQueueBehindThoseThatWait) {
 
 TEST_F(RouteFoldTest, OthersAreNotConcerned) {
   limits_.Told(kBmp);
-  const Observation one = Announce("10.0.0.0/24");
+  const deliver::Observation one = Announce("10.0.0.0/24");
   ASSERT_OK_AND_ASSIGN(const auto receipts,
                        outbox_->Emit({{"edge-b.bgpd", &one}, {kBmp, &one}, {"edge-b.bgpd", &one}}));
   EXPECT_THAT(Said("edge-b.bgpd"), ElementsAre("announce 10.0.0.0/24 0", "announce 10.0.0.0/24 0"));
@@ -291,7 +291,7 @@ TEST_F(RouteFoldTest, WhatCouldNotBeSpooledHasNotHappened) {
   EXPECT_FALSE(outbox_->Emit(kBmp, {Announce("10.0.0.0/24", 1), PeerState("Idle")}).ok());
   EXPECT_EQ(fold_->counters().waiting, 0);
   EXPECT_EQ(fold_->counters().folded, 0);
-  keys_.Put(kBmp, {1, testing::KeyOf(kBmp), 0, std::nullopt});
+  keys_.Put(kBmp, {1, deliver::testing::KeyOf(kBmp), 0, std::nullopt});
   Say({Announce("10.0.0.0/24", 1)});
   EXPECT_THAT(Said(), ElementsAre("open 1"));
 }
@@ -417,14 +417,14 @@ TEST(RouteFoldPropertyTest, NobodyIsLeftWithAWordThatTheCollectorKnowsIsOld) {
     FakeClock clock;
     testutil::TempDir folder;
     frame::KeyRing keys;
-    keys.Put(kBmp, {1, testing::KeyOf(kBmp), 0, std::nullopt});
+    keys.Put(kBmp, {1, deliver::testing::KeyOf(kBmp), 0, std::nullopt});
     EdgeLimits limits({{}, {{kBmp, {.entries_per_second = 1 + below(4), .burst = 1 + below(8)}}}}, clock);
     RouteFold fold(
         limits, clock,
         {.hold = 2s, .period = 3s, .max_bytes = below(2) == 0 ? std::size_t{1} << 20 : 1'500, .batch = 1 + below(4)});
     deliver::SpoolOptions options;
     options.directory = folder.File("spool");
-    ASSERT_OK_AND_ASSIGN(const auto outbox, Outbox::Open(options, keys, clock, {&fold}, &fold));
+    ASSERT_OK_AND_ASSIGN(const auto outbox, deliver::Outbox::Open(options, keys, clock, {&fold}, &fold));
 
     Reader reader;
     std::uint64_t read = 0, med = 0;
@@ -446,7 +446,7 @@ TEST(RouteFoldPropertyTest, NobodyIsLeftWithAWordThatTheCollectorKnowsIsOld) {
       }
     };
     for (int step = 0; step < 120; ++step) {
-      std::vector<Observation> batch;
+      std::vector<deliver::Observation> batch;
       for (std::uint64_t n = below(4); n > 0; --n) {
         const std::string prefix = fmt::format("10.0.{}.0/24", below(5));
         const Tier tier = below(12) == 0 ? Tier::kRed : Tier::kGreen;

@@ -15,7 +15,7 @@ std::string Encode(std::string_view key, const Submissions::Answer& answer) {
   AppendBe<std::uint32_t>(out, static_cast<std::uint32_t>(key.size()));
   out.append(key);
   out.append(View(answer.request));
-  for (const Receipt& receipt : answer.receipts) {
+  for (const deliver::Receipt& receipt : answer.receipts) {
     AppendBe(out, receipt.epoch);
     AppendBe(out, receipt.sequence);
     out.append(View(receipt.digest));
@@ -25,7 +25,7 @@ std::string Encode(std::string_view key, const Submissions::Answer& answer) {
 
 }  // namespace
 
-Outbox::Note Submissions::NoteOf(std::string_view key, const Answer& answer) {
+deliver::Outbox::Note Submissions::NoteOf(std::string_view key, const Answer& answer) {
   return {"submit", Encode(key, answer)};
 }
 
@@ -39,7 +39,7 @@ absl::Status Submissions::Add(std::string_view encoded) {
   Answer answer;
   ASSIGN_OR_RETURN(answer.request, HashFromBytes(encoded.substr(4 + size, sizeof(Hash))));
   for (std::size_t at = 4 + size + sizeof(Hash); at < encoded.size(); at += kReceiptSize) {
-    Receipt& receipt = answer.receipts.emplace_back();
+    deliver::Receipt& receipt = answer.receipts.emplace_back();
     receipt.epoch = LoadBe<std::uint64_t>(encoded.data() + at);
     receipt.sequence = LoadBe<std::uint64_t>(encoded.data() + at + 8);
     ASSIGN_OR_RETURN(receipt.digest, HashFromBytes(encoded.substr(at + 16, sizeof(Hash))));

@@ -11,18 +11,18 @@
 #include "absl/status/statusor.h"
 #include "lib/base/bytes.h"
 #include "lib/base/mutex.h"
-#include "services/collector/domain/outbox.h"
+#include "lib/deliver/outbox.h"
 
 namespace virp::collector {
 
 // Remembers the last 10,000 requests. Thread-safe.
-class Submissions final : public OutboxState {
+class Submissions final : public deliver::OutboxState {
  public:
   static constexpr std::size_t kRemembered = 10'000;
 
   struct Answer {
     Hash request{};  // SHA-256 of what was asked
-    std::vector<Receipt> receipts;
+    std::vector<deliver::Receipt> receipts;
   };
 
   std::string_view tag() const override { return "submit"; }
@@ -33,7 +33,7 @@ class Submissions final : public OutboxState {
 
   std::optional<Answer> Find(std::string_view key) const;  // identity, LF, request id
   void Remember(std::string_view key, const Answer& answer);
-  static Outbox::Note NoteOf(std::string_view key, const Answer& answer);
+  static deliver::Outbox::Note NoteOf(std::string_view key, const Answer& answer);
 
  private:
   absl::Status Add(std::string_view encoded) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/crypto/sha256.h"
-#include "services/collector/domain/outbox_test_util.h"
+#include "lib/deliver/outbox_testing.h"
 
 namespace virp::collector {
 namespace {
@@ -12,7 +12,7 @@ namespace {
 Submissions::Answer AnswerOf(std::string_view request, std::uint64_t sequence) {
   Submissions::Answer answer;
   answer.request = crypto::Sha256(request);
-  Receipt receipt;
+  deliver::Receipt receipt;
   receipt.epoch = 7;
   receipt.sequence = sequence;
   receipt.digest = crypto::Sha256("frame");
@@ -56,16 +56,16 @@ TEST(SubmissionsTest, SavedRequestsComeBackAndCutOnesAreDataLoss) {
   EXPECT_EQ(whole, 1);
 }
 
-using SubmissionsReplayTest = testing::OutboxTest;
+using SubmissionsReplayTest = deliver::testing::OutboxTest;
 
 TEST_F(SubmissionsReplayTest, ANoteInTheSpoolBringsTheAnswerBack) {
   Submissions before;
   ASSERT_OK(Open({&before}));
-  Observation observation;
+  deliver::Observation observation;
   observation.type = frame::Type::kDeviceCommandOutput;
   observation.payload = "{}";
   Submissions::Answer answer = AnswerOf("asked", 0);
-  ASSERT_OK(outbox_->Emit({{"edge-a.bgpd", &observation}}, [&](const std::vector<Receipt>& receipts) {
+  ASSERT_OK(outbox_->Emit({{"edge-a.bgpd", &observation}}, [&](const std::vector<deliver::Receipt>& receipts) {
     answer.receipts = receipts;
     return Submissions::NoteOf("alice\n1", answer);
   }));

@@ -9,8 +9,8 @@
 #include <condition_variable>
 
 #include "lib/base/status.h"
+#include "lib/base/tcp.h"
 #include "lib/service/logging.h"
-#include "services/collector/transport/bmp_socket.h"
 
 namespace virp::collector {
 namespace {
@@ -86,7 +86,7 @@ BmpIngest::~BmpIngest() {
   Stop();
 }
 
-absl::Status BmpIngest::Start(Outbox& outbox, Liveness& liveness) {
+absl::Status BmpIngest::Start(deliver::Outbox& outbox, Liveness& liveness) {
   RETURN_IF_ERROR(CheckBmpOptions(options_.bmp));
   outbox_ = &outbox;
   liveness_ = &liveness;

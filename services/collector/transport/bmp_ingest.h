@@ -52,10 +52,10 @@ class BmpIngest {
   ~BmpIngest();  // Stop
 
   // To be given to Outbox::Open before Start.
-  OutboxState& state() { return tables_; }
+  deliver::OutboxState& state() { return tables_; }
 
   // InvalidArgument for wrong options, Unavailable where an address cannot be listened on. Both outlive Stop.
-  absl::Status Start(Outbox& outbox, Liveness& liveness);
+  absl::Status Start(deliver::Outbox& outbox, Liveness& liveness);
   // Ends all sessions; says of no peer that it is down. What the spool did not take is kept by the next snapshot.
   void Stop();
 
@@ -88,7 +88,7 @@ class BmpIngest {
   const BmpIngestOptions options_;
   const Clock& clock_;
   BmpTables tables_;
-  Outbox* outbox_ = nullptr;
+  deliver::Outbox* outbox_ = nullptr;
   Liveness* liveness_ = nullptr;
   std::atomic<bool> stopping_{false};
   std::unique_ptr<BmpBatch> batch_;

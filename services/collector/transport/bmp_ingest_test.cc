@@ -11,10 +11,10 @@
 #include <thread>
 
 #include "lib/base/status.h"
+#include "lib/base/tcp.h"
 #include "lib/bmp/bmp_testing.h"
 #include "lib/frame/key_ring.h"
 #include "lib/frame/payload.h"
-#include "services/collector/transport/bmp_socket.h"
 #include "tests/testutil/temp_dir.h"
 #include "tests/testutil/wait.h"
 
@@ -101,8 +101,9 @@ class BmpIngestTest : public ::testing::Test {
   void Up(BmpIngestOptions options, std::uint64_t spool_bytes = 1ULL << 28) {
     liveness_ = std::make_unique<Liveness>(clock_);
     ingest_ = std::make_unique<BmpIngest>(std::move(options), clock_);
-    auto outbox = Outbox::Open({.directory = folder_.File("spool"), .max_bytes = spool_bytes, .segment_bytes = 1 << 20},
-                               keys_, clock_, {&ingest_->state()});
+    auto outbox =
+        deliver::Outbox::Open({.directory = folder_.File("spool"), .max_bytes = spool_bytes, .segment_bytes = 1 << 20},
+                              keys_, clock_, {&ingest_->state()});
     ASSERT_TRUE(outbox.ok()) << outbox.status();
     outbox_ = *std::move(outbox);
     const absl::Status started = ingest_->Start(*outbox_, *liveness_);
@@ -140,7 +141,7 @@ class BmpIngestTest : public ::testing::Test {
   frame::KeyRing keys_;
   std::unique_ptr<Liveness> liveness_;
   std::unique_ptr<BmpIngest> ingest_;
-  std::unique_ptr<Outbox> outbox_;
+  std::unique_ptr<deliver::Outbox> outbox_;
 };
 
 TEST_F(BmpIngestTest, ARecordedSessionIsSpooledAndARestartRepeatsNothing) {
@@ -167,17 +168,17 @@ TEST_F(BmpIngestTest, ARouterThatIsPutBackBeginsANewEpoch) {
     Client(port()).Send(Cat(Initiation(), up));
     EXPECT_TRUE(Eventually([&] { return Status().counters.sessions == 1 && !Status().session_up; }));
     EXPECT_TRUE(outbox_->Snapshot().ok());
-    const Position at = outbox_->position(kSource);
+    const deliver::Position at = outbox_->position(kSource);
     Down();
     return at;
   };
-  const Position first = run(LoopbackOptions());
+  const deliver::Position first = run(LoopbackOptions());
   EXPECT_EQ(first.last_sequence, 1u);
   EXPECT_EQ(run(LoopbackOptions()).epoch, first.epoch);
   auto without = LoopbackOptions();
   without.bmp.routers[0].source = "edge-b.bmp";
   EXPECT_EQ(run(without).epoch, first.epoch);  // of edge-a.bmp, which says nothing
-  const Position back = run(LoopbackOptions());
+  const deliver::Position back = run(LoopbackOptions());
   EXPECT_GT(back.epoch, first.epoch);
   EXPECT_EQ(back.last_sequence, 1u);  // the peer, for the first time in it
   EXPECT_EQ(run(LoopbackOptions()).epoch, back.epoch);

@@ -22,7 +22,8 @@ grpc::Status Reply(const absl::Status& status) {
   return service::ToGrpcStatus(status, "collector");
 }
 
-void AddReceipts(const v1::SubmitRequest& request, const std::vector<Receipt>& receipts, v1::SubmitResponse& response) {
+void AddReceipts(const v1::SubmitRequest& request, const std::vector<deliver::Receipt>& receipts,
+                 v1::SubmitResponse& response) {
   for (std::size_t i = 0; i < receipts.size(); ++i) {
     auto& to = *response.add_receipts();
     to.set_source(request.observations(static_cast<int>(i)).source());
@@ -34,8 +35,8 @@ void AddReceipts(const v1::SubmitRequest& request, const std::vector<Receipt>& r
 
 }  // namespace
 
-CollectorHandler::CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness,
-                                   const BmpIngest& bmp, const deliver::Deliverer& deliverer,
+CollectorHandler::CollectorHandler(std::string name, deliver::Outbox& outbox, Submissions& submissions,
+                                   const Liveness& liveness, const BmpIngest& bmp, const deliver::Deliverer& deliverer,
                                    std::vector<ProducerBinding> producers,
                                    std::shared_ptr<const service::CallerResolver> callers, const Clock& clock,
                                    EdgeLimits* limits)
@@ -101,8 +102,8 @@ absl::Status CollectorHandler::Take(const service::Identity& caller, const v1::S
   const std::string key = caller.spiffe_id + "\n" + request.request_id();
   Submissions::Answer answer;
   answer.request = crypto::Sha256(request.SerializeAsString());
-  std::vector<Observation> observations;
-  std::vector<Outbox::Item> items;
+  std::vector<deliver::Observation> observations;
+  std::vector<deliver::Outbox::Item> items;
   observations.reserve(static_cast<std::size_t>(request.observations_size()));
   for (const v1::Observation& from : request.observations()) {
     observations.push_back(
@@ -121,7 +122,7 @@ absl::Status CollectorHandler::Take(const service::Identity& caller, const v1::S
       last = outbox_.spool().stats().last;  // the first answer may still be waiting for its fsync
     } else {
       RETURN_IF_ERROR(Admit(request));
-      ASSIGN_OR_RETURN(answer.receipts, outbox_.Emit(items, [&](const std::vector<Receipt>& receipts) {
+      ASSIGN_OR_RETURN(answer.receipts, outbox_.Emit(items, [&](const std::vector<deliver::Receipt>& receipts) {
         Submissions::Answer noted = answer;
         noted.receipts = receipts;
         return Submissions::NoteOf(key, noted);
@@ -162,7 +163,7 @@ grpc::Status CollectorHandler::GetStatus(grpc::ServerContext*, const v1::GetStat
   *response->mutable_started_at() = service::TimestampOf(started_);
   for (const SourceLiveness& from : liveness_.Sources()) {
     auto& to = *response->add_sources();
-    const Position position = outbox_.position(from.source);
+    const deliver::Position position = outbox_.position(from.source);
     to.set_source(from.source);
     to.set_path(std::string(PathName(from.path)));
     to.set_connected(from.connected);

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "lib/deliver/deliverer.h"
+#include "lib/deliver/outbox.h"
 #include "lib/service/caller.h"
 #include "services/collector/domain/edge_limits.h"
 #include "services/collector/domain/liveness.h"
-#include "services/collector/domain/outbox.h"
 #include "services/collector/domain/submissions.h"
 #include "services/collector/transport/bmp_ingest.h"
 #include "virp/collector/v1/collector_service.grpc.pb.h"
@@ -28,7 +28,7 @@ struct ProducerBinding {
 // Thread-safe; what it is given outlives it.
 class CollectorHandler final : public v1::CollectorService::Service {
  public:
-  CollectorHandler(std::string name, Outbox& outbox, Submissions& submissions, const Liveness& liveness,
+  CollectorHandler(std::string name, deliver::Outbox& outbox, Submissions& submissions, const Liveness& liveness,
                    const BmpIngest& bmp, const deliver::Deliverer& deliverer, std::vector<ProducerBinding> producers,
                    std::shared_ptr<const service::CallerResolver> callers, const Clock& clock,
                    EdgeLimits* limits = nullptr);
@@ -46,7 +46,7 @@ class CollectorHandler final : public v1::CollectorService::Service {
   void Charge(const v1::SubmitRequest& request);
 
   const std::string name_;
-  Outbox& outbox_;
+  deliver::Outbox& outbox_;
   Submissions& submissions_;
   const Liveness& liveness_;
   const BmpIngest& bmp_;

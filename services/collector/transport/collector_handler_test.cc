@@ -11,8 +11,8 @@
 #include <mutex>
 
 #include "lib/base/error_info.h"
+#include "lib/deliver/outbox_testing.h"
 #include "lib/service/errors.h"
-#include "services/collector/domain/outbox_test_util.h"
 #include "services/collector/transport/access.h"
 #include "tests/testutil/test_pki.h"
 #include "tests/testutil/wait.h"
@@ -76,7 +76,7 @@ class NoObserver final : public deliver::DeliveryObserver {
   void OnAuditFailure(std::string_view) override {}
 };
 
-class SubmitTest : public testing::OutboxTest {
+class SubmitTest : public deliver::testing::OutboxTest {
  protected:
   SubmitTest() {
     EXPECT_OK(Open({&submissions_}));

@@ -12,8 +12,8 @@
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
+#include "lib/base/tcp.h"
 #include "lib/base/units.h"
-#include "services/collector/transport/bmp_socket.h"
 
 namespace virp::collector {
 namespace {
@@ -68,7 +68,7 @@ struct FrameListener::Peer {
   }
 };
 
-absl::StatusOr<std::unique_ptr<FrameListener>> FrameListener::Start(FrameIntake& intake, Outbox& outbox,
+absl::StatusOr<std::unique_ptr<FrameListener>> FrameListener::Start(FrameIntake& intake, deliver::Outbox& outbox,
                                                                     Liveness& liveness, const Clock& clock,
                                                                     const ListenerTls* tls, ConnectionCaps caps) {
   std::unique_ptr<FrameListener> listener(new FrameListener(intake, outbox, liveness, clock, caps));
@@ -78,7 +78,7 @@ absl::StatusOr<std::unique_ptr<FrameListener>> FrameListener::Start(FrameIntake&
   return listener;
 }
 
-FrameListener::FrameListener(FrameIntake& intake, Outbox& outbox, Liveness& liveness, const Clock& clock,
+FrameListener::FrameListener(FrameIntake& intake, deliver::Outbox& outbox, Liveness& liveness, const Clock& clock,
                              ConnectionCaps caps)
     : intake_(intake), outbox_(outbox), liveness_(liveness), clock_(clock), caps_(caps) {}
 

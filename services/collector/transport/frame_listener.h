@@ -87,8 +87,9 @@ class FrameListener {
   // InvalidArgument for a wrong address or TLS files, or `tls` missing where the options ask for it; Unavailable when
   // it cannot be listened on. A Unix socket is made with mode 0660 in a folder that must be there; a stale one is
   // removed.
-  static absl::StatusOr<std::unique_ptr<FrameListener>> Start(FrameIntake& intake, Outbox& outbox, Liveness& liveness,
-                                                              const Clock& clock, const ListenerTls* tls = nullptr,
+  static absl::StatusOr<std::unique_ptr<FrameListener>> Start(FrameIntake& intake, deliver::Outbox& outbox,
+                                                              Liveness& liveness, const Clock& clock,
+                                                              const ListenerTls* tls = nullptr,
                                                               ConnectionCaps caps = {});
   ~FrameListener();  // Stop
 
@@ -103,7 +104,8 @@ class FrameListener {
  private:
   struct Peer;
 
-  FrameListener(FrameIntake& intake, Outbox& outbox, Liveness& liveness, const Clock& clock, ConnectionCaps caps);
+  FrameListener(FrameIntake& intake, deliver::Outbox& outbox, Liveness& liveness, const Clock& clock,
+                ConnectionCaps caps);
   absl::Status Listen();
   absl::Status ListenUnix(const std::string& path);
   absl::Status SetUpTls(const ListenerTls* tls);
@@ -126,7 +128,7 @@ class FrameListener {
   void Log(std::string_view what, const absl::Status& why, const Peer& peer);
 
   FrameIntake& intake_;
-  Outbox& outbox_;
+  deliver::Outbox& outbox_;
   Liveness& liveness_;
   const Clock& clock_;
   const ConnectionCaps caps_;

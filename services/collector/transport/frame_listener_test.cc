@@ -12,7 +12,7 @@
 #include <functional>
 #include <thread>
 
-#include "services/collector/domain/outbox_test_util.h"
+#include "lib/deliver/outbox_testing.h"
 #include "tests/testutil/test_pki.h"
 #include "tests/testutil/tls_client.h"
 #include "tests/testutil/wait.h"
@@ -21,11 +21,11 @@ namespace virp::collector {
 namespace {
 
 using namespace std::chrono_literals;
+using deliver::testing::MakeFrame;
 using frame::Spelling;
 using service::Role;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
-using testing::MakeFrame;
 using testutil::ClosedByPeer;
 using testutil::ConnectTo;
 using testutil::Eventually;
@@ -35,7 +35,7 @@ void Send(const FileDescriptor& socket, std::string_view bytes) {
   EXPECT_EQ(::send(socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
 }
 
-class FrameListenerTest : public testing::OutboxTest {
+class FrameListenerTest : public deliver::testing::OutboxTest {
  protected:
   FrameListenerTest() {
     std::signal(SIGPIPE, SIG_IGN);

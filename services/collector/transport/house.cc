@@ -80,7 +80,7 @@ absl::Status AlarmingObserver::Flush() {
 namespace {
 
 // Summaries, and states of paths while there is room: what the outbox's gate owes, durably.
-absl::Status EmitDue(Outbox& outbox) {
+absl::Status EmitDue(deliver::Outbox& outbox) {
   std::uint64_t last = 0;
   for (int i = 0; i < kDueBatches; ++i) {
     ASSIGN_OR_RETURN(const std::uint64_t number, outbox.EmitDue());
@@ -140,7 +140,7 @@ absl::Status KeepHouse(const std::stop_token& stop, const Household& house) {
   return absl::OkStatus();
 }
 
-void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Deliverer& deliverer,
+void AddMetrics(service::Metrics& metrics, deliver::Outbox& outbox, const deliver::Deliverer& deliverer,
                 const Liveness& liveness) {
   const auto bytes = metrics.AddGauge("spool_bytes", "Bytes of the spool on disk.");
   const auto limit = metrics.AddGauge("spool_limit_bytes", "Bound of the spool.");
@@ -233,14 +233,14 @@ void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener
 }
 
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
-    const std::string& socket, const std::string& own_source, Outbox& outbox,
+    const std::string& socket, const std::string& own_source, deliver::Outbox& outbox,
     const std::vector<service::ServedService>& services) {
   if (socket.empty()) return nullptr;
   const auto hook = [own_source, &outbox](const service::BreakGlassUse& use) -> absl::Status {
     service::LogWarning("break-glass socket used",
                         {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
     if (!use.refused.ok()) return absl::OkStatus();
-    Observation observation;
+    deliver::Observation observation;
     observation.type = frame::Type::kActionOutcome;
     observation.tier = frame::Tier::kYellow;
     observation.payload = chain::BuildBreakGlass({use.method, use.peer.uid, static_cast<std::uint64_t>(use.peer.pid)});

@@ -30,7 +30,7 @@ class AlarmingObserver final : public deliver::DeliveryObserver {
  public:
   // `limits`, if given, is told what the O-Node says; `lost` of sources that lost a frame for good, by Flush.
   using OnLost = std::function<void(std::string_view source)>;
-  AlarmingObserver(std::string own_source, Outbox& outbox, EdgeLimits* limits = nullptr, OnLost lost = nullptr)
+  AlarmingObserver(std::string own_source, deliver::Outbox& outbox, EdgeLimits* limits = nullptr, OnLost lost = nullptr)
       : own_source_(std::move(own_source)), outbox_(outbox), limits_(limits), lost_(std::move(lost)) {}
   void OnRefused(std::string_view source, frame::Reason reason) override;
   void OnOverLimit(std::string_view source) override;
@@ -49,7 +49,7 @@ class AlarmingObserver final : public deliver::DeliveryObserver {
   void TellLosses();
 
   const std::string own_source_;
-  Outbox& outbox_;
+  deliver::Outbox& outbox_;
   EdgeLimits* const limits_;
   const OnLost lost_;
   Mutex mutex_;
@@ -60,7 +60,7 @@ class AlarmingObserver final : public deliver::DeliveryObserver {
 
 struct Household {
   Heart& heart;
-  Outbox& outbox;
+  deliver::Outbox& outbox;
   RouteFold& fold;
   const Liveness& liveness;
   frame::KeyDirectory& keys;
@@ -74,7 +74,7 @@ struct Household {
 absl::Status KeepHouse(const std::stop_token& stop, const Household& household);
 
 // docs/metrics.md, "Collector".
-void AddMetrics(service::Metrics& metrics, Outbox& outbox, const deliver::Deliverer& deliverer,
+void AddMetrics(service::Metrics& metrics, deliver::Outbox& outbox, const deliver::Deliverer& deliverer,
                 const Liveness& liveness);
 
 // The same for what is folded and pushed back over limits.
@@ -86,7 +86,7 @@ void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener
 // Null when `socket` is empty. Every use is a line of the log and, while the spool takes it, an observation of the
 // collector's own source.
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
-    const std::string& socket, const std::string& own_source, Outbox& outbox,
+    const std::string& socket, const std::string& own_source, deliver::Outbox& outbox,
     const std::vector<service::ServedService>& services);
 
 }  // namespace virp::collector

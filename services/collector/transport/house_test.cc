@@ -8,8 +8,8 @@
 
 #include "lib/chain/break_glass.h"
 #include "lib/chain/control.h"
+#include "lib/deliver/outbox_testing.h"
 #include "lib/frame/payload.h"
-#include "services/collector/domain/outbox_test_util.h"
 #include "services/collector/transport/access.h"
 #include "services/collector/transport/collector_handler.h"
 
@@ -28,7 +28,7 @@ class StatusOnly final : public v1::CollectorService::Service {
   }
 };
 
-class BreakGlassTest : public testing::OutboxTest {
+class BreakGlassTest : public deliver::testing::OutboxTest {
  protected:
   absl::Status Up() {
     const std::string socket = folder_.File("break-glass/socket");
@@ -78,7 +78,7 @@ TEST_F(BreakGlassTest, OnlyStatusIsServed) {
 
 TEST_F(BreakGlassTest, AnswersWhenTheSpoolIsFull) {
   ASSERT_OK(Open({}, 1 << 20));
-  Observation big;
+  deliver::Observation big;
   big.type = frame::Type::kSourceEvent;
   big.payload = R"({"x":")" + std::string(50'000, 'x') + "\"}";
   absl::Status filled;
@@ -97,7 +97,7 @@ TEST_F(BreakGlassTest, RefusesWhatItCannotRecord) {
   EXPECT_FALSE(Ask().ok());
 }
 
-using AlarmingObserverTest = testing::OutboxTest;
+using AlarmingObserverTest = deliver::testing::OutboxTest;
 
 TEST_F(AlarmingObserverTest, WhatTheSpoolDidNotTakeIsToldLater) {
   ASSERT_OK(Open());
@@ -105,7 +105,7 @@ TEST_F(AlarmingObserverTest, WhatTheSpoolDidNotTakeIsToldLater) {
   observer.OnAuditFailure("entry 7 is missing");
   keys_.Remove("collector-1", 1);
   EXPECT_FALSE(observer.Flush().ok());
-  keys_.Put("collector-1", {1, testing::KeyOf("collector-1"), 0, std::nullopt});
+  keys_.Put("collector-1", {1, deliver::testing::KeyOf("collector-1"), 0, std::nullopt});
   ASSERT_OK(observer.Flush());
   ASSERT_OK(observer.Flush());
   const auto alarms = SpooledAlarms();

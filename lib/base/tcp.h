@@ -1,5 +1,4 @@
-// TCP as BMP needs it: both address families, TCP-MD5, and keepalives that notice a router that went away without a
-// word.
+// TCP to routers: both address families, TCP-MD5, and keepalives that notice a router that went away without a word.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +11,7 @@
 #include "lib/base/ip.h"
 #include "lib/base/units.h"
 
-namespace virp::collector {
+namespace virp {
 
 // A listening socket, non-blocking; `[::]` takes IPv4 as well. InvalidArgument when the host is not an address.
 absl::StatusOr<FileDescriptor> ListenTcp(const HostPort& at);
@@ -34,4 +33,4 @@ absl::Status ConnectResult(int socket, std::string_view to);
 // On a listening socket for the connections that come. FailedPrecondition when the kernel has no TCP-MD5.
 absl::Status SetMd5Key(int socket, const IpAddress& peer, std::string_view key);
 
-}  // namespace virp::collector
+}  // namespace virp

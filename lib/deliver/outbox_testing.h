@@ -10,13 +10,13 @@
 #include <vector>
 
 #include "lib/chain/control.h"
+#include "lib/deliver/outbox.h"
 #include "lib/frame/key_ring.h"
 #include "lib/frame/payload.h"
-#include "services/collector/domain/outbox.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
 
-namespace virp::collector::testing {
+namespace virp::deliver::testing {
 
 inline std::shared_ptr<const frame::OKey> KeyOf(std::string_view source) {
   std::string secret(32, '\0');
@@ -64,14 +64,14 @@ class OutboxTest : public ::testing::Test {
   absl::Status Open(std::vector<OutboxState*> states = {}, std::uint64_t max_bytes = 64ULL << 20,
                     EmitGate* gate = nullptr) {
     outbox_.reset();
-    deliver::SpoolOptions options;
+    SpoolOptions options;
     options.directory = folder_.File("spool");
     options.max_bytes = max_bytes;
     options.segment_bytes = 1 << 20;
     ASSIGN_OR_RETURN(outbox_, Outbox::Open(options, keys_, clock_, std::move(states), gate));
     return absl::OkStatus();
   }
-  std::vector<deliver::Spool::SpooledFrame> Spooled() {
+  std::vector<Spool::SpooledFrame> Spooled() {
     EXPECT_OK(outbox_->Sync(outbox_->spool().stats().last));
     return outbox_->spool().Read(0, 10'000, 16 << 20).value();
   }
@@ -88,8 +88,7 @@ class OutboxTest : public ::testing::Test {
     return out;
   }
   // Of frames of version 2.
-  static std::vector<std::uint64_t> Numbers(const std::vector<deliver::Spool::SpooledFrame>& frames,
-                                            std::string_view source) {
+  static std::vector<std::uint64_t> Numbers(const std::vector<Spool::SpooledFrame>& frames, std::string_view source) {
     std::vector<std::uint64_t> out;
     for (const auto& frame : frames) {
       if (frame.source == source) out.push_back(frame::Decode(frame.bytes, frame.spelling).value().header.sequence);
@@ -103,4 +102,4 @@ class OutboxTest : public ::testing::Test {
   std::unique_ptr<Outbox> outbox_;
 };
 
-}  // namespace virp::collector::testing
+}  // namespace virp::deliver::testing

@@ -1,22 +1,21 @@
-#include "services/collector/domain/outbox.h"
+#include "lib/deliver/outbox.h"
 
 #include <algorithm>
 #include <utility>
 
+#include "lib/base/saved.h"
 #include "lib/base/status.h"
 #include "lib/chain/source_book.h"
 #include "lib/crypto/sha256.h"
-#include "services/collector/domain/saved.h"
 
-namespace virp::collector {
+namespace virp::deliver {
 namespace {
 
 constexpr std::uint64_t kSnapshotVersion = 1;
 constexpr std::uint64_t kSnapshotShare = 4;
 
-deliver::Record FrameRecord(std::string_view source, std::string_view bytes, std::uint64_t epoch,
-                            frame::Spelling spelling) {
-  deliver::Record record;
+Record FrameRecord(std::string_view source, std::string_view bytes, std::uint64_t epoch, frame::Spelling spelling) {
+  Record record;
   record.source = source;
   record.epoch = epoch;
   record.spelling = spelling;
@@ -24,10 +23,10 @@ deliver::Record FrameRecord(std::string_view source, std::string_view bytes, std
   return record;
 }
 
-void AddNote(const Outbox::Note& note, std::vector<deliver::Record>& records) {
+void AddNote(const Outbox::Note& note, std::vector<Record>& records) {
   if (note.tag.empty()) return;
-  deliver::Record record;
-  record.kind = deliver::Record::Kind::kNote;
+  Record record;
+  record.kind = Record::Kind::kNote;
   record.source = note.tag;
   record.bytes = note.content;
   records.push_back(record);
@@ -35,7 +34,7 @@ void AddNote(const Outbox::Note& note, std::vector<deliver::Record>& records) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(deliver::SpoolOptions spool, const frame::KeyProvider& keys,
+absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(SpoolOptions spool, const frame::KeyProvider& keys,
                                                      const Clock& clock, std::vector<OutboxState*> states,
                                                      EmitGate* gate) {
   std::unique_ptr<Outbox> outbox(new Outbox(keys, clock, std::move(states), gate));
@@ -43,10 +42,9 @@ absl::StatusOr<std::unique_ptr<Outbox>> Outbox::Open(deliver::SpoolOptions spool
   const MutexLock lock(outbox->mutex_);
   ASSIGN_OR_RETURN(
       outbox->spool_,
-      deliver::Spool::Open(
-          std::move(spool),
-          {[&](std::string_view saved) ABSL_NO_THREAD_SAFETY_ANALYSIS { return outbox->Load(saved); },
-           [&](const deliver::Record& record) ABSL_NO_THREAD_SAFETY_ANALYSIS { return outbox->Replay(record); }}));
+      Spool::Open(std::move(spool),
+                  {[&](std::string_view saved) ABSL_NO_THREAD_SAFETY_ANALYSIS { return outbox->Load(saved); },
+                   [&](const Record& record) ABSL_NO_THREAD_SAFETY_ANALYSIS { return outbox->Replay(record); }}));
   return outbox;
 }
 
@@ -128,8 +126,8 @@ bool Outbox::Advance(std::string_view source, std::uint64_t epoch, std::uint64_t
   return true;
 }
 
-absl::Status Outbox::Replay(const deliver::Record& record) {
-  if (record.kind == deliver::Record::Kind::kNote) {
+absl::Status Outbox::Replay(const Record& record) {
+  if (record.kind == Record::Kind::kNote) {
     OutboxState* state = StateOf(record.source);
     return state == nullptr ? absl::OkStatus() : state->ReplayNote(record.bytes);
   }
@@ -269,7 +267,7 @@ absl::StatusOr<std::vector<Receipt>> Outbox::EmitAll(const std::vector<Item>& it
     receipts.push_back({0, signer->epoch, signer->sequence, crypto::Sha256(frame)});
     frames.push_back(std::move(frame));
   }
-  std::vector<deliver::Record> records;
+  std::vector<Record> records;
   records.reserve(items.size() + 1);
   for (std::size_t i = 0; i < items.size(); ++i) {
     records.push_back(FrameRecord(items[i].source, frames[i], receipts[i].epoch, frame::Spelling::kV2));
@@ -297,7 +295,7 @@ absl::StatusOr<std::vector<Receipt>> Outbox::EmitAll(const std::vector<Item>& it
 absl::StatusOr<Outbox::Relayed> Outbox::Relay(std::string_view source, const frame::Frame& frame, std::uint64_t epoch,
                                               const Note& note) {
   const MutexLock lock(mutex_);
-  std::vector<deliver::Record> records{FrameRecord(source, frame.bytes, epoch, frame.header.spelling)};
+  std::vector<Record> records{FrameRecord(source, frame.bytes, epoch, frame.header.spelling)};
   AddNote(note, records);
   ASSIGN_OR_RETURN(const std::uint64_t number, spool_->Append(records));
   bytes_since_snapshot_ += frame.bytes.size();
@@ -345,4 +343,4 @@ absl::Status Outbox::Snapshot() {
   return spool_->WriteSnapshot(number, saved);
 }
 
-}  // namespace virp::collector
+}  // namespace virp::deliver

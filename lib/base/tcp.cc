@@ -1,4 +1,4 @@
-#include "services/collector/transport/bmp_socket.h"
+#include "lib/base/tcp.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,7 +11,7 @@
 
 #include "lib/base/status.h"
 
-namespace virp::collector {
+namespace virp {
 namespace {
 
 constexpr int kBacklog = 512;
@@ -136,4 +136,4 @@ absl::Status SetMd5Key(int socket, const IpAddress& peer, std::string_view key) 
   return ErrnoStatus(error, "cannot set the TCP-MD5 key for", peer.ToString());
 }
 
-}  // namespace virp::collector
+}  // namespace virp

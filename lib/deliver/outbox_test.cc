@@ -1,4 +1,4 @@
-#include "services/collector/domain/outbox.h"
+#include "lib/deliver/outbox.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,9 +7,9 @@
 
 #include "lib/chain/source_book.h"
 #include "lib/crypto/sha256.h"
-#include "services/collector/domain/outbox_test_util.h"
+#include "lib/deliver/outbox_testing.h"
 
-namespace virp::collector {
+namespace virp::deliver {
 namespace {
 
 using absl::StatusCode;
@@ -201,4 +201,4 @@ TEST_F(OutboxRulesTest, ASnapshotIsDueAfterSoManyBytesAndNotBefore) {
 }
 
 }  // namespace
-}  // namespace virp::collector
+}  // namespace virp::deliver

@@ -1,6 +1,6 @@
-// Where every frame of a collector goes through: numbers and signs what arrived unsigned, relays what arrived signed
-// byte for byte, and spools both in one order. Its state is a function of the spool: a snapshot and the records behind
-// it.
+// Where every frame of a service goes through before it is delivered: numbers and signs what arrived unsigned, relays
+// what arrived signed byte for byte, and spools both in one order. Its state is a function of the spool: a snapshot and
+// the records behind it.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 #include "lib/frame/frame.h"
 #include "lib/frame/key.h"
 
-namespace virp::collector {
+namespace virp::deliver {
 
 // What is to be signed. The frame's time is the time of the call: the instant of collection.
 struct Observation {
@@ -72,7 +72,7 @@ class Outbox {
  public:
   // `states` take part in snapshots and replay. `gate`, where there is one, is asked what becomes of what Emit is given
   // without a note. Errors as Spool::Open.
-  static absl::StatusOr<std::unique_ptr<Outbox>> Open(deliver::SpoolOptions spool, const frame::KeyProvider& keys,
+  static absl::StatusOr<std::unique_ptr<Outbox>> Open(SpoolOptions spool, const frame::KeyProvider& keys,
                                                       const Clock& clock, std::vector<OutboxState*> states,
                                                       EmitGate* gate = nullptr);
 
@@ -121,7 +121,7 @@ class Outbox {
   absl::Status SnapshotIfDue(std::uint64_t bytes);
   absl::Status Snapshot();
 
-  deliver::Spool& spool() { return *spool_; }
+  Spool& spool() { return *spool_; }
 
  private:
   struct Signer {  // of one source that the collector signs for
@@ -137,7 +137,7 @@ class Outbox {
   bool Advance(std::string_view source, std::uint64_t epoch, std::uint64_t sequence)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Load(std::string_view snapshot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status Replay(const deliver::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Replay(const Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<std::vector<Receipt>> EmitAll(const std::vector<Item>& items, const NoteOf& note)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -153,7 +153,7 @@ class Outbox {
   const Clock& clock_;
   const std::vector<OutboxState*> states_;
   EmitGate* const gate_;
-  std::unique_ptr<deliver::Spool> spool_;
+  std::unique_ptr<Spool> spool_;
   mutable Mutex mutex_;
   std::map<std::string, Signer, std::less<>> signers_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, Position, std::less<>> positions_ ABSL_GUARDED_BY(mutex_);
@@ -177,4 +177,4 @@ class EmitGate {
   virtual void Done(bool spooled) = 0;
 };
 
-}  // namespace virp::collector
+}  // namespace virp::deliver

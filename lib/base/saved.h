@@ -8,7 +8,7 @@
 
 #include "lib/base/bytes.h"
 
-namespace virp::collector {
+namespace virp {
 
 inline void AppendSaved(std::string& out, std::uint64_t number) {
   AppendBe<std::uint64_t>(out, number);
@@ -38,4 +38,4 @@ struct StateReader {
   }
 };
 
-}  // namespace virp::collector
+}  // namespace virp
