@@ -4,6 +4,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -188,6 +189,7 @@ absl::StatusOr<std::shared_ptr<const TlsAcceptor::Context>> TlsAcceptor::Load() 
   crypto::OrDie(SSL_CTX_set_num_tickets(ctx, 0) == 1, "SSL_CTX_set_num_tickets");
   if (clients_ == ClientCertificate::kRequired)
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  if (clients_ == ClientCertificate::kOptional) SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
   return context;
 }
 
@@ -205,14 +207,46 @@ std::shared_ptr<const TlsAcceptor::Context> TlsAcceptor::Current() {
   return context_;
 }
 
-absl::StatusOr<std::unique_ptr<TlsStream>> TlsAcceptor::Accept(int socket, std::chrono::nanoseconds timeout) {
+std::unique_ptr<TlsStream::Impl> TlsAcceptor::NewSession(int socket) {
   const std::shared_ptr<const Context> context = Current();
   auto impl = std::make_unique<TlsStream::Impl>();
   impl->ssl.reset(SSL_new(context->ctx.get()));
-  SSL* const ssl = impl->ssl.get();
-  crypto::OrDie(ssl != nullptr && SSL_set_fd(ssl, socket) == 1, "SSL_new");
-  RETURN_IF_ERROR(Handshake(ssl, SSL_accept, socket, timeout, "client"));
+  crypto::OrDie(impl->ssl != nullptr && SSL_set_fd(impl->ssl.get(), socket) == 1, "SSL_new");
+  return impl;
+}
+
+absl::StatusOr<std::unique_ptr<TlsStream>> TlsAcceptor::Accept(int socket, std::chrono::nanoseconds timeout) {
+  auto impl = NewSession(socket);
+  RETURN_IF_ERROR(Handshake(impl->ssl.get(), SSL_accept, socket, timeout, "client"));
   return std::unique_ptr<TlsStream>(new TlsStream(std::move(impl)));
+}
+
+std::unique_ptr<TlsHandshake> TlsAcceptor::Begin(int socket) {
+  return std::unique_ptr<TlsHandshake>(new TlsHandshake(NewSession(socket)));
+}
+
+TlsHandshake::TlsHandshake(std::unique_ptr<TlsStream::Impl> impl) : impl_(std::move(impl)), poll_events_(POLLIN) {}
+TlsHandshake::~TlsHandshake() = default;
+
+absl::StatusOr<std::unique_ptr<TlsStream>> TlsHandshake::Step() {
+  SSL* const ssl = impl_->ssl.get();
+  ERR_clear_error();
+  const int done = SSL_accept(ssl);
+  if (done == 1) return std::unique_ptr<TlsStream>(new TlsStream(std::move(impl_)));
+  const int error = SSL_get_error(ssl, done);
+  if (!Wants(error)) return HandshakeError(ssl, "client");
+  poll_events_ = EventsFor(error);
+  return nullptr;
+}
+
+bool NamesAddress(std::string_view certificate_pem, const IpAddress& address) {
+  const BioPtr in(BIO_new_mem_buf(certificate_pem.data(), static_cast<int>(certificate_pem.size())));
+  const X509Ptr leaf(in == nullptr ? nullptr : PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
+  const std::string_view bytes = address.bytes();
+  const bool named = leaf != nullptr && X509_check_ip(leaf.get(), reinterpret_cast<const unsigned char*>(bytes.data()),
+                                                      bytes.size(), 0) == 1;
+  ERR_clear_error();
+  return named;
 }
 
 absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
 #include "lib/base/file_watch.h"
+#include "lib/base/ip.h"
 #include "lib/base/mutex.h"
 #include "lib/service/credentials.h"
 
@@ -40,6 +41,7 @@ class TlsStream {
 
  private:
   friend class TlsAcceptor;
+  friend class TlsHandshake;
   friend absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(
       int socket, const TlsFiles& files, const std::string& host,
       const std::function<absl::Status(std::string_view leaf_pem)>& check, std::chrono::nanoseconds timeout);
@@ -50,10 +52,30 @@ class TlsStream {
   short poll_events_;
 };
 
+// A server's handshake in steps, for whoever serves many sockets from one thread. Borrows the socket. Not thread-safe.
+class TlsHandshake {
+ public:
+  ~TlsHandshake();
+  // Goes on with what there is, without waiting: the stream once it is done, after which this is of no use; null when
+  // poll_events() should be waited for. Errors as TlsAcceptor::Accept, but for time, which is the caller's.
+  absl::StatusOr<std::unique_ptr<TlsStream>> Step();
+  short poll_events() const { return poll_events_; }
+
+ private:
+  friend class TlsAcceptor;
+  explicit TlsHandshake(std::unique_ptr<TlsStream::Impl> impl);
+  std::unique_ptr<TlsStream::Impl> impl_;
+  short poll_events_;
+};
+
+// Whether the certificate (PEM) names the address as an iPAddress in its subjectAltName (RFC 8210 section 9.2).
+bool NamesAddress(std::string_view certificate_pem, const IpAddress& address);
+
 // Thread-safe.
 class TlsAcceptor {
  public:
-  enum class ClientCertificate : std::uint8_t { kNone, kRequired };
+  // kOptional: who shows none comes in; who shows one that does not lead to the roots does not.
+  enum class ClientCertificate : std::uint8_t { kNone, kOptional, kRequired };
   // The oldest version that is spoken. Of TLS 1.2 only suites with forward secrecy and authenticated encryption.
   enum class Oldest : std::uint8_t { kTls12, kTls13 };
 
@@ -69,6 +91,8 @@ class TlsAcceptor {
   // DeadlineExceeded. Unauthenticated with reason NO_CERTIFICATE or BAD_CERTIFICATE for the client's certificate, and
   // BAD_HANDSHAKE for anything else that the peer did. Shutting the socket down from another thread ends the wait.
   absl::StatusOr<std::unique_ptr<TlsStream>> Accept(int socket, std::chrono::nanoseconds timeout);
+  // The same in steps.
+  std::unique_ptr<TlsHandshake> Begin(int socket);
 
  private:
   struct Context;
@@ -76,6 +100,7 @@ class TlsAcceptor {
               Oldest oldest);
   absl::StatusOr<std::shared_ptr<const Context>> Load() const;
   std::shared_ptr<const Context> Current();
+  std::unique_ptr<TlsStream::Impl> NewSession(int socket);
 
   const TlsFiles files_;
   const ClientCertificate clients_;
