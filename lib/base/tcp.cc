@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "lib/base/status.h"
+#include "lib/base/tcp_address.h"
 
 namespace virp {
 namespace {
@@ -17,30 +18,6 @@ namespace {
 constexpr int kBacklog = 512;
 // A silent router is probed after 10 s, and given up after three probes 5 s apart. BMP itself has no liveness.
 constexpr int kKeepIdle = 10, kKeepInterval = 5, kKeepCount = 3;
-
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof(sockaddr_storage);
-  sockaddr* get() { return reinterpret_cast<sockaddr*>(&storage); }
-};
-
-SocketAddress MakeAddress(const IpAddress& ip, std::uint16_t port) {
-  SocketAddress out;
-  if (ip.is_v4()) {
-    auto& v4 = reinterpret_cast<sockaddr_in&>(out.storage);
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    std::memcpy(&v4.sin_addr, ip.bytes().data(), 4);
-    out.size = sizeof(v4);
-  } else {
-    auto& v6 = reinterpret_cast<sockaddr_in6&>(out.storage);
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(port);
-    std::memcpy(&v6.sin6_addr, ip.bytes().data(), 16);
-    out.size = sizeof(v6);
-  }
-  return out;
-}
 
 IpAddress AddressIn(const SocketAddress& address) {
   if (address.storage.ss_family == AF_INET)
@@ -59,11 +36,45 @@ void KeepAlive(int socket) {
   Set(socket, IPPROTO_TCP, TCP_KEEPCNT, kKeepCount);
 }
 
+std::uint16_t PortIn(const SocketAddress& address) {
+  return ntohs(address.storage.ss_family == AF_INET ? reinterpret_cast<const sockaddr_in&>(address.storage).sin_port
+                                                    : reinterpret_cast<const sockaddr_in6&>(address.storage).sin6_port);
+}
+
 }  // namespace
+
+SocketAddress MakeSocketAddress(const IpAddress& ip, std::uint16_t port) {
+  SocketAddress out;
+  if (ip.is_v4()) {
+    auto& v4 = reinterpret_cast<sockaddr_in&>(out.storage);
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    std::memcpy(&v4.sin_addr, ip.bytes().data(), 4);
+    out.size = sizeof(v4);
+  } else {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(out.storage);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    std::memcpy(&v6.sin6_addr, ip.bytes().data(), 16);
+    out.size = sizeof(v6);
+  }
+  return out;
+}
+
+std::optional<IpAddress> AddressFor(int socket, const IpAddress& peer) {
+  int family = AF_INET;
+  socklen_t size = sizeof(family);
+  ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size);
+  if (family == AF_INET && peer.is_v6()) return std::nullopt;
+  if (family == AF_INET || peer.is_v6()) return peer;
+  std::string mapped(10, '\0');
+  mapped.append("\xff\xff").append(peer.bytes());
+  return IpAddress::V6(mapped.data());
+}
 
 absl::StatusOr<FileDescriptor> ListenTcp(const HostPort& at) {
   ASSIGN_OR_RETURN(const IpAddress ip, IpAddress::Parse(at.host));
-  SocketAddress address = MakeAddress(ip, at.port);
+  SocketAddress address = MakeSocketAddress(ip, at.port);
   FileDescriptor socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return ErrnoStatus(errno, "cannot open a socket for", FormatHostPort(at));
   Set(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
@@ -78,20 +89,19 @@ absl::StatusOr<int> LocalPort(int socket) {
   SocketAddress address;
   if (::getsockname(socket, address.get(), &address.size) != 0)
     return ErrnoStatus(errno, "no local address of", "a socket");
-  return ntohs(address.storage.ss_family == AF_INET ? reinterpret_cast<sockaddr_in&>(address.storage).sin_port
-                                                    : reinterpret_cast<sockaddr_in6&>(address.storage).sin6_port);
+  return PortIn(address);
 }
 
 absl::StatusOr<Accepted> AcceptTcp(int listening) {
   SocketAddress address;
   FileDescriptor socket(::accept4(listening, address.get(), &address.size, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket) return ErrnoStatus(errno, "no connection on", "the BMP listener");
+  if (!socket) return ErrnoStatus(errno, "no connection on", "the listener");
   KeepAlive(socket.get());
-  return Accepted{std::move(socket), AddressIn(address)};
+  return Accepted{std::move(socket), AddressIn(address), PortIn(address)};
 }
 
 absl::StatusOr<FileDescriptor> BeginConnect(const IpAddress& ip, std::uint16_t port, std::string_view md5_key) {
-  SocketAddress address = MakeAddress(ip, port);
+  SocketAddress address = MakeSocketAddress(ip, port);
   FileDescriptor socket(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return ErrnoStatus(errno, "cannot open a socket for", ip.ToString());
   KeepAlive(socket.get());
@@ -113,24 +123,15 @@ absl::Status SetMd5Key(int socket, const IpAddress& peer, std::string_view key) 
   tcp_md5sig option{};
   if (key.size() > sizeof(option.tcpm_key))
     return InvalidArgument("a TCP-MD5 key has at most {} bytes", sizeof(option.tcpm_key));
-  int family = AF_INET;
-  socklen_t size = sizeof(family);
-  ::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &family, &size);
-  IpAddress address = peer;
-  if (family == AF_INET6 &&
-      peer.is_v4()) {  // the kernel knows an IPv4 peer of a dual-stack socket by its mapped address
-    std::string mapped(10, '\0');
-    mapped.append("\xff\xff").append(peer.bytes());
-    address = IpAddress::V6(mapped.data());
-  }
-  if (family == AF_INET && peer.is_v6()) return absl::OkStatus();  // cannot connect here
-  const SocketAddress at = MakeAddress(address, 0);
+  const std::optional<IpAddress> address = AddressFor(socket, peer);
+  if (!address) return absl::OkStatus();  // cannot connect here
+  const SocketAddress at = MakeSocketAddress(*address, 0);
   std::memcpy(&option.tcpm_addr, &at.storage, sizeof(at.storage));
   option.tcpm_keylen = static_cast<std::uint16_t>(key.size());
   std::copy(key.begin(), key.end(), option.tcpm_key);
   const int result = ::setsockopt(socket, IPPROTO_TCP, TCP_MD5SIG, &option, sizeof(option));
   const int error = errno;
-  std::memset(&option, 0, sizeof(option));
+  ::explicit_bzero(&option, sizeof(option));
   if (result == 0) return absl::OkStatus();
   if (error == ENOPROTOOPT) return FailedPrecondition("this kernel has no TCP-MD5 (CONFIG_TCP_MD5SIG)");
   return ErrnoStatus(error, "cannot set the TCP-MD5 key for", peer.ToString());

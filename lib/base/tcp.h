@@ -22,6 +22,7 @@ absl::StatusOr<int> LocalPort(int socket);
 struct Accepted {
   FileDescriptor socket;
   IpAddress address;
+  std::uint16_t port = 0;
 };
 absl::StatusOr<Accepted> AcceptTcp(int listening);
 
