@@ -11,6 +11,8 @@
 namespace virp {
 namespace {
 
+using testutil::StatusIs;
+
 const IpAddress kLoopback = IpAddress::V4(0x7F000001U);
 
 // Whether a connection from 127.0.0.1 with that MD5 key comes through within the time: a wrong key makes the kernel

@@ -7,7 +7,7 @@
 
 #include "lib/chain/source_book.h"
 #include "lib/crypto/sha256.h"
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 
 namespace virp::deliver {
 namespace {

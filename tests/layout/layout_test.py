@@ -15,9 +15,9 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]')
 
 # What plain C++ never sees: gRPC, generated code, SQL, OpenSSL, sockets of libraries, metrics.
 FOREIGN = re.compile(
-    r"^(grpc|grpcpp|google/protobuf|virp/|google/rpc|pqxx|libpq|sqlite3|openssl|prometheus|curl|systemd|CLI|p11-kit)\b")
+    r"^(grpc|grpcpp|google/protobuf|virp/|google/rpc|pqxx|libpq|sqlite3|openssl|prometheus|curl|systemd|CLI|p11-kit|libssh|rapidjson|simdjson)\b")
 # The library rooms whose headers show none of the above, by who may use them.
-LIBRARIES_OF_DOMAIN = {"base", "bgpsec", "bmp", "chain", "crypto", "deliver", "frame", "rpki", "tcpao"}
+LIBRARIES_OF_DOMAIN = {"base", "bgpsec", "bmp", "chain", "crypto", "deliver", "frame", "rpki", "rtr", "tcpao", "vrp"}
 # Which library rooms a library room may build on: the arrows go down only.
 BELOW = {
     "base": set(),
@@ -35,6 +35,8 @@ BELOW = {
     "service": {"base", "crypto"},
     "deliver": {"base", "crypto", "frame", "chain", "service"},
     "keys": {"base", "crypto", "frame", "service"},
+    "vrp": {"base", "crypto"},
+    "rtr": {"base", "crypto", "vrp"},
 }
 
 

@@ -5,7 +5,7 @@
 #include "lib/base/saved.h"
 #include "lib/chain/control.h"
 #include "lib/crypto/sha256.h"
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 #include "lib/frame/payload.h"
 
 namespace virp::collector {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/base/status.h"
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 #include "lib/frame/reason.h"
 
 namespace virp::collector {

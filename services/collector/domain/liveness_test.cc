@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/chain/control.h"
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 #include "services/collector/domain/heart.h"
 
 namespace virp::collector {

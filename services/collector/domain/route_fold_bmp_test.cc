@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 #include "services/collector/domain/bmp_test_util.h"
 #include "services/collector/domain/route_fold.h"
 

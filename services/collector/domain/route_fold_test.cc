@@ -9,7 +9,7 @@
 #include <deque>
 #include <random>
 
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 
 namespace virp::collector {
 namespace {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/crypto/sha256.h"
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 
 namespace virp::collector {
 namespace {

@@ -11,7 +11,7 @@
 #include <mutex>
 
 #include "lib/base/error_info.h"
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 #include "lib/service/errors.h"
 #include "services/collector/transport/access.h"
 #include "tests/testutil/test_pki.h"

@@ -12,7 +12,7 @@
 #include <functional>
 #include <thread>
 
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 #include "tests/testutil/test_pki.h"
 #include "tests/testutil/tls_client.h"
 #include "tests/testutil/wait.h"

@@ -8,7 +8,7 @@
 
 #include "lib/chain/break_glass.h"
 #include "lib/chain/control.h"
-#include "lib/deliver/outbox_testing.h"
+#include "lib/deliver/outbox_fixture.h"
 #include "lib/frame/payload.h"
 #include "services/collector/transport/access.h"
 #include "services/collector/transport/collector_handler.h"
