@@ -4,7 +4,6 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -237,16 +236,6 @@ absl::StatusOr<std::unique_ptr<TlsStream>> TlsHandshake::Step() {
   if (!Wants(error)) return HandshakeError(ssl, "client");
   poll_events_ = EventsFor(error);
   return nullptr;
-}
-
-bool NamesAddress(std::string_view certificate_pem, const IpAddress& address) {
-  const BioPtr in(BIO_new_mem_buf(certificate_pem.data(), static_cast<int>(certificate_pem.size())));
-  const X509Ptr leaf(in == nullptr ? nullptr : PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
-  const std::string_view bytes = address.bytes();
-  const bool named = leaf != nullptr && X509_check_ip(leaf.get(), reinterpret_cast<const unsigned char*>(bytes.data()),
-                                                      bytes.size(), 0) == 1;
-  ERR_clear_error();
-  return named;
 }
 
 absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(

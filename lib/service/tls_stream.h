@@ -14,7 +14,6 @@
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
 #include "lib/base/file_watch.h"
-#include "lib/base/ip.h"
 #include "lib/base/mutex.h"
 #include "lib/service/credentials.h"
 
@@ -67,9 +66,6 @@ class TlsHandshake {
   std::unique_ptr<TlsStream::Impl> impl_;
   short poll_events_;
 };
-
-// Whether the certificate (PEM) names the address as an iPAddress in its subjectAltName (RFC 8210 section 9.2).
-bool NamesAddress(std::string_view certificate_pem, const IpAddress& address);
 
 // Thread-safe.
 class TlsAcceptor {
