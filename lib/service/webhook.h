@@ -14,7 +14,7 @@ namespace virp::service {
 
 struct WebhookOptions {
   std::string url;           // https://..., or http:// to an address of the loopback
-  std::string token_file{};  // its first line is sent as a bearer token, read anew each time; empty: none
+  std::string token_file{};  // opened each time (OpenSecretFile); its first line is sent as a bearer token
   std::string roots{};       // PEM file with the authorities of the server's certificate; empty: the system's
   std::chrono::milliseconds patience{10'000};
 };
@@ -29,8 +29,9 @@ class Webhook {
   Webhook& operator=(const Webhook&) = delete;
 
   // OK when the server answered with 2xx. `key` is sent as Idempotency-Key, printable ASCII: the same for the same
-  // document, so that a server that heard it twice can tell. Redirects are not followed. Unavailable for what may pass;
-  // FailedPrecondition when the server refuses (4xx but 408 and 429). What it answers is not looked at.
+  // document, so that a server that heard it twice can tell. Redirects are not followed; what goes to the loopback goes
+  // through no proxy. Unavailable and ResourceExhausted for what may pass; FailedPrecondition when the server refuses
+  // (4xx but 408 and 429) or the token file holds no token; errors of OpenSecretFile. What it answers is not looked at.
   absl::Status Post(const std::string& json, const std::string& key);
 
  private:

@@ -1,11 +1,15 @@
 #include "lib/service/webhook.h"
 
+#include <curl/curl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -81,11 +85,33 @@ std::string Answer(const std::string& status, const std::string& header = "") {
   return "HTTP/1.1 " + status + "\r\n" + header + "Content-Length: 2\r\nConnection: close\r\n\r\nok";
 }
 
+// libcurl's heap, which gives nothing to a header that begins with this.
+std::string no_memory_for;
+
+char* Duplicate(const char* text) {
+  return !no_memory_for.empty() && std::string_view(text).starts_with(no_memory_for) ? nullptr : ::strdup(text);
+}
+
+class WebhookEnvironment : public testing::Environment {
+ public:
+  void SetUp() override {
+    ASSERT_EQ(
+        curl_global_init_mem(CURL_GLOBAL_DEFAULT, &std::malloc, &std::free, &std::realloc, &Duplicate, &std::calloc),
+        CURLE_OK);
+  }
+};
+const testing::Environment* const environment = testing::AddGlobalTestEnvironment(new WebhookEnvironment);
+
+std::string TokenFile(const testutil::TempDir& dir, mode_t mode = 0600) {
+  std::ofstream(dir.File("token")) << "s3cret\nmore\n";
+  EXPECT_EQ(::chmod(dir.File("token").c_str(), mode), 0);
+  return dir.File("token");
+}
+
 TEST(Webhook, PostsADocument) {
   const testutil::TempDir dir;
-  std::ofstream(dir.File("token")) << "s3cret\nmore\n";
   Server server({Answer("200 OK"), Answer("204 No Content")});
-  ASSERT_OK_AND_ASSIGN(const auto hook, Webhook::Make({.url = server.url(), .token_file = dir.File("token")}));
+  ASSERT_OK_AND_ASSIGN(const auto hook, Webhook::Make({.url = server.url(), .token_file = TokenFile(dir)}));
   EXPECT_OK(hook->Post(R"({"a":1})", "key/1"));
   EXPECT_OK(hook->Post("{}", "key/2"));
   ASSERT_EQ(server.Requests().size(), 2u);
@@ -94,6 +120,39 @@ TEST(Webhook, PostsADocument) {
                     HasSubstr("Idempotency-Key: key/1\r\n"), HasSubstr("Authorization: Bearer s3cret\r\n"),
                     Not(HasSubstr("Expect")), EndsWith("\r\n\r\n{\"a\":1}")));
   EXPECT_THAT(server.Requests()[1], AllOf(HasSubstr("Idempotency-Key: key/2\r\n"), EndsWith("\r\n\r\n{}")));
+}
+
+TEST(Webhook, ATokenThatOthersMayReadIsNotUsed) {
+  const testutil::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(const auto hook,
+                       Webhook::Make({.url = "http://127.0.0.1:1/", .token_file = TokenFile(dir, 0644)}));
+  const absl::Status status = hook->Post("{}", "k");
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("token"), HasSubstr("chmod")));
+}
+
+TEST(Webhook, NothingIsSentWithoutAHeaderThatFoundNoMemory) {
+  const testutil::TempDir dir;
+  Server server({Answer("200 OK")});
+  ASSERT_OK_AND_ASSIGN(const auto hook, Webhook::Make({.url = server.url(), .token_file = TokenFile(dir)}));
+  for (const char* const header : {"Content-Type", "Idempotency-Key", "Expect", "Authorization"}) {
+    no_memory_for = header;
+    const absl::Status status = hook->Post("{}", "k");
+    no_memory_for.clear();
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted)) << header;
+  }
+  EXPECT_OK(hook->Post("{}", "k"));
+  EXPECT_EQ(server.Requests().size(), 1u);
+}
+
+TEST(Webhook, TheLoopbackNeedsNoProxy) {
+  Server server({Answer("200 OK")});
+  ::setenv("http_proxy", "http://127.0.0.1:1", 1);
+  ASSERT_OK_AND_ASSIGN(const auto hook, Webhook::Make({.url = server.url()}));
+  const absl::Status status = hook->Post("{}", "k");
+  ::unsetenv("http_proxy");
+  EXPECT_OK(status);
+  if (!status.ok()) EXPECT_OK(hook->Post("{}", "k"));  // so that the server ends
 }
 
 TEST(Webhook, SaysWhetherTryingAgainHelps) {
