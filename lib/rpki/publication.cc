@@ -75,6 +75,16 @@ absl::Status WriteFile(const std::string& path, std::string_view content, bool s
   return sync ? SyncFile(fd.get(), path) : absl::OkStatus();
 }
 
+// Others serve what is in it, whatever this process's umask is. One that is there is left as somebody made it.
+absl::Status MakeServedFolder(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) == 0) return absl::OkStatus();
+  if (const std::string parent = ParentDirectory(path); parent != path) RETURN_IF_ERROR(MakeServedFolder(parent));
+  RETURN_IF_ERROR(MakeDirectory(path, kFolderMode));
+  return ::chmod(path.c_str(), kFolderMode) == 0 ? absl::OkStatus()
+                                                 : ErrnoStatus(errno, "cannot set the mode of", path);
+}
+
 absl::Status SyncFileSystem(const std::string& path) {
   ASSIGN_OR_RETURN(const FileDescriptor fd, OpenFile(path, O_RDONLY | O_DIRECTORY));
   return ::syncfs(fd.get()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "cannot sync the file system of", path);
@@ -110,7 +120,7 @@ absl::StatusOr<std::uint64_t> CurrentOf(const std::string& folder) {
 }  // namespace
 
 absl::StatusOr<PublicationFolder> PublicationFolder::Open(std::string folder, Options options) {
-  RETURN_IF_ERROR(MakeDirectory(folder, kFolderMode));
+  RETURN_IF_ERROR(MakeServedFolder(folder));
   PublicationFolder out(std::move(folder), std::move(options));
   ASSIGN_OR_RETURN(out.generation_, CurrentOf(out.folder_));
   ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(out.folder_));
@@ -182,12 +192,12 @@ absl::Status PublicationFolder::Fill(const std::string& path, const Tree& tree) 
   options_.before_step("make folder");
   std::set<std::string> folders{path};
   std::vector<const Tree::value_type*> fresh;
-  RETURN_IF_ERROR(MakeDirectory(path, kFolderMode));
+  RETURN_IF_ERROR(MakeServedFolder(path));
   const std::string old = folder_ + "/" + NameOf(generation_);
   for (const auto& entry : tree) {
     const std::string file = path + "/" + entry.first;
     if (const std::string parent = ParentDirectory(file); folders.insert(parent).second) {
-      RETURN_IF_ERROR(MakeDirectory(parent, kFolderMode));
+      RETURN_IF_ERROR(MakeServedFolder(parent));
     }
     const auto before = published_.find(entry.first);
     const bool same = before != published_.end() && before->second == entry.second;

@@ -56,6 +56,20 @@ TEST(Publication, WhatDidNotChangeIsLinked) {
   EXPECT_EQ(after.st_mode & 0777u, 0644u);
 }
 
+TEST(Publication, OthersServeItWhateverTheUmaskIs) {
+  const testutil::TempDir dir;
+  const mode_t was = ::umask(0077);
+  auto folder = PublicationFolder::Open(dir.File("a/pub"));
+  const absl::Status published = folder.ok() ? folder->Publish({{"x/y/z.cer", "certificate"}}) : folder.status();
+  ::umask(was);
+  ASSERT_OK(published);
+  for (const char* const path : {"a", "a/pub", "a/pub/current/", "a/pub/current/x", "a/pub/current/x/y"}) {
+    struct stat info{};
+    ASSERT_EQ(::stat(dir.File(path).c_str(), &info), 0) << path;
+    EXPECT_EQ(info.st_mode & 07777U, 0755U) << path;
+  }
+}
+
 TEST(Publication, ACrashAtEachStepLeavesOneWhole) {
   const Tree old = Numbered(3, "old"), fresh = Numbered(4, "new");
   int steps = 0, switched = 0;
