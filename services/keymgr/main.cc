@@ -101,7 +101,7 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const service::Security security,
                    service::LoadSecurity(config.access, AccessTable(), config.reflection, clock, refusals.OnRefusal(),
                                          refusals.OnDenyListChanged()));
-  const deliver::ChannelFactory channels = ChannelsTo(config.tls, config.access, security);
+  const auto channels = service::ChannelsTo(service::Role::kOnode, config.tls, config.access, security);
   deliver::GrpcConnector connector(channels);
   ChainClient chain(config.origin, config.name, config.onodes, channels);
   LoggingObserver observer;

@@ -132,20 +132,6 @@ void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const Kek
   });
 }
 
-deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access,
-                                   const service::Security& security) {
-  return [tls, access,
-          denied = security.denied](const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
-    service::ChannelOptions options;
-    options.target = address;
-    options.tls = tls;
-    options.server.role = service::Role::kOnode;
-    ASSIGN_OR_RETURN(options.identities, service::LoadIdentities(access));
-    options.denied = denied;
-    return service::MakeChannel(options);
-  };
-}
-
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
     const std::string& socket, const std::vector<service::ServedService>& services) {
   if (socket.empty()) return nullptr;

@@ -10,10 +10,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/pulse.h"
 #include "lib/deliver/deliverer.h"
-#include "lib/deliver/grpc_connection.h"
-#include "lib/service/access.h"
 #include "lib/service/break_glass.h"
-#include "lib/service/credentials.h"
 #include "lib/service/metrics.h"
 #include "services/keymgr/domain/audit_log.h"
 #include "services/keymgr/domain/kek_keeper.h"
@@ -62,10 +59,6 @@ absl::Status KeepHouse(const std::stop_token& stop, House& house, Pulse& pulse);
 
 void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const KekKeeper& keeper, const AuditLog& log,
                 const deliver::Deliverer* deliverer);
-
-// Channels to O-Nodes, whose certificates must have role onode.
-deliver::ChannelFactory ChannelsTo(const service::TlsFiles& tls, const service::AccessOptions& access,
-                                   const service::Security& security);
 
 // Null when `socket` is empty. Every use is a line of the log; what it changes is in the audit records, too.
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
