@@ -243,6 +243,8 @@ absl::Status ResponseReader::TakeHead(std::string_view head) {
   const std::size_t code = response ? ParseLength(line.substr(9, 3)).value_or(0) : 0;
   if (code < 100) return InvalidArgument("the answer is no HTTP/1.1 response");
   if (code < 200) {  // "100 Continue": the one that counts comes behind it
+    if (++interim_ > kMostInterim)
+      return InvalidArgument("more than {} interim responses, and no answer", kMostInterim);
     Fields ignored;
     return ParseFields(head, limits_.fields, ignored);
   }

@@ -81,7 +81,8 @@ class RequestReader {
   Refusal refusal_;
 };
 
-// One response, interim ones (1xx) skipped. The body has the length that the head says, or ends with the connection.
+// One response; up to eight interim ones (1xx) before it are skipped. The body has the length that the head says, or
+// ends with the connection.
 class ResponseReader {
  public:
   explicit ResponseReader(Limits limits) : limits_(limits) {}
@@ -94,9 +95,11 @@ class ResponseReader {
   const Response& response() const { return response_; }
 
  private:
+  static constexpr int kMostInterim = 8;
   absl::Status TakeHead(std::string_view head);
 
   const Limits limits_;
+  int interim_ = 0;
   bool in_body_ = false;
   bool complete_ = false;
   std::optional<std::size_t> body_size_;  // nothing: until the end

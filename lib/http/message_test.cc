@@ -120,6 +120,17 @@ TEST(ResponseReaderTest, TakesResponsesInAnyPieces) {
   }
 }
 
+TEST(ResponseReaderTest, InterimAnswersDoNotGoOnForEver) {
+  const auto take = [](int interim) {
+    std::string text;
+    for (int i = 0; i < interim; ++i) text += "HTTP/1.1 100 Continue\r\n\r\n";
+    ResponseReader reader(kLimits);
+    return reader.Take(text + "HTTP/1.1 204 No Content\r\n\r\n");
+  };
+  EXPECT_THAT(take(8), IsOkAndHolds(true));
+  EXPECT_THAT(std::string(Message(take(9).status())), HasSubstr("more than 8 interim"));
+}
+
 TEST(ResponseReaderTest, WithoutALengthTheConnectionsEndCounts) {
   ResponseReader reader(kLimits);
   ASSERT_THAT(reader.Take("HTTP/1.0 200 OK\r\n\r\nhel"), IsOkAndHolds(false));

@@ -18,7 +18,8 @@ absl::Status Announce(bool agreed, std::string_view title, const std::vector<std
   std::cerr << "Type yes to go on: " << std::flush;
   std::string answer;
   std::getline(std::cin, answer);
-  return answer == "yes" ? absl::OkStatus() : FailedPrecondition("nothing was done");
+  if (answer == "yes") return absl::OkStatus();
+  return FailedPrecondition("nothing was done: that takes the word yes, typed in full, or --yes on the command line");
 }
 
 }  // namespace virp::virpctl

@@ -20,6 +20,17 @@ CLI::App* Group(CLI::App& app, const std::string& name, const std::string& help)
   return group;
 }
 
+void AddChange(const Commands& commands, std::string& reason, std::string& request_id) {
+  for (CLI::App* const command : commands) {
+    command->add_option("--reason", reason, "Why; goes into the audit record")->required();
+    command->add_option("--request-id", request_id, "Of a request whose answer was lost, to repeat it");
+  }
+}
+
+void AddYes(const Commands& commands, bool& yes) {
+  for (CLI::App* const command : commands) command->add_flag("--yes", yes, "Do not ask whether to go on");
+}
+
 // CLI11 calls it after everything was read; it is run later, outside of the parser.
 CLI::App* Command(CLI::App& app, State& state, const std::string& name, const std::string& help,
                   std::function<absl::StatusOr<Exit>()> run) {
@@ -96,9 +107,9 @@ int Run(State& state) {
   state.options.connection.timeout = std::chrono::seconds(state.timeout);
   const absl::StatusOr<Exit> exit = state.run();
   if (exit.ok()) return static_cast<int>(*exit);
-  std::cerr << "virpctl: " << Message(exit.status());
+  std::cerr << "virpctl: " << PrintableLines(Message(exit.status()));
   const std::string reason = GetReason(exit.status());
-  if (!reason.empty()) std::cerr << " (" << reason << ")";
+  if (!reason.empty()) std::cerr << " (" << Printable(reason) << ")";
   std::cerr << "\n";
   const std::optional<Exit> answer = ExitOf(exit.status());
   if (!answer) return static_cast<int>(Exit::kError);

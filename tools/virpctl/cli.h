@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,6 +54,11 @@ int Main(int argc, const char* const* argv);
 CLI::App* Group(CLI::App& app, const std::string& name, const std::string& help);
 CLI::App* Command(CLI::App& app, State& state, const std::string& name, const std::string& help,
                   std::function<absl::StatusOr<Exit>()> run);
+using Commands = std::initializer_list<CLI::App*>;
+// What each change at a key manager takes: --reason and --request-id.
+void AddChange(const Commands& commands, std::string& reason, std::string& request_id);
+// --yes, of what says first what it is about to do.
+void AddYes(const Commands& commands, bool& yes);
 std::vector<std::string> PeerStates();  // that claim peer takes
 void AddEvidence(CLI::App& app, State& state);
 void AddSources(CLI::App& app, State& state);

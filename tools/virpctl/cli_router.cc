@@ -1,4 +1,6 @@
 // The router of RFC 8635: what it does by itself, and the peer of the key manager in tests.
+#include <cstdlib>
+
 #include "tools/virpctl/cli.h"
 
 namespace virp::virpctl {
@@ -60,11 +62,12 @@ void AddRouter(CLI::App& app, State& s) {
   for (CLI::App* const command : {check, enrol, renew})
     command->add_option("--as", to.asn, "AS that it must be for")->check(CLI::Range(1U, 4'294'967'295U));
   for (CLI::App* const command : {anchors, enrol, renew})
-    command->add_option("--est", to.est, "host:port of the EST server")->required()->envname("VIRPCTL_EST");
+    command->add_option("--est", to.est, "host:port of the EST server (Env:VIRPCTL_EST)");
+  // Not envname(): CLI11 would read it for each of the three, after what was said to the one that was called.
+  if (const char* const est = std::getenv("VIRPCTL_EST"); est != nullptr) to.est = est;
   for (CLI::App* const command : {enrol, renew})
     command->add_option("--wait", to.wait, "Seconds to go on asking while it is pending")->check(CLI::Range(0, 86'400));
-  for (CLI::App* const command : {keygen, open, enrol})
-    command->add_flag("--yes", to.yes, "Do not ask whether to go on");
+  AddYes({keygen, open, enrol}, to.yes);
   CLI::Option* const decrypt = open->add_option("--decrypt-key", to.decrypt_key, "Key that it is encrypted for, PEM");
   decrypt->needs(open->add_option("--decrypt-certificate", to.decrypt_certificate, "Certificate of that key"));
   renew->add_option("--before", to.before, "Only when it ends within this time")->capture_default_str();

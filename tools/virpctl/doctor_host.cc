@@ -2,7 +2,6 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <spawn.h>
@@ -27,6 +26,7 @@
 #include "tools/virpctl/doctor.h"
 #include "tools/virpctl/output.h"
 #include "tools/virpctl/session.h"
+#include "tools/virpctl/tcp_socket.h"
 #include "virp/chain/v1/chain_service.grpc.pb.h"
 #include "virp/verify/v1/verify_service.grpc.pb.h"
 
@@ -243,53 +243,20 @@ Checks CheckFrr(const std::string& bgpd, bool must_be_there) {
 
 namespace {
 
-struct Resolved {
-  sockaddr_storage address{};
-  socklen_t size = 0;
-};
-
-absl::StatusOr<Resolved> Resolve(const std::string& text) {
-  ASSIGN_OR_RETURN(const HostPort where, ParseHostPort(text));
-  addrinfo hints{}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  const int error = getaddrinfo(where.host.c_str(), std::to_string(where.port).c_str(), &hints, &found);
-  if (error != 0) return NotFound("{}: {}", where.host, gai_strerror(error));
-  Resolved out;
-  std::memcpy(&out.address, found->ai_addr, found->ai_addrlen);
-  out.size = found->ai_addrlen;
-  freeaddrinfo(found);
-  return out;
-}
-
-absl::StatusOr<FileDescriptor> TcpSocket(const Resolved& to, int flags) {
-  FileDescriptor socket(::socket(to.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
-  if (!socket) return ErrnoStatus(errno, "cannot make", "a socket");
-  return socket;
-}
-
-const sockaddr* Generic(const Resolved& to) {
-  return reinterpret_cast<const sockaddr*>(&to.address);
-}
-
 absl::Status TryConnect(const std::string& address, milliseconds patience) {
-  ASSIGN_OR_RETURN(const Resolved to, Resolve(address));
-  ASSIGN_OR_RETURN(const FileDescriptor socket, TcpSocket(to, SOCK_NONBLOCK));
-  int error = connect(socket.get(), Generic(to), to.size) == 0 ? 0 : errno;
-  if (error == EINPROGRESS) {
-    pollfd writable{socket.get(), POLLOUT, 0};
-    if (poll(&writable, 1, static_cast<int>(patience.count())) != 1) return DeadlineExceeded("no answer");
-    socklen_t size = sizeof error;
-    getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  }
-  return error == 0 ? absl::OkStatus() : ErrnoStatus(error, "cannot connect to", address);
+  ASSIGN_OR_RETURN(const HostPort where, ParseHostPort(address));
+  ASSIGN_OR_RETURN(const auto addresses, Resolve(where));
+  return ConnectAny(addresses, std::chrono::steady_clock::now() + patience).status();
 }
 
 absl::Status TryBind(const std::string& address) {
-  ASSIGN_OR_RETURN(const Resolved to, Resolve(address));
-  ASSIGN_OR_RETURN(const FileDescriptor socket, TcpSocket(to, 0));
+  ASSIGN_OR_RETURN(const HostPort where, ParseHostPort(address));
+  ASSIGN_OR_RETURN(const auto addresses, Resolve(where));
+  const SocketAddress& to = addresses.front();
+  ASSIGN_OR_RETURN(const FileDescriptor socket, TcpSocket(to));
   const int on = 1;  // as services do: connections that are ending do not count
   setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(socket.get(), Generic(to), to.size) != 0 || listen(socket.get(), 1) != 0) {
+  if (bind(socket.get(), to.generic(), to.size) != 0 || listen(socket.get(), 1) != 0) {
     return ErrnoStatus(errno, "cannot listen on", address);
   }
   return absl::OkStatus();

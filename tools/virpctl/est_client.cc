@@ -1,14 +1,7 @@
 #include "tools/virpctl/est_client.h"
 
-#include <netdb.h>
-#include <poll.h>
-#include <sys/socket.h>
-
 #include <array>
-#include <cerrno>
 #include <csignal>
-#include <cstring>
-#include <memory>
 #include <utility>
 
 #include "lib/base/error_info.h"
@@ -17,71 +10,34 @@
 #include "lib/service/tls_stream.h"
 #include "tools/virpctl/output.h"
 #include "tools/virpctl/session.h"
+#include "tools/virpctl/tcp_socket.h"
 
 namespace virp::virpctl {
 namespace {
 
-using Instant = std::chrono::steady_clock::time_point;
-
 constexpr http::Limits kLimits{.head = 16 << 10, .fields = 64, .body = est::kMaxResponseBody};
 
-absl::Status WaitFor(int socket, short events, Instant deadline) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-  pollfd ready{socket, events, 0};
-  if (left <= 0 || ::poll(&ready, 1, static_cast<int>(left)) <= 0)
-    return DeadlineExceeded("the EST server did not answer in time");
-  return absl::OkStatus();
-}
-
-absl::StatusOr<FileDescriptor> ConnectOne(const addrinfo& to, Instant deadline) {
-  FileDescriptor socket(::socket(to.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!socket) return Unavailable("{}", std::strerror(errno));
-  if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0) return socket;
-  if (errno != EINPROGRESS) return Unavailable("{}", std::strerror(errno));
-  RETURN_IF_ERROR(WaitFor(socket.get(), POLLOUT, deadline));
-  int error = 0;
-  socklen_t size = sizeof(error);
-  ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  if (error != 0) return Unavailable("{}", std::strerror(error));
-  return socket;
-}
-
-absl::StatusOr<FileDescriptor> ConnectTcp(const HostPort& server, Instant deadline) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int failed = getaddrinfo(server.host.c_str(), std::to_string(server.port).c_str(), &hints, &found);
-  if (failed != 0) return Unavailable("{}: {}", server.host, gai_strerror(failed));
-  const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> addresses(found, &freeaddrinfo);
-  absl::Status why = Unavailable("{} has no address", server.host);
-  for (const addrinfo* to = found; to != nullptr; to = to->ai_next) {
-    auto socket = ConnectOne(*to, deadline);
-    if (socket.ok()) return socket;
-    why = Annotate(socket.status(), FormatHostPort(server));
-  }
-  return why;
-}
-
-absl::Status SendAll(service::TlsStream& tls, int socket, std::string_view bytes, Instant deadline) {
+absl::Status SendAll(service::TlsStream& tls, int socket, std::string_view bytes, Deadline deadline) {
   while (!bytes.empty()) {
+    RETURN_IF_ERROR(CheckTime(deadline));
     ASSIGN_OR_RETURN(const auto sent, tls.Write(bytes));
     if (sent) {
       bytes.remove_prefix(*sent);
     } else {
-      RETURN_IF_ERROR(WaitFor(socket, tls.poll_events(), deadline));
+      RETURN_IF_ERROR(AwaitSocket(socket, tls.poll_events(), deadline));
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<http::Response> Receive(service::TlsStream& tls, int socket, Instant deadline) {
+absl::StatusOr<http::Response> Receive(service::TlsStream& tls, int socket, Deadline deadline) {
   http::ResponseReader reader(kLimits);
   std::array<char, 16 << 10> buffer{};
   while (true) {
+    RETURN_IF_ERROR(CheckTime(deadline));
     ASSIGN_OR_RETURN(const auto got, tls.Read(buffer));
     if (!got) {
-      RETURN_IF_ERROR(WaitFor(socket, tls.poll_events(), deadline));
+      RETURN_IF_ERROR(AwaitSocket(socket, tls.poll_events(), deadline));
       continue;
     }
     if (*got == 0) {
@@ -126,6 +82,7 @@ absl::Status ErrorOf(const http::Response& response) {
 }  // namespace
 
 absl::StatusOr<EstClient> EstClient::Make(const Connection& connection, const std::string& server) {
+  if (server.empty()) return InvalidArgument("--est (or VIRPCTL_EST) is needed: host:port of the EST server");
   RETURN_IF_ERROR(CheckTls(connection));
   ASSIGN_OR_RETURN(HostPort address, ParseHostPort(server));
   ASSIGN_OR_RETURN(service::IdentityMap identities, service::IdentityMap::Default(connection.trust_domain));
@@ -134,8 +91,15 @@ absl::StatusOr<EstClient> EstClient::Make(const Connection& connection, const st
 
 absl::StatusOr<http::Response> EstClient::Exchange(const http::Request& request) const {
   std::signal(SIGPIPE, SIG_IGN);
-  const Instant deadline = std::chrono::steady_clock::now() + connection_.timeout;
-  ASSIGN_OR_RETURN(const FileDescriptor socket, ConnectTcp(server_, deadline));
+  const Deadline deadline = std::chrono::steady_clock::now() + connection_.timeout;
+  auto response = ExchangeUntil(request, deadline);
+  if (!response.ok()) return Annotate(response.status(), "EST server " + FormatHostPort(server_));
+  return response;
+}
+
+absl::StatusOr<http::Response> EstClient::ExchangeUntil(const http::Request& request, Deadline deadline) const {
+  ASSIGN_OR_RETURN(const auto addresses, Resolve(server_));
+  ASSIGN_OR_RETURN(const FileDescriptor socket, ConnectAny(addresses, deadline));
   const auto check = [this](std::string_view leaf_pem) {
     const service::ExpectedServer expected{.role = service::Role::kKeymgr, .spiffe_id = ""};
     return service::CheckServerCertificate(expected, identities_, nullptr, leaf_pem, server_.host);

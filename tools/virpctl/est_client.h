@@ -15,6 +15,7 @@
 #include "lib/http/message.h"
 #include "lib/service/credentials.h"
 #include "tools/virpctl/commands.h"
+#include "tools/virpctl/tcp_socket.h"
 
 namespace virp::virpctl {
 
@@ -39,6 +40,7 @@ class EstClient {
   EstClient(Connection connection, HostPort server, service::IdentityMap identities)
       : connection_(std::move(connection)), server_(std::move(server)), identities_(std::move(identities)) {}
   absl::StatusOr<http::Response> Exchange(const http::Request& request) const;
+  absl::StatusOr<http::Response> ExchangeUntil(const http::Request& request, Deadline deadline) const;
 
   Connection connection_;
   HostPort server_;

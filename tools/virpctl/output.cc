@@ -26,6 +26,18 @@ std::string Printable(std::string_view text, std::size_t limit) {
   return text.size() > limit ? out + "..." : out;
 }
 
+std::string PrintableLines(std::string_view text) {
+  constexpr std::size_t kLongest = 4'000;
+  std::string out;
+  while (true) {
+    const std::size_t end = text.find('\n');
+    out += Printable(text.substr(0, end), kLongest);
+    if (end == std::string_view::npos) return out;
+    out += '\n';
+    text.remove_prefix(end + 1);
+  }
+}
+
 std::string Table::ToString() const {
   std::vector<std::size_t> widths;
   for (const auto& row : rows_) {

@@ -30,6 +30,7 @@ void Print(std::string_view text);     // to standard output
 std::string TimeText(UnixNanos time);  // RFC 3339, UTC, milliseconds; "-" for 0
 std::string TimeText(const google::protobuf::Timestamp& time);
 std::string Printable(std::string_view text, std::size_t limit = 400);  // longer text ends with "..."
+std::string PrintableLines(std::string_view text);                      // of a message: each line by itself, longer
 
 // An enumerator without what all of its kind begin with: "VERDICT_CONFIRMED" is "CONFIRMED".
 std::string Short(std::string_view name, std::string_view prefix);

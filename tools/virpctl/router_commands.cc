@@ -4,6 +4,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
+#include "lib/crypto/der.h"
 #include "lib/crypto/secret.h"
 #include "lib/crypto/sha256.h"
 #include "lib/rpki/import.h"
@@ -59,14 +60,18 @@ absl::StatusOr<crypto::Secret> ReadPackage(const RouterOptions& router) {
   crypto::Wipe(blocks->front().data(), blocks->front().size());
   if (router.decrypt_key.empty()) return package;
   ASSIGN_OR_RETURN(const std::string certificate, LoadCertificate(router.decrypt_certificate));
-  ASSIGN_OR_RETURN(std::string key_file, ReadFile(router.decrypt_key, x509::kMaxCertificate));
-  auto keys = x509::DerBlocks(key_file, {"PRIVATE KEY"}, x509::kMaxCertificate, 1);
-  crypto::Wipe(key_file.data(), key_file.size());
-  if (!keys.ok()) return Annotate(keys.status(), router.decrypt_key);
-  auto inner = cms::Decrypt(package.view(), certificate, keys->front());
-  crypto::Wipe(keys->front().data(), keys->front().size());
+  ASSIGN_OR_RETURN(const crypto::Secret key, ReadPkcs8(router.decrypt_key));
+  auto inner = cms::Decrypt(package.view(), certificate, key.view());
   if (!inner.ok()) return Annotate(inner.status(), router.file);
   return inner;
+}
+
+// AuthEnvelopedData (RFC 5083).
+bool IsEncrypted(std::string_view package) {
+  auto content_info = der::Open(package, der::kSequence, "CMS");
+  if (!content_info.ok()) return false;
+  const auto type = content_info->Oid();
+  return type.ok() && der::OidText(*type) == "1.2.840.113549.1.9.16.1.23";
 }
 
 }  // namespace
@@ -105,7 +110,9 @@ absl::StatusOr<Exit> RouterOpen(const Options& options, const RouterOptions& rou
   auto package = rpki::OpenKeyPackage(bytes.view(), anchor, SecondsNow());
   opened.package_valid = package.ok();
   if (!package.ok()) {
-    opened.detail = Message(package.status());
+    opened.detail = IsEncrypted(bytes.view())
+                        ? "it is encrypted: --decrypt-key and --decrypt-certificate are of whom it is for"
+                        : Message(package.status());
     PrintOpened(options, router, opened, /*saved=*/false);
     return Exit::kNo;
   }

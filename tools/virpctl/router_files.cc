@@ -10,7 +10,6 @@
 #include "lib/base/status.h"
 #include "lib/crypto/p256_file.h"
 #include "lib/crypto/random.h"
-#include "lib/crypto/secret.h"
 #include "lib/crypto/sha256.h"
 #include "lib/rpki/key_package.h"
 #include "tools/virpctl/output.h"
@@ -52,6 +51,16 @@ absl::StatusOr<crypto::P256PrivateKey> MakeRouterKey(const std::string& path) {
     RETURN_IF_ERROR(SaveRouterKey(path, pkcs8.view()));
     return key;
   }
+}
+
+absl::StatusOr<crypto::Secret> ReadPkcs8(const std::string& path) {
+  ASSIGN_OR_RETURN(std::string file, ReadFile(path, x509::kMaxCertificate));
+  auto blocks = x509::DerBlocks(file, {"PRIVATE KEY"}, x509::kMaxCertificate, 1);
+  crypto::Wipe(file.data(), file.size());
+  if (!blocks.ok()) return Annotate(blocks.status(), path);
+  crypto::Secret out(blocks->front());
+  crypto::Wipe(blocks->front().data(), blocks->front().size());
+  return out;
 }
 
 absl::StatusOr<std::string> KeptRequest(const std::string& path, const crypto::P256PrivateKey& key) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/crypto/p256.h"
+#include "lib/crypto/secret.h"
 #include "lib/frame/payload.h"
 #include "lib/rpki/check.h"
 
@@ -18,6 +19,9 @@ absl::StatusOr<crypto::P256PrivateKey> LoadRouterKey(const std::string& path);
 absl::StatusOr<crypto::P256PrivateKey> MakeRouterKey(const std::string& path);
 // PKCS #8 in DER, into a new file (0600).
 absl::Status SaveRouterKey(const std::string& path, std::string_view pkcs8);
+
+// The one PKCS #8 private key of a PEM or DER file, in DER.
+absl::StatusOr<crypto::Secret> ReadPkcs8(const std::string& path);
 
 // The request in `path`; made, with an empty subject, and kept there when there is none yet: who repeats an enrolment
 // has to send the same one. FailedPrecondition when it is for another key.

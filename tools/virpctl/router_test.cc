@@ -1,19 +1,25 @@
 // `virpctl router` as the program that routers and people run: against files, and against the key manager's EST port.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "lib/crypto/p256_file.h"
 #include "lib/rpki/key_package.h"
+#include "lib/service/tls_stream.h"
 #include "services/keymgr/transport/est/est_fixture.h"
 #include "services/keymgr/transport/est/est_server.h"
 #include "tests/testutil/program.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/test_pki.h"
+#include "tools/virpctl/ctl_testing.h"
 
 namespace virp::virpctl {
 namespace {
@@ -38,12 +44,9 @@ class RouterCommandTest : public ::testing::Test {
   }
   ProgramResult Ctl(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), {VIRPCTL, "router"});
-    const service::TlsFiles files = pki_.Files(Role::kRouter, "edge-a");
-    return testutil::RunProgram(
-        arguments,
-        {"HOME=" + dir_.path(), "VIRPCTL_EST=localhost:" + std::to_string(server_ == nullptr ? 1 : server_->port()),
-         "VIRPCTL_TLS_CERTIFICATE=" + files.certificate, "VIRPCTL_TLS_KEY=" + files.private_key,
-         "VIRPCTL_TLS_ROOTS=" + files.roots, "VIRPCTL_TRUST_DOMAIN=test.virp.example"});
+    std::vector<std::string> environment = CtlEnvironment(pki_, dir_.path(), 1, Role::kRouter, "edge-a");
+    environment.push_back("VIRPCTL_EST=localhost:" + std::to_string(server_ == nullptr ? 1 : server_->port()));
+    return testutil::RunProgram(arguments, environment);
   }
   nlohmann::json Json(std::vector<std::string> arguments, int exit) {
     arguments.insert(arguments.end(), {"--output", "json"});
@@ -105,6 +108,13 @@ TEST_F(RouterCommandTest, AKeyIsMadeOnceForItsOwnerOnly) {
   const ProgramResult unasked = Ctl({"keygen", "--key", File("key"), "--request", File("csr")});
   EXPECT_EQ(unasked.exit, 2) << "nobody agreed";
   EXPECT_THAT(unasked.err, AllOf(HasSubstr("1. makes an ECDSA P-256 key"), HasSubstr("say --yes")));
+  EXPECT_FALSE(std::filesystem::exists(File("key")));
+  // At a terminal, where somebody goes away instead of agreeing.
+  const ProgramResult refused = testutil::RunProgram(
+      {"/usr/bin/script", "-qec",
+       std::string(VIRPCTL) + " router keygen --key " + File("key") + " --request " + File("csr"), "/dev/null"});
+  EXPECT_EQ(refused.exit, 2);
+  EXPECT_THAT(refused.out, AllOf(HasSubstr("Type yes to go on"), HasSubstr("the word yes"), HasSubstr("--yes")));
   EXPECT_FALSE(std::filesystem::exists(File("key")));
 
   const auto made = Json({"keygen", "--key", File("key"), "--request", File("csr"), "--yes"}, 0);
@@ -186,6 +196,35 @@ TEST_F(RouterCommandTest, TheServersRefusalIsTold) {
   EXPECT_EQ(Ctl({"cacerts"}).exit, 2);
 }
 
+TEST_F(RouterCommandTest, AServerThatNeverComesToThePointIsLeft) {
+  ASSERT_OK_AND_ASSIGN(const auto acceptor,
+                       service::TlsAcceptor::Make(pki_.Files(Role::kKeymgr),
+                                                  service::TlsAcceptor::ClientCertificate::kRequired, clock_));
+  const FileDescriptor listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(::bind(listening.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listening.get(), 1), 0);
+  ASSERT_EQ(::getsockname(listening.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  std::thread server([&] {
+    const FileDescriptor peer(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    auto stream = acceptor->Accept(peer.get(), std::chrono::seconds(30));
+    ASSERT_OK(stream.status());
+    for (int i = 0; i < 9; ++i) EXPECT_OK((*stream)->Write("HTTP/1.1 100 Continue\r\n\r\n").status());
+    char gone = 0;
+    ::fcntl(peer.get(), F_SETFL, 0);
+    while (::recv(peer.get(), &gone, 1, 0) > 0) {
+    }
+  });
+  const ProgramResult result = Ctl({"cacerts", "--est", "localhost:" + std::to_string(ntohs(address.sin_port))});
+  ::shutdown(listening.get(), SHUT_RDWR);  // should nobody have come
+  server.join();
+  EXPECT_EQ(result.exit, 2);
+  EXPECT_THAT(result.err, HasSubstr("more than 8 interim"));
+}
+
 TEST_F(RouterCommandTest, ShowsTheAuthoritiesWithWhatToCompare) {
   Serve();
   const auto shown = Json({"cacerts", "--save", File("all")}, 0);
@@ -229,7 +268,8 @@ TEST_F(RouterCommandTest, OpensAPackageThatIsEncryptedForIt) {
   const service::TlsFiles mine = pki_.Files(Role::kRouter, "edge-a");
   const auto certificate = *x509::DerBlocks(testutil::FileText(mine.certificate), {"CERTIFICATE"}, 1 << 16, 1);
   Package("package", certificate.front());
-  EXPECT_EQ(Ctl(Open("package", "key")).exit, 1) << "it is no SignedData";
+  const auto unopened = Json(Open("package", "key"), 1);
+  EXPECT_THAT(unopened["detail"].get<std::string>(), HasSubstr("--decrypt-key"));
   std::vector<std::string> open = Open("package", "key");
   open.insert(open.end(), {"--decrypt-key", mine.private_key, "--decrypt-certificate", mine.certificate});
   EXPECT_EQ(Json(open, 0)["result"], "INSTALLED");
