@@ -9,11 +9,12 @@
 #include "lib/bgpsec/update.h"
 #include "lib/bgpsec/validate.h"
 #include "lib/crypto/p256_file.h"
-#include "lib/crypto/secret.h"
 #include "lib/frame/payload.h"
+#include "lib/rpki/import.h"
 #include "tools/virpctl/commands.h"
 #include "tools/virpctl/input.h"
 #include "tools/virpctl/output.h"
+#include "tools/virpctl/router_files.h"
 
 namespace virp::virpctl {
 namespace {
@@ -36,12 +37,16 @@ absl::StatusOr<KeyFile> ParseKey(std::string_view text) {
   return key;
 }
 
-absl::StatusOr<crypto::P256PrivateKey> LoadPrivate(const std::string& path) {
-  ASSIGN_OR_RETURN(std::string file, ReadFile(path, crypto::kMaxP256File));
-  absl::StatusOr<crypto::P256PrivateKey> key = crypto::ReadP256PrivateKey(file);
-  crypto::Wipe(file.data(), file.size());
-  if (!key.ok()) return Annotate(key.status(), path);
-  return key;
+// A key as such or in a certificate, or the router's among certificates as `router check` takes them.
+absl::StatusOr<crypto::P256PublicKey> LoadPublicKey(const std::string& path) {
+  ASSIGN_OR_RETURN(const std::string file, ReadFile(path, rpki::kMaxImport));
+  auto key = crypto::ReadP256PublicKey(file);
+  if (key.ok()) return key;
+  const auto imported = rpki::ImportCertificates(file);
+  if (!imported.ok()) return Annotate(key.status(), path);
+  const auto facts = rpki::RouterFactsOf(imported->router);
+  if (!facts.ok()) return Annotate(facts.status(), path);
+  return crypto::P256PublicKey::FromSpki(facts->spki);
 }
 
 using PublicKeys = std::multimap<std::uint32_t, crypto::P256PublicKey>;
@@ -50,10 +55,8 @@ absl::StatusOr<PublicKeys> LoadPublic(const std::vector<std::string>& options) {
   PublicKeys keys;
   for (const std::string& option : options) {
     ASSIGN_OR_RETURN(const KeyFile named, ParseKey(option));
-    ASSIGN_OR_RETURN(const std::string file, ReadFile(named.path, crypto::kMaxP256File));
-    absl::StatusOr<crypto::P256PublicKey> key = crypto::ReadP256PublicKey(file);
-    if (!key.ok()) return Annotate(key.status(), named.path);
-    keys.emplace(named.asn, *std::move(key));
+    ASSIGN_OR_RETURN(crypto::P256PublicKey key, LoadPublicKey(named.path));
+    keys.emplace(named.asn, std::move(key));
   }
   return keys;
 }
@@ -151,7 +154,7 @@ absl::StatusOr<Exit> BgpsecSign(const Options& options, const BgpsecOptions& bgp
   bgpsec::Path path = route.path;
   for (std::size_t i = 0; i < bgpsec.keys.size(); ++i) {
     ASSIGN_OR_RETURN(const KeyFile named, ParseKey(bgpsec.keys[i]));
-    ASSIGN_OR_RETURN(const crypto::P256PrivateKey key, LoadPrivate(named.path));
+    ASSIGN_OR_RETURN(const crypto::P256PrivateKey key, LoadRouterKey(named.path));
     const bool last = i + 1 == bgpsec.keys.size();
     std::uint32_t target = bgpsec.target;
     if (!last) {

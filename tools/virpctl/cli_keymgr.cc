@@ -4,11 +4,6 @@
 namespace virp::virpctl {
 namespace {
 
-void AddChange(CLI::App& command, std::string& reason, std::string& request_id) {
-  command.add_option("--reason", reason, "Why; goes into the audit record")->required();
-  command.add_option("--request-id", request_id, "Of a request whose answer was lost, to repeat it");
-}
-
 void AddHolders(CLI::App& command, State& s) {
   command.add_option("--signer", s.o_key.signers, "SPIFFE id that signs for the source; may be repeated")
       ->allow_extra_args(false);
@@ -66,14 +61,13 @@ void AddOKeys(CLI::App& keys, State& s) {
     command->add_option("--key-version", s.o_key.version, "Number of the version; the next, or all, when left out");
   taint->add_option("--since", s.o_key.since, "Time such as 2026-12-01T06:00:00Z; now when left out");
   taint->add_flag("--while-active", s.o_key.while_active, "Although nothing signs for the source then");
-  for (CLI::App* const command : {roll, taint, revoke})
-    command->add_flag("--yes", s.o_key.yes, "Do not ask before what cannot be undone");
+  AddYes({roll, taint, revoke}, s.o_key.yes);
   roll->add_option("--patience", s.o_key.patience, "Seconds to wait for each step")->capture_default_str();
   for (CLI::App* const command : {copy, fetch})
     command->add_option("--save", s.o_key.save, "File for the key, mode 0600");
   watch->add_option("--count", s.o_key.count, "End after so many changes");
-  for (CLI::App* const command : {create, holders, prepare, approve, activate, roll, taint, revoke, copy})
-    AddChange(*command, s.o_key.reason, s.o_key.request_id);
+  AddChange({create, holders, prepare, approve, activate, roll, taint, revoke, copy}, s.o_key.reason,
+            s.o_key.request_id);
 }
 
 void AddKeymgr(CLI::App& keys, State& s) {
@@ -90,15 +84,14 @@ void AddKeymgr(CLI::App& keys, State& s) {
       add("accept-rollback", "Goes on from a database that is behind the chain", &KeymgrAcceptRollback);
   CLI::App* const audit = add("audit", "What was done, by whom and why; newest first", &KeymgrAudit);
   CLI::App* const expiring = add("expiring", "What needs attention soon", &KeymgrExpiring);
-  for (CLI::App* const command : {seal, unseal, rotate, accept})
-    AddChange(*command, s.keymgr.reason, s.keymgr.request_id);
+  AddChange({seal, unseal, rotate, accept}, s.keymgr.reason, s.keymgr.request_id);
   rotate->add_option("--kek-version", s.keymgr.kek_version, "Version to use; the highest that is there when left out");
   accept->add_option("--chain-record", s.keymgr.chain_record, "The newest audit record that the chain holds")
       ->required();
   audit->add_option("--event", s.keymgr.event, "Only this event");
   audit->add_option("--actor", s.keymgr.actor, "Only by this SPIFFE id");
   audit->add_option("--source", s.keymgr.source, "Only about this source");
-  audit->add_option("--from", s.keymgr.from, "Not before this time");
+  audit->add_option("--from", s.keymgr.from, "Not before this time, such as 2026-12-01T06:00:00Z");
   audit->add_option("--to", s.keymgr.to, "Before this time");
   audit->add_option("--limit", s.keymgr.limit, "At most so many")->capture_default_str();
   expiring->add_option("--days", s.keymgr.days, "From now; 60 when left out");

@@ -5,18 +5,6 @@ namespace virp::virpctl {
 namespace {
 
 constexpr std::uint32_t kLast = 4'294'967'295;
-using Commands = std::initializer_list<CLI::App*>;
-
-void AddReason(const Commands& commands, RouterKeyOptions& to) {
-  for (CLI::App* const command : commands) {
-    command->add_option("--reason", to.reason, "Why; goes into the audit record")->required();
-    command->add_option("--request-id", to.request_id, "Of a request whose answer was lost, to repeat it");
-  }
-}
-
-void AddYes(const Commands& commands, RouterKeyOptions& to) {
-  for (CLI::App* const command : commands) command->add_flag("--yes", to.yes, "Do not ask whether to go on");
-}
 
 void AddVersion(const Commands& commands, RouterKeyOptions& to) {
   for (CLI::App* const command : commands)
@@ -51,8 +39,8 @@ void AddAccounts(CLI::App& keys, State& s) {
       ->check(CLI::Range(1U, kLast));
   submit->add_option("--bgp-id", to.bgp_id, "BGP identifier as a number, to be compared with the account's");
   submit->add_option("--usage", to.usage, "Which of several keys");
-  AddReason({enter, update, end, log, submit, approve, reject}, to);
-  AddYes({end, approve, reject}, to);
+  AddChange({enter, update, end, log, submit, approve, reject}, to.reason, to.request_id);
+  AddYes({end, approve, reject}, to.yes);
 }
 
 void AddLife(CLI::App& keys, State& s) {
@@ -92,8 +80,8 @@ void AddLife(CLI::App& keys, State& s) {
   for (CLI::App* const command : {taint, revoke})
     command->add_option("--continuity", to.continuity, "keep-signing, disable-bgpsec or offline")
         ->check(CLI::IsMember({"keep-signing", "disable-bgpsec", "offline"}));
-  AddReason({create, issue, package, provision, activate, taint, revoke}, to);
-  AddYes({package, provision, activate, taint, revoke}, to);
+  AddChange({create, issue, package, provision, activate, taint, revoke}, to.reason, to.request_id);
+  AddYes({package, provision, activate, taint, revoke}, to.yes);
 }
 
 }  // namespace

@@ -4,11 +4,6 @@
 namespace virp::virpctl {
 namespace {
 
-void AddReason(CLI::App& command, State& s) {
-  command.add_option("--reason", s.tcp_ao.reason, "Why; goes into the audit record")->required();
-  command.add_option("--request-id", s.tcp_ao.request_id, "Of a request whose answer was lost, to repeat it");
-}
-
 void AddEnd(CLI::App& command, State& s) {
   command.add_option("--end", s.tcp_ao.end, "a or b")->required()->check(CLI::IsMember({"a", "b"}));
 }
@@ -51,7 +46,7 @@ void AddTcpAo(CLI::App& keys, State& s) {
   CLI::App* const chain = add("export", "The keys of an end as configuration", &TcpAoExport);
   AddCreate(*create, s);
   for (CLI::App* const command : {create, roll}) AddUseFrom(*command, s);
-  for (CLI::App* const command : {create, roll, force, abort, remove, chain}) AddReason(*command, s);
+  AddChange({create, roll, force, abort, remove, chain}, s.tcp_ao.reason, s.tcp_ao.request_id);
   for (CLI::App* const command : {plan, report, chain}) AddEnd(*command, s);
   force->add_flag("--remove-old", s.tcp_ao.remove_old, "The old key goes, whoever still needs it");
   report->add_option("--file", s.tcp_ao.file, "Report in JSON; - is standard input")->required();

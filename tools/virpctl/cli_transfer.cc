@@ -37,12 +37,8 @@ void AddTransfers(CLI::App& router, State& s) {
   ask->add_option("--agent", to.agent, "SPIFFE id of the replacement router");
   ask->add_option("--recipient", to.recipient, "Certificate of whom to encrypt for, P-256 or RSA");
   release->add_option("--save", to.save, "File for the package")->required();
-  for (CLI::App* const command : {import, deposit, ask, approve, release}) {
-    command->add_option("--reason", to.reason, "Why; goes into the audit record")->required();
-    command->add_option("--request-id", to.request_id, "Of a request whose answer was lost, to repeat it");
-  }
-  for (CLI::App* const command : {deposit, approve, release})
-    command->add_flag("--yes", to.yes, "Do not ask whether to go on");
+  AddChange({import, deposit, ask, approve, release}, to.reason, to.request_id);
+  AddYes({deposit, approve, release}, to.yes);
 }
 
 void AddFleets(CLI::App& router, State& s) {
@@ -61,14 +57,11 @@ void AddFleets(CLI::App& router, State& s) {
   roll->add_option("--as", to.asn, "AS; all when left out")->check(CLI::Range(1U, 4'294'967'295U));
   roll->add_option("--concurrency", to.concurrency, "Routers that may be changing over at once")
       ->check(CLI::Range(1, 10'000));
-  roll->add_flag("--yes", to.yes, "Do not ask whether to go on");
+  AddYes({roll}, to.yes);
   set->add_option("--to", to.state, "running, paused or stopped")
       ->required()
       ->check(CLI::IsMember({"running", "paused", "stopped"}));
-  for (CLI::App* const command : {roll, set}) {
-    command->add_option("--reason", to.reason, "Why; goes into the audit record")->required();
-    command->add_option("--request-id", to.request_id, "Of a request whose answer was lost, to repeat it");
-  }
+  AddChange({roll, set}, to.reason, to.request_id);
 }
 
 }  // namespace virp::virpctl

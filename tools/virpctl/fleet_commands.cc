@@ -35,27 +35,21 @@ std::string FleetTable(const google::protobuf::RepeatedPtrField<pb::RouterFleet>
 
 template <typename Response>
 absl::StatusOr<Exit> ShowFleet(const Options& options, const absl::StatusOr<Response>& response) {
-  RETURN_IF_ERROR(response.status());
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(*response));
-    return Exit::kYes;
-  }
-  google::protobuf::RepeatedPtrField<pb::RouterFleet> one;
-  *one.Add() = response->fleet();
-  Print(FleetTable(one));
-  return Exit::kYes;
+  return Show(options, response, [](const Response& answer) {
+    google::protobuf::RepeatedPtrField<pb::RouterFleet> one;
+    *one.Add() = answer.fleet();
+    return FleetTable(one);
+  });
 }
 
 }  // namespace
 
 absl::StatusOr<Exit> FleetRoll(const Options& options, const FleetOptions& fleet) {
-  pb::RollFleetRequest request;
+  auto request = Change<pb::RollFleetRequest>(fleet);
   request.mutable_fleet()->set_id(fleet.id);
   request.mutable_fleet()->set_prefix(fleet.prefix);
   request.mutable_fleet()->set_asn(fleet.asn);
   request.mutable_fleet()->set_concurrency(fleet.concurrency);
-  request.set_reason(fleet.reason);
-  request.set_request_id(RequestId(fleet.request_id));
   RETURN_IF_ERROR(
       Announce(fleet.yes, "The roll of many routers' keys (RFC 8634 section 3.1)",
                {fmt::format("routers {}, AS {}", fleet.prefix.empty() ? "all" : "whose id begins with " + fleet.prefix,
@@ -70,11 +64,9 @@ absl::StatusOr<Exit> FleetSet(const Options& options, const FleetOptions& fleet)
   static const std::map<std::string, pb::RouterFleetState> kStates{{"running", pb::ROUTER_FLEET_STATE_RUNNING},
                                                                    {"paused", pb::ROUTER_FLEET_STATE_PAUSED},
                                                                    {"stopped", pb::ROUTER_FLEET_STATE_STOPPED}};
-  pb::SetFleetStateRequest request;
+  auto request = Change<pb::SetFleetStateRequest>(fleet);
   request.set_id(fleet.id);
   request.set_state(kStates.at(fleet.state));
-  request.set_reason(fleet.reason);
-  request.set_request_id(RequestId(fleet.request_id));
   return ShowFleet(options, Ask(ToKeymgr(options), &Service::Stub::SetFleetState, request));
 }
 

@@ -12,23 +12,10 @@ namespace {
 namespace pb = ::virp::keymgr::v1;
 using Service = pb::KeyAdminService;
 
-template <typename Request>
-Request Change(const KeymgrOptions& keymgr) {
-  Request request;
-  request.set_reason(keymgr.reason);
-  request.set_request_id(RequestId(keymgr.request_id));
-  return request;
-}
-
 template <typename Response>
 absl::StatusOr<Exit> ShowRecord(const Options& options, const absl::StatusOr<Response>& response) {
-  RETURN_IF_ERROR(response.status());
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(*response));
-  } else {
-    Print(fmt::format("done; audit record {}\n", response->record()));
-  }
-  return Exit::kYes;
+  return Show(options, response,
+              [](const Response& answer) { return fmt::format("done; audit record {}\n", answer.record()); });
 }
 
 std::string KeysText(const pb::AuditRecord& record) {
@@ -104,6 +91,8 @@ absl::StatusOr<Exit> KeymgrAudit(const Options& options, const KeymgrOptions& ke
   }
   ASSIGN_OR_RETURN(const auto all, AskPages(ToKeymgr(options), &Service::Stub::ListAuditRecords, request,
                                             &pb::ListAuditRecordsResponse::mutable_records, keymgr.limit));
+  if (!all.next_page_token().empty())
+    std::cerr << "these are the newest " << all.records_size() << "; --limit shows more, --to TIME older ones\n";
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(all));
     return Exit::kYes;
@@ -120,16 +109,20 @@ absl::StatusOr<Exit> KeymgrAudit(const Options& options, const KeymgrOptions& ke
 absl::StatusOr<Exit> KeymgrExpiring(const Options& options, const KeymgrOptions& keymgr) {
   pb::ListExpiringRequest request;
   request.set_days(keymgr.days);
-  request.set_page_size(1'000);
+  constexpr int kMost = 1'000;  // that the manager gives
+  request.set_page_size(kMost);
   ASSIGN_OR_RETURN(const auto all, Ask(ToKeymgr(options), &Service::Stub::ListExpiring, request));
+  if (all.items_size() >= kMost)
+    std::cerr << "these are the " << kMost
+              << " that are due first; what is due after them is shown when some of them are done\n";
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(all));
     return Exit::kYes;
   }
   Table table({"DUE", "KIND", "ID", "OF", "STATE"});
   for (const pb::ExpiringItem& item : all.items())
-    table.Add(
-        {TimeText(item.due()), item.kind(), item.id(), item.parent().empty() ? "-" : item.parent(), item.state()});
+    table.Add({TimeText(item.due()), item.kind(), item.id(), item.parent().empty() ? "-" : item.parent(),
+               item.state().empty() ? "-" : item.state()});
   Print(table.ToString());
   return Exit::kYes;
 }

@@ -9,6 +9,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/status.h"
 #include "lib/crypto/random.h"
+#include "tools/virpctl/output.h"
 #include "tools/virpctl/session.h"
 
 namespace virp::virpctl {
@@ -23,6 +24,27 @@ inline Connection ToKeymgr(const Options& options) {
 // `given`, or random, so that a repeat by hand is a new change unless --request-id says otherwise.
 inline std::string RequestId(const std::string& given) {
   return given.empty() ? HexEncode(crypto::RandomBytes(16)) : given;
+}
+
+// A change, with what all of them say: why, and which one it is, so that it can be repeated.
+template <typename Request, typename From>
+Request Change(const From& from) {
+  Request request;
+  request.set_reason(from.reason);
+  request.set_request_id(RequestId(from.request_id));
+  return request;
+}
+
+// An answer in JSON, or as `text` tells it to people.
+template <typename Response, typename Text>
+absl::StatusOr<Exit> Show(const Options& options, const absl::StatusOr<Response>& response, const Text& text) {
+  RETURN_IF_ERROR(response.status());
+  if (options.json) {
+    RETURN_IF_ERROR(PrintJson(*response));
+  } else {
+    Print(text(*response));
+  }
+  return Exit::kYes;
 }
 
 inline absl::StatusOr<google::protobuf::Timestamp> TimestampIn(const std::string& text, std::string_view option) {

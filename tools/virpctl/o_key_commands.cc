@@ -71,21 +71,13 @@ std::string KeyText(const pb::ObservationKey& key) {
 
 template <typename Response>
 absl::StatusOr<Exit> ShowKey(const Options& options, const absl::StatusOr<Response>& response) {
-  RETURN_IF_ERROR(response.status());
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(*response));
-  } else {
-    Print(KeyText(response->key()));
-  }
-  return Exit::kYes;
+  return Show(options, response, [](const Response& answer) { return KeyText(answer.key()); });
 }
 
 template <typename Request>
-Request Change(const OKeyOptions& o_key) {
-  Request request;
+Request ChangeOf(const OKeyOptions& o_key) {
+  auto request = Change<Request>(o_key);
   request.set_source(o_key.source);
-  request.set_reason(o_key.reason);
-  request.set_request_id(RequestId(o_key.request_id));
   if constexpr (requires { request.set_version(o_key.version); }) request.set_version(o_key.version);
   return request;
 }
@@ -185,9 +177,7 @@ absl::StatusOr<Exit> OKeysShow(const Options& options, const OKeyOptions& o_key)
 }
 
 absl::StatusOr<Exit> OKeysCreate(const Options& options, const OKeyOptions& o_key) {
-  pb::CreateObservationKeyRequest request;
-  request.set_reason(o_key.reason);
-  request.set_request_id(RequestId(o_key.request_id));
+  auto request = Change<pb::CreateObservationKeyRequest>(o_key);
   pb::ObservationKey& key = *request.mutable_key();
   key.set_source(o_key.source);
   key.set_form(o_key.form == "hex"   ? pb::CONSUMER_FORM_HEX_TEXT
@@ -199,7 +189,7 @@ absl::StatusOr<Exit> OKeysCreate(const Options& options, const OKeyOptions& o_ke
 }
 
 absl::StatusOr<Exit> OKeysHolders(const Options& options, const OKeyOptions& o_key) {
-  auto request = Change<pb::UpdateObservationKeyRequest>(o_key);
+  auto request = ChangeOf<pb::UpdateObservationKeyRequest>(o_key);
   for (const std::string& id : o_key.signers) request.add_signers(id);
   for (const std::string& id : o_key.carriers) request.add_carriers(id);
   request.set_etag(o_key.etag);
@@ -207,26 +197,26 @@ absl::StatusOr<Exit> OKeysHolders(const Options& options, const OKeyOptions& o_k
 }
 
 absl::StatusOr<Exit> OKeysPrepare(const Options& options, const OKeyOptions& o_key) {
-  auto request = Change<pb::PrepareObservationKeyRequest>(o_key);
+  auto request = ChangeOf<pb::PrepareObservationKeyRequest>(o_key);
   request.set_suite(SuiteOf(o_key));
   return ShowKey(options, Ask(ToKeymgr(options), &Service::Stub::PrepareObservationKey, request));
 }
 
 absl::StatusOr<Exit> OKeysApprove(const Options& options, const OKeyOptions& o_key) {
-  auto request = Change<pb::ApproveObservationKeyRequest>(o_key);
+  auto request = ChangeOf<pb::ApproveObservationKeyRequest>(o_key);
   ASSIGN_OR_RETURN(const std::string expected, HexDecode(o_key.expect));
   request.set_expected(expected);
   return ShowKey(options, Ask(ToKeymgr(options), &Service::Stub::ApproveObservationKey, request));
 }
 
 absl::StatusOr<Exit> OKeysActivate(const Options& options, const OKeyOptions& o_key) {
-  auto request = Change<pb::ActivateObservationKeyRequest>(o_key);
+  auto request = ChangeOf<pb::ActivateObservationKeyRequest>(o_key);
   RETURN_IF_ERROR(SetOverlap(o_key, request));
   return ShowKey(options, Ask(ToKeymgr(options), &Service::Stub::ActivateObservationKey, request));
 }
 
 absl::StatusOr<Exit> OKeysTaint(const Options& options, const OKeyOptions& o_key) {
-  auto request = Change<pb::TaintObservationKeyRequest>(o_key);
+  auto request = ChangeOf<pb::TaintObservationKeyRequest>(o_key);
   if (!o_key.since.empty()) {
     ASSIGN_OR_RETURN(*request.mutable_compromised_since(), TimestampIn(o_key.since, "--since"));
   }
@@ -240,7 +230,7 @@ absl::StatusOr<Exit> OKeysTaint(const Options& options, const OKeyOptions& o_key
 }
 
 absl::StatusOr<Exit> OKeysRevoke(const Options& options, const OKeyOptions& o_key) {
-  auto request = Change<pb::RevokeObservationKeyRequest>(o_key);
+  auto request = ChangeOf<pb::RevokeObservationKeyRequest>(o_key);
   request.set_unconfirmed(o_key.unconfirmed);
   RETURN_IF_ERROR(Announce(
       o_key.yes, fmt::format("Version {} of {} ends for good", o_key.version, o_key.source),
@@ -250,7 +240,7 @@ absl::StatusOr<Exit> OKeysRevoke(const Options& options, const OKeyOptions& o_ke
 
 absl::StatusOr<Exit> OKeysExport(const Options& options, const OKeyOptions& o_key) {
   if (o_key.save.empty()) return InvalidArgument("--save is needed: a secret is not shown");
-  auto request = Change<pb::ExportObservationKeyRequest>(o_key);
+  auto request = ChangeOf<pb::ExportObservationKeyRequest>(o_key);
   ASSIGN_OR_RETURN(const auto made, Ask(ToKeymgr(options), &Service::Stub::ExportObservationKey, request));
   RETURN_IF_ERROR(SaveSecret(o_key.save, made.file()));
   return Exit::kYes;
@@ -296,7 +286,7 @@ absl::StatusOr<Exit> OKeysRoll(const Options& options, const OKeyOptions& o_key)
       next = version.version();
   }
   if (next == 0) {
-    auto request = Change<pb::PrepareObservationKeyRequest>(o_key);
+    auto request = ChangeOf<pb::PrepareObservationKeyRequest>(o_key);
     request.set_suite(SuiteOf(o_key));
     ASSIGN_OR_RETURN(const auto made, Ask(to, &Service::Stub::PrepareObservationKey, request));
     next = made.version();
@@ -318,7 +308,7 @@ absl::StatusOr<Exit> OKeysRoll(const Options& options, const OKeyOptions& o_key)
     ASSIGN_OR_RETURN(version, Await(to, o_key, next, "an O-Node's chain has it",
                                     [](const auto& one) { return one.known_by_size() > 0; }));
   }
-  auto activate = Change<pb::ActivateObservationKeyRequest>(o_key);
+  auto activate = ChangeOf<pb::ActivateObservationKeyRequest>(o_key);
   activate.set_version(next);
   activate.set_request_id(RequestId(""));
   RETURN_IF_ERROR(SetOverlap(o_key, activate));

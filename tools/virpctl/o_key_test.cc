@@ -15,6 +15,7 @@
 #include "tests/testutil/program.h"
 #include "tests/testutil/test_pki.h"
 #include "tests/testutil/wait.h"
+#include "tools/virpctl/ctl_testing.h"
 
 namespace virp::virpctl {
 namespace {
@@ -49,11 +50,7 @@ class OKeyCommandTest : public ::testing::Test {
   ProgramResult Ctl(std::vector<std::string> arguments, Role role = Role::kOperator,
                     const std::string& name = "noc-1") {
     arguments.insert(arguments.begin(), {VIRPCTL, "keys"});
-    const service::TlsFiles files = pki_.Files(role, name);
-    return testutil::RunProgram(arguments,
-                                {"HOME=" + dir_.path(), "VIRPCTL_KEYMGR=localhost:" + std::to_string(server_->port()),
-                                 "VIRPCTL_TLS_CERTIFICATE=" + files.certificate, "VIRPCTL_TLS_KEY=" + files.private_key,
-                                 "VIRPCTL_TLS_ROOTS=" + files.roots, "VIRPCTL_TRUST_DOMAIN=test.virp.example"});
+    return testutil::RunProgram(arguments, CtlEnvironment(pki_, dir_.path(), server_->port(), role, name));
   }
   void Yes(std::vector<std::string> arguments, const std::string& name = "noc-1") {
     const ProgramResult result = Ctl(std::move(arguments), Role::kOperator, name);
@@ -138,7 +135,10 @@ TEST_F(OKeyCommandTest, AForeignProducersKeyFromTheFirstToItsEnd) {
   for (const auto& record : audit["records"]) events.push_back(record["event"]);
   EXPECT_THAT(events, ::testing::Contains("observation_key_exported"));
   EXPECT_EQ(audit["records"].back()["event"], "observation_key_created");
-  EXPECT_THAT(Ctl({"admin", "audit", "--limit", "3"}).out, HasSubstr("leaked"));
+  const ProgramResult newest = Ctl({"admin", "audit", "--limit", "3"});
+  EXPECT_THAT(newest.out, HasSubstr("leaked"));
+  EXPECT_THAT(newest.err, AllOf(HasSubstr("newest 3"), HasSubstr("--limit"), HasSubstr("--to")));
+  EXPECT_EQ(Ctl({"admin", "audit", "--limit", "1000000"}).err, "") << "that was all of it";
 }
 
 TEST_F(OKeyCommandTest, WhoSignsFetchesItsOwnAndOthersNothing) {
@@ -163,6 +163,28 @@ TEST_F(OKeyCommandTest, WhoSignsFetchesItsOwnAndOthersNothing) {
                    "late"})
                   .err,
               HasSubstr("ETAG"));
+}
+
+// Has more to say than it says.
+class BusyDesk final : public keymgr::v1::KeyAdminService::Service {
+  grpc::Status ListExpiring(grpc::ServerContext*, const keymgr::v1::ListExpiringRequest* request,
+                            keymgr::v1::ListExpiringResponse* response) override {
+    for (int i = 0; i < request->page_size(); ++i) response->add_items()->set_kind("router_certificate");
+    return grpc::Status::OK;
+  }
+};
+
+TEST_F(OKeyCommandTest, AListThatWasCutSaysSo) {
+  BusyDesk desk;
+  std::vector<service::MethodRule> rows;
+  for (service::MethodRule& row : keymgr::AccessTable())
+    if (row.method.find("KeyAdminService") != std::string::npos) rows.push_back(std::move(row));
+  server_ =
+      pki_.StartServer(Role::kKeymgr, pki_.MakeSecurity(std::move(rows)), {{&desk, "virp.keymgr.v1.KeyAdminService"}});
+  const ProgramResult cut = Ctl({"admin", "expiring"});
+  EXPECT_EQ(cut.exit, 0) << cut.err;
+  EXPECT_THAT(cut.err, HasSubstr("these are the 1000 that are due first"));
+  server_.reset();
 }
 
 TEST_F(OKeyCommandTest, TheManagerItself) {

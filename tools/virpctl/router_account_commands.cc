@@ -22,33 +22,15 @@ using Service = pb::RouterKeyService;
 constexpr std::size_t kMaxAccount = 1 << 20;
 constexpr std::size_t kMaxLog = 128 << 10;
 
-template <typename Request>
-Request Change(const RouterKeyOptions& keys) {
-  Request request;
-  request.set_reason(keys.reason);
-  request.set_request_id(RequestId(keys.request_id));
-  return request;
-}
-
 template <typename Response>
 absl::StatusOr<Exit> ShowRouter(const Options& options, const absl::StatusOr<Response>& response) {
-  RETURN_IF_ERROR(response.status());
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(*response));
-  } else {
-    Print(RouterTable(response->router()));
-  }
-  return Exit::kYes;
+  return Show(options, response, [](const Response& answer) { return RouterTable(answer.router()); });
 }
 
 template <typename Response>
 absl::StatusOr<Exit> ShowRequest(const Options& options, const absl::StatusOr<Response>& response) {
-  RETURN_IF_ERROR(response.status());
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(*response));
-  } else {
-    Print(RequestTable(response->request()));
-  }
+  RETURN_IF_ERROR(
+      Show(options, response, [](const Response& answer) { return RequestTable(answer.request()); }).status());
   switch (response->request().state()) {
     case pb::ROUTER_CSR_STATE_PENDING:
       return Exit::kCannotSay;
@@ -177,13 +159,8 @@ absl::StatusOr<Exit> RouterKeysReject(const Options& options, const RouterKeyOpt
        "this request is refused for good; the router may send another"}));
   auto request = Change<pb::RejectCsrRequest>(keys);
   request.set_id(keys.id);
-  ASSIGN_OR_RETURN(const auto done, Ask(ToKeymgr(options), &Service::Stub::RejectCsr, request));
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(done));
-  } else {
-    Print(RequestTable(done.request()));
-  }
-  return Exit::kYes;
+  return Show(options, Ask(ToKeymgr(options), &Service::Stub::RejectCsr, request),
+              [](const auto& done) { return RequestTable(done.request()); });
 }
 
 }  // namespace virp::virpctl

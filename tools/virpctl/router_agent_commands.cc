@@ -69,9 +69,10 @@ absl::StatusOr<Exit> RouterPlan(const Options& options, const RouterReportOption
   }
   Table table({"KEYS OF", "INSTALL", "SIGN WITH", "REPLACE", "REMOVE", "MAKE THE NEXT"});
   for (const pb::RouterPlan& slot : plan.slots()) {
-    const std::string sign = slot.sign_with() != 0
-                                 ? fmt::format("{}", slot.sign_with())
-                                 : Short(pb::RouterContinuity_Name(slot.continuity()), "ROUTER_CONTINUITY_");
+    const std::string meanwhile = slot.continuity() == pb::ROUTER_CONTINUITY_UNSPECIFIED
+                                      ? "-"
+                                      : Short(pb::RouterContinuity_Name(slot.continuity()), "ROUTER_CONTINUITY_");
+    const std::string sign = slot.sign_with() != 0 ? fmt::format("{}", slot.sign_with()) : meanwhile;
     table.Add({slot.slot(), Versions(slot.install()), sign, Versions(slot.replace()), Versions(slot.remove()),
                slot.submit_next() ? "yes" : "no"});
   }
@@ -82,12 +83,8 @@ absl::StatusOr<Exit> RouterPlan(const Options& options, const RouterReportOption
 absl::StatusOr<Exit> RouterReport(const Options& options, const RouterReportOptions& report) {
   const Connection to = ToKeymgr(options);
   ASSIGN_OR_RETURN(const crypto::P256PrivateKey key, LoadRouterKey(report.key));
-  pb::ConfirmInstallRequest request;
-  request.set_slot(report.id);
-  request.set_version(report.version);
+  auto request = ChangeOf<pb::ConfirmInstallRequest>(report);
   request.set_event(EventOf(report));
-  request.set_reason(report.reason);
-  request.set_request_id(RequestId(report.request_id));
   if (request.event() == pb::ROUTER_EVENT_INSTALLED) RETURN_IF_ERROR(Examine(report, key, *request.mutable_report()));
   ASSIGN_OR_RETURN(const rpki::RouterFacts facts, FactsOf(to, report));
   pb::RequestNonceRequest ask;

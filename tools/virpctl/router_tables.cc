@@ -99,8 +99,7 @@ std::string RequestTable(const pb::RouterCsr& request) {
   table.Add({"submitted", fmt::format("{} by {}", TimeText(request.submitted()), request.submitted_by())});
   if (!request.decided_by().empty())
     table.Add({"decided by", fmt::format("{}: {}", request.decided_by(), request.decision())});
-  if (!request.slot().empty())
-    table.Add({"became", fmt::format("version {} of {}", request.version(), request.slot())});
+  if (request.version() != 0) table.Add({"became", fmt::format("version {} of {}", request.version(), request.slot())});
   return table.ToString();
 }
 

@@ -47,7 +47,7 @@ absl::StatusOr<Response> Ask(const Connection& connection,
 }
 
 // Pages of a list as one answer, with at most `most` items; `items` is the answer's list, such as
-// &Response::mutable_sources.
+// &Response::mutable_sources. Its next_page_token is not empty where there are more.
 template <typename Stub, typename Request, typename Response, typename Item>
 absl::StatusOr<Response> AskPages(const Connection& connection,
                                   grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
@@ -69,6 +69,7 @@ absl::StatusOr<Response> AskPages(const Connection& connection,
     }
     request.set_page_token(page.next_page_token());
   } while (!request.page_token().empty() && left > 0);
+  all.set_next_page_token(request.page_token());
   return all;
 }
 

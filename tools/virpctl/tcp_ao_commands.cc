@@ -1,6 +1,5 @@
 // Questions to a key manager about TCP-AO keys, and what operators do with them.
 #include <google/protobuf/util/json_util.h>
-#include <google/protobuf/util/time_util.h>
 
 #include <map>
 
@@ -65,29 +64,14 @@ std::string PairTable(const pb::TcpAoPair& pair) {
 
 template <typename Response>
 absl::StatusOr<Exit> ShowPair(const Options& options, const absl::StatusOr<Response>& response) {
-  RETURN_IF_ERROR(response.status());
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(*response));
-  } else {
-    Print(PairTable(response->pair()));
-  }
-  return Exit::kYes;
+  return Show(options, response, [](const Response& answer) { return PairTable(answer.pair()); });
 }
 
 template <typename Request>
-Request Change(const TcpAoOptions& tcp_ao) {
-  Request request;
+Request ChangeOf(const TcpAoOptions& tcp_ao) {
+  auto request = Change<Request>(tcp_ao);
   request.set_id(tcp_ao.id);
-  request.set_reason(tcp_ao.reason);
-  request.set_request_id(RequestId(tcp_ao.request_id));
   return request;
-}
-
-absl::StatusOr<google::protobuf::Timestamp> TimeOf(const std::string& text) {
-  google::protobuf::Timestamp time;
-  if (!google::protobuf::util::TimeUtil::FromString(text, &time))
-    return InvalidArgument("--use-from: '{}' is no time such as 2026-12-01T06:00:00Z", text);
-  return time;
 }
 
 pb::TcpAoEnd EndOf(const TcpAoOptions& tcp_ao) {
@@ -130,9 +114,7 @@ absl::StatusOr<Exit> TcpAoShow(const Options& options, const TcpAoOptions& tcp_a
 }
 
 absl::StatusOr<Exit> TcpAoCreate(const Options& options, const TcpAoOptions& tcp_ao) {
-  pb::CreateTcpAoPairRequest request;
-  request.set_reason(tcp_ao.reason);
-  request.set_request_id(RequestId(tcp_ao.request_id));
+  auto request = Change<pb::CreateTcpAoPairRequest>(tcp_ao);
   pb::TcpAoPair& pair = *request.mutable_pair();
   pair.set_id(tcp_ao.id);
   RETURN_IF_ERROR(ParseSide(tcp_ao.a, tcp_ao.agent_a, "--end-a", *pair.mutable_a()));
@@ -142,33 +124,33 @@ absl::StatusOr<Exit> TcpAoCreate(const Options& options, const TcpAoOptions& tcp
   pair.set_excludes_options(tcp_ao.exclude_options);
   pair.set_octets(tcp_ao.octets);
   if (!tcp_ao.use_from.empty()) {
-    ASSIGN_OR_RETURN(*request.mutable_use_from(), TimeOf(tcp_ao.use_from));
+    ASSIGN_OR_RETURN(*request.mutable_use_from(), TimestampIn(tcp_ao.use_from, "--use-from"));
   }
   return ShowPair(options, Ask(ToKeymgr(options), &Service::Stub::CreateTcpAoPair, request));
 }
 
 absl::StatusOr<Exit> TcpAoRoll(const Options& options, const TcpAoOptions& tcp_ao) {
-  auto request = Change<pb::StartTcpAoRolloverRequest>(tcp_ao);
+  auto request = ChangeOf<pb::StartTcpAoRolloverRequest>(tcp_ao);
   if (!tcp_ao.use_from.empty()) {
-    ASSIGN_OR_RETURN(*request.mutable_use_from(), TimeOf(tcp_ao.use_from));
+    ASSIGN_OR_RETURN(*request.mutable_use_from(), TimestampIn(tcp_ao.use_from, "--use-from"));
   }
   return ShowPair(options, Ask(ToKeymgr(options), &Service::Stub::StartTcpAoRollover, request));
 }
 
 absl::StatusOr<Exit> TcpAoForce(const Options& options, const TcpAoOptions& tcp_ao) {
-  auto request = Change<pb::ForceTcpAoRolloverRequest>(tcp_ao);
+  auto request = ChangeOf<pb::ForceTcpAoRolloverRequest>(tcp_ao);
   request.set_force(tcp_ao.remove_old ? pb::TCP_AO_FORCE_REMOVAL : pb::TCP_AO_FORCE_CURRENT);
   return ShowPair(options, Ask(ToKeymgr(options), &Service::Stub::ForceTcpAoRollover, request));
 }
 
 absl::StatusOr<Exit> TcpAoAbort(const Options& options, const TcpAoOptions& tcp_ao) {
   return ShowPair(options, Ask(ToKeymgr(options), &Service::Stub::AbortTcpAoRollover,
-                               Change<pb::AbortTcpAoRolloverRequest>(tcp_ao)));
+                               ChangeOf<pb::AbortTcpAoRolloverRequest>(tcp_ao)));
 }
 
 absl::StatusOr<Exit> TcpAoDelete(const Options& options, const TcpAoOptions& tcp_ao) {
-  ASSIGN_OR_RETURN(const auto done,
-                   Ask(ToKeymgr(options), &Service::Stub::DeleteTcpAoPair, Change<pb::DeleteTcpAoPairRequest>(tcp_ao)));
+  ASSIGN_OR_RETURN(const auto done, Ask(ToKeymgr(options), &Service::Stub::DeleteTcpAoPair,
+                                        ChangeOf<pb::DeleteTcpAoPairRequest>(tcp_ao)));
   if (options.json) RETURN_IF_ERROR(PrintJson(done));
   return Exit::kYes;
 }
@@ -214,7 +196,7 @@ absl::StatusOr<Exit> TcpAoExport(const Options& options, const TcpAoOptions& tcp
                                                                {"junos", pb::TCP_AO_FORMAT_JUNOS},
                                                                {"ios-xe", pb::TCP_AO_FORMAT_IOS_XE},
                                                                {"rfc8177", pb::TCP_AO_FORMAT_RFC8177}};
-  auto request = Change<pb::ExportTcpAoKeyChainRequest>(tcp_ao);
+  auto request = ChangeOf<pb::ExportTcpAoKeyChainRequest>(tcp_ao);
   request.set_end(EndOf(tcp_ao));
   request.set_format(kFormats.at(tcp_ao.format));
   request.set_include_secrets(!tcp_ao.save.empty());

@@ -11,6 +11,7 @@
 #include "services/keymgr/transport/tcp_ao_handler.h"
 #include "tests/testutil/program.h"
 #include "tests/testutil/test_pki.h"
+#include "tools/virpctl/ctl_testing.h"
 
 namespace virp::virpctl {
 namespace {
@@ -32,11 +33,8 @@ class TcpAoCommandTest : public ::testing::Test {
   }
   ProgramResult Ctl(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), {VIRPCTL, "keys", "tcp-ao"});
-    const service::TlsFiles files = pki_.Files(Role::kOperator, "noc-1");
     return testutil::RunProgram(arguments,
-                                {"HOME=" + dir_.path(), "VIRPCTL_KEYMGR=localhost:" + std::to_string(server_->port()),
-                                 "VIRPCTL_TLS_CERTIFICATE=" + files.certificate, "VIRPCTL_TLS_KEY=" + files.private_key,
-                                 "VIRPCTL_TLS_ROOTS=" + files.roots, "VIRPCTL_TRUST_DOMAIN=test.virp.example"});
+                                CtlEnvironment(pki_, dir_.path(), server_->port(), Role::kOperator, "noc-1"));
   }
   nlohmann::json Json(std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--output", "json"});
