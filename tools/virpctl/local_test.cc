@@ -148,5 +148,15 @@ TEST_F(LocalTest, AVersionOneFrameIsCheckedWithEveryKeyOfItsSource) {
             "VERIFIED");
 }
 
+TEST_F(LocalTest, SecretsThatPassThroughAreOverwrittenWhenTheyAreFreed) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  GTEST_SKIP() << "a sanitizer has a heap of its own";
+#endif
+#endif
+  const ProgramResult symbols = testutil::RunProgram({"/usr/bin/nm", "--dynamic", "--defined-only", VIRPCTL});
+  EXPECT_THAT(symbols.out, HasSubstr(" T free\n")) << "the heap of lib/crypto/wiping_heap.cc";
+}
+
 }  // namespace
 }  // namespace virp::virpctl

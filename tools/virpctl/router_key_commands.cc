@@ -7,6 +7,7 @@
 #include "tools/virpctl/ceremony.h"
 #include "tools/virpctl/keymgr_session.h"
 #include "tools/virpctl/output.h"
+#include "tools/virpctl/package_file.h"
 #include "tools/virpctl/router_account.h"
 #include "tools/virpctl/router_files.h"
 #include "tools/virpctl/router_options.h"
@@ -18,34 +19,6 @@ namespace {
 
 namespace pb = ::virp::keymgr::v1;
 using Service = pb::RouterKeyService;
-
-template <typename Request>
-Request Change(const RouterKeyOptions& keys) {
-  Request request;
-  request.set_reason(keys.reason);
-  request.set_request_id(RequestId(keys.request_id));
-  return request;
-}
-
-// Of one version of a slot.
-template <typename Request>
-Request ChangeOf(const RouterKeyOptions& keys) {
-  auto request = Change<Request>(keys);
-  request.set_slot(keys.id);
-  request.set_version(keys.version);
-  return request;
-}
-
-template <typename Response>
-absl::StatusOr<Exit> ShowSlot(const Options& options, const absl::StatusOr<Response>& response) {
-  RETURN_IF_ERROR(response.status());
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(*response));
-  } else {
-    Print(SlotTable(response->slot()));
-  }
-  return Exit::kYes;
-}
 
 absl::StatusOr<pb::RouterKeySlot> SlotOf(const Options& options, const std::string& id) {
   pb::GetRouterKeyRequest ask;
@@ -78,26 +51,78 @@ std::string ContinuityText(const RouterKeyOptions& keys) {
   return "another key signs, or will: nothing is said of how the router goes on without one";
 }
 
-// A private key in whatever wrapping: for its owner, and never over a file that is there.
-absl::Status SavePackage(const std::string& path, std::string_view package) {
-  if (OpenFile(path, 0).ok()) return AlreadyExists("{} is there already; packages are not written over", path);
-  return ReplaceFile(path, package);
-}
-
 absl::StatusOr<std::string> RecipientOf(const RouterKeyOptions& keys) {
   if (keys.recipient.empty()) return std::string();
   return LoadCertificate(keys.recipient);
 }
 
-// Files of one key that was provisioned, below `folder`.
-absl::Status SaveProvisioned(const std::string& folder, const pb::ProvisionedKey& key) {
-  std::string name = key.slot().slot();
-  std::ranges::replace(name, '/', '_');
-  const std::string path = fmt::format("{}/{}.{}", folder, name, key.version());
-  // The package first: it may exist in this one answer only.
-  if (!key.package().empty()) RETURN_IF_ERROR(SavePackage(path + ".package", key.package()));
-  RETURN_IF_ERROR(ReplaceFile(path + ".csr", key.csr(), 0644));
-  return ReplaceFile(path + ".p7", key.certs_only(), 0644);
+// Places for so many packages, before they are asked for.
+absl::StatusOr<std::vector<PackageFile>> PlacesIn(const std::string& folder, int count) {
+  RETURN_IF_ERROR(MakeDirectory(folder));
+  std::vector<PackageFile> out;
+  for (int i = 0; i < count; ++i) {
+    ASSIGN_OR_RETURN(PackageFile place, PackageFile::In(folder));
+    out.push_back(std::move(place));
+  }
+  return out;
+}
+
+// What of a router was made goes into files. One that fails keeps none of the others from being written.
+class Saving {
+ public:
+  Saving(std::string folder, std::vector<PackageFile> places)
+      : folder_(std::move(folder)), places_(std::move(places)) {}
+
+  // Packages come first: some exist in this answer only.
+  void Packages(const pb::ProvisionRouterResponse& made) {
+    std::size_t used = 0;
+    for (const pb::ProvisionedKey& key : made.keys()) {
+      if (key.package().empty()) continue;
+      if (used == places_.size()) {  // more than the account has AS numbers
+        auto place = PackageFile::In(folder_);
+        Note(place.status());
+        if (!place.ok()) continue;
+        places_.push_back(*std::move(place));
+      }
+      Note(Package(places_[used++], key));
+    }
+  }
+  void File(const std::string& name, std::string_view content) {
+    Note(ReplaceFile(folder_ + "/" + name, content, 0644));
+  }
+  // All that failed.
+  absl::Status status() const {
+    return failed_.empty() ? absl::OkStatus() : Unavailable("not all was saved: {}", fmt::join(failed_, "; "));
+  }
+
+  static std::string NameOf(const pb::ProvisionedKey& key) {
+    std::string name = Printable(key.slot().slot());
+    std::ranges::replace(name, '/', '_');
+    return fmt::format("{}.{}", name, key.version());
+  }
+
+ private:
+  absl::Status Package(PackageFile& place, const pb::ProvisionedKey& key) const {
+    RETURN_IF_ERROR(Annotate(place.Write(key.package()), key.slot().slot()));
+    return Annotate(place.Rename(fmt::format("{}/{}.package", folder_, NameOf(key))),
+                    fmt::format("the package of {} is {}", key.slot().slot(), place.path()));
+  }
+  void Note(const absl::Status& status) {
+    if (!status.ok()) failed_.emplace_back(Message(status));
+  }
+
+  const std::string folder_;
+  std::vector<PackageFile> places_;
+  std::vector<std::string> failed_;
+};
+
+void PrintProvisioned(const pb::ProvisionRouterResponse& made) {
+  Table table({"KEY", "VERSION", "STATE", "PACKAGE"});
+  for (const pb::ProvisionedKey& key : made.keys()) {
+    table.Add({key.slot().slot(), fmt::format("{}", key.version()), VersionsText(key.slot()),
+               key.package().empty() ? "none: it does not leave, or left before" : "yes"});
+  }
+  Print(table.ToString());
 }
 
 }  // namespace
@@ -127,11 +152,11 @@ absl::StatusOr<Exit> RouterKeysPackage(const Options& options, const RouterKeyOp
            : fmt::format("the package is signed, and encrypted for the holder of {}", keys.recipient),
        fmt::format("it is written to {}, which only its owner may read", keys.save),
        "that it left is recorded first; a key that may leave once never leaves again, also if the file is lost"}));
-  if (OpenFile(keys.save, 0).ok()) return AlreadyExists("{} is there already; nothing was done", keys.save);
   auto request = ChangeOf<pb::GetKeyPackageRequest>(keys);
   ASSIGN_OR_RETURN(*request.mutable_recipient(), RecipientOf(keys));
+  ASSIGN_OR_RETURN(PackageFile file, PackageFile::At(keys.save));
   ASSIGN_OR_RETURN(const auto made, Ask(ToKeymgr(options), &Service::Stub::GetKeyPackage, request));
-  RETURN_IF_ERROR(SavePackage(keys.save, made.package()));
+  RETURN_IF_ERROR(file.Write(made.package()));
   if (options.json) {
     frame::JsonWriter json;
     json.BeginObject().Field("package", std::string_view(keys.save));
@@ -153,23 +178,24 @@ absl::StatusOr<Exit> RouterKeysProvision(const Options& options, const RouterKey
                             keys.recipient.empty() ? " and NOT encrypted" : ", encrypted for " + keys.recipient),
                 fmt::format("writes packages, requests, certificates and the trust anchor below {}", keys.save)}));
   ASSIGN_OR_RETURN(*request.mutable_recipient(), RecipientOf(keys));
-  RETURN_IF_ERROR(MakeDirectory(keys.save));
+  ASSIGN_OR_RETURN(std::vector<PackageFile> places, PlacesIn(keys.save, request.router().asns_size()));
   ASSIGN_OR_RETURN(const auto made, Ask(ToKeymgr(options), &Service::Stub::ProvisionRouter, request));
-  for (const pb::ProvisionedKey& key : made.keys()) RETURN_IF_ERROR(SaveProvisioned(keys.save, key));
-  RETURN_IF_ERROR(ReplaceFile(keys.save + "/ta.cer", made.trust_anchor(), 0644));
-  RETURN_IF_ERROR(ReplaceFile(keys.save + "/ta.tal", made.tal(), 0644));
+  Saving saving(keys.save, std::move(places));
+  saving.Packages(made);
+  for (const pb::ProvisionedKey& key : made.keys()) {
+    saving.File(Saving::NameOf(key) + ".csr", key.csr());
+    saving.File(Saving::NameOf(key) + ".p7", key.certs_only());
+  }
+  saving.File("ta.cer", made.trust_anchor());
+  saving.File("ta.tal", made.tal());
   if (options.json) {
     pb::ProvisionRouterResponse shown = made;
     for (pb::ProvisionedKey& key : *shown.mutable_keys()) key.clear_package();  // they are in files now
     RETURN_IF_ERROR(PrintJson(shown));
-    return Exit::kYes;
+  } else {
+    PrintProvisioned(made);
   }
-  Table table({"KEY", "VERSION", "STATE", "PACKAGE"});
-  for (const pb::ProvisionedKey& key : made.keys()) {
-    table.Add({key.slot().slot(), fmt::format("{}", key.version()), VersionsText(key.slot()),
-               key.package().empty() ? "none: it does not leave, or left before" : "written"});
-  }
-  Print(table.ToString());
+  RETURN_IF_ERROR(saving.status());
   return Exit::kYes;
 }
 

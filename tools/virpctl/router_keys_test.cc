@@ -15,6 +15,7 @@
 #include "tests/testutil/program.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/test_pki.h"
+#include "tools/virpctl/ctl_testing.h"
 
 namespace virp::virpctl {
 namespace {
@@ -47,12 +48,9 @@ class RouterKeysCommandTest : public ::testing::Test {
 
   ProgramResult Ctl(Role role, const std::string& name, std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), VIRPCTL);
-    const service::TlsFiles files = pki_.Files(role, name);
-    return testutil::RunProgram(arguments,
-                                {"HOME=" + dir_.path(), "VIRPCTL_KEYMGR=localhost:" + std::to_string(server_->port()),
-                                 "VIRPCTL_EST=localhost:" + std::to_string(est_->port()),
-                                 "VIRPCTL_TLS_CERTIFICATE=" + files.certificate, "VIRPCTL_TLS_KEY=" + files.private_key,
-                                 "VIRPCTL_TLS_ROOTS=" + files.roots, "VIRPCTL_TRUST_DOMAIN=test.virp.example"});
+    std::vector<std::string> environment = CtlEnvironment(pki_, dir_.path(), server_->port(), role, name);
+    environment.push_back("VIRPCTL_EST=localhost:" + std::to_string(est_->port()));
+    return testutil::RunProgram(arguments, environment);
   }
   ProgramResult Operator(std::vector<std::string> arguments, Role role = Role::kOperator) {
     arguments.insert(arguments.begin(), {"keys", "router"});
@@ -115,6 +113,9 @@ TEST_F(RouterKeysCommandTest, ARouterEnrolsAndAnotherPersonApproves) {
   EXPECT_EQ(Enrol().exit, 3);
   const std::string request = PendingRequest();
   ASSERT_NE(request, "");
+  const ProgramResult submitted = Operator({"submit", "--file", File("csr"), "--router", "edge-a", "--reason", "x"});
+  EXPECT_EQ(submitted.exit, 3) << submitted.err;
+  EXPECT_THAT(submitted.out, AllOf(HasSubstr("PENDING"), Not(HasSubstr("version 0"))));
   const ProgramResult unasked = Operator({"approve", request, "--reason", "x"}, Role::kApprover);
   EXPECT_EQ(unasked.exit, 2) << "nobody agreed";
   EXPECT_THAT(unasked.err, HasSubstr("router edge-a, AS64496"));
@@ -128,6 +129,7 @@ TEST_F(RouterKeysCommandTest, ARouterEnrolsAndAnotherPersonApproves) {
   const ProgramResult installed = Report("installed");
   EXPECT_EQ(installed.exit, 0) << installed.err;
   EXPECT_THAT(Operator({"show", kSlot}).out, HasSubstr("chain good, key good; signed by the key"));
+  EXPECT_THAT(Router({"plan"}).out, AllOf(HasSubstr(kSlot), Not(HasSubstr("UNSPECIFIED")))) << "nothing is ordered";
   ASSERT_OK(fixture_.PublishAndAdvance());
   const ProgramResult ordered = Agreed({"activate", kSlot, "--key-version", "1", "--emergency"});
   EXPECT_EQ(ordered.exit, 0) << ordered.err;
@@ -138,6 +140,16 @@ TEST_F(RouterKeysCommandTest, ARouterEnrolsAndAnotherPersonApproves) {
 
   EXPECT_EQ(Operator({"certs", kSlot, "--save", File("p7")}).exit, 0);
   EXPECT_EQ(Router({"check", File("p7"), "--key", File("key"), "--trust-anchor", File("ta")}).exit, 0);
+  const std::vector<std::string> route{"--prefix", "192.0.2.0/24", "--to", "64511", "--key"};
+  const auto bgpsec = [&](std::vector<std::string> arguments, const std::string& key) {
+    arguments.insert(arguments.begin(), "bgpsec");
+    arguments.insert(arguments.end(), route.begin(), route.end());
+    arguments.push_back("64496=" + File(key));
+    return Ctl(Role::kOperator, "noc-1", arguments);
+  };
+  EXPECT_EQ(bgpsec({"sign", "--save", File("path")}, "key").exit, 0);
+  const ProgramResult verified = bgpsec({"verify", File("path")}, "p7");
+  EXPECT_EQ(verified.exit, 0) << verified.err;
   EXPECT_EQ(Agreed({"taint", kSlot, "--key-version", "1"}).exit, 2) << "how does it go on?";
   EXPECT_EQ(Agreed({"taint", kSlot, "--key-version", "1", "--continuity", "disable-bgpsec"}).exit, 0);
   const ProgramResult revoked = Agreed({"revoke", kSlot, "--key-version", "1", "--continuity", "disable-bgpsec"});
@@ -180,6 +192,53 @@ TEST_F(RouterKeysCommandTest, AnOperatorProvisionsARouterAndItsKeyLeavesOnce) {
   EXPECT_THAT(Agreed(provision).out, HasSubstr("none: it does not leave, or left before"));
 }
 
+TEST_F(RouterKeysCommandTest, AKeyLeavesOnlyWhenItCanBeKept) {
+  Register({{"method", "ROUTER_KEY_METHOD_OPERATOR_DRIVEN"}, {"policy", "ROUTER_EXPORT_POLICY_ONCE"}});
+  EXPECT_EQ(Operator({"create", "edge-a", "--as", "64496", "--reason", "x"}).exit, 0);
+  EXPECT_EQ(Operator({"issue", kSlot, "--key-version", "1", "--reason", "x"}).exit, 0);
+  const auto package = [&](const std::string& version, const std::string& to) {
+    return Agreed({"package", kSlot, "--key-version", version, "--save", to});
+  };
+  EXPECT_EQ(package("9", File("package")).exit, 2);
+  EXPECT_FALSE(std::filesystem::exists(File("package"))) << "an error leaves nothing behind";
+  std::ofstream(File("there")) << "older";
+  EXPECT_EQ(package("1", File("there")).exit, 2);
+  EXPECT_EQ(testutil::FileText(File("there")), "older");
+  const ProgramResult nowhere = package("1", File("no/where"));
+  EXPECT_EQ(nowhere.exit, 2);
+  EXPECT_THAT(nowhere.err, AllOf(HasSubstr(File("no/where")), Not(HasSubstr("NOT_EXPORTABLE"))));
+  const ProgramResult taken = package("1", File("package"));
+  EXPECT_EQ(taken.exit, 0) << "it has not left before: " << taken.err;
+  EXPECT_EQ(Router({"open", File("package"), "--key", File("key"), "--trust-anchor", File("ta"), "--yes"}).exit, 0);
+}
+
+TEST_F(RouterKeysCommandTest, EveryPackageIsSavedBeforeAnythingElseGoesWrong) {
+  Register({{"asns", {64496, 64497, 64498}},
+            {"method", "ROUTER_KEY_METHOD_OPERATOR_DRIVEN"},
+            {"policy", "ROUTER_EXPORT_POLICY_ONCE"}});
+  const auto provision = [&](const std::string& folder) {
+    return Agreed({"provision", "--file", File("account"), "--save", folder});
+  };
+  EXPECT_EQ(provision("/proc/self").exit, 2) << "no file can be made there";
+  EXPECT_THAT(Operator({"list"}).out, Not(HasSubstr(kSlot))) << "it was noticed first";
+
+  const std::string out = File("out");
+  std::filesystem::create_directories(out + "/edge-a_64496.1.package");
+  std::filesystem::create_directories(out + "/edge-a_64497.1.csr");
+  const ProgramResult made = provision(out);
+  EXPECT_EQ(made.exit, 2);
+  EXPECT_THAT(made.err, AllOf(HasSubstr("edge-a_64496.1.package"), HasSubstr("edge-a_64497.1.csr")));
+  for (const char* const name : {"64496.1.csr", "64496.1.p7", "64497.1.package", "64497.1.p7", "64498.1.package"})
+    EXPECT_TRUE(std::filesystem::is_regular_file(out + "/edge-a_" + name)) << name;
+  EXPECT_EQ(testutil::FileText(out + "/ta.cer"), testutil::FileText(File("ta")));
+  // The one whose name was taken kept the name that it had first, which the error tells.
+  const std::size_t at = made.err.find(out + "/package-");
+  ASSERT_NE(at, std::string::npos) << made.err;
+  const std::string kept = made.err.substr(at, out.size() + std::string_view("/package-XXXXXX").size());
+  EXPECT_EQ(Router({"open", kept, "--key", File("key"), "--trust-anchor", File("ta"), "--yes"}).exit, 0) << kept;
+  EXPECT_EQ(Router({"check", out + "/edge-a_64496.1.p7", "--key", File("key"), "--trust-anchor", File("ta")}).exit, 0);
+}
+
 TEST_F(RouterKeysCommandTest, APackageIsEncryptedForWhomItIsFor) {
   Register({{"method", "ROUTER_KEY_METHOD_OPERATOR_DRIVEN"}, {"policy", "ROUTER_EXPORT_POLICY_ONCE"}});
   EXPECT_EQ(Operator({"create", "edge-a", "--as", "64496", "--save", File("csr"), "--reason", "x"}).exit, 0);
@@ -207,6 +266,8 @@ TEST_F(RouterKeysCommandTest, AKeyGoesIntoEscrowAndOutByTwoPersons) {
   EXPECT_EQ(Agreed(release).exit, 2) << "nobody approved it";
   EXPECT_EQ(Agreed({"approve-release", kSlot, "--key-version", "1"}).exit, 2) << "who asked";
   EXPECT_EQ(Agreed({"approve-release", kSlot, "--key-version", "1"}, Role::kApprover).exit, 0);
+  EXPECT_FALSE(std::filesystem::exists(File("package")));
+  EXPECT_EQ(Agreed({"release", kSlot, "--key-version", "1", "--save", File("no/where")}).exit, 2);
   const ProgramResult released = Agreed(release);
   EXPECT_EQ(released.exit, 0) << released.err;
   EXPECT_EQ(Router({"open", File("package"), "--key", File("again"), "--trust-anchor", File("ta"), "--yes"}).exit, 0);

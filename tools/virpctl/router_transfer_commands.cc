@@ -8,6 +8,7 @@
 #include "tools/virpctl/ceremony.h"
 #include "tools/virpctl/keymgr_session.h"
 #include "tools/virpctl/output.h"
+#include "tools/virpctl/package_file.h"
 #include "tools/virpctl/router_files.h"
 #include "tools/virpctl/router_tables.h"
 #include "tools/virpctl/transfer_options.h"
@@ -18,37 +19,6 @@ namespace {
 
 namespace pb = ::virp::keymgr::v1;
 using Service = pb::RouterKeyService;
-
-template <typename Request>
-Request ChangeOf(const TransferOptions& keys) {
-  Request request;
-  request.set_slot(keys.id);
-  request.set_version(keys.version);
-  request.set_reason(keys.reason);
-  request.set_request_id(RequestId(keys.request_id));
-  return request;
-}
-
-template <typename Response>
-absl::StatusOr<Exit> ShowSlot(const Options& options, const absl::StatusOr<Response>& response) {
-  RETURN_IF_ERROR(response.status());
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(*response));
-  } else {
-    Print(SlotTable(response->slot()));
-  }
-  return Exit::kYes;
-}
-
-// The private key of the file, PKCS #8 in DER, in a request that is to be wiped.
-absl::Status ReadPkcs8(const std::string& path, std::string& to) {
-  ASSIGN_OR_RETURN(std::string file, ReadFile(path, x509::kMaxCertificate));
-  auto blocks = x509::DerBlocks(file, {"PRIVATE KEY"}, x509::kMaxCertificate, 1);
-  crypto::Wipe(file.data(), file.size());
-  if (!blocks.ok()) return Annotate(blocks.status(), path);
-  to = std::move(blocks->front());
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -83,7 +53,8 @@ absl::StatusOr<Exit> RouterKeysDeposit(const Options& options, const TransferOpt
                {fmt::format("{} is sent to the key manager as version {} of {}", keys.file, keys.version, keys.id),
                 "it leaves again for a replacement router only, when two persons agree"}));
   auto request = ChangeOf<pb::EscrowDepositRequest>(keys);
-  RETURN_IF_ERROR(ReadPkcs8(keys.file, *request.mutable_private_key()));
+  ASSIGN_OR_RETURN(const crypto::Secret key, ReadPkcs8(keys.file));
+  request.mutable_private_key()->assign(key.view());
   const auto taken = Ask(ToKeymgr(options), &Service::Stub::EscrowDeposit, request);
   crypto::Wipe(request.mutable_private_key()->data(), request.private_key().size());
   return ShowSlot(options, taken);
@@ -115,13 +86,13 @@ absl::StatusOr<Exit> RouterKeysApproveRelease(const Options& options, const Tran
 }
 
 absl::StatusOr<Exit> RouterKeysRelease(const Options& options, const TransferOptions& keys) {
-  if (OpenFile(keys.save, 0).ok()) return AlreadyExists("{} is there already; nothing was done", keys.save);
   RETURN_IF_ERROR(Announce(keys.yes, "A router's private key leaves escrow (RFC 8635 section 10.4)",
                            {fmt::format("version {} of {} is written to {}, once", keys.version, keys.id, keys.save),
                             "the replacement becomes the router's agent: the old one can do nothing any more"}));
+  ASSIGN_OR_RETURN(PackageFile file, PackageFile::At(keys.save));
   ASSIGN_OR_RETURN(const auto made,
                    Ask(ToKeymgr(options), &Service::Stub::EscrowRelease, ChangeOf<pb::EscrowReleaseRequest>(keys)));
-  RETURN_IF_ERROR(ReplaceFile(keys.save, made.package()));
+  RETURN_IF_ERROR(file.Write(made.package()));
   if (options.json) {
     frame::JsonWriter json;
     PrintJson(json.BeginObject().Field("package", std::string_view(keys.save)).EndObject());
