@@ -17,11 +17,8 @@ void AddRpki(CLI::App& keys, State& s) {
   CLI::App* const calendar = add("calendar", "The ends of certificates as an iCalendar", &RpkiCalendar);
   CLI::App* const router_keys = add("export", "The published router keys as files", &RpkiExport);
   add("watch", "The published router keys, then each change", &RpkiWatch);
-  for (CLI::App* const command : {set_up, publish}) {
-    command->add_option("--reason", s.rpki.reason, "Why; goes into the audit record")->required();
-    command->add_option("--request-id", s.rpki.request_id, "Of a request whose answer was lost, to repeat it");
-  }
-  set_up->add_flag("--yes", s.rpki.yes, "Do not ask whether to go on");
+  AddChange({set_up, publish}, s.rpki.reason, s.rpki.request_id);
+  AddYes({set_up}, s.rpki.yes);
   for (CLI::App* const command : {set_up, anchor}) {
     command->add_option("--save", s.rpki.save, "File for the certificate, DER");
     command->add_option("--tal", s.rpki.tal, "File for the trust anchor locator");

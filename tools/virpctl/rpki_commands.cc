@@ -1,5 +1,8 @@
 // `keys rpki`: the authority that certifies router keys, what it publishes, and when that ends.
+#include <cstdio>
+#include <iostream>
 #include <map>
+#include <utility>
 
 #include "lib/base/file.h"
 #include "lib/base/status.h"
@@ -16,14 +19,6 @@ namespace pb = ::virp::keymgr::v1;
 using Service = pb::RpkiService;
 
 constexpr std::size_t kMostExported = std::size_t{256} << 20;  // bytes: 100,000 keys are some 40 MB
-
-template <typename Request>
-Request Change(const RpkiOptions& rpki) {
-  Request request;
-  request.set_reason(rpki.reason);
-  request.set_request_id(RequestId(rpki.request_id));
-  return request;
-}
 
 absl::StatusOr<Exit> ShowAnchor(const Options& options, const RpkiOptions& rpki, const pb::TrustAnchor& anchor) {
   if (!rpki.save.empty()) RETURN_IF_ERROR(ReplaceFile(rpki.save, anchor.certificate(), 0644));
@@ -45,16 +40,16 @@ std::string KeyLine(std::string_view sign, const pb::RouterKeyEntry& key) {
   return fmt::format("{} AS{} {} until {}\n", sign, key.asn(), HexEncode(key.ski()), TimeText(key.expires()));
 }
 
-// A relative path of names that go nowhere but down.
+// A relative path of names that go nowhere but down, and that a terminal may show.
 absl::Status CheckPath(std::string_view path) {
-  bool sound = !path.empty() && path.front() != '/' && path.find('\0') == std::string_view::npos;
+  bool sound = !path.empty() && path.front() != '/' && Printable(path, path.size()) == path;
   for (std::size_t at = 0; sound && at <= path.size();) {
     const std::size_t end = std::min(path.find('/', at), path.size());
     const std::string_view name = path.substr(at, end - at);
     sound = !name.empty() && name != "." && name != "..";
     at = end + 1;
   }
-  return sound ? absl::OkStatus() : DataLoss("the key manager sent a file with the path '{}'", path);
+  return sound ? absl::OkStatus() : DataLoss("the key manager sent a file with the path '{}'", Printable(path));
 }
 
 absl::StatusOr<std::map<std::string, std::string>> Exported(const Options& options, pb::RouterKeyFormat format) {
@@ -70,7 +65,7 @@ absl::StatusOr<std::map<std::string, std::string>> Exported(const Options& optio
   pb::ExportRouterKeysResponse part;
   while (reader->Read(&part)) {
     RETURN_IF_ERROR(CheckPath(part.path()));
-    size += part.content().size();
+    size += part.path().size() + part.content().size();
     if (size > kMostExported) return ResourceExhausted("the export is larger than {} bytes", kMostExported);
     files[part.path()] += part.content();
   }
@@ -139,6 +134,8 @@ absl::StatusOr<Exit> RpkiExpiring(const Options& options, const RpkiOptions& rpk
   request.set_days(rpki.days);
   request.set_page_size(static_cast<std::int32_t>(rpki.limit));
   ASSIGN_OR_RETURN(const auto found, Ask(ToKeymgr(options), &Service::Stub::ListExpiringCertificates, request));
+  if (std::cmp_greater_equal(found.certificates_size(), rpki.limit))
+    std::cerr << "these are the " << rpki.limit << " that end first; --limit shows more, keys rpki calendar has all\n";
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(found));
   } else {
@@ -150,7 +147,7 @@ absl::StatusOr<Exit> RpkiExpiring(const Options& options, const RpkiOptions& rpk
     Print(table.ToString());
     Print(fmt::format("{} routers, by AS, have a valid, published certificate; {} should have one and have none\n",
                       found.covered(), found.uncovered()));
-    for (const std::string& what : found.missing()) Print("  " + what + "\n");
+    for (const std::string& what : found.missing()) Print("  " + Printable(what) + "\n");
   }
   return found.uncovered() == 0 ? Exit::kYes : Exit::kNo;
 }
@@ -189,13 +186,14 @@ absl::StatusOr<Exit> RpkiWatch(const Options& options, const RpkiOptions& /*rpki
   pb::WatchRouterKeysResponse news;
   while (reader->Read(&news)) {
     if (options.json) {
-      RETURN_IF_ERROR(PrintJson(news));
+      RETURN_IF_ERROR(PrintJsonLine(news));
       continue;
     }
-    if (news.restart()) Print(fmt::format("= all keys, session {}\n", news.session()));
+    if (news.restart()) Print(fmt::format("= all keys, session {}\n", Printable(news.session())));
     for (const pb::RouterKeyEntry& key : news.withdrawn()) Print(KeyLine("-", key));
     for (const pb::RouterKeyEntry& key : news.announced()) Print(KeyLine("+", key));
     if (news.complete()) Print(fmt::format("= serial {}\n", news.serial()));
+    std::fflush(stdout);
   }
   RETURN_IF_ERROR(service::FromGrpcStatus(reader->Finish()));
   return Exit::kYes;
