@@ -15,7 +15,7 @@
 #include "tests/testutil/program.h"
 #include "tests/testutil/test_pki.h"
 #include "tests/testutil/wait.h"
-#include "tools/virpctl/ctl_testing.h"
+#include "tools/virpctl/ctl_test_util.h"
 
 namespace virp::virpctl {
 namespace {

@@ -19,7 +19,7 @@
 #include "tests/testutil/program.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/test_pki.h"
-#include "tools/virpctl/ctl_testing.h"
+#include "tools/virpctl/ctl_test_util.h"
 
 namespace virp::virpctl {
 namespace {

@@ -10,7 +10,7 @@
 #include "tests/testutil/program.h"
 #include "tests/testutil/test_pki.h"
 #include "tests/testutil/wait.h"
-#include "tools/virpctl/ctl_testing.h"
+#include "tools/virpctl/ctl_test_util.h"
 #include "virp/keymgr/v1/rpki.grpc.pb.h"
 
 namespace virp::virpctl {

@@ -11,7 +11,7 @@
 #include "services/keymgr/transport/tcp_ao_handler.h"
 #include "tests/testutil/program.h"
 #include "tests/testutil/test_pki.h"
-#include "tools/virpctl/ctl_testing.h"
+#include "tools/virpctl/ctl_test_util.h"
 
 namespace virp::virpctl {
 namespace {
