@@ -16,4 +16,13 @@ Hash Sha256(std::initializer_list<std::string_view> parts) {
   return state.End();
 }
 
+Sha256Stream::Sha256Stream() : state_(std::make_unique<Sha256State>()) {}
+Sha256Stream::~Sha256Stream() = default;
+void Sha256Stream::Add(std::string_view bytes) {
+  state_->Add(bytes);
+}
+Hash Sha256Stream::End() {
+  return state_->End();
+}
+
 }  // namespace virp::crypto

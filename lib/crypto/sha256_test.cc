@@ -30,6 +30,13 @@ TEST(Sha256, PartsAreHashedAsOneText) {
   EXPECT_EQ(Hex(Sha256(std::initializer_list<std::string_view>{})), kEmpty);
 }
 
+TEST(Sha256, AStreamIsHashedAsOneText) {
+  Sha256Stream stream;
+  for (const std::string_view part : {"a", "", "bc"}) stream.Add(part);
+  EXPECT_EQ(Hex(stream.End()), kAbc);
+  EXPECT_EQ(Hex(Sha256Stream().End()), kEmpty);
+}
+
 TEST(Sha256, ThreadsDoNotDisturbEachOther) {
   std::vector<std::jthread> threads;
   for (char c = 'a'; c < 'e'; ++c) {

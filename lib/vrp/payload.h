@@ -1,5 +1,5 @@
-// Validated RPKI payloads: what relying parties made of the RPKI and routers filter by. Values, without behaviour beyond
-// their order. Thread-safe as values are.
+// Validated RPKI payloads: what relying parties made of the RPKI and routers filter by. Values, without behaviour
+// beyond their order. Thread-safe as values are.
 #pragma once
 
 #include <array>
@@ -56,9 +56,9 @@ struct Aspa {
 inline constexpr std::size_t kMaxProviders = 16'380;  // what fits a PDU of 65,535 octets
 
 // The order in which a cache announces them, which is also the canonical order of a set (draft-ietf-sidrops-8210bis-27
-// section 11.2): prefixes from high to low by address, maxLength, length and AS, so more specific ones come first and AS 0
-// last; router keys ascending by SKI, size of the SPKI, SPKI and AS; ASPAs ascending by customer. Total over what a payload
-// is: equal means the same payload, whatever its expiry (for an ASPA: the same customer).
+// section 11.2): prefixes from high to low by address, maxLength, length and AS, so more specific ones come first and
+// AS 0 last; router keys ascending by SKI, size of the SPKI, SPKI and AS; ASPAs ascending by customer. Total over what
+// a payload is: equal means the same payload, whatever its expiry (for an ASPA: the same customer).
 constexpr std::strong_ordering Order(const Vrp4& a, const Vrp4& b) {
   if (a.address != b.address) {
     return b.address <=> a.address;
@@ -97,8 +97,8 @@ constexpr std::strong_ordering Order(const Aspa& a, const Aspa& b) {
   return a.customer <=> b.customer;
 }
 
-// The four kinds, each sorted by Order and without equals: the state of a source, or of all of them merged. A value; hold
-// one behind std::shared_ptr<const Payloads> once it is filled. Builder in lib/vrp/builder.h.
+// The four kinds, each sorted by Order and without equals: the state of a source, or of all of them merged. A value;
+// hold one behind std::shared_ptr<const Payloads> once it is filled. Builder in lib/vrp/builder.h.
 struct Payloads {
   std::vector<Vrp4> vrps4;
   std::vector<Vrp6> vrps6;

@@ -1,0 +1,310 @@
+#include "lib/vrp/json_reader.h"
+
+#include <simdjson.h>
+
+#include <bit>
+#include <cstring>
+
+#include "lib/base/status.h"
+
+namespace virp::vrp {
+namespace {
+
+constexpr std::uint64_t kOnes = 0x0101010101010101;
+constexpr std::uint64_t kHighs = 0x8080808080808080;
+
+// The bytes of a word that end a plain run in a string (quote, backslash, control character) have their high bit set.
+// Above the first such byte there may be others that do not.
+constexpr std::uint64_t StopsIn(std::uint64_t word) {
+  const std::uint64_t quote = word ^ (kOnes * '"');
+  const std::uint64_t backslash = word ^ (kOnes * '\\');
+  return (((quote - kOnes) & ~quote) | ((backslash - kOnes) & ~backslash) | ((word - kOnes * 0x20) & ~word)) & kHighs;
+}
+
+bool Stops(char c) {
+  return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
+}
+
+// The first byte of [at, end) that ends a plain run; `end` when there is none.
+const char* FindStop(const char* at, const char* end) {
+  if constexpr (std::endian::native == std::endian::little) {
+    for (; end - at >= 8; at += 8) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, at, 8);
+      const std::uint64_t stops = StopsIn(word);
+      if (stops != 0) return at + std::countr_zero(stops) / 8;
+    }
+  }
+  while (at != end && !Stops(*at)) ++at;
+  return at;
+}
+
+bool IsDigit(const char* at, const char* end) {
+  return at != end && *at >= '0' && *at <= '9';
+}
+
+void AppendUtf8(std::string& out, unsigned code) {
+  const auto add = [&out](unsigned byte) { out.push_back(static_cast<char>(byte)); };
+  if (code < 0x80) {
+    add(code);
+  } else if (code < 0x800) {
+    add(0xc0 | (code >> 6));
+    add(0x80 | (code & 0x3f));
+  } else if (code < 0x10000) {
+    add(0xe0 | (code >> 12));
+    add(0x80 | ((code >> 6) & 0x3f));
+    add(0x80 | (code & 0x3f));
+  } else {
+    add(0xf0 | (code >> 18));
+    add(0x80 | ((code >> 12) & 0x3f));
+    add(0x80 | ((code >> 6) & 0x3f));
+    add(0x80 | (code & 0x3f));
+  }
+}
+
+}  // namespace
+
+JsonReader::JsonReader(std::string_view text) : begin_(text.data()), at_(begin_), end_(begin_ + text.size()) {
+  if (!simdjson::validate_utf8(text.data(), text.size())) Fail("the text is not UTF-8");
+}
+
+bool JsonReader::FailAt(const char* at, std::string_view reason) {
+  if (failed_) return false;
+  failed_ = true;
+  failed_at_ = static_cast<std::size_t>(at - begin_);
+  reason_ = at == end_ ? fmt::format("the text ends where more was to come: {}", reason) : std::string(reason);
+  return false;
+}
+
+absl::Status JsonReader::status() const {
+  return failed_ ? InvalidArgument("at byte {}: {}", failed_at_, reason_) : absl::OkStatus();
+}
+
+bool JsonReader::Enter() {
+  if (++depth_ > kMaxDepth) return Fail("arrays and objects are nested deeper than 32");
+  ++at_;
+  fresh_ = true;
+  return true;
+}
+
+bool JsonReader::Begin(char bracket, const char* what) {
+  if (failed_) return false;
+  if (Peek() != bracket) return Fail(fmt::format("{} was expected", what));
+  return Enter();
+}
+
+bool JsonReader::CloseOrComma(char close, bool& closed) {
+  const char next = Peek();
+  closed = next == close;
+  if (closed) {
+    ++at_;
+    --depth_;
+    fresh_ = false;
+    return true;
+  }
+  if (fresh_) {
+    fresh_ = false;
+    return true;
+  }
+  if (next != ',') return Fail(close == '}' ? "',' or '}' was expected" : "',' or ']' was expected");
+  ++at_;
+  return true;
+}
+
+bool JsonReader::Key(std::string_view& key) {
+  if (Peek() != '"') return Fail("a name was expected");
+  if (!String(key)) return false;
+  if (Peek() != ':') return Fail("':' was expected");
+  ++at_;
+  return true;
+}
+
+bool JsonReader::NextKey(std::string_view& key) {
+  if (failed_) return false;
+  bool closed = false;
+  return CloseOrComma('}', closed) && !closed && Key(key);
+}
+
+bool JsonReader::NextElement() {
+  if (failed_) return false;
+  bool closed = false;
+  return CloseOrComma(']', closed) && !closed;
+}
+
+bool JsonReader::String(std::string_view& out) {
+  if (failed_) return false;
+  if (Peek() != '"') return Fail("a string was expected");
+  const char* from = ++at_;
+  at_ = FindStop(at_, end_);
+  if (at_ != end_ && *at_ == '"') {
+    out = {from, static_cast<std::size_t>(at_ - from)};
+    ++at_;
+    return true;
+  }
+  return Escaped(from, out);
+}
+
+// The rest of a string that has escapes, or is none.
+bool JsonReader::Escaped(const char* from, std::string_view& out) {
+  scratch_.clear();
+  for (;;) {
+    scratch_.append(from, at_);
+    if (at_ == end_) return Fail("the end of a string");
+    if (*at_ == '"') break;
+    if (*at_ != '\\') return Fail("a control character in a string");
+    ++at_;
+    if (!AppendEscape()) return false;
+    from = at_;
+    at_ = FindStop(at_, end_);
+  }
+  ++at_;
+  out = scratch_;
+  return true;
+}
+
+bool JsonReader::Hex4(unsigned& out) {
+  out = 0;
+  for (int i = 0; i < 4; ++i, ++at_) {
+    if (at_ == end_) return Fail("four hexadecimal digits");
+    const char c = *at_;
+    const unsigned digit = c >= '0' && c <= '9'   ? static_cast<unsigned>(c - '0')
+                           : c >= 'a' && c <= 'f' ? static_cast<unsigned>(c - 'a' + 10)
+                           : c >= 'A' && c <= 'F' ? static_cast<unsigned>(c - 'A' + 10)
+                                                  : 16U;
+    if (digit == 16) return Fail("\\u without four hexadecimal digits");
+    out = out << 4 | digit;
+  }
+  return true;
+}
+
+bool JsonReader::AppendEscape() {
+  if (at_ == end_) return Fail("an escape");
+  static constexpr std::string_view kNames = "\"\\/bfnrt";
+  static constexpr std::string_view kValues = "\"\\/\b\f\n\r\t";
+  const char c = *at_;
+  if (const auto found = kNames.find(c); found != std::string_view::npos) {
+    ++at_;
+    scratch_.push_back(kValues[found]);
+    return true;
+  }
+  if (c != 'u') return Fail("an escape that JSON does not have");
+  ++at_;
+  unsigned code = 0;
+  if (!Hex4(code)) return false;
+  if (code >= 0xdc00 && code < 0xe000) return Fail("half of a surrogate pair");
+  if (code >= 0xd800 && code < 0xdc00) {
+    unsigned low = 0;
+    if (end_ - at_ < 2 || at_[0] != '\\' || at_[1] != 'u') return Fail("half of a surrogate pair");
+    at_ += 2;
+    if (!Hex4(low)) return false;
+    if (low < 0xdc00 || low >= 0xe000) return Fail("half of a surrogate pair");
+    code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+  }
+  AppendUtf8(scratch_, code);
+  return true;
+}
+
+// Over a number of any form.
+bool JsonReader::Number() {
+  if (at_ != end_ && *at_ == '-') ++at_;
+  if (!IsDigit(at_, end_)) return Fail("a value was expected");
+  if (*at_ == '0') {
+    ++at_;
+    if (IsDigit(at_, end_)) return Fail("a number with a leading zero");
+  }
+  while (IsDigit(at_, end_)) ++at_;
+  if (at_ != end_ && *at_ == '.') {
+    ++at_;
+    if (!IsDigit(at_, end_)) return Fail("a number without digits behind the point");
+    while (IsDigit(at_, end_)) ++at_;
+  }
+  if (at_ != end_ && (*at_ == 'e' || *at_ == 'E')) {
+    ++at_;
+    if (at_ != end_ && (*at_ == '+' || *at_ == '-')) ++at_;
+    if (!IsDigit(at_, end_)) return Fail("a number without digits in its exponent");
+    while (IsDigit(at_, end_)) ++at_;
+  }
+  return true;
+}
+
+bool JsonReader::Unsigned(std::uint64_t& out) {
+  if (failed_) return false;
+  Peek();
+  const char* from = at_;
+  std::uint64_t value = 0;
+  // 19 digits never overflow.
+  while (at_ - from < 19 && IsDigit(at_, end_)) value = value * 10 + static_cast<std::uint64_t>(*at_++ - '0');
+  const bool plain = at_ != from &&
+                     (at_ == end_ || (*at_ != '.' && *at_ != 'e' && *at_ != 'E' && !IsDigit(at_, end_))) &&
+                     (*from != '0' || at_ - from == 1);
+  if (plain) {
+    out = value;
+    return true;
+  }
+  at_ = from;
+  if (at_ == end_ || (*at_ != '-' && !IsDigit(at_, end_))) return Fail("a number was expected");
+  Number();
+  return false;
+}
+
+bool JsonReader::Literal(std::string_view word) {
+  const std::string_view rest(at_, static_cast<std::size_t>(end_ - at_));
+  if (!rest.starts_with(word)) return Fail("a value was expected");
+  at_ += word.size();
+  return true;
+}
+
+bool JsonReader::SkipScalar(char first) {
+  switch (first) {
+    case '"': {
+      std::string_view ignored;
+      return String(ignored);
+    }
+    case 't':
+      return Literal("true");
+    case 'f':
+      return Literal("false");
+    case 'n':
+      return Literal("null");
+    default:
+      return Number();
+  }
+}
+
+// No recursion: what is nested is in the bits of `objects`, the innermost in the lowest.
+bool JsonReader::Skip() {
+  std::uint64_t objects = 0;
+  const int outside = depth_;
+  std::string_view key;
+  for (;;) {
+    const char first = Peek();
+    if (failed_) return false;
+    if (first == '{' || first == '[') {
+      if (!Enter()) return false;
+      objects = objects << 1 | (first == '{' ? 1U : 0U);
+    } else if (!SkipScalar(first)) {
+      return false;
+    }
+    // To the next value, over all that ends here.
+    for (;;) {
+      if (depth_ == outside) return true;
+      const bool object = (objects & 1) != 0;
+      bool closed = false;
+      if (!CloseOrComma(object ? '}' : ']', closed)) return false;
+      if (closed) {
+        objects >>= 1;
+        continue;
+      }
+      if (object && !Key(key)) return false;
+      break;
+    }
+  }
+}
+
+bool JsonReader::End() {
+  if (failed_) return false;
+  Peek();
+  return at_ == end_ || Fail("text behind the document");
+}
+
+}  // namespace virp::vrp

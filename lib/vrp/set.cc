@@ -1,0 +1,223 @@
+#include "lib/vrp/set.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "lib/crypto/sha256.h"
+#include "lib/vrp/merge.h"
+
+namespace virp::vrp {
+namespace {
+
+// The earlier of two expiries, where "never" is the latest.
+bool Later(Expires a, Expires b) {
+  return b != kNeverExpires && (a == kNeverExpires || a > b);
+}
+
+// Walks the sets side by side and calls `take(copies)` with the pointers to all equals of one payload, in Order. Sets
+// are few, so the least of their heads is found by looking at each.
+template <typename T, typename Take>
+void Walk(std::span<const Payloads* const> sets, std::vector<T> Payloads::* member, Take take) {
+  struct Cursor {
+    const T* at;
+    const T* end;
+  };
+  std::vector<Cursor> cursors;
+  for (const Payloads* set : sets) {
+    const auto& all = set->*member;
+    if (!all.empty()) cursors.push_back({all.data(), all.data() + all.size()});
+  }
+  std::vector<const T*> copies;
+  while (!cursors.empty()) {
+    copies.assign(1, cursors[0].at);
+    for (std::size_t i = 1; i < cursors.size(); ++i) {
+      const auto order = Order(*cursors[i].at, *copies[0]);
+      if (order > 0) continue;
+      if (order < 0) copies.clear();
+      copies.push_back(cursors[i].at);
+    }
+    take(copies);
+    bool ended = false;
+    std::size_t copy = 0;
+    for (Cursor& cursor : cursors) {
+      if (copy == copies.size() || cursor.at != copies[copy]) continue;
+      ++copy;
+      ended = ++cursor.at == cursor.end || ended;
+    }
+    if (ended) std::erase_if(cursors, [](const Cursor& c) { return c.at == c.end; });
+  }
+}
+
+template <typename T>
+void Count(std::size_t quorum, std::span<const Payloads* const> sets, std::vector<T> Payloads::* member, Built& out) {
+  auto& all = out.payloads.*member;
+  std::size_t most = 0;
+  for (const Payloads* set : sets) most = std::max(most, (set->*member).size());
+  all.reserve(most);
+  std::vector<Expires> expiries;
+  Walk(sets, member, [&](const std::vector<const T*>& copies) {
+    out.duplicates += copies.size() - 1;
+    if (copies.size() < quorum) return;
+    all.push_back(*copies[0]);
+    if (copies.size() == 1) return;
+    expiries.clear();
+    for (const T* copy : copies) expiries.push_back(copy->expires);
+    std::nth_element(expiries.begin(), expiries.begin() + static_cast<std::ptrdiff_t>(quorum - 1), expiries.end(),
+                     Later);
+    all.back().expires = expiries[quorum - 1];
+  });
+}
+
+void CountAspas(std::size_t quorum, std::span<const Payloads* const> sets, Built& out) {
+  std::vector<std::pair<std::uint32_t, Expires>> votes;
+  Walk(sets, &Payloads::aspas, [&](const std::vector<const Aspa*>& copies) {
+    out.duplicates += copies.size() - 1;
+    votes.clear();
+    for (const Aspa* copy : copies) {
+      for (const std::uint32_t provider : copy->providers) votes.emplace_back(provider, copy->expires);
+    }
+    std::sort(votes.begin(), votes.end(), [](const auto& a, const auto& b) {
+      return a.first != b.first ? a.first < b.first : Later(a.second, b.second);
+    });
+    Aspa one;
+    one.customer = copies[0]->customer;
+    for (std::size_t first = 0; first < votes.size();) {
+      std::size_t last = first;
+      while (last < votes.size() && votes[last].first == votes[first].first) ++last;
+      if (last - first >= quorum) {
+        const Expires expires = votes[first + quorum - 1].second;
+        one.expires = one.providers.empty() ? expires : LaterExpiry(one.expires, expires);
+        one.providers.push_back(votes[first].first);
+      }
+      first = last;
+    }
+    if (!one.providers.empty() && FinishAspa(one, out.refused)) out.payloads.aspas.push_back(std::move(one));
+  });
+}
+
+template <typename T>
+void CopyLasting(const std::vector<T>& from, std::vector<T>& to, std::int64_t now) {
+  to.reserve(from.size());
+  std::copy_if(from.begin(), from.end(), std::back_inserter(to),
+               [now](const T& payload) { return !IsExpired(payload.expires, now); });
+}
+
+template <typename F>
+void ForEachKind(const Payloads& set, F f) {
+  f(set.vrps4);
+  f(set.vrps6);
+  f(set.router_keys);
+  f(set.aspas);
+}
+
+// Encodes into a buffer that is hashed when it is full.
+class HashWriter {
+ public:
+  HashWriter() { buffer_.reserve(kFull + 256); }
+  template <std::unsigned_integral T>
+  void Number(T value) {
+    AppendBe(buffer_, value);
+  }
+  void Bytes(std::string_view bytes) { buffer_.append(bytes); }
+  // Between payloads.
+  void Flush() {
+    if (buffer_.size() < kFull) return;
+    hash_.Add(buffer_);
+    buffer_.clear();
+  }
+  Hash End() {
+    hash_.Add(buffer_);
+    return hash_.End();
+  }
+
+ private:
+  static constexpr std::size_t kFull = 1 << 15;
+  std::string buffer_;
+  crypto::Sha256Stream hash_;
+};
+
+// `N` bytes at once: a push per number costs more than the hash.
+template <std::size_t N, typename Vrp, typename Put>
+void HashVrps(HashWriter& out, const std::vector<Vrp>& vrps, Put put) {
+  char record[N];
+  for (const Vrp& vrp : vrps) {
+    put(record, vrp);
+    out.Bytes({record, N});
+    out.Flush();
+  }
+}
+
+}  // namespace
+
+Built AtLeast(std::size_t quorum, std::span<const Payloads* const> sets) {
+  quorum = std::max<std::size_t>(quorum, 1);
+  Built out;
+  Count(quorum, sets, &Payloads::vrps4, out);
+  Count(quorum, sets, &Payloads::vrps6, out);
+  Count(quorum, sets, &Payloads::router_keys, out);
+  CountAspas(quorum, sets, out);
+  return out;
+}
+
+Built Union(std::span<const Payloads* const> sets) {
+  return AtLeast(1, sets);
+}
+
+Payloads WithoutExpired(const Payloads& set, std::int64_t now) {
+  Payloads out;
+  CopyLasting(set.vrps4, out.vrps4, now);
+  CopyLasting(set.vrps6, out.vrps6, now);
+  CopyLasting(set.router_keys, out.router_keys, now);
+  CopyLasting(set.aspas, out.aspas, now);
+  return out;
+}
+
+Expires NextExpiry(const Payloads& set) {
+  // As unsigned numbers "never" minus one is the latest.
+  Expires next = kNeverExpires - 1;
+  bool any = false;
+  ForEachKind(set, [&](const auto& all) {
+    for (const auto& payload : all) {
+      if (payload.expires == kNeverExpires) continue;
+      any = true;
+      next = std::min(next, payload.expires);
+    }
+  });
+  return any ? next : kNeverExpires;
+}
+
+Hash HashOf(const Payloads& set) {
+  HashWriter out;
+  out.Bytes("virp vrp set 1\n");
+  ForEachKind(set, [&](const auto& all) { out.Number(static_cast<std::uint32_t>(all.size())); });
+  HashVrps<10>(out, set.vrps4, [](char* at, const Vrp4& vrp) {
+    StoreBe(at, vrp.address);
+    StoreBe(at + 4, vrp.length);
+    StoreBe(at + 5, vrp.max_length);
+    StoreBe(at + 6, vrp.as);
+  });
+  HashVrps<22>(out, set.vrps6, [](char* at, const Vrp6& vrp) {
+    StoreBe(at, vrp.high);
+    StoreBe(at + 8, vrp.low);
+    StoreBe(at + 16, vrp.length);
+    StoreBe(at + 17, vrp.max_length);
+    StoreBe(at + 18, vrp.as);
+  });
+  for (const RouterKey& key : set.router_keys) {
+    out.Bytes({reinterpret_cast<const char*>(key.ski.data()), key.ski.size()});
+    out.Number(key.as);
+    out.Number(static_cast<std::uint32_t>(key.spki.size()));
+    out.Bytes(key.spki);
+    out.Flush();
+  }
+  for (const Aspa& aspa : set.aspas) {
+    out.Number(aspa.customer);
+    out.Number(static_cast<std::uint32_t>(aspa.providers.size()));
+    for (const std::uint32_t provider : aspa.providers) out.Number(provider);
+    out.Flush();
+  }
+  return out.End();
+}
+
+}  // namespace virp::vrp

@@ -1,0 +1,34 @@
+// Functions over sets of payloads. Inputs are sets: sorted, unique (lib/vrp/builder.h). Pure and thread-safe.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "lib/base/bytes.h"
+#include "lib/vrp/builder.h"
+#include "lib/vrp/payload.h"
+
+namespace virp::vrp {
+
+// What at least `quorum` of the sets have (0 is taken as 1): as long as that many of them have it, so the expiry is the
+// quorum-th latest. Of an ASPA each provider is counted for itself, and a customer is in when one of its providers is;
+// AS 0 stays only if no other provider does. `duplicates` of the answer counts what more than one set had.
+// None of the sets is changed; drop what is expired from each first (WithoutExpired), or it counts.
+Built AtLeast(std::size_t quorum, std::span<const Payloads* const> sets);
+
+// What any of the sets has: AtLeast(1), so with the later expiry and, of ASPAs, with all providers.
+Built Union(std::span<const Payloads* const> sets);
+
+// Whether a payload with this expiry counts no more at `now`, seconds since 1970: from its second on.
+constexpr bool IsExpired(Expires expires, std::int64_t now) {
+  return expires != kNeverExpires && expires <= now;
+}
+Payloads WithoutExpired(const Payloads& set, std::int64_t now);
+// The second in which the first of them expires; kNeverExpires when none does.
+Expires NextExpiry(const Payloads& set);
+
+// SHA-256 over the canonical encoding (docs/formats/vrp-set.md), which outsiders can compute from a JSON export. Equal
+// sets have equal hashes whatever their expiries.
+Hash HashOf(const Payloads& set);
+
+}  // namespace virp::vrp
