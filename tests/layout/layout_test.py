@@ -26,6 +26,7 @@ BELOW = {
     "bgpsec": {"base", "crypto"},
     "tcpao": {"base", "crypto"},
     "rpki": {"base", "crypto"},
+    "rtr": {"base", "crypto", "vrp"},
     "http": {"base"},
     "est": {"base", "crypto", "http"},
     "pkcs11": {"base", "crypto"},
