@@ -1,0 +1,12 @@
+// Changing a set by what comes and what goes. Pure and thread-safe.
+#pragma once
+
+#include "lib/vrp/payload.h"
+
+namespace virp::vrp {
+
+// The set without what is in `gone`, and with `news`, which takes the place of its equals: with another expiry, or, of an
+// ASPA, with other providers. What is in both is there. All three are sets; linear.
+Payloads Replaced(const Payloads& set, const Payloads& gone, Payloads news);
+
+}  // namespace virp::vrp

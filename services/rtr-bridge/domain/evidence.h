@@ -1,0 +1,69 @@
+// What the bridge puts on record: observations of types 17 and 18 (docs/formats/payloads.md), as the bridge's own source.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/deliver/outbox.h"
+#include "services/rtr-bridge/domain/generation.h"
+
+namespace virp::rtr_bridge {
+
+// Where records go. Thread-safe; never waits for the O-Node.
+class Recorder {
+ public:
+  virtual ~Recorder() = default;
+  // Signs and spools; the frame once it is durable. On an error nothing was spooled, and the loss is counted: it becomes a
+  // record of its own as soon as there is room.
+  virtual absl::StatusOr<std::string> Record(const deliver::Observation& observation) = 0;
+};
+
+// Who asked for something, and why.
+struct Request {
+  std::string by;  // SPIFFE id, or "signal", "file"
+  std::string reason;
+  std::string request_id;
+};
+
+enum class Transport : std::uint8_t { kTcp, kTcpMd5, kTcpAo, kTls, kSsh };
+std::string_view NameOf(Transport transport);  // "tcp", "tcp-md5", "tcp-ao", "tls", "ssh"
+
+// A connection as its records name it.
+struct SessionName {
+  std::uint64_t connection = 0;
+  std::string peer;  // address of the router, without port
+  std::uint16_t port = 0;
+  Transport transport = Transport::kTcp;
+  std::string identity;  // empty: the address is all there is
+};
+
+// Makes the observations of one bridge. `name` is its source's name: subjects begin with it.
+class Witness {
+ public:
+  explicit Witness(std::string name) : name_(std::move(name)) {}
+
+  deliver::Observation Served(const Generation& generation, const std::optional<Request>& accepted) const;
+  deliver::Observation Held(const HeldGeneration& held) const;
+  // A source failed, or gives data again; `expired`: what it had is no longer served.
+  deliver::Observation SourceFailed(std::string_view source, std::string_view problem, bool expired) const;
+  deliver::Observation SourceRecovered(std::string_view source) const;
+  // A router has said which version it speaks.
+  deliver::Observation SessionOpened(const SessionName& session, std::uint8_t version) const;
+  // An End of Data was written to the connection: with it the router has the set of that hash.
+  deliver::Observation SessionSent(const SessionName& session, std::uint8_t version, Serial serial, const Hash& sha256) const;
+  // The router named this serial in a query: it has what that End of Data ended.
+  deliver::Observation SessionConfirmed(const SessionName& session, std::uint8_t version, Serial serial) const;
+  deliver::Observation SessionClosed(const SessionName& session, std::string_view why) const;
+  // Records that could not be spooled.
+  deliver::Observation RecordsLost(std::uint64_t count, UnixNanos since) const;
+
+  const std::string& name() const { return name_; }
+
+ private:
+  const std::string name_;
+};
+
+}  // namespace virp::rtr_bridge

@@ -1,0 +1,110 @@
+#include "services/rtr-bridge/domain/guards.h"
+
+#include <charconv>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
+#include "fmt/format.h"
+#include "lib/base/status.h"
+#include "lib/vrp/validate.h"
+
+namespace virp::rtr_bridge {
+namespace {
+
+constexpr std::size_t kFewRoutes = 5;  // that are named in an objection
+
+absl::StatusOr<std::uint32_t> ParseAs(std::string_view text) {
+  if (text.starts_with("AS") || text.starts_with("as")) text.remove_prefix(2);
+  std::uint32_t as = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), as);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty())
+    return InvalidArgument("'{}' is no AS number", text);
+  return as;
+}
+
+// How many of `from` are not in `in`; both sorted by Order.
+template <typename T>
+std::size_t CountMissing(const std::vector<T>& from, const std::vector<T>& in) {
+  std::size_t missing = 0;
+  auto at = in.begin();
+  for (const T& payload : from) {
+    while (at != in.end() && Order(*at, payload) < 0) ++at;
+    if (at == in.end() || Order(*at, payload) != 0) ++missing;
+  }
+  return missing;
+}
+
+// One may always come or go: of a small table it would be more than any part of it.
+bool IsTooMuch(std::size_t changed, std::size_t of, double part) {
+  return changed > 1 && static_cast<double>(changed) > part * static_cast<double>(of);
+}
+
+template <typename T>
+void CheckKind(const GuardOptions& options, std::string_view kind, const std::vector<T>& serving,
+               const std::vector<T>& next, std::vector<std::string>& objections) {
+  const std::size_t lost = CountMissing(serving, next);
+  if (IsTooMuch(lost, serving.size(), options.max_drop)) {
+    objections.push_back(fmt::format("{} of {} {} would go, more than the {:.4g} % of --max-drop", lost, serving.size(),
+                                     kind, options.max_drop * 100));
+  }
+  if (!options.max_growth) return;
+  const std::size_t gained = CountMissing(next, serving);
+  if (IsTooMuch(gained, serving.size(), *options.max_growth)) {
+    objections.push_back(fmt::format("{} {} would come to {}, more than the {:.4g} % of --max-growth", gained, kind,
+                                     serving.size(), *options.max_growth * 100));
+  }
+}
+
+void CheckRoutes(const GuardOptions& options, const vrp::Payloads& next, std::vector<std::string>& objections) {
+  if (options.must_stay_valid.empty()) return;
+  // The validator does not outlive this call, and neither does its hold on the set.
+  const vrp::RouteValidator validator(std::shared_ptr<const vrp::Payloads>(std::shared_ptr<void>(), &next));
+  std::size_t broken = 0;
+  for (const RouteToKeep& route : options.must_stay_valid) {
+    const vrp::RouteState state = validator.Check(route.prefix, route.origin).state;
+    if (state == vrp::RouteState::kValid || ++broken > kFewRoutes) continue;
+    objections.push_back(
+        fmt::format("{} of AS{} would be {}", route.prefix.ToString(), route.origin, vrp::Text(state)));
+  }
+  if (broken > kFewRoutes)
+    objections.push_back(fmt::format("and so would {} more of --must-stay-valid", broken - kFewRoutes));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view text) {
+  std::vector<RouteToKeep> routes;
+  int number = 0;
+  for (std::string_view line : absl::StrSplit(text, '\n')) {
+    ++number;
+    line = absl::StripAsciiWhitespace(line.substr(0, line.find('#')));
+    if (line.empty()) continue;
+    const std::vector<std::string_view> words = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+    if (words.size() != 2) return InvalidArgument("line {}: a line is PREFIX AS", number);
+    const auto prefix = Prefix::Parse(words[0]);
+    if (!prefix.ok()) return InvalidArgument("line {}: {}", number, prefix.status().message());
+    const auto as = ParseAs(words[1]);
+    if (!as.ok()) return InvalidArgument("line {}: {}", number, as.status().message());
+    routes.push_back({*prefix, *as});
+  }
+  return routes;
+}
+
+std::vector<std::string> FindObjections(const GuardOptions& options, const vrp::Payloads* serving,
+                                        const vrp::Payloads& next) {
+  std::vector<std::string> objections;
+  if (next.size() < options.min_records) {
+    objections.push_back(
+        fmt::format("it has {} records, fewer than the {} of --min-records", next.size(), options.min_records));
+  }
+  if (serving != nullptr) {
+    CheckKind(options, "IPv4 VRPs", serving->vrps4, next.vrps4, objections);
+    CheckKind(options, "IPv6 VRPs", serving->vrps6, next.vrps6, objections);
+    CheckKind(options, "router keys", serving->router_keys, next.router_keys, objections);
+    CheckKind(options, "ASPAs", serving->aspas, next.aspas, objections);
+  }
+  CheckRoutes(options, next, objections);
+  return objections;
+}
+
+}  // namespace virp::rtr_bridge

@@ -1,0 +1,219 @@
+#include "services/rtr-bridge/transport/feed.h"
+
+#include <grpcpp/client_context.h>
+
+#include <array>
+#include <condition_variable>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "lib/base/backoff.h"
+#include "lib/base/mutex.h"
+#include "lib/base/status.h"
+#include "lib/base/units.h"
+#include "lib/service/errors.h"
+#include "lib/vrp/replace.h"
+#include "lib/vrp/set.h"
+#include "services/rtr-bridge/transport/payload_wire.h"
+#include "virp/keymgr/v1/rpki.grpc.pb.h"
+#include "virp/rtr/v1/rtr_service.grpc.pb.h"
+
+namespace virp::rtr_bridge {
+namespace {
+
+constexpr std::size_t kMostPayloads = 10'000'000;  // of a feed; a server that sends more is cut off
+
+// The state as of the last complete message, and what came since.
+class State {
+ public:
+  void Begin() {
+    started_ = true;
+    whole_ = true;
+    builder_ = {};
+    gone_ = {};
+  }
+  absl::Status Add(const virp::rtr::v1::PayloadSet& announced, const virp::rtr::v1::PayloadSet& withdrawn) {
+    if (!started_) return FailedPrecondition("changes came before a whole set");
+    RETURN_IF_ERROR(AddMessage(announced, builder_));
+    RETURN_IF_ERROR(AddMessage(withdrawn, gone_));
+    if (builder_.size() + gone_.size() > kMostPayloads) return ResourceExhausted("more than {} payloads", kMostPayloads);
+    return absl::OkStatus();
+  }
+  absl::StatusOr<std::shared_ptr<const vrp::Payloads>> Complete() {
+    vrp::Payloads news = std::exchange(builder_, {}).Build().payloads;
+    const vrp::Payloads gone = std::exchange(gone_, {}).Build().payloads;
+    if (std::exchange(whole_, false)) {
+      state_ = std::make_shared<const vrp::Payloads>(std::move(news));
+      return state_;
+    }
+    state_ = std::make_shared<const vrp::Payloads>(vrp::Replaced(*state_, gone, std::move(news)));
+    return state_;
+  }
+
+ private:
+  bool started_ = false, whole_ = false;
+  vrp::Builder builder_, gone_;
+  std::shared_ptr<const vrp::Payloads> state_ = std::make_shared<const vrp::Payloads>();
+};
+
+// What differs between the two services.
+struct KeyManager {
+  using Stub = ::virp::keymgr::v1::RpkiService;
+  using Message = ::virp::keymgr::v1::WatchRouterKeysResponse;
+  struct Place {
+    std::string session;
+    std::uint64_t serial = 0;
+  };
+  static auto Open(Stub::Stub& stub, grpc::ClientContext& context, const Place& place) {
+    ::virp::keymgr::v1::WatchRouterKeysRequest request;
+    request.set_session(place.session);
+    request.set_serial(place.serial);
+    return stub.WatchRouterKeys(&context, request);
+  }
+  static void Note(const Message& message, Place& place) { place = {message.session(), message.serial()}; }
+  static absl::Status Take(const Message& message, State& state) {
+    virp::rtr::v1::PayloadSet announced, withdrawn;
+    for (const auto& [from, to] : {std::pair{&message.announced(), &announced}, {&message.withdrawn(), &withdrawn}}) {
+      for (const auto& entry : *from) {
+        virp::rtr::v1::RouterKey& key = *to->add_router_keys();
+        key.set_ski(entry.ski());
+        key.set_asn(entry.asn());
+        key.set_spki(entry.spki());
+        key.set_expires(static_cast<std::uint32_t>(entry.expires().seconds()));
+      }
+    }
+    return state.Add(announced, withdrawn);
+  }
+};
+
+struct Bridge {
+  using Stub = ::virp::rtr::v1::RtrService;
+  using Message = ::virp::rtr::v1::WatchPayloadsResponse;
+  struct Place {
+    std::string session;
+    std::uint64_t generation = 0;
+  };
+  static auto Open(Stub::Stub& stub, grpc::ClientContext& context, const Place& place) {
+    ::virp::rtr::v1::WatchPayloadsRequest request;
+    request.set_session(place.session);
+    request.set_generation(place.generation);
+    return stub.WatchPayloads(&context, request);
+  }
+  static void Note(const Message& message, Place& place) { place = {message.session(), message.generation()}; }
+  static absl::Status Take(const Message& message, State& state) {
+    return state.Add(message.announced(), message.withdrawn());
+  }
+};
+
+template <typename Service>
+class GrpcFeed final : public Feed {
+ public:
+  GrpcFeed(std::vector<std::string> addresses, service::ChannelFactory channels)
+      : addresses_(std::move(addresses)), channels_(std::move(channels)) {}
+
+  void Run(const OnReading& on_reading, const OnFailure& on_failure) override {
+    Backoff backoff({.initial = std::chrono::milliseconds(200), .max = std::chrono::seconds(10)});
+    bool told = false;
+    for (std::size_t turn = 0;; ++turn) {
+      bool heard = false;
+      const absl::Status ended = WatchOne(addresses_[turn % addresses_.size()], [&](Reading reading) {
+        heard = true;
+        told = false;
+        backoff.Reset();
+        on_reading(std::move(reading));
+      });
+      if (!heard && turn + 1 < addresses_.size() && !stopping()) continue;  // the others before any pause
+      if (!stopping() && !std::exchange(told, true)) on_failure(ended);
+      if (!Wait(backoff.Next())) return;
+    }
+  }
+
+  void Stop() override {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    if (running_ != nullptr) running_->TryCancel();
+    wake_.notify_all();
+  }
+
+ private:
+  absl::Status WatchOne(const std::string& address, const OnReading& on_reading) {
+    ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, channels_(address));
+    const auto stub = Service::Stub::NewStub(channel);
+    grpc::ClientContext context;
+    {
+      const MutexLock lock(mutex_);
+      if (stopping_) return absl::OkStatus();
+      running_ = &context;
+    }
+    const auto stream = Service::Open(*stub, context, place_);
+    typename Service::Message message;
+    absl::Status problem;
+    while (problem.ok() && stream->Read(&message)) problem = Take(message, on_reading);
+    if (!problem.ok()) {
+      context.TryCancel();
+      place_ = {};  // what was said does not fit what we have: all anew
+    }
+    const grpc::Status ended = stream->Finish();
+    const MutexLock lock(mutex_);
+    running_ = nullptr;
+    if (!problem.ok()) return Annotate(problem, address);
+    return ended.ok() ? Unavailable("{}: the stream ended", address)
+                      : Annotate(service::FromGrpcStatus(ended), address);
+  }
+
+  absl::Status Take(const typename Service::Message& message, const OnReading& on_reading) {
+    if (message.restart()) state_.Begin();
+    RETURN_IF_ERROR(Service::Take(message, state_));
+    if (!message.complete()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(auto payloads, state_.Complete());
+    Service::Note(message, place_);
+    Reading reading;
+    reading.sha256 = vrp::HashOf(*payloads);
+    reading.payloads = std::move(payloads);
+    reading.live = true;
+    on_reading(std::move(reading));
+    return absl::OkStatus();
+  }
+
+  bool stopping() const {
+    const MutexLock lock(mutex_);
+    return stopping_;
+  }
+  bool Wait(std::chrono::nanoseconds time) {  // false: stopping
+    const MutexLock lock(mutex_);
+    wake_.wait_for(mutex_, time, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_; });
+    return !stopping_;
+  }
+
+  const std::vector<std::string> addresses_;
+  const service::ChannelFactory channels_;
+  State state_;                   // of Run's thread
+  typename Service::Place place_;  // likewise
+  mutable Mutex mutex_;
+  std::condition_variable_any wake_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::ClientContext* running_ ABSL_GUARDED_BY(mutex_) = nullptr;
+};
+
+template <typename Service>
+absl::StatusOr<std::unique_ptr<Feed>> MakeFeed(const std::string& addresses, service::ChannelFactory channels) {
+  std::vector<std::string> list = absl::StrSplit(addresses, ',', absl::SkipEmpty());
+  if (list.empty()) return InvalidArgument("a feed needs an address, HOST:PORT");
+  for (const std::string& address : list) RETURN_IF_ERROR(ParseHostPort(address).status());
+  if (!channels) return InvalidArgument("a feed needs the bridge's own certificate (tls-certificate, tls-key, tls-roots)");
+  return std::make_unique<GrpcFeed<Service>>(std::move(list), std::move(channels));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Feed>> MakeKeyFeed(const std::string& addresses, service::ChannelFactory channels) {
+  return MakeFeed<KeyManager>(addresses, std::move(channels));
+}
+
+absl::StatusOr<std::unique_ptr<Feed>> MakeBridgeFeed(const std::string& addresses, service::ChannelFactory channels) {
+  return MakeFeed<Bridge>(addresses, std::move(channels));
+}
+
+}  // namespace virp::rtr_bridge

@@ -1,0 +1,29 @@
+// Sources that say by themselves what changes: the key manager's router keys, another bridge's payloads.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "lib/service/access.h"
+#include "services/rtr-bridge/domain/source_table.h"
+
+namespace virp::rtr_bridge {
+
+// Run on one thread, Stop on any.
+class Feed {
+ public:
+  virtual ~Feed() = default;
+  using OnReading = std::function<void(Reading)>;
+  using OnFailure = std::function<void(const absl::Status&)>;
+  // Connects, again and again, and tells each whole state, until Stop. Of an interruption only the first failure is told.
+  virtual void Run(const OnReading& on_reading, const OnFailure& on_failure) = 0;
+  virtual void Stop() = 0;
+};
+
+// `addresses`: "HOST:PORT,HOST:PORT", tried in turn. InvalidArgument without one, or without a factory.
+absl::StatusOr<std::unique_ptr<Feed>> MakeKeyFeed(const std::string& addresses, service::ChannelFactory channels);
+absl::StatusOr<std::unique_ptr<Feed>> MakeBridgeFeed(const std::string& addresses, service::ChannelFactory channels);
+
+}  // namespace virp::rtr_bridge

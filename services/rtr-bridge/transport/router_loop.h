@@ -1,0 +1,113 @@
+// One thread that serves many routers: reads queries, writes answers, notifies, without ever waiting for one of them.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/base/mutex.h"
+#include "lib/base/pulse.h"
+#include "lib/rtr/server_session.h"
+#include "services/rtr-bridge/domain/session_log.h"
+#include "services/rtr-bridge/transport/router_stream.h"
+
+namespace virp::rtr_bridge {
+
+// A connection that was let in.
+struct NewRouter {
+  std::unique_ptr<RouterStream> stream;
+  SessionName name;
+  std::string listener;
+  rtr::ServerSessionOptions options;
+  std::chrono::milliseconds handshake_timeout{10'000};
+  std::function<void()> on_close;  // once, on the loop's thread
+};
+
+// Of all routers of a process, over its life.
+struct RouterCounters {
+  std::atomic<std::uint64_t> opened{0}, closed{0};
+  std::atomic<std::uint64_t> handshakes_failed{0};
+  std::atomic<std::uint64_t> bytes_in{0}, bytes_out{0};
+  std::atomic<std::uint64_t> full_answers{0}, incremental_answers{0}, cache_resets{0};
+  std::array<std::atomic<std::uint64_t>, rtr::kPduTypes> pdus_in{}, pdus_out{};
+  std::array<std::atomic<std::uint64_t>, 16> errors_sent{}, errors_received{};  // by code; the last: any other
+};
+
+// Thread-safe but for Stop. What it is given outlives it.
+class RouterLoop {
+ public:
+  static absl::StatusOr<std::unique_ptr<RouterLoop>> Start(SessionLog& log, RouterCounters& counters, const Clock& clock);
+  ~RouterLoop();  // Stop: closes what is left at once
+
+  void Add(NewRouter router);
+  // Routers that are due hear of it at once.
+  void Publish(std::shared_ptr<const rtr::Snapshot> snapshot);
+  // Ends every session, with the report where a version has one, once what is queued has left or `patience` is over.
+  void Shutdown(rtr::ErrorCode report);
+  void Stop();
+
+  std::size_t routers() const { return routers_.load(); }
+  // As they are now; asks the loop's thread. Empty when it does not answer within a second.
+  std::vector<RouterView> Views() const;
+  // Unavailable while the thread stands still.
+  absl::Status CheckAlive() const { return CheckPulses({&pulse_}); }
+
+ private:
+  struct Connection;
+  using Clocked = std::chrono::steady_clock::time_point;
+
+  RouterLoop(SessionLog& log, RouterCounters& counters, const Clock& clock);
+  void Run(const std::stop_token& stop);
+  void Wake() const;
+  void TakeMail();
+  void Admit(NewRouter router);
+  void OnReady(Connection& connection, std::uint32_t events);
+  bool FinishOpening(Connection& connection);
+  void Pump(Connection& connection);
+  void ReadAll(Connection& connection);
+  void Flush(Connection& connection);
+  void Tell(Connection& connection);
+  void SetInterest(Connection& connection);
+  void TickAll(Clocked now);
+  void Close(Connection& connection, std::string why);
+  void Bury();
+  RouterView ViewOf(const Connection& connection) const;
+
+  SessionLog& log_;
+  RouterCounters& counters_;
+  const Clock& clock_;
+  Pulse pulse_;
+  FileDescriptor epoll_, wake_;
+  std::atomic<std::size_t> routers_{0};
+
+  struct Mail {
+    std::vector<NewRouter> routers;
+    std::shared_ptr<const rtr::Snapshot> snapshot;
+    bool published = false;
+    std::optional<rtr::ErrorCode> shutdown;
+    std::vector<std::function<void()>> questions;
+  };
+  mutable Mutex mutex_;
+  mutable Mail mail_ ABSL_GUARDED_BY(mutex_);
+
+  // The thread's own.
+  std::shared_ptr<const rtr::Snapshot> snapshot_;
+  bool shutting_down_ = false;
+  rtr::ErrorCode report_{};
+  std::unordered_map<int, std::unique_ptr<Connection>> connections_;  // by socket
+  std::vector<int> dead_;
+  std::vector<char> buffer_;
+  std::jthread thread_;
+};
+
+}  // namespace virp::rtr_bridge

@@ -1,0 +1,76 @@
+// Keeps the cache's sources current: one thread for each, that reads when it is time, when it is told to, and when the file
+// has changed.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "lib/base/mutex.h"
+#include "lib/service/access.h"
+#include "services/rtr-bridge/domain/cache.h"
+#include "services/rtr-bridge/transport/source_options.h"
+#include "services/rtr-bridge/transport/source_reader.h"
+
+namespace virp::rtr_bridge {
+
+struct SlurmFiles {
+  std::vector<std::string> paths;
+};
+
+// How sources that are services are reached; null where none is configured.
+struct FeedChannels {
+  service::ChannelFactory key_manager, bridge;
+};
+
+struct SourceCounters {
+  std::atomic<std::uint64_t> good{0}, unchanged{0}, failed{0};
+};
+
+// Thread-safe but for Start and Stop.
+class SourceRunner {
+ public:
+  // `cache`, `clock` outlive it. Errors of MakeReader, with the source's name.
+  static absl::StatusOr<std::unique_ptr<SourceRunner>> Make(std::vector<SourceOptions> sources, SlurmFiles slurm,
+                                                            FeedChannels channels, Cache& cache, const Clock& clock);
+  ~SourceRunner();  // Stop
+  void Start();
+  void Stop();
+
+  // Has every source and the SLURM files read at once, and waits until that is done, or the time is over. False then.
+  bool RefreshAll(std::chrono::milliseconds patience);
+  const SourceCounters& counters(std::size_t source) const { return *counters_[source]; }
+
+ private:
+  struct Source;
+  SourceRunner(Cache& cache, const Clock& clock) : cache_(cache), clock_(clock) {}
+  void Keep(Source& source);
+  void KeepFeed(Source& source);
+  void KeepSlurm();
+  void ReadOnce(Source& source);
+  void ReadSlurm();
+  // Waits for the time, a wish or the end; what was wished for by then.
+  std::uint64_t Wait(std::chrono::steady_clock::time_point until, std::uint64_t done);
+  void Done(std::size_t task, std::uint64_t wish);
+
+  Cache& cache_;
+  const Clock& clock_;
+  SlurmFiles slurm_;
+  FeedChannels channels_;
+  std::vector<std::unique_ptr<Source>> sources_;
+  std::vector<std::unique_ptr<SourceCounters>> counters_;
+  std::atomic<bool> stop_{false};
+  Mutex mutex_;
+  std::condition_variable_any changed_;
+  std::uint64_t wish_ ABSL_GUARDED_BY(mutex_) = 0;           // number of the newest RefreshAll
+  std::vector<std::uint64_t> done_ ABSL_GUARDED_BY(mutex_);  // of each task
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace virp::rtr_bridge

@@ -1,0 +1,298 @@
+#include "services/rtr-bridge/transport/ssh_pump.h"
+
+#include <libssh/callbacks.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "lib/base/status.h"
+#include "lib/crypto/sha256.h"
+
+namespace virp::rtr_bridge {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::string_view kSubsystem = "rpki-rtr";
+constexpr int kTickMs = 250;
+constexpr std::size_t kPacket = 32 << 10;  // what OpenSSH's packets carry at most
+constexpr std::size_t kMaxUser = 64;
+// The fastest of the sound ones first; what the client prefers decides.
+constexpr const char* kCiphers =
+    "aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr,aes128-ctr";
+constexpr const char* kMacs = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
+// The last two for routers that know nothing newer.
+constexpr const char* kKeyExchanges =
+    "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,"
+    "diffie-hellman-group16-sha512,diffie-hellman-group14-sha256";
+
+struct SessionFree {
+  void operator()(ssh_session session) const { ::ssh_free(session); }
+};
+struct EventFree {
+  void operator()(ssh_event event) const { ::ssh_event_free(event); }
+};
+
+std::string Fingerprint(std::string_view blob) {
+  const Hash hash = crypto::Sha256(blob);
+  std::string text = absl::Base64Escape({reinterpret_cast<const char*>(hash.data()), hash.size()});
+  while (text.ends_with('=')) text.pop_back();
+  return "SHA256:" + text;
+}
+
+// The key as it crosses the wire; empty when libssh cannot say.
+std::string BlobOf(ssh_key key) {
+  char* base64 = nullptr;
+  if (::ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK) return "";
+  std::string blob;
+  if (!absl::Base64Unescape(base64, &blob)) blob.clear();
+  ::ssh_string_free_char(base64);
+  return blob;
+}
+
+bool IsPlainName(std::string_view user) {
+  return !user.empty() && user.size() <= kMaxUser &&
+         std::all_of(user.begin(), user.end(), [](char c) { return c > ' ' && c < 127 && c != '/'; });
+}
+
+}  // namespace
+
+struct SshPump::Impl {
+  SshPumpOptions options;
+  std::unique_ptr<ssh_session_struct, SessionFree> session;
+  std::unique_ptr<ssh_event_struct, EventFree> event;
+  ssh_channel channel = nullptr;  // the session's
+  ssh_server_callbacks_struct server{};
+  ssh_channel_callbacks_struct of_channel{};
+  FileDescriptor ours, theirs;
+  std::string identity;
+  bool authenticated = false, subsystem = false, closed = false;
+  int refused = 0;
+
+  absl::Status Step();
+  int Refuse() {
+    ++refused;
+    return SSH_AUTH_DENIED;
+  }
+  bool MayTry(std::string_view user) const { return refused < options.max_attempts && IsPlainName(user); }
+  int CheckKey(std::string_view user, ssh_key key, char state);
+  int CheckPassword(std::string_view user, const char* password);
+  std::size_t TakeData(const char* bytes, std::size_t size);
+  absl::Status Forward();
+  void SetCallbacks();
+  void SetChannelCallbacks();
+  bool gone() const { return closed || (::ssh_get_status(session.get()) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0; }
+};
+
+namespace {
+
+template <typename Impl>
+Impl& Of(void* data) {
+  return *static_cast<Impl*>(data);
+}
+
+}  // namespace
+
+absl::StatusOr<SshBindPtr> OpenSshBind(const std::vector<std::string>& host_keys) {
+  if (host_keys.empty()) return InvalidArgument("SSH needs a host key");
+  SshBindPtr bind(::ssh_bind_new());
+  if (bind == nullptr) return ResourceExhausted("libssh has no memory");
+  bool process_config = false;  // no system-wide file changes what we offer
+  const bool set =
+      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_PROCESS_CONFIG, &process_config) == SSH_OK &&
+      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_CIPHERS_C_S, kCiphers) == SSH_OK &&
+      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_CIPHERS_S_C, kCiphers) == SSH_OK &&
+      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_HMAC_C_S, kMacs) == SSH_OK &&
+      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_HMAC_S_C, kMacs) == SSH_OK &&
+      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_KEY_EXCHANGE, kKeyExchanges) == SSH_OK;
+  if (!set) return Internal("libssh: {}", ::ssh_get_error(bind.get()));
+  for (const std::string& path : host_keys) {
+    ssh_key key = nullptr;
+    if (::ssh_pki_import_privkey_file(path.c_str(), nullptr, nullptr, nullptr, &key) != SSH_OK)
+      return InvalidArgument("{}: no private key that libssh reads without a passphrase", path);
+    // On success the bind owns the key.
+    if (::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_IMPORT_KEY, key) != SSH_OK) {
+      ::ssh_key_free(key);
+      return InvalidArgument("{}: {}", path, ::ssh_get_error(bind.get()));
+    }
+  }
+  return bind;
+}
+
+SshPump::SshPump(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+SshPump::~SshPump() {
+  if (impl_->session != nullptr && impl_->event != nullptr) {
+    ::ssh_event_remove_session(impl_->event.get(), impl_->session.get());
+    ::ssh_disconnect(impl_->session.get());
+  }
+}
+
+absl::StatusOr<std::unique_ptr<SshPump>> SshPump::Make(ssh_bind bind, FileDescriptor socket, SshPumpOptions options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  impl->session.reset(::ssh_new());
+  impl->event.reset(::ssh_event_new());
+  if (impl->session == nullptr || impl->event == nullptr) return ResourceExhausted("libssh has no memory");
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()) != 0)
+    return ErrnoStatus(errno, "no socket pair for", "an SSH connection");
+  impl->ours.Reset(pair[0]);
+  impl->theirs.Reset(pair[1]);
+  if (::ssh_bind_accept_fd(bind, impl->session.get(), socket.get()) != SSH_OK)
+    return Unavailable("libssh: {}", ::ssh_get_error(bind));
+  socket.Release();  // the session's now
+  ::ssh_set_blocking(impl->session.get(), 0);
+  impl->SetCallbacks();
+  return std::unique_ptr<SshPump>(new SshPump(std::move(impl)));
+}
+
+FileDescriptor SshPump::TakeSocket() {
+  return std::move(impl_->theirs);
+}
+const std::string& SshPump::identity() const {
+  return impl_->identity;
+}
+int SshPump::refused() const {
+  return impl_->refused;
+}
+
+void SshPump::Impl::SetCallbacks() {
+  int methods = 0;
+  if (options.users->any_keys()) methods |= SSH_AUTH_METHOD_PUBLICKEY;
+  if (options.users->any_passwords()) methods |= SSH_AUTH_METHOD_PASSWORD;
+  ::ssh_set_auth_methods(session.get(), methods);
+  server.userdata = this;
+  server.auth_pubkey_function = [](ssh_session, const char* user, ssh_key key, char state, void* data) {
+    return Of<Impl>(data).CheckKey(user, key, state);
+  };
+  server.auth_password_function = [](ssh_session, const char* user, const char* password, void* data) {
+    return Of<Impl>(data).CheckPassword(user, password);
+  };
+  server.channel_open_request_session_function = [](ssh_session session, void* data) -> ssh_channel {
+    Impl& self = Of<Impl>(data);
+    if (!self.authenticated || self.channel != nullptr) return nullptr;  // one channel a connection
+    self.channel = ::ssh_channel_new(session);
+    if (self.channel != nullptr) self.SetChannelCallbacks();
+    return self.channel;
+  };
+  ssh_callbacks_init(&server);
+  ::ssh_set_server_callbacks(session.get(), &server);
+}
+
+void SshPump::Impl::SetChannelCallbacks() {
+  of_channel.userdata = this;
+  of_channel.channel_subsystem_request_function = [](ssh_session, ssh_channel, const char* name, void* data) {
+    const bool known = name == kSubsystem;
+    if (known) Of<Impl>(data).subsystem = true;
+    return known ? 0 : 1;
+  };
+  of_channel.channel_data_function = [](ssh_session, ssh_channel, void* bytes, std::uint32_t size, int is_stderr,
+                                        void* data) -> int {
+    if (is_stderr != 0) return static_cast<int>(size);
+    return static_cast<int>(Of<Impl>(data).TakeData(static_cast<const char*>(bytes), size));
+  };
+  of_channel.channel_eof_function = [](ssh_session, ssh_channel, void* data) { Of<Impl>(data).closed = true; };
+  of_channel.channel_close_function = [](ssh_session, ssh_channel, void* data) { Of<Impl>(data).closed = true; };
+  ssh_callbacks_init(&of_channel);
+  ::ssh_set_channel_callbacks(channel, &of_channel);
+}
+
+// The client first asks whether a key would do (`state` none), then proves that it has it.
+int SshPump::Impl::CheckKey(std::string_view user, ssh_key key, char state) {
+  if (!MayTry(user)) return Refuse();
+  const std::string blob = BlobOf(key);
+  if (blob.empty() || !options.users->KeyFits(user, blob)) return Refuse();
+  if (state == SSH_PUBLICKEY_STATE_NONE) return SSH_AUTH_SUCCESS;
+  if (state != SSH_PUBLICKEY_STATE_VALID) return Refuse();
+  authenticated = true;
+  identity = "ssh:" + std::string(user) + "/" + Fingerprint(blob);
+  return SSH_AUTH_SUCCESS;
+}
+
+int SshPump::Impl::CheckPassword(std::string_view user, const char* password) {
+  if (!MayTry(user) || !options.users->PasswordFits(user, password)) return Refuse();
+  authenticated = true;
+  identity = "ssh:" + std::string(user) + "/password";
+  return SSH_AUTH_SUCCESS;
+}
+
+// How much of it was taken: libssh keeps the rest, and the client's window stays closed for it.
+std::size_t SshPump::Impl::TakeData(const char* bytes, std::size_t size) {
+  const ssize_t sent = ::send(ours.get(), bytes, size, MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN) closed = true;
+  return sent < 0 ? 0 : static_cast<std::size_t>(sent);
+}
+
+absl::Status SshPump::LogIn() {
+  Impl& self = *impl_;
+  ssh_session const session = self.session.get();
+  bool exchanged = false;
+  while (!self.subsystem) {
+    if (self.options.stop.stop_requested()) return Unavailable("the listener stops");
+    if (steady_clock::now() >= self.options.deadline)
+      return DeadlineExceeded(exchanged ? "no login in time" : "no key exchange in time");
+    if (self.refused >= self.options.max_attempts) return Unauthenticated("too many keys and passwords that do not fit");
+    if (!exchanged) {
+      const int result = ::ssh_handle_key_exchange(session);
+      if (result == SSH_ERROR) return Unauthenticated("key exchange: {}", ::ssh_get_error(session));
+      exchanged = result == SSH_OK;
+      if (exchanged && ::ssh_event_add_session(self.event.get(), session) != SSH_OK)
+        return Unavailable("libssh: {}", ::ssh_get_error(session));
+      if (!exchanged) {
+        pollfd ready{::ssh_get_fd(session), POLLIN, 0};
+        ::poll(&ready, 1, kTickMs);
+      }
+      continue;
+    }
+    if (::ssh_event_dopoll(self.event.get(), kTickMs) == SSH_ERROR || self.gone())
+      return self.refused > 0 ? Unauthenticated("no key or password of the router fits")
+                              : Unavailable("the router closed before it asked for {}", kSubsystem);
+  }
+  return absl::OkStatus();
+}
+
+// What the bridge says, into the channel: as much as the router's window takes, and only while the socket keeps up.
+absl::Status SshPump::Impl::Forward() {
+  std::array<char, kPacket> buffer;
+  while (!gone()) {
+    const std::size_t window = ::ssh_channel_window_size(channel);
+    if (window == 0 || (::ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0) return absl::OkStatus();
+    const ssize_t got = ::recv(ours.get(), buffer.data(), std::min(window, buffer.size()), 0);
+    if (got == 0) {
+      closed = true;
+      ::ssh_channel_send_eof(channel);
+      ::ssh_channel_close(channel);
+      return absl::OkStatus();
+    }
+    if (got < 0) return absl::OkStatus();  // nothing now
+    const int sent = ::ssh_channel_write(channel, buffer.data(), static_cast<std::uint32_t>(got));
+    if (sent != got) return Unavailable("libssh: {}", ::ssh_get_error(session.get()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SshPump::Run() {
+  Impl& self = *impl_;
+  while (!self.options.stop.stop_requested() && !self.gone()) {
+    RETURN_IF_ERROR(self.Forward());
+    const bool open = ::ssh_channel_window_size(self.channel) > 0;
+    const bool pending = (::ssh_get_poll_flags(self.session.get()) & SSH_WRITE_PENDING) != 0;
+    std::array<pollfd, 2> ready{{{::ssh_get_fd(self.session.get()), POLLIN, 0}, {self.ours.get(), 0, 0}}};
+    if (pending) ready[0].events |= POLLOUT;
+    if (open && !pending) ready[1].events = POLLIN;
+    if (::poll(ready.data(), ready.size(), kTickMs) > 0 && ready[0].revents != 0 &&
+        ::ssh_event_dopoll(self.event.get(), 0) == SSH_ERROR)
+      return absl::OkStatus();  // the router is gone
+  }
+  ::ssh_blocking_flush(self.session.get(), kTickMs);
+  return absl::OkStatus();
+}
+
+}  // namespace virp::rtr_bridge
