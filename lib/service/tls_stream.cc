@@ -60,8 +60,9 @@ std::string PeerPem(SSL* ssl) {
 }
 
 // What both sides have in common: files that do, versions, no session that outlives its connection.
-absl::StatusOr<SslCtxPtr> MakeContext(const SSL_METHOD* method, const TlsFiles& files, int oldest) {
-  RETURN_IF_ERROR(InspectTlsFiles(files).status());
+absl::StatusOr<SslCtxPtr> MakeContext(const SSL_METHOD* method, const TlsFiles& files, int oldest,
+                                      TlsAcceptor::Names names = TlsAcceptor::Names::kSpiffe) {
+  if (names == TlsAcceptor::Names::kSpiffe) RETURN_IF_ERROR(InspectTlsFiles(files).status());
   SslCtxPtr owned(SSL_CTX_new(method));
   SSL_CTX* const ctx = owned.get();
   crypto::OrDie(ctx != nullptr && SSL_CTX_set_min_proto_version(ctx, oldest) == 1 &&
@@ -72,7 +73,8 @@ absl::StatusOr<SslCtxPtr> MakeContext(const SSL_METHOD* method, const TlsFiles& 
   SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   const bool loaded = SSL_CTX_use_certificate_chain_file(ctx, files.certificate.c_str()) == 1 &&
                       SSL_CTX_use_PrivateKey_file(ctx, files.private_key.c_str(), SSL_FILETYPE_PEM) == 1 &&
-                      SSL_CTX_check_private_key(ctx) == 1 && SSL_CTX_load_verify_file(ctx, files.roots.c_str()) == 1;
+                      SSL_CTX_check_private_key(ctx) == 1 &&
+                      (files.roots.empty() || SSL_CTX_load_verify_file(ctx, files.roots.c_str()) == 1);
   if (!loaded)
     return InvalidArgument("{}, {}, {}: OpenSSL does not take them: {}", files.certificate, files.private_key,
                            files.roots, DrainOpenSslErrors());
@@ -163,18 +165,21 @@ absl::StatusOr<std::optional<std::size_t>> TlsStream::Write(std::string_view byt
 }
 
 TlsAcceptor::TlsAcceptor(TlsFiles files, ClientCertificate clients, const Clock& clock, std::chrono::nanoseconds reload,
-                         Oldest oldest)
+                         Oldest oldest, Names names)
     : files_(std::move(files)),
       clients_(clients),
       oldest_(oldest),
+      names_(names),
       watch_({files_.certificate, files_.private_key, files_.roots}, reload, clock) {}
 
 TlsAcceptor::~TlsAcceptor() = default;
 
 absl::StatusOr<std::unique_ptr<TlsAcceptor>> TlsAcceptor::Make(TlsFiles files, ClientCertificate clients,
                                                                const Clock& clock, std::chrono::nanoseconds reload,
-                                                               Oldest oldest) {
-  std::unique_ptr<TlsAcceptor> acceptor(new TlsAcceptor(std::move(files), clients, clock, reload, oldest));
+                                                               Oldest oldest, Names names) {
+  if (clients != ClientCertificate::kNone && files.roots.empty())
+    return InvalidArgument("clients' certificates need roots to be verified against");
+  std::unique_ptr<TlsAcceptor> acceptor(new TlsAcceptor(std::move(files), clients, clock, reload, oldest, names));
   const MutexLock lock(acceptor->mutex_);
   ASSIGN_OR_RETURN(acceptor->context_, acceptor->Load());
   return acceptor;
@@ -183,7 +188,7 @@ absl::StatusOr<std::unique_ptr<TlsAcceptor>> TlsAcceptor::Make(TlsFiles files, C
 absl::StatusOr<std::shared_ptr<const TlsAcceptor::Context>> TlsAcceptor::Load() const {
   auto context = std::make_shared<Context>();
   const int oldest = oldest_ == Oldest::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
-  ASSIGN_OR_RETURN(context->ctx, MakeContext(TLS_server_method(), files_, oldest));
+  ASSIGN_OR_RETURN(context->ctx, MakeContext(TLS_server_method(), files_, oldest, names_));
   SSL_CTX* const ctx = context->ctx.get();
   crypto::OrDie(SSL_CTX_set_num_tickets(ctx, 0) == 1, "SSL_CTX_set_num_tickets");
   if (clients_ == ClientCertificate::kRequired)

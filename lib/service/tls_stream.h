@@ -74,13 +74,17 @@ class TlsAcceptor {
   enum class ClientCertificate : std::uint8_t { kNone, kOptional, kRequired };
   // The oldest version that is spoken. Of TLS 1.2 only suites with forward secrecy and authenticated encryption.
   enum class Oldest : std::uint8_t { kTls12, kTls13 };
+  // What the server's own certificate must name: a SPIFFE id, as everything of the platform, or whatever its peers go by
+  // (dNSName for routers, RFC 8210 section 9.2); then there need be no roots unless clients show certificates.
+  enum class Names : std::uint8_t { kSpiffe, kAny };
 
   // InvalidArgument, naming the file, when they do not parse or do not belong together; an expired certificate is not
   // wrong. `clock` outlives this.
   static absl::StatusOr<std::unique_ptr<TlsAcceptor>> Make(TlsFiles files, ClientCertificate clients,
                                                            const Clock& clock,
                                                            std::chrono::nanoseconds reload = kDefaultReload,
-                                                           Oldest oldest = Oldest::kTls13);
+                                                           Oldest oldest = Oldest::kTls13,
+                                                           Names names = Names::kSpiffe);
   ~TlsAcceptor();
 
   // The whole handshake on a connected non-blocking socket, in at most `timeout`, however slowly bytes come: then
@@ -93,7 +97,7 @@ class TlsAcceptor {
  private:
   struct Context;
   TlsAcceptor(TlsFiles files, ClientCertificate clients, const Clock& clock, std::chrono::nanoseconds reload,
-              Oldest oldest);
+              Oldest oldest, Names names);
   absl::StatusOr<std::shared_ptr<const Context>> Load() const;
   std::shared_ptr<const Context> Current();
   std::unique_ptr<TlsStream::Impl> NewSession(int socket);
@@ -101,6 +105,7 @@ class TlsAcceptor {
   const TlsFiles files_;
   const ClientCertificate clients_;
   const Oldest oldest_;
+  const Names names_;
   Mutex mutex_;
   FileWatch watch_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const Context> context_ ABSL_GUARDED_BY(mutex_);

@@ -95,7 +95,7 @@ void Cache::RecordSourceChange(std::size_t source) {
   const bool expired = state.expired_at(clock_.NowNanos());
   if (failed == told_failed_[source] && expired == told_expired_[source]) return;
   const auto observation =
-      failed ? witness_.SourceFailed(state.name, state.problem.message(), expired) : witness_.SourceRecovered(state.name);
+      failed ? witness_.SourceFailed(state.name, Message(state.problem), expired) : witness_.SourceRecovered(state.name);
   if (!recorder_.Record(observation).ok()) return;  // counted there; said again with the next change
   told_failed_[source] = failed;
   told_expired_[source] = expired;

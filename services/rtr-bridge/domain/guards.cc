@@ -2,10 +2,8 @@
 
 #include <charconv>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/str_split.h"
-#include "fmt/format.h"
 #include "lib/base/status.h"
+#include "lib/base/text.h"
 #include "lib/vrp/validate.h"
 
 namespace virp::rtr_bridge {
@@ -72,21 +70,16 @@ void CheckRoutes(const GuardOptions& options, const vrp::Payloads& next, std::ve
 
 }  // namespace
 
-absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view text) {
+absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view name, std::string_view text) {
   std::vector<RouteToKeep> routes;
-  int number = 0;
-  for (std::string_view line : absl::StrSplit(text, '\n')) {
-    ++number;
-    line = absl::StripAsciiWhitespace(line.substr(0, line.find('#')));
-    if (line.empty()) continue;
-    const std::vector<std::string_view> words = absl::StrSplit(line, absl::ByAnyChar(" \t"), absl::SkipEmpty());
-    if (words.size() != 2) return InvalidArgument("line {}: a line is PREFIX AS", number);
-    const auto prefix = Prefix::Parse(words[0]);
-    if (!prefix.ok()) return InvalidArgument("line {}: {}", number, prefix.status().message());
-    const auto as = ParseAs(words[1]);
-    if (!as.ok()) return InvalidArgument("line {}: {}", number, as.status().message());
-    routes.push_back({*prefix, *as});
-  }
+  RETURN_IF_ERROR(ForEachLine(name, text, [&](std::string_view line) -> absl::Status {
+    const std::vector<std::string_view> words = SplitWords(line);
+    if (words.size() != 2) return InvalidArgument("a line is PREFIX AS");
+    ASSIGN_OR_RETURN(const Prefix prefix, Prefix::Parse(words[0]));
+    ASSIGN_OR_RETURN(const std::uint32_t as, ParseAs(words[1]));
+    routes.push_back({prefix, as});
+    return absl::OkStatus();
+  }));
   return routes;
 }
 

@@ -25,8 +25,8 @@ struct GuardOptions {
   std::vector<RouteToKeep> must_stay_valid;
 };
 
-// Lines "PREFIX AS", as "192.0.2.0/24 64500" or "2001:db8::/32 AS64500"; '#' begins a comment. InvalidArgument names the line.
-absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view text);
+// Lines "PREFIX AS", as "192.0.2.0/24 64500" or "2001:db8::/32 AS64500"; '#' begins a comment. InvalidArgument begins with NAME:LINE.
+absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view name, std::string_view text);
 
 // Why `next` must not be served instead of `serving` without being asked, a sentence each; empty when it may. `serving` is
 // null before anything was served: then only the number and the routes count. Each kind of payload is held against its own

@@ -4,8 +4,8 @@ namespace virp::rtr_bridge {
 
 std::vector<service::MethodRule> AccessTable() {
   using service::Role;
-  const std::vector<Role> readers{Role::kReader, Role::kOperator};
-  const std::vector<Role> watchers{Role::kReader, Role::kOperator, Role::kRtrBridge};
+  const service::RoleSet readers{Role::kReader, Role::kOperator};
+  const service::RoleSet watchers{Role::kReader, Role::kOperator, Role::kRtrBridge};
   return {{"/virp.rtr.v1.RtrService/GetStatus", readers},
           {"/virp.rtr.v1.RtrService/ListVrps", readers},
           {"/virp.rtr.v1.RtrService/ListRouterKeys", readers},

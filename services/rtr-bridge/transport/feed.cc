@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_split.h"
 #include "lib/base/backoff.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status.h"
+#include "lib/base/text.h"
 #include "lib/base/units.h"
 #include "lib/service/errors.h"
 #include "lib/vrp/replace.h"
@@ -199,7 +199,8 @@ class GrpcFeed final : public Feed {
 
 template <typename Service>
 absl::StatusOr<std::unique_ptr<Feed>> MakeFeed(const std::string& addresses, service::ChannelFactory channels) {
-  std::vector<std::string> list = absl::StrSplit(addresses, ',', absl::SkipEmpty());
+  const std::vector<std::string_view> words = SplitWords(addresses, ",");
+  std::vector<std::string> list(words.begin(), words.end());
   if (list.empty()) return InvalidArgument("a feed needs an address, HOST:PORT");
   for (const std::string& address : list) RETURN_IF_ERROR(ParseHostPort(address).status());
   if (!channels) return InvalidArgument("a feed needs the bridge's own certificate (tls-certificate, tls-key, tls-roots)");

@@ -3,12 +3,13 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "lib/base/status.h"
+#include "lib/base/text.h"
 
 namespace virp::rtr_bridge {
 namespace {
@@ -55,6 +56,12 @@ struct Answer {
   bool too_large = false;
 };
 
+// Of a header; `name` in lower case.
+bool IsName(std::string_view text, std::string_view name) {
+  return std::equal(text.begin(), text.end(), name.begin(), name.end(),
+                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+}
+
 std::size_t TakeHeader(char* bytes, std::size_t size, std::size_t count, void* data) {
   Answer& answer = *static_cast<Answer*>(data);
   const std::string_view line(bytes, size * count);
@@ -64,10 +71,10 @@ std::size_t TakeHeader(char* bytes, std::size_t size, std::size_t count, void* d
   }
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return line.size();
-  const std::string_view value = absl::StripAsciiWhitespace(line.substr(colon + 1));
+  const std::string_view value = Trim(line.substr(colon + 1));
   if (value.size() > kMaxValidator) return line.size();
-  if (absl::EqualsIgnoreCase(line.substr(0, colon), "etag")) answer.validators.etag = value;
-  if (absl::EqualsIgnoreCase(line.substr(0, colon), "last-modified")) answer.validators.modified = value;
+  if (IsName(line.substr(0, colon), "etag")) answer.validators.etag = value;
+  if (IsName(line.substr(0, colon), "last-modified")) answer.validators.modified = value;
   return line.size();
 }
 

@@ -1,5 +1,6 @@
 #include "services/rtr-bridge/transport/router_server.h"
 
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -72,14 +73,14 @@ struct RouterServer::Listener {
   }
 };
 
-RouterServer::RouterServer(RouterServerOptions options, SessionLog& log, const Clock& clock)
-    : options_(std::move(options)), log_(log), clock_(clock) {
+RouterServer::RouterServer(RouterServerOptions options, const Clock& clock)
+    : options_(std::move(options)), clock_(clock) {
   connections_ = clock.NowNanos() / 1'000'000'000 << kConnectionBits;
 }
 
 absl::StatusOr<std::unique_ptr<RouterServer>> RouterServer::Start(RouterServerOptions options, SessionLog& log,
                                                                   const Clock& clock) {
-  std::unique_ptr<RouterServer> server(new RouterServer(std::move(options), log, clock));
+  std::unique_ptr<RouterServer> server(new RouterServer(std::move(options), clock));
   for (std::size_t i = 0; i < std::max<std::size_t>(server->options_.loops, 1); ++i) {
     ASSIGN_OR_RETURN(auto loop, RouterLoop::Start(log, server->counters_, clock));
     server->loops_.push_back(std::move(loop));
@@ -103,7 +104,8 @@ absl::Status RouterServer::Open(const ListenerOptions& options) {
   for (const PeerKey& key : options.keys) RETURN_IF_ERROR(SetKey(at.socket.get(), key));
   if (options.kind == ListenerKind::kTls) {
     ASSIGN_OR_RETURN(at.tls, service::TlsAcceptor::Make(options.tls, options.certificates, clock_,
-                                                        service::kDefaultReload, service::TlsAcceptor::Oldest::kTls12));
+                                                        service::kDefaultReload, service::TlsAcceptor::Oldest::kTls12,
+                                                        service::TlsAcceptor::Names::kAny));
   }
   if (options.kind == ListenerKind::kSsh) {
     ASSIGN_OR_RETURN(at.ssh, SshGateway::Make(options.ssh, [this, &at](SshRouter router) {

@@ -100,7 +100,7 @@ class RouterServer {
 
  private:
   struct Listener;
-  RouterServer(RouterServerOptions options, SessionLog& log, const Clock& clock);
+  RouterServer(RouterServerOptions options, const Clock& clock);
   absl::Status Open(const ListenerOptions& options);
   void AcceptAll(const std::stop_token& stop);
   void AcceptOne(Listener& listener);
@@ -111,7 +111,6 @@ class RouterServer {
   rtr::ServerSessionOptions SessionFor(const ListenerOptions& options, const IpAddress& peer) const;
 
   const RouterServerOptions options_;
-  SessionLog& log_;
   const Clock& clock_;
   RouterCounters counters_;
   DoorCounters door_;

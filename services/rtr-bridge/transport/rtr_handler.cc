@@ -115,7 +115,7 @@ grpc::Status RtrHandler::ListVrps(grpc::ServerContext*, const pb::ListVrpsReques
     std::optional<Prefix> near;
     if (!request->prefix().empty()) {
       const auto prefix = Prefix::Parse(request->prefix());
-      if (!prefix.ok()) return InvalidField("prefix", prefix.status().message());
+      if (!prefix.ok()) return InvalidField("prefix", Message(prefix.status()));
       near = *prefix;
     }
     const std::uint64_t generation = view->generation().number;
@@ -186,7 +186,7 @@ absl::Status ValidateAll(const ServedView& view, const Request& request, Respons
   for (int i = 0; i < request.routes_size(); ++i) {
     const pb::Route& route = request.routes(i);
     const auto prefix = Prefix::Parse(route.prefix());
-    if (!prefix.ok()) return InvalidField(fmt::format("routes[{}].prefix", i), prefix.status().message());
+    if (!prefix.ok()) return InvalidField(fmt::format("routes[{}].prefix", i), Message(prefix.status()));
     const auto validity = view.validator().Explain(*prefix, route.origin_asn());
     ToMessage(*prefix, route.origin_asn(), validity, *response.add_validities());
   }
@@ -273,7 +273,7 @@ absl::Status RtrHandler::DoRefresh(const service::Identity& caller, const pb::Re
     refreshed_[key] = request.SerializeAsString();
   }
   const CacheStatus status = parts_.cache.status();
-  if (!status.serving) return WithReason(Unavailable("{}", status.merge_problem.message()), "NO_DATA");
+  if (!status.serving) return WithReason(Unavailable("{}", Message(status.merge_problem)), "NO_DATA");
   ToMessage(*status.serving, *response.mutable_serving());
   if (status.held) ToMessage(*status.held, *response.mutable_held());
   FillSources(status, *response.mutable_sources());

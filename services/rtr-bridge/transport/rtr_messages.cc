@@ -1,5 +1,6 @@
 #include "services/rtr-bridge/transport/rtr_messages.h"
 
+#include "lib/base/units.h"
 #include "lib/service/wire.h"
 
 namespace virp::rtr_bridge {

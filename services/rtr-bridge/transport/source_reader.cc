@@ -46,7 +46,7 @@ class Decoder {
     if (key_ != nullptr) {
       const absl::Status good =
           options_.embedded_signature ? key_->VerifyEmbedded(text) : key_->VerifyDetached(text, signature);
-      if (!good.ok()) return WithReason(Unauthenticated("{}", good.message()), "BAD_SIGNATURE");
+      if (!good.ok()) return WithReason(Unauthenticated("{}", Message(good)), "BAD_SIGNATURE");
       reading.signature_verified = true;
     }
     vrp::JsonOptions how;
@@ -140,7 +140,8 @@ absl::StatusOr<std::unique_ptr<SourceReader>> MakeReader(const SourceOptions& op
   std::shared_ptr<const vrp::SourceKey> key;
   if (!options.signature_key.empty()) {
     ASSIGN_OR_RETURN(const std::string pem, ReadFile(options.signature_key, kMaxSignature));
-    ASSIGN_OR_RETURN(key, vrp::SourceKey::Parse(pem));
+    ASSIGN_OR_RETURN(vrp::SourceKey read, vrp::SourceKey::FromPem(pem));
+    key = std::make_shared<const vrp::SourceKey>(std::move(read));
   }
   Decoder decoder(options, std::move(key), clock);
   if (options.kind == SourceKind::kFile) return std::make_unique<FileReader>(std::move(decoder), clock);

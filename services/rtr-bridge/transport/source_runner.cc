@@ -30,6 +30,10 @@ struct SourceRunner::Source {
   bool failed = false;
 };
 
+void SourceRunner::Freed::operator()(Source* source) const {
+  delete source;
+}
+
 absl::StatusOr<std::unique_ptr<SourceRunner>> SourceRunner::Make(std::vector<SourceOptions> sources, SlurmFiles slurm,
                                                                  FeedChannels channels, Cache& cache,
                                                                  const Clock& clock) {
@@ -37,7 +41,7 @@ absl::StatusOr<std::unique_ptr<SourceRunner>> SourceRunner::Make(std::vector<Sou
   runner->slurm_ = std::move(slurm);
   runner->channels_ = std::move(channels);
   for (SourceOptions& options : sources) {
-    auto source = std::make_unique<Source>();
+    std::unique_ptr<Source, Freed> source(new Source);
     source->index = runner->sources_.size();
     source->options = std::move(options);
     const SourceOptions& of = source->options;

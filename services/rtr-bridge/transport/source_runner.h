@@ -49,6 +49,9 @@ class SourceRunner {
 
  private:
   struct Source;
+  struct Freed {
+    void operator()(Source* source) const;
+  };
   SourceRunner(Cache& cache, const Clock& clock) : cache_(cache), clock_(clock) {}
   void Keep(Source& source);
   void KeepFeed(Source& source);
@@ -63,7 +66,7 @@ class SourceRunner {
   const Clock& clock_;
   SlurmFiles slurm_;
   FeedChannels channels_;
-  std::vector<std::unique_ptr<Source>> sources_;
+  std::vector<std::unique_ptr<Source, Freed>> sources_;
   std::vector<std::unique_ptr<SourceCounters>> counters_;
   std::atomic<bool> stop_{false};
   Mutex mutex_;

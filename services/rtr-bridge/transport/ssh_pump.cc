@@ -10,7 +10,7 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/escaping.h"
+#include "lib/base/bytes.h"
 #include "lib/base/status.h"
 #include "lib/crypto/sha256.h"
 
@@ -40,8 +40,7 @@ struct EventFree {
 };
 
 std::string Fingerprint(std::string_view blob) {
-  const Hash hash = crypto::Sha256(blob);
-  std::string text = absl::Base64Escape({reinterpret_cast<const char*>(hash.data()), hash.size()});
+  std::string text = Base64Encode(View(crypto::Sha256(blob)));
   while (text.ends_with('=')) text.pop_back();
   return "SHA256:" + text;
 }
@@ -50,10 +49,9 @@ std::string Fingerprint(std::string_view blob) {
 std::string BlobOf(ssh_key key) {
   char* base64 = nullptr;
   if (::ssh_pki_export_pubkey_base64(key, &base64) != SSH_OK) return "";
-  std::string blob;
-  if (!absl::Base64Unescape(base64, &blob)) blob.clear();
+  const auto blob = Base64Decode(base64);
   ::ssh_string_free_char(base64);
-  return blob;
+  return blob.value_or("");
 }
 
 bool IsPlainName(std::string_view user) {
@@ -237,7 +235,7 @@ absl::Status SshPump::LogIn() {
   while (!self.subsystem) {
     if (self.options.stop.stop_requested()) return Unavailable("the listener stops");
     if (steady_clock::now() >= self.options.deadline)
-      return DeadlineExceeded(exchanged ? "no login in time" : "no key exchange in time");
+      return DeadlineExceeded("no {} in time", exchanged ? "login" : "key exchange");
     if (self.refused >= self.options.max_attempts) return Unauthenticated("too many keys and passwords that do not fit");
     if (!exchanged) {
       const int result = ::ssh_handle_key_exchange(session);

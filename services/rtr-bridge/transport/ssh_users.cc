@@ -5,13 +5,11 @@
 #include <algorithm>
 #include <set>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
-#include "absl/strings/str_split.h"
 #include "lib/base/bytes.h"
 #include "lib/base/file.h"
 #include "lib/base/secret_file.h"
 #include "lib/base/status.h"
+#include "lib/base/text.h"
 #include "lib/crypto/secret.h"
 
 namespace virp::rtr_bridge {
@@ -31,25 +29,11 @@ const std::set<std::string_view>& KeyTypes() {
 // The blob begins with its own type's name; a line whose two names differ is damaged.
 absl::StatusOr<std::string> ParseBlob(std::string_view type, std::string_view base64) {
   if (!KeyTypes().contains(type)) return InvalidArgument("'{}' is no type of key that is taken", type);
-  std::string blob;
-  if (!absl::Base64Unescape(base64, &blob)) return InvalidArgument("the key is no base64");
+  ASSIGN_OR_RETURN(std::string blob, Base64Decode(base64));
   const bool named = blob.size() > 4 + type.size() && LoadBe<std::uint32_t>(blob.data()) == type.size() &&
                      std::string_view(blob).substr(4, type.size()) == type;
   if (!named) return InvalidArgument("the key is not the {} that its line says", type);
   return blob;
-}
-
-template <typename Take>
-absl::Status ForEachLine(const std::string& path, std::string_view text, Take&& take) {
-  int number = 0;
-  for (std::string_view line : absl::StrSplit(text, '\n')) {
-    ++number;
-    line = absl::StripAsciiWhitespace(line);
-    if (line.empty() || line.front() == '#') continue;
-    const absl::Status taken = take(line);
-    if (!taken.ok()) return InvalidArgument("{}:{}: {}", path, number, taken.message());
-  }
-  return absl::OkStatus();
 }
 
 bool IsKnownHash(const std::string& hash) {
@@ -72,7 +56,7 @@ absl::StatusOr<std::shared_ptr<const SshUsers>> SshUsers::Read(const SshUserFile
   if (!files.keys.empty()) {
     ASSIGN_OR_RETURN(const std::string text, ReadFile(files.keys, kMaxFile));
     RETURN_IF_ERROR(ForEachLine(files.keys, text, [&](std::string_view line) -> absl::Status {
-      const std::vector<std::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+      const std::vector<std::string_view> words = SplitWords(line);
       if (words.size() < 3) return InvalidArgument("a line is USER TYPE BASE64");
       ASSIGN_OR_RETURN(std::string blob, ParseBlob(words[1], words[2]));
       users->keys_[std::string(words[0])].push_back(std::move(blob));

@@ -1,0 +1,38 @@
+#include "services/rtr-bridge/storage/state_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "lib/base/status.h"
+
+namespace virp::rtr_bridge {
+namespace {
+
+constexpr std::size_t kMaxState = std::size_t{1} << 30;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::Open(const std::string& directory) {
+  RETURN_IF_ERROR(MakeDirectory(directory));
+  ASSIGN_OR_RETURN(FileDescriptor lock, OpenFile(directory + "/lock", O_RDWR | O_CREAT | O_CLOEXEC));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return FailedPrecondition("{}: another bridge is running on this state", directory);
+    return ErrnoStatus(errno, "cannot lock", directory);
+  }
+  return std::unique_ptr<StateDirectory>(new StateDirectory(directory + "/state", std::move(lock)));
+}
+
+absl::StatusOr<std::string> StateDirectory::Read() const {
+  auto state = ReadFile(path_, kMaxState);
+  if (absl::IsNotFound(state.status())) return std::string();
+  return state;
+}
+
+absl::Status StateDirectory::Write(std::string_view state) {
+  return ReplaceFile(path_, state);
+}
+
+}  // namespace virp::rtr_bridge

@@ -1,0 +1,30 @@
+// The cache's state in a file.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "lib/base/file.h"
+#include "services/rtr-bridge/domain/cache.h"
+
+namespace virp::rtr_bridge {
+
+class StateDirectory final : public StateFile {
+ public:
+  // Makes the folder (0700) if it is not there, and locks it as long as this lives. FailedPrecondition when another bridge
+  // has it: session ids are of one cache only.
+  static absl::StatusOr<std::unique_ptr<StateDirectory>> Open(const std::string& directory);
+
+  // What was written last; empty when nothing was.
+  absl::StatusOr<std::string> Read() const;
+  absl::Status Write(std::string_view state) override;
+
+ private:
+  StateDirectory(std::string path, FileDescriptor lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+
+  const std::string path_;
+  const FileDescriptor lock_;
+};
+
+}  // namespace virp::rtr_bridge

@@ -1,0 +1,164 @@
+#include "services/rtr-bridge/transport/bridge_metrics.h"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace virp::rtr_bridge {
+namespace {
+
+using service::Counter;
+using service::Gauge;
+using service::Metrics;
+
+double Seconds(UnixNanos nanos) {
+  return static_cast<double>(nanos) / 1e9;
+}
+
+void AddCacheMetrics(Metrics& metrics, const Cache& cache) {
+  struct Handles {
+    Gauge v4, v6, keys, aspas, generation, activated, held;
+    std::vector<Gauge> serials;
+  };
+  auto handles = std::make_shared<Handles>();
+  const auto payloads = [&](const char* kind) {
+    return metrics.AddGauge("payloads", "Payloads that are served.", {{"kind", kind}});
+  };
+  handles->v4 = payloads("vrp_ipv4");
+  handles->v6 = payloads("vrp_ipv6");
+  handles->keys = payloads("router_key");
+  handles->aspas = payloads("aspa");
+  handles->generation = metrics.AddGauge("generation", "Number of the generation that is served; 0 while none is.");
+  handles->activated =
+      metrics.AddGauge("generation_activated_seconds", "Since when it is served, in seconds since 1970.");
+  handles->held = metrics.AddGauge("generation_held", "1 while a guard holds a generation back.");
+  for (int version = 0; version < static_cast<int>(rtr::kVersions); ++version) {
+    handles->serials.push_back(
+        metrics.AddGauge("serial", "Serial that is served.", {{"version", std::to_string(version)}}));
+  }
+  metrics.OnCollect([handles, &cache] {
+    const CacheStatus status = cache.status();
+    handles->held.Set(status.held ? 1 : 0);
+    if (!status.serving) return;
+    const Generation& serving = *status.serving;
+    handles->v4.Set(serving.counts.vrps4);
+    handles->v6.Set(serving.counts.vrps6);
+    handles->keys.Set(serving.counts.router_keys);
+    handles->aspas.Set(serving.counts.aspas);
+    handles->generation.Set(serving.number);
+    handles->activated.Set(Seconds(serving.activated));
+    for (std::size_t version = 0; version < rtr::kVersions; ++version)
+      handles->serials[version].Set(serving.serials.at(version).serial);
+  });
+}
+
+void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& runner, const Clock& clock) {
+  struct Handles {
+    Counter good, unchanged, failed;
+    Gauge age, expired, payloads;
+  };
+  auto all = std::make_shared<std::vector<Handles>>();
+  for (const SourceState& source : cache.status().sources) {
+    const auto readings = [&](const char* result) {
+      return metrics.AddCounter("source_readings_total", "Readings of a source.",
+                                {{"source", source.name}, {"result", result}});
+    };
+    const service::MetricLabels name{{"source", source.name}};
+    all->push_back({readings("good"), readings("unchanged"), readings("failed"),
+                    metrics.AddGauge("source_age_seconds", "Since its last good reading; -1 before the first.", name),
+                    metrics.AddGauge("source_expired", "1 when its payloads are no longer served.", name),
+                    metrics.AddGauge("source_payloads", "Payloads of its last good reading.", name)});
+  }
+  metrics.OnCollect([all, &cache, &runner, &clock] {
+    const std::vector<SourceState> sources = cache.status().sources;
+    const UnixNanos now = clock.NowNanos();
+    for (std::size_t i = 0; i < sources.size(); ++i) {
+      const Handles& to = (*all)[i];
+      const SourceCounters& counters = runner.counters(i);
+      to.good.Set(counters.good);
+      to.unchanged.Set(counters.unchanged);
+      to.failed.Set(counters.failed);
+      const SourceState& source = sources[i];
+      const bool live = source.reading && source.reading->live;
+      to.age.Set(!source.last_good ? -1.0 : live || now < *source.last_good ? 0.0 : Seconds(now - *source.last_good));
+      to.expired.Set(source.expired_at(now) ? 1 : 0);
+      to.payloads.Set(source.reading ? source.reading->payloads->size() : 0);
+    }
+  });
+}
+
+void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
+  struct Handles {
+    Counter opened, closed, handshakes_failed, bytes_in, bytes_out, full, incremental, resets, accepted, not_allowed, too_many;
+    std::vector<Counter> pdus_in, pdus_out, errors_sent, errors_received;
+    std::vector<Gauge> listeners;
+  };
+  auto to = std::make_shared<Handles>();
+  to->opened = metrics.AddCounter("connections_opened_total", "Connections of routers.");
+  to->closed = metrics.AddCounter("connections_closed_total", "Of them, those that ended.");
+  to->handshakes_failed = metrics.AddCounter("handshakes_failed_total", "TLS handshakes that failed.");
+  to->accepted = metrics.AddCounter("door_total", "Connections at the door.", {{"result", "accepted"}});
+  to->not_allowed = metrics.AddCounter("door_total", "Connections at the door.", {{"result", "not_allowed"}});
+  to->too_many = metrics.AddCounter("door_total", "Connections at the door.", {{"result", "too_many"}});
+  to->bytes_in = metrics.AddCounter("bytes_total", "Octets of RTR.", {{"direction", "received"}});
+  to->bytes_out = metrics.AddCounter("bytes_total", "Octets of RTR.", {{"direction", "sent"}});
+  to->full = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "full"}});
+  to->incremental = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "incremental"}});
+  to->resets = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "cache_reset"}});
+  for (std::uint8_t type = 0; type < rtr::kPduTypes; ++type) {
+    const std::string name(rtr::PduTypeName(type));
+    to->pdus_in.push_back(metrics.AddCounter("pdus_total", "PDUs.", {{"direction", "received"}, {"type", name}}));
+    to->pdus_out.push_back(metrics.AddCounter("pdus_total", "PDUs.", {{"direction", "sent"}, {"type", name}}));
+  }
+  for (std::uint16_t code = 0; code < 16; ++code) {
+    const std::string name = code == 15 ? "other" : std::to_string(code);
+    to->errors_sent.push_back(
+        metrics.AddCounter("errors_total", "Error Reports.", {{"direction", "sent"}, {"code", name}}));
+    to->errors_received.push_back(
+        metrics.AddCounter("errors_total", "Error Reports.", {{"direction", "received"}, {"code", name}}));
+  }
+  for (const RouterServer::Bound& listener : routers.listeners())
+    to->listeners.push_back(metrics.AddGauge("routers", "Routers that are connected.", {{"listener", listener.address}}));
+  metrics.OnCollect([to, &routers] {
+    const RouterCounters& from = routers.counters();
+    to->opened.Set(from.opened);
+    to->closed.Set(from.closed);
+    to->handshakes_failed.Set(from.handshakes_failed);
+    to->accepted.Set(routers.door().accepted);
+    to->not_allowed.Set(routers.door().not_allowed);
+    to->too_many.Set(routers.door().too_many);
+    to->bytes_in.Set(from.bytes_in);
+    to->bytes_out.Set(from.bytes_out);
+    to->full.Set(from.full_answers);
+    to->incremental.Set(from.incremental_answers);
+    to->resets.Set(from.cache_resets);
+    for (std::size_t type = 0; type < rtr::kPduTypes; ++type) {
+      to->pdus_in[type].Set(from.pdus_in[type]);
+      to->pdus_out[type].Set(from.pdus_out[type]);
+    }
+    for (std::size_t code = 0; code < 16; ++code) {
+      to->errors_sent[code].Set(from.errors_sent[code]);
+      to->errors_received[code].Set(from.errors_received[code]);
+    }
+    const auto listeners = routers.listeners();
+    for (std::size_t i = 0; i < listeners.size(); ++i) to->listeners[i].Set(listeners[i].routers);
+  });
+}
+
+}  // namespace
+
+void AddMetrics(Metrics& metrics, const Cache& cache, const RouterServer& routers, const SourceRunner& sources,
+                const OutboxRecorder* recorder, const Clock& clock) {
+  AddCacheMetrics(metrics, cache);
+  AddSourceMetrics(metrics, cache, sources, clock);
+  AddRouterMetrics(metrics, routers);
+  const Counter recorded = metrics.AddCounter("records_total", "Records that were signed and spooled.", {{"result", "spooled"}});
+  const Counter lost = metrics.AddCounter("records_total", "Records that were signed and spooled.", {{"result", "lost"}});
+  if (recorder == nullptr) return;
+  metrics.OnCollect([recorded, lost, recorder] {
+    recorded.Set(recorder->recorded());
+    lost.Set(recorder->lost());
+  });
+}
+
+}  // namespace virp::rtr_bridge
