@@ -30,8 +30,8 @@ inline std::vector<std::string_view> SplitWords(std::string_view text, std::stri
   return words;
 }
 
-// Calls take(line) for each line without its comment ('#' and what follows) that is not blank. The first error of it ends
-// the walk, as InvalidArgument "NAME:LINE: ...".
+// Calls take(line) for each line without its comment ('#' and what follows) that is not blank. The first error of it
+// ends the walk, as InvalidArgument "NAME:LINE: ...".
 template <typename Take>
 absl::Status ForEachLine(std::string_view name, std::string_view text, Take&& take) {
   for (std::size_t number = 1; !text.empty(); ++number) {

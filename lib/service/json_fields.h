@@ -1,5 +1,5 @@
-// Optional members of objects in configuration files, read into values that keep their default when the member is absent.
-// Every error is InvalidArgument and begins with the place.
+// Optional members of objects in configuration files, read into values that keep their default when the member is
+// absent. Every error is InvalidArgument and begins with the place.
 #pragma once
 
 #include <chrono>

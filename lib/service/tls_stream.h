@@ -74,8 +74,8 @@ class TlsAcceptor {
   enum class ClientCertificate : std::uint8_t { kNone, kOptional, kRequired };
   // The oldest version that is spoken. Of TLS 1.2 only suites with forward secrecy and authenticated encryption.
   enum class Oldest : std::uint8_t { kTls12, kTls13 };
-  // What the server's own certificate must name: a SPIFFE id, as everything of the platform, or whatever its peers go by
-  // (dNSName for routers, RFC 8210 section 9.2); then there need be no roots unless clients show certificates.
+  // What the server's own certificate must name: a SPIFFE id, as everything of the platform, or whatever its peers go
+  // by (dNSName for routers, RFC 8210 section 9.2); then there need be no roots unless clients show certificates.
   enum class Names : std::uint8_t { kSpiffe, kAny };
 
   // InvalidArgument, naming the file, when they do not parse or do not belong together; an expired certificate is not

@@ -5,8 +5,8 @@
 
 namespace virp::vrp {
 
-// The set without what is in `gone`, and with `news`, which takes the place of its equals: with another expiry, or, of an
-// ASPA, with other providers. What is in both is there. All three are sets; linear.
+// The set without what is in `gone`, and with `news`, which takes the place of its equals: with another expiry, or, of
+// an ASPA, with other providers. What is in both is there. All three are sets; linear.
 Payloads Replaced(const Payloads& set, const Payloads& gone, Payloads news);
 
 }  // namespace virp::vrp

@@ -1,7 +1,7 @@
 #include "services/rtr-bridge/config.h"
 
-#include <cmath>
 #include <charconv>
+#include <cmath>
 #include <set>
 #include <thread>
 
@@ -172,7 +172,8 @@ void AddRouterOptions(service::Options& options, Config& config, Given& given) {
               "Lines 'USER TYPE BASE64': public keys of routers; * is any user.", "FILE");
   options.AddSecretFile(&given.ssh_options.users.passwords, "rtr-ssh-passwords",
                         "Lines 'USER:HASH', hashes of crypt(5): passwords of routers.");
-  options.Add(&given.min_version, "min-version", "Lowest RTR version that is spoken.", std::uint8_t{0}, rtr::kMaxVersion);
+  options.Add(&given.min_version, "min-version", "Lowest RTR version that is spoken.", std::uint8_t{0},
+              rtr::kMaxVersion);
   options.Add(&given.max_version, "max-version", "Highest RTR version that is spoken; 2 is a draft.", std::uint8_t{0},
               rtr::kMaxVersion);
   options.Add(&given.refresh, "rtr-refresh", "Seconds after which routers ask again.", 1U, 86'400U);
@@ -192,20 +193,23 @@ void AddSourceOptions(service::Options& options, Config& config, Given& given) {
   options.Add(&given.vrps, "vrps",
               "Source of payloads: a JSON file, an http(s) URL, keymgr:HOST:PORT or bridge:HOST:PORT; may be repeated.",
               "LOCATION");
-  options.Add(&given.sources_file, "sources", "JSON file: sources with signatures, times and limits of their own.", "FILE");
+  options.Add(&given.sources_file, "sources", "JSON file: sources with signatures, times and limits of their own.",
+              "FILE");
   options.Add(&given.usual.refresh, "refresh", "How often files and URLs are read.", std::chrono::seconds(1));
   options.Add(&given.expire, "source-expire",
               "How long a source's last good data are served once it fails; 0 is for ever.");
   options.Add(&given.max_age, "source-max-age",
               "How old a document may be by its own word (buildtime, generated); 0 asks for none.");
   options.AddSize(&given.usual.max_bytes, "source-max-bytes", "Largest document that is taken.", 1024);
-  options.Add(&given.usual.roots, "source-roots", "Authorities of https sources, PEM; the system's if not given.", "FILE");
+  options.Add(&given.usual.roots, "source-roots", "Authorities of https sources, PEM; the system's if not given.",
+              "FILE");
   options.Add(&config.slurm, "slurm", "Local exceptions (RFC 8416); may be repeated.", "FILE");
   options.Add(&given.merge, "merge", "How sources become one set: union, first-good or quorum.", "POLICY");
   options.Add(&given.quorum, "quorum", "With quorum: how many sources must have a payload.", std::size_t{1},
               std::size_t{64});
   options.Add(&given.max_drop, "max-drop", "Part of what is served that may go at once.", "PART");
-  options.Add(&given.max_growth, "max-growth", "Part of what is served that may come at once; any if not given.", "PART");
+  options.Add(&given.max_growth, "max-growth", "Part of what is served that may come at once; any if not given.",
+              "PART");
   options.Add(&config.cache.guards.min_records, "min-records", "Fewest records that are served.", std::size_t{0},
               std::size_t{100'000'000});
   options.Add(&given.must_stay_valid, "must-stay-valid",
@@ -238,7 +242,8 @@ absl::Status Finish(Given& given, Config& config) {
   if (given.router_certificates != "none" && given.router_certificates != "optional" &&
       given.router_certificates != "required")
     return InvalidArgument("rtr-tls-router-certificates: must be none, optional or required");
-  if (config.state.empty()) return InvalidArgument("state: a directory is needed, so that routers need not reload after a restart");
+  if (config.state.empty())
+    return InvalidArgument("state: a directory is needed, so that routers need not reload after a restart");
   RETURN_IF_ERROR(CheckEvidence(config));
   RETURN_IF_ERROR(AddListeners(given, config));
   RETURN_IF_ERROR(AddSources(given, config));

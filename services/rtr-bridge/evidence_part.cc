@@ -103,7 +103,8 @@ absl::Status EvidencePart::Tick(SessionLog& log) {
 }
 
 void EvidencePart::Drain(std::chrono::nanoseconds patience) {
-  const bool flushed = outbox_->spool().problem().ok() && deliverer_->Flush(std::chrono::steady_clock::now() + patience);
+  const bool flushed =
+      outbox_->spool().problem().ok() && deliverer_->Flush(std::chrono::steady_clock::now() + patience);
   if (!flushed) {
     service::LogWarning("not all records were delivered; the next start goes on with them",
                         {{"problem", deliverer_->status().problem}});
@@ -140,9 +141,9 @@ absl::StatusOr<std::string> EvidencePart::Prove(const std::string& frame) const 
     } else if (!response.proof().empty()) {
       return response.proof();
     } else {
-      problem = Unavailable("{}: {}", address,
-                            response.has_chain_sequence() ? "in the chain, and not covered by a checkpoint yet"
-                                                          : "not in the chain yet");
+      problem = Unavailable(
+          "{}: {}", address,
+          response.has_chain_sequence() ? "in the chain, and not covered by a checkpoint yet" : "not in the chain yet");
     }
   }
   return problem;

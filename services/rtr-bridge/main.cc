@@ -41,7 +41,8 @@ absl::Status Restore(const StateDirectory& directory, Cache& cache) {
   if (state.empty()) return absl::OkStatus();
   const absl::Status restored = cache.Restore(state);
   if (!restored.ok()) {
-    service::LogStatus(service::LogLevel::kWarning, "the state of the last run is not used: routers will reload", restored);
+    service::LogStatus(service::LogLevel::kWarning, "the state of the last run is not used: routers will reload",
+                       restored);
   }
   return absl::OkStatus();
 }
@@ -53,7 +54,8 @@ struct Api {
   std::unique_ptr<service::ServerRunner> server;
 };
 
-absl::Status KeepHouse(const std::stop_token& stop, Cache& cache, SessionLog& log, EvidencePart* evidence, Pulse& pulse) {
+absl::Status KeepHouse(const std::stop_token& stop, Cache& cache, SessionLog& log, EvidencePart* evidence,
+                       Pulse& pulse) {
   const AtWork work(pulse);
   absl::Status told;
   while (!stop.stop_requested()) {
@@ -96,8 +98,8 @@ absl::StatusOr<int> Run(const Config& config) {
   Board board;
   CacheOptions cache_options = config.cache;
   cache_options.history.owner = config.evidence.name;
-  Cache cache(std::move(cache_options), TableOf(config), !config.slurm.empty(), RandomSession, witness, recorder, *state,
-              clock, [&](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
+  Cache cache(std::move(cache_options), TableOf(config), !config.slurm.empty(), RandomSession, witness, recorder,
+              *state, clock, [&](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
                 routers->Publish(snapshot);
                 board.Publish(snapshot, generation);
                 service::LogInfo("a generation is served", {{"generation", generation.number},
@@ -111,11 +113,19 @@ absl::StatusOr<int> Run(const Config& config) {
     feeds.key_manager = service::ChannelsTo(service::Role::kKeymgr, config.tls, config.access, api.security);
     feeds.bridge = service::ChannelsTo(service::Role::kRtrBridge, config.tls, config.access, api.security);
   }
-  ASSIGN_OR_RETURN(const auto sources, SourceRunner::Make(config.sources, {config.slurm}, std::move(feeds), cache, clock));
+  ASSIGN_OR_RETURN(const auto sources,
+                   SourceRunner::Make(config.sources, {config.slurm}, std::move(feeds), cache, clock));
 
   if (config.serves_grpc()) {
-    RtrHandlerParts parts{.name = config.evidence.name, .cache = cache, .board = board, .routers = *routers,
-                          .sessions = log, .sources = *sources, .clock = clock, .callers = api.security.callers, .prove = {}};
+    RtrHandlerParts parts{.name = config.evidence.name,
+                          .cache = cache,
+                          .board = board,
+                          .routers = *routers,
+                          .sessions = log,
+                          .sources = *sources,
+                          .clock = clock,
+                          .callers = api.security.callers,
+                          .prove = {}};
     if (evidence != nullptr) {
       parts.deliverer = &evidence->deliverer();
       parts.spool = &evidence->outbox().spool();
@@ -135,7 +145,8 @@ absl::StatusOr<int> Run(const Config& config) {
   if (evidence != nullptr) evidence->supply().AddMetrics(metrics);
   if (api.server != nullptr) refusals.AddMetrics(metrics, api.server.get());
   service::Readiness readiness;
-  readiness.Add("data", [&] { return board.view() != nullptr ? absl::OkStatus() : Unavailable("nothing is loaded yet"); });
+  readiness.Add("data",
+                [&] { return board.view() != nullptr ? absl::OkStatus() : Unavailable("nothing is loaded yet"); });
   if (api.server != nullptr) readiness.Add("certificates", [&] { return api.server->Ready(); });
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
@@ -165,9 +176,8 @@ absl::StatusOr<int> Run(const Config& config) {
     service::LogStatus(service::LogLevel::kInfo, "the last records", evidence->recorder().Flush(log));
     evidence->Drain(config.common.drain_grace);
   });
-  runner.tasks().Start("house", [&](const std::stop_token& stop) {
-    return KeepHouse(stop, cache, log, evidence.get(), pulse);
-  });
+  runner.tasks().Start("house",
+                       [&](const std::stop_token& stop) { return KeepHouse(stop, cache, log, evidence.get(), pulse); });
   if (evidence != nullptr) evidence->Start();
   sources->Start();
   if (api.server != nullptr) api.server->SetServing(true);

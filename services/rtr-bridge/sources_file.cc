@@ -30,10 +30,11 @@ absl::Status ReadLimit(const json& object, const char* key, const std::string& w
 }
 
 absl::StatusOr<SourceOptions> ParseSource(const json& item, const std::string& where, const SourceOptions& usual) {
-  RETURN_IF_ERROR(service::CheckObject(item,
-                                       {"name", "location", "refresh", "expire", "max_age", "max_bytes",
-                                        "skip_bad_records", "signature_key", "signature", "embedded_signature", "roots"},
-                                       where));
+  RETURN_IF_ERROR(
+      service::CheckObject(item,
+                           {"name", "location", "refresh", "expire", "max_age", "max_bytes", "skip_bad_records",
+                            "signature_key", "signature", "embedded_signature", "roots"},
+                           where));
   ASSIGN_OR_RETURN(const std::string location, service::StringMember(item, "location", where));
   auto at = SourceAt(location, usual);
   if (!at.ok()) return Annotate(at.status(), MemberAt(where, "location"));

@@ -26,7 +26,8 @@ void CountChanges(const rtr::Delta& delta, Generation& generation) {
   add(delta.vrps4);
   add(delta.vrps6);
   add(delta.router_keys);
-  for (const rtr::AspaChange& change : delta.aspas) ++(change.after.empty() ? generation.withdrawn : generation.announced);
+  for (const rtr::AspaChange& change : delta.aspas)
+    ++(change.after.empty() ? generation.withdrawn : generation.announced);
 }
 
 }  // namespace
@@ -94,8 +95,8 @@ void Cache::RecordSourceChange(std::size_t source) {
   const bool failed = !state.problem.ok();
   const bool expired = state.expired_at(clock_.NowNanos());
   if (failed == told_failed_[source] && expired == told_expired_[source]) return;
-  const auto observation =
-      failed ? witness_.SourceFailed(state.name, Message(state.problem), expired) : witness_.SourceRecovered(state.name);
+  const auto observation = failed ? witness_.SourceFailed(state.name, Message(state.problem), expired)
+                                  : witness_.SourceRecovered(state.name);
   if (!recorder_.Record(observation).ok()) return;  // counted there; said again with the next change
   told_failed_[source] = failed;
   told_expired_[source] = expired;
@@ -215,8 +216,8 @@ void Cache::Serve(Candidate candidate, const std::optional<Request>& accepted) {
   on_snapshot_(history_.snapshot(), generations_.back());
 }
 
-// Before a router hears of a serial it is in the file. While the file cannot be written the sessions are ones that it does
-// not know, so that no later start can give a serial of theirs another meaning.
+// Before a router hears of a serial it is in the file. While the file cannot be written the sessions are ones that it
+// does not know, so that no later start can give a serial of theirs another meaning.
 void Cache::Keep() {
   if (state_.Write(Save()).ok()) {
     unsaved_ = false;

@@ -1,5 +1,5 @@
-// The heart of the bridge: from what sources say to what routers are told. Merges, applies SLURM, asks the guards, makes
-// generations, puts them on record, and hands out snapshots.
+// The heart of the bridge: from what sources say to what routers are told. Merges, applies SLURM, asks the guards,
+// makes generations, puts them on record, and hands out snapshots.
 #pragma once
 
 #include <chrono>
@@ -24,13 +24,14 @@ namespace virp::rtr_bridge {
 
 struct CacheOptions {
   GuardOptions guards;
-  std::optional<std::chrono::nanoseconds> hold_max;  // a held generation is served after this long; nothing: only by Accept
+  std::optional<std::chrono::nanoseconds>
+      hold_max;  // a held generation is served after this long; nothing: only by Accept
   bool drop_router_keys = false, drop_aspas = false;
   rtr::HistoryOptions history;
 };
 
-// What outlives the process. Written before anything of it is shown to a router: a serial that was used must never come to
-// mean something else.
+// What outlives the process. Written before anything of it is shown to a router: a serial that was used must never come
+// to mean something else.
 class StateFile {
  public:
   virtual ~StateFile() = default;

@@ -24,10 +24,10 @@ void AppendHashes(std::string& out, const std::vector<NamedHash>& hashes) {
 
 void AppendGeneration(std::string& out, const Generation& generation) {
   const Counts& counts = generation.counts;
-  for (const std::uint64_t number : {generation.number, generation.activated, std::uint64_t{counts.vrps4},
-                                     std::uint64_t{counts.vrps6}, std::uint64_t{counts.router_keys},
-                                     std::uint64_t{counts.aspas}, std::uint64_t{generation.announced},
-                                     std::uint64_t{generation.withdrawn}})
+  for (const std::uint64_t number :
+       {generation.number, generation.activated, std::uint64_t{counts.vrps4}, std::uint64_t{counts.vrps6},
+        std::uint64_t{counts.router_keys}, std::uint64_t{counts.aspas}, std::uint64_t{generation.announced},
+        std::uint64_t{generation.withdrawn}})
     AppendSaved(out, number);
   AppendSaved(out, BytesOf(generation.sha256));
   for (const Serial& serial : generation.serials) {
@@ -67,8 +67,8 @@ Generation ReadGeneration(StateReader& reader) {
   generation.number = reader.Number();
   generation.activated = reader.Number();
   Counts& counts = generation.counts;
-  for (std::size_t* const number : {&counts.vrps4, &counts.vrps6, &counts.router_keys, &counts.aspas,
-                                    &generation.announced, &generation.withdrawn})
+  for (std::size_t* const number :
+       {&counts.vrps4, &counts.vrps6, &counts.router_keys, &counts.aspas, &generation.announced, &generation.withdrawn})
     *number = reader.Number();
   generation.sha256 = ReadHash(reader);
   for (Serial& serial : generation.serials) {

@@ -17,7 +17,8 @@ struct SavedCache {
   std::string history;  // of rtr::History::Save
 };
 
-std::string BuildSavedCache(std::uint64_t last_number, const std::deque<Generation>& generations, std::string_view history);
+std::string BuildSavedCache(std::uint64_t last_number, const std::deque<Generation>& generations,
+                            std::string_view history);
 // DataLoss when the bytes are damaged or of another version of this program's.
 absl::StatusOr<SavedCache> ParseSavedCache(std::string_view state);
 

@@ -1,4 +1,5 @@
-// What the bridge puts on record: observations of types 17 and 18 (docs/formats/payloads.md), as the bridge's own source.
+// What the bridge puts on record: observations of types 17 and 18 (docs/formats/payloads.md), as the bridge's own
+// source.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@ namespace virp::rtr_bridge {
 class Recorder {
  public:
   virtual ~Recorder() = default;
-  // Signs and spools; the frame once it is durable. On an error nothing was spooled, and the loss is counted: it becomes a
-  // record of its own as soon as there is room.
+  // Signs and spools; the frame once it is durable. On an error nothing was spooled, and the loss is counted: it
+  // becomes a record of its own as soon as there is room.
   virtual absl::StatusOr<std::string> Record(const deliver::Observation& observation) = 0;
 };
 
@@ -53,7 +54,8 @@ class Witness {
   // A router has said which version it speaks.
   deliver::Observation SessionOpened(const SessionName& session, std::uint8_t version) const;
   // An End of Data was written to the connection: with it the router has the set of that hash.
-  deliver::Observation SessionSent(const SessionName& session, std::uint8_t version, Serial serial, const Hash& sha256) const;
+  deliver::Observation SessionSent(const SessionName& session, std::uint8_t version, Serial serial,
+                                   const Hash& sha256) const;
   // The router named this serial in a query: it has what that End of Data ended.
   deliver::Observation SessionConfirmed(const SessionName& session, std::uint8_t version, Serial serial) const;
   deliver::Observation SessionClosed(const SessionName& session, std::string_view why) const;

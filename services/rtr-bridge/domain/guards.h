@@ -19,18 +19,19 @@ struct RouteToKeep {
 };
 
 struct GuardOptions {
-  double max_drop = 0.10;             // of what is served, at most this part may go; 1: any
-  std::optional<double> max_growth;   // and at most this part may come; nothing: any
+  double max_drop = 0.10;            // of what is served, at most this part may go; 1: any
+  std::optional<double> max_growth;  // and at most this part may come; nothing: any
   std::size_t min_records = 0;
   std::vector<RouteToKeep> must_stay_valid;
 };
 
-// Lines "PREFIX AS", as "192.0.2.0/24 64500" or "2001:db8::/32 AS64500"; '#' begins a comment. InvalidArgument begins with NAME:LINE.
+// Lines "PREFIX AS", as "192.0.2.0/24 64500" or "2001:db8::/32 AS64500"; '#' begins a comment. InvalidArgument begins
+// with NAME:LINE.
 absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view name, std::string_view text);
 
-// Why `next` must not be served instead of `serving` without being asked, a sentence each; empty when it may. `serving` is
-// null before anything was served: then only the number and the routes count. Each kind of payload is held against its own
-// number, and a single one may always come or go.
+// Why `next` must not be served instead of `serving` without being asked, a sentence each; empty when it may. `serving`
+// is null before anything was served: then only the number and the routes count. Each kind of payload is held against
+// its own number, and a single one may always come or go.
 std::vector<std::string> FindObjections(const GuardOptions& options, const vrp::Payloads* serving,
                                         const vrp::Payloads& next);
 

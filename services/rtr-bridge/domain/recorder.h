@@ -23,7 +23,8 @@ class OutboxRecorder final : public Recorder {
       : witness_(witness), outbox_(outbox), clock_(clock) {}
 
   absl::StatusOr<std::string> Record(const deliver::Observation& observation) override;
-  // Spools what the routers' connections have told since the last call; what was lost becomes a record once there is room.
+  // Spools what the routers' connections have told since the last call; what was lost becomes a record once there is
+  // room.
   absl::Status Flush(SessionLog& log);
   // Beats when it is time, durably.
   absl::Status Beat();

@@ -26,9 +26,9 @@ struct RouterView {
   std::uint32_t lag = 0;  // serials between what is served and what was sent
 };
 
-// Takes what connections tell, on their threads, and turns it into records on another, so that nobody who serves waits for
-// a disk. Only what changes becomes a record: an End of Data of a set that this connection had last, or a confirmation of
-// the same serial, is none. Thread-safe.
+// Takes what connections tell, on their threads, and turns it into records on another, so that nobody who serves waits
+// for a disk. Only what changes becomes a record: an End of Data of a set that this connection had last, or a
+// confirmation of the same serial, is none. Thread-safe.
 class SessionLog {
  public:
   // `witness` outlives it. At most `limit` records wait; what comes beyond is counted as lost.

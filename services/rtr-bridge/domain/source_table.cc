@@ -38,7 +38,8 @@ void SourceTable::TakeFailure(std::size_t source, absl::Status why, UnixNanos no
 }
 
 bool SourceTable::all_tried() const {
-  return std::all_of(sources_.begin(), sources_.end(), [](const SourceState& at) { return at.last_attempt.has_value(); });
+  return std::all_of(sources_.begin(), sources_.end(),
+                     [](const SourceState& at) { return at.last_attempt.has_value(); });
 }
 
 std::vector<std::size_t> SourceTable::UsableAt(UnixNanos now) const {
@@ -85,7 +86,8 @@ std::optional<UnixNanos> SourceTable::NextExpiry(UnixNanos now) const {
     const SourceState& state = sources_[source];
     const vrp::Payloads live = vrp::WithoutExpired(*state.reading->payloads, SecondsOf(now));
     if (const vrp::Expires expires = vrp::NextExpiry(live); expires != vrp::kNeverExpires) take(expires * kSecond);
-    if (state.expire && !state.reading->live) take(*state.last_good + static_cast<UnixNanos>(state.expire->count()) + 1);
+    if (state.expire && !state.reading->live)
+      take(*state.last_good + static_cast<UnixNanos>(state.expire->count()) + 1);
   }
   return next;
 }

@@ -42,7 +42,8 @@ struct SourceState {
   absl::Status problem;  // of the newest attempt
 
   bool expired_at(UnixNanos now) const {
-    return last_good && !(reading && reading->live) && expire && now > *last_good && now - *last_good > static_cast<UnixNanos>(expire->count());
+    return last_good && !(reading && reading->live) && expire && now > *last_good &&
+           now - *last_good > static_cast<UnixNanos>(expire->count());
   }
   bool usable_at(UnixNanos now) const { return reading && !expired_at(now); }
 };
@@ -61,12 +62,13 @@ class SourceTable {
   bool all_tried() const;
   struct Merged {
     std::shared_ptr<const vrp::Payloads> payloads;  // a source's own when that is all there is to it
-    std::vector<std::size_t> sources;  // that it was made of
+    std::vector<std::size_t> sources;               // that it was made of
   };
-  // What is to be served at `now`: without what is expired. Unavailable when no source is usable; with kQuorum, when fewer
-  // than the quorum are: payloads would go without anybody having said so.
+  // What is to be served at `now`: without what is expired. Unavailable when no source is usable; with kQuorum, when
+  // fewer than the quorum are: payloads would go without anybody having said so.
   absl::StatusOr<Merged> Merge(UnixNanos now) const;
-  // The next moment at which Merge gives something else because a payload or a source expires; nothing when it does not.
+  // The next moment at which Merge gives something else because a payload or a source expires; nothing when it does
+  // not.
   std::optional<UnixNanos> NextExpiry(UnixNanos now) const;
 
   const std::vector<SourceState>& sources() const { return sources_; }

@@ -12,8 +12,8 @@ namespace virp::rtr_bridge {
 
 class StateDirectory final : public StateFile {
  public:
-  // Makes the folder (0700) if it is not there, and locks it as long as this lives. FailedPrecondition when another bridge
-  // has it: session ids are of one cache only.
+  // Makes the folder (0700) if it is not there, and locks it as long as this lives. FailedPrecondition when another
+  // bridge has it: session ids are of one cache only.
   static absl::StatusOr<std::unique_ptr<StateDirectory>> Open(const std::string& directory);
 
   // What was written last; empty when nothing was.

@@ -89,7 +89,8 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
 
 void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
   struct Handles {
-    Counter opened, closed, handshakes_failed, bytes_in, bytes_out, full, incremental, resets, accepted, not_allowed, too_many;
+    Counter opened, closed, handshakes_failed, bytes_in, bytes_out, full, incremental, resets, accepted, not_allowed,
+        too_many;
     std::vector<Counter> pdus_in, pdus_out, errors_sent, errors_received;
     std::vector<Gauge> listeners;
   };
@@ -118,7 +119,8 @@ void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
         metrics.AddCounter("errors_total", "Error Reports.", {{"direction", "received"}, {"code", name}}));
   }
   for (const RouterServer::Bound& listener : routers.listeners())
-    to->listeners.push_back(metrics.AddGauge("routers", "Routers that are connected.", {{"listener", listener.address}}));
+    to->listeners.push_back(
+        metrics.AddGauge("routers", "Routers that are connected.", {{"listener", listener.address}}));
   metrics.OnCollect([to, &routers] {
     const RouterCounters& from = routers.counters();
     to->opened.Set(from.opened);
@@ -152,8 +154,10 @@ void AddMetrics(Metrics& metrics, const Cache& cache, const RouterServer& router
   AddCacheMetrics(metrics, cache);
   AddSourceMetrics(metrics, cache, sources, clock);
   AddRouterMetrics(metrics, routers);
-  const Counter recorded = metrics.AddCounter("records_total", "Records that were signed and spooled.", {{"result", "spooled"}});
-  const Counter lost = metrics.AddCounter("records_total", "Records that were signed and spooled.", {{"result", "lost"}});
+  const Counter recorded =
+      metrics.AddCounter("records_total", "Records that were signed and spooled.", {{"result", "spooled"}});
+  const Counter lost =
+      metrics.AddCounter("records_total", "Records that were signed and spooled.", {{"result", "lost"}});
   if (recorder == nullptr) return;
   metrics.OnCollect([recorded, lost, recorder] {
     recorded.Set(recorder->recorded());

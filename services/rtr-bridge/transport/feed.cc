@@ -38,7 +38,8 @@ class State {
     if (!started_) return FailedPrecondition("changes came before a whole set");
     RETURN_IF_ERROR(AddMessage(announced, builder_));
     RETURN_IF_ERROR(AddMessage(withdrawn, gone_));
-    if (builder_.size() + gone_.size() > kMostPayloads) return ResourceExhausted("more than {} payloads", kMostPayloads);
+    if (builder_.size() + gone_.size() > kMostPayloads)
+      return ResourceExhausted("more than {} payloads", kMostPayloads);
     return absl::OkStatus();
   }
   absl::StatusOr<std::shared_ptr<const vrp::Payloads>> Complete() {
@@ -189,7 +190,7 @@ class GrpcFeed final : public Feed {
 
   const std::vector<std::string> addresses_;
   const service::ChannelFactory channels_;
-  State state_;                   // of Run's thread
+  State state_;                    // of Run's thread
   typename Service::Place place_;  // likewise
   mutable Mutex mutex_;
   std::condition_variable_any wake_;
@@ -203,7 +204,8 @@ absl::StatusOr<std::unique_ptr<Feed>> MakeFeed(const std::string& addresses, ser
   std::vector<std::string> list(words.begin(), words.end());
   if (list.empty()) return InvalidArgument("a feed needs an address, HOST:PORT");
   for (const std::string& address : list) RETURN_IF_ERROR(ParseHostPort(address).status());
-  if (!channels) return InvalidArgument("a feed needs the bridge's own certificate (tls-certificate, tls-key, tls-roots)");
+  if (!channels)
+    return InvalidArgument("a feed needs the bridge's own certificate (tls-certificate, tls-key, tls-roots)");
   return std::make_unique<GrpcFeed<Service>>(std::move(list), std::move(channels));
 }
 

@@ -1,5 +1,5 @@
-// Reads a document from a web server, if it has changed: one GET over libcurl, with the conditions, limits and proxies that
-// exports of validators need.
+// Reads a document from a web server, if it has changed: one GET over libcurl, with the conditions, limits and proxies
+// that exports of validators need.
 #pragma once
 
 #include <atomic>
@@ -17,9 +17,9 @@ struct HttpFetchOptions {
   std::string roots{};  // PEM file with the authorities of the server's certificate; empty: the system's
   std::size_t max_bytes = std::size_t{512} << 20;
   std::chrono::milliseconds connect_timeout{10'000};
-  std::chrono::milliseconds timeout{120'000};       // of the whole answer
-  std::chrono::seconds stall_timeout{20};           // this long under 1 KiB/s: given up
-  std::string user_agent = "virp-rtr-bridge";       // sent to proxies as well
+  std::chrono::milliseconds timeout{120'000};  // of the whole answer
+  std::chrono::seconds stall_timeout{20};      // this long under 1 KiB/s: given up
+  std::string user_agent = "virp-rtr-bridge";  // sent to proxies as well
 };
 
 struct Fetched {
@@ -36,10 +36,10 @@ class HttpFetch {
   HttpFetch(const HttpFetch&) = delete;
   HttpFetch& operator=(const HttpFetch&) = delete;
 
-  // At most five redirects, never from https to http. Errors: Unavailable for what may pass (no connection, a stall, 5xx,
-  // 408, 429), FailedPrecondition for another status, ResourceExhausted beyond max_bytes, Unauthenticated for the server's
-  // certificate, Cancelled once `stop` is set. The validators of an answer (ETag, Last-Modified) are sent with the next call
-  // after Keep was called.
+  // At most five redirects, never from https to http. Errors: Unavailable for what may pass (no connection, a stall,
+  // 5xx, 408, 429), FailedPrecondition for another status, ResourceExhausted beyond max_bytes, Unauthenticated for the
+  // server's certificate, Cancelled once `stop` is set. The validators of an answer (ETag, Last-Modified) are sent with
+  // the next call after Keep was called.
   absl::StatusOr<Fetched> Get(const std::atomic<bool>& stop);
   // What Get gave last is in use: only then may the server leave it out next time.
   void Keep();

@@ -33,7 +33,8 @@ absl::Status ReadKey(const json& item, const std::string& where, const IpAddress
     RETURN_IF_ERROR(ReadMember(item, "ao_send_id", where, key.send_id));
     RETURN_IF_ERROR(ReadMember(item, "ao_recv_id", where, key.recv_id));
     if (!KernelHasTcpAo())
-      return InvalidArgument("{}: this kernel has no TCP-AO (Linux 6.7 with CONFIG_TCP_AO): use MD5, TLS or SSH", where);
+      return InvalidArgument("{}: this kernel has no TCP-AO (Linux 6.7 with CONFIG_TCP_AO): use MD5, TLS or SSH",
+                             where);
   }
   listener.keys.push_back(std::move(key));
   return absl::OkStatus();
@@ -100,8 +101,9 @@ absl::Status ParseSsh(const json& item, const std::string& where, ListenerOption
 
 absl::StatusOr<ListenerOptions> ParseListener(const json& item, const std::string& where) {
   RETURN_IF_ERROR(service::CheckObject(
-      item, {"transport", "address", "allow", "min_version", "max_version", "peers", "keys_required", "certificate",
-             "key", "roots", "router_certificates", "address_in_certificate", "host_keys", "authorized_keys", "passwords"},
+      item,
+      {"transport", "address", "allow", "min_version", "max_version", "peers", "keys_required", "certificate", "key",
+       "roots", "router_certificates", "address_in_certificate", "host_keys", "authorized_keys", "passwords"},
       where));
   ListenerOptions listener;
   ASSIGN_OR_RETURN(const std::string transport, service::StringMember(item, "transport", where));
@@ -137,7 +139,8 @@ absl::StatusOr<ListenerOptions> ParseListener(const json& item, const std::strin
 absl::StatusOr<std::vector<ListenerOptions>> ParseListeners(std::string_view text) {
   ASSIGN_OR_RETURN(const json file, service::ParseStrictJson(text, service::JsonComments::kAllowed));
   RETURN_IF_ERROR(service::CheckObject(file, {"listeners"}, "listeners file"));
-  if (!file.contains("listeners") || !file["listeners"].is_array() || file["listeners"].size() > service::kMaxConfigList)
+  if (!file.contains("listeners") || !file["listeners"].is_array() ||
+      file["listeners"].size() > service::kMaxConfigList)
     return InvalidArgument("listeners file: \"listeners\" must be a list");
   std::vector<ListenerOptions> listeners;
   for (std::size_t i = 0; i < file["listeners"].size(); ++i) {

@@ -61,8 +61,7 @@ absl::StatusOr<std::unique_ptr<RouterLoop>> RouterLoop::Start(SessionLog& log, R
   epoll_event wake{};
   wake.events = EPOLLIN;
   wake.data.fd = loop->wake_.get();
-  if (!loop->epoll_ || !loop->wake_ ||
-      ::epoll_ctl(loop->epoll_.get(), EPOLL_CTL_ADD, loop->wake_.get(), &wake) != 0)
+  if (!loop->epoll_ || !loop->wake_ || ::epoll_ctl(loop->epoll_.get(), EPOLL_CTL_ADD, loop->wake_.get(), &wake) != 0)
     return ErrnoStatus(errno, "no event loop for", "routers");
   loop->thread_ = std::jthread([at = loop.get()](const std::stop_token& stop) { at->Run(stop); });
   return loop;
@@ -386,8 +385,7 @@ RouterView RouterLoop::ViewOf(const Connection& connection) const {
   view.state = connection.session->state();
   view.queued = connection.session->queued();
   const auto& state = view.state;
-  if (snapshot_ != nullptr && state.version && state.sent &&
-      state.sent->session == snapshot_->session(*state.version))
+  if (snapshot_ != nullptr && state.version && state.sent && state.sent->session == snapshot_->session(*state.version))
     view.lag = rtr::SerialDistance(state.sent->serial, snapshot_->serial(*state.version));
   return view;
 }

@@ -46,7 +46,8 @@ struct RouterCounters {
 // Thread-safe but for Stop. What it is given outlives it.
 class RouterLoop {
  public:
-  static absl::StatusOr<std::unique_ptr<RouterLoop>> Start(SessionLog& log, RouterCounters& counters, const Clock& clock);
+  static absl::StatusOr<std::unique_ptr<RouterLoop>> Start(SessionLog& log, RouterCounters& counters,
+                                                           const Clock& clock);
   ~RouterLoop();  // Stop: closes what is left at once
 
   void Add(NewRouter router);

@@ -103,15 +103,15 @@ absl::Status RouterServer::Open(const ListenerOptions& options) {
   at.address = FormatHostPort({options.listen.host, static_cast<std::uint16_t>(port)});
   for (const PeerKey& key : options.keys) RETURN_IF_ERROR(SetKey(at.socket.get(), key));
   if (options.kind == ListenerKind::kTls) {
-    ASSIGN_OR_RETURN(at.tls, service::TlsAcceptor::Make(options.tls, options.certificates, clock_,
-                                                        service::kDefaultReload, service::TlsAcceptor::Oldest::kTls12,
-                                                        service::TlsAcceptor::Names::kAny));
+    ASSIGN_OR_RETURN(
+        at.tls, service::TlsAcceptor::Make(options.tls, options.certificates, clock_, service::kDefaultReload,
+                                           service::TlsAcceptor::Oldest::kTls12, service::TlsAcceptor::Names::kAny));
   }
   if (options.kind == ListenerKind::kSsh) {
     ASSIGN_OR_RETURN(at.ssh, SshGateway::Make(options.ssh, [this, &at](SshRouter router) {
-      Enter(at, MakePlainStream(std::move(router.socket)), router.address, router.port, Transport::kSsh,
-            std::move(router.identity));
-    }));
+                       Enter(at, MakePlainStream(std::move(router.socket)), router.address, router.port,
+                             Transport::kSsh, std::move(router.identity));
+                     }));
   }
   listeners_.push_back(std::move(listener));
   return absl::OkStatus();
@@ -146,7 +146,8 @@ void RouterServer::AcceptOne(Listener& listener) {
     ::setsockopt(accepted->socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // we write whole answers
     switch (listener.options.kind) {
       case ListenerKind::kTcp:
-        Enter(listener, MakePlainStream(std::move(accepted->socket)), peer, accepted->port, listener.TransportOf(peer), "");
+        Enter(listener, MakePlainStream(std::move(accepted->socket)), peer, accepted->port, listener.TransportOf(peer),
+              "");
         break;
       case ListenerKind::kTls:
         Enter(listener,
@@ -214,9 +215,8 @@ void RouterServer::Enter(Listener& listener, std::unique_ptr<RouterStream> strea
   router.listener = listener.address;
   router.options = SessionFor(listener.options, peer);
   router.on_close = [this, &listener, peer] { Left(listener, peer); };
-  const auto least = std::min_element(loops_.begin(), loops_.end(), [](const auto& a, const auto& b) {
-    return a->routers() < b->routers();
-  });
+  const auto least = std::min_element(loops_.begin(), loops_.end(),
+                                      [](const auto& a, const auto& b) { return a->routers() < b->routers(); });
   (*least)->Add(std::move(router));
 }
 
@@ -255,16 +255,14 @@ std::vector<RouterView> RouterServer::Views() const {
     std::vector<RouterView> some = loop->Views();
     std::move(some.begin(), some.end(), std::back_inserter(all));
   }
-  std::sort(all.begin(), all.end(), [](const RouterView& a, const RouterView& b) {
-    return a.name.connection < b.name.connection;
-  });
+  std::sort(all.begin(), all.end(),
+            [](const RouterView& a, const RouterView& b) { return a.name.connection < b.name.connection; });
   return all;
 }
 
 std::vector<RouterServer::Bound> RouterServer::listeners() const {
   std::vector<Bound> out;
-  for (const auto& listener : listeners_)
-    out.push_back({listener->options.kind, listener->address, listener->routers});
+  for (const auto& listener : listeners_) out.push_back({listener->options.kind, listener->address, listener->routers});
   return out;
 }
 

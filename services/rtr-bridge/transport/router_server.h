@@ -30,8 +30,8 @@ struct PeerRule {
   std::optional<std::uint8_t> min_version, max_version;
 };
 
-// A key that segments of one router must carry. `key_file` is read on start and on reload; its first line is the key, or
-// "hex:" and the key in hex.
+// A key that segments of one router must carry. `key_file` is read on start and on reload; its first line is the key,
+// or "hex:" and the key in hex.
 struct PeerKey {
   IpAddress peer;
   std::string key_file;
@@ -48,7 +48,7 @@ struct ListenerOptions {
   std::vector<Prefix> allow;  // addresses that may connect; empty: any
   std::uint8_t min_version = 0, max_version = rtr::kMaxVersion;
   std::vector<PeerRule> rules;
-  std::vector<PeerKey> keys;  // of kTcp: who has one may only come with it
+  std::vector<PeerKey> keys;   // of kTcp: who has one may only come with it
   bool keys_required = false;  // who has none may not come at all
   // Of kTls.
   service::TlsFiles tls;
@@ -62,7 +62,7 @@ struct RouterServerOptions {
   std::vector<ListenerOptions> listeners;
   std::size_t loops = 2;
   std::size_t max_connections = 4'096;
-  std::size_t max_per_address = 0;  // 0: as many as there are
+  std::size_t max_per_address = 0;    // 0: as many as there are
   rtr::ServerSessionOptions session;  // versions are the listeners'
 };
 

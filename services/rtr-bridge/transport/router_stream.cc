@@ -56,7 +56,8 @@ class PlainStream final : public RouterStream {
 
 class TlsRouterStream final : public RouterStream {
  public:
-  TlsRouterStream(FileDescriptor socket, service::TlsAcceptor& acceptor, const IpAddress& peer, bool address_in_certificate)
+  TlsRouterStream(FileDescriptor socket, service::TlsAcceptor& acceptor, const IpAddress& peer,
+                  bool address_in_certificate)
       : socket_(std::move(socket)),
         handshake_(acceptor.Begin(socket_.get())),
         peer_(peer),
@@ -130,8 +131,8 @@ std::unique_ptr<RouterStream> MakePlainStream(FileDescriptor socket) {
   return std::make_unique<PlainStream>(std::move(socket));
 }
 
-std::unique_ptr<RouterStream> MakeTlsStream(FileDescriptor socket, service::TlsAcceptor& acceptor, const IpAddress& peer,
-                                            bool address_in_certificate) {
+std::unique_ptr<RouterStream> MakeTlsStream(FileDescriptor socket, service::TlsAcceptor& acceptor,
+                                            const IpAddress& peer, bool address_in_certificate) {
   return std::make_unique<TlsRouterStream>(std::move(socket), acceptor, peer, address_in_certificate);
 }
 

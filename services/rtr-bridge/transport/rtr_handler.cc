@@ -43,7 +43,8 @@ absl::StatusOr<std::size_t> PlaceIn(const std::string& token, const std::string&
   }
   std::size_t place = 0;
   const char* const end = cursor.data() + cursor.size();
-  if (std::from_chars(cursor.data() + slash + 1, end, place).ptr != end) return InvalidField("page_token", "is not ours");
+  if (std::from_chars(cursor.data() + slash + 1, end, place).ptr != end)
+    return InvalidField("page_token", "is not ours");
   return place;
 }
 
@@ -95,8 +96,8 @@ grpc::Status RtrHandler::GetStatus(grpc::ServerContext*, const pb::GetStatusRequ
   if (!status.slurm.problem.ok()) response->set_slurm_problem(std::string(status.slurm.problem.message()));
   const std::vector<RouterView> routers = parts_.routers.Views();
   response->set_routers(static_cast<std::int32_t>(routers.size()));
-  response->set_routers_current(static_cast<std::int32_t>(
-      std::count_if(routers.begin(), routers.end(), [](const RouterView& view) { return view.state.sent && view.lag == 0; })));
+  response->set_routers_current(static_cast<std::int32_t>(std::count_if(
+      routers.begin(), routers.end(), [](const RouterView& view) { return view.state.sent && view.lag == 0; })));
   response->set_merge_policy(ToMessage(status.rule.policy));
   if (parts_.deliverer == nullptr) return grpc::Status::OK;
   const deliver::DelivererStatus delivery = parts_.deliverer->status();
@@ -206,7 +207,8 @@ grpc::Status RtrHandler::ValidateRoute(grpc::ServerContext*, const pb::ValidateR
 }
 
 grpc::Status RtrHandler::ValidateRoutes(
-    grpc::ServerContext* context, grpc::ServerReaderWriter<pb::ValidateRoutesResponse, pb::ValidateRoutesRequest>* stream) {
+    grpc::ServerContext* context,
+    grpc::ServerReaderWriter<pb::ValidateRoutesResponse, pb::ValidateRoutesRequest>* stream) {
   return Reply([&]() -> absl::Status {
     ASSIGN_OR_RETURN(const service::Identity caller, parts_.callers->Resolve(*context));
     service::StreamGuard guard(*parts_.callers, caller, context);
@@ -264,8 +266,8 @@ absl::Status RtrHandler::DoRefresh(const service::Identity& caller, const pb::Re
   }
   if (known == refreshed_.end()) {
     if (request.accept_generation() != 0) {
-      RETURN_IF_ERROR(parts_.cache.Accept(request.accept_generation(),
-                                          {caller.spiffe_id, request.reason(), request.request_id()}));
+      RETURN_IF_ERROR(
+          parts_.cache.Accept(request.accept_generation(), {caller.spiffe_id, request.reason(), request.request_id()}));
     } else if (!parts_.sources.RefreshAll(kRefreshPatience)) {
       return Unavailable("not every source was read within a minute; the status tells which");
     }
@@ -312,8 +314,8 @@ grpc::Status RtrHandler::GetGeneration(grpc::ServerContext*, const pb::GetGenera
                                        pb::GetGenerationResponse* response) {
   return Reply([&]() -> absl::Status {
     const std::vector<Generation> all = parts_.cache.generations();
-    const auto found = std::find_if(all.begin(), all.end(),
-                                    [&](const Generation& at) { return at.number == request->generation(); });
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const Generation& at) { return at.number == request->generation(); });
     if (found == all.end()) {
       return NotFound("generation {} is not in the window; its record is in the chain, about {}/cache",
                       request->generation(), parts_.name);

@@ -50,9 +50,9 @@ class RtrHandler final : public virp::rtr::v1::RtrService::Service {
                          virp::rtr::v1::ListAspasResponse*) override;
   grpc::Status ValidateRoute(grpc::ServerContext*, const virp::rtr::v1::ValidateRouteRequest*,
                              virp::rtr::v1::ValidateRouteResponse*) override;
-  grpc::Status ValidateRoutes(grpc::ServerContext*,
-                              grpc::ServerReaderWriter<virp::rtr::v1::ValidateRoutesResponse,
-                                                       virp::rtr::v1::ValidateRoutesRequest>*) override;
+  grpc::Status ValidateRoutes(
+      grpc::ServerContext*,
+      grpc::ServerReaderWriter<virp::rtr::v1::ValidateRoutesResponse, virp::rtr::v1::ValidateRoutesRequest>*) override;
   grpc::Status ListSessions(grpc::ServerContext*, const virp::rtr::v1::ListSessionsRequest*,
                             virp::rtr::v1::ListSessionsResponse*) override;
   grpc::Status Refresh(grpc::ServerContext*, const virp::rtr::v1::RefreshRequest*,
@@ -71,12 +71,13 @@ class RtrHandler final : public virp::rtr::v1::RtrService::Service {
   absl::StatusOr<std::shared_ptr<const ServedView>> Serving() const;
   absl::Status DoRefresh(const service::Identity& caller, const virp::rtr::v1::RefreshRequest& request,
                          virp::rtr::v1::RefreshResponse& response);
-  void FillSources(const CacheStatus& status, google::protobuf::RepeatedPtrField<virp::rtr::v1::SourceStatus>& to) const;
+  void FillSources(const CacheStatus& status,
+                   google::protobuf::RepeatedPtrField<virp::rtr::v1::SourceStatus>& to) const;
 
   const RtrHandlerParts parts_;
   const std::string watch_session_;  // of this start
   std::atomic<bool> draining_{false};
-  Mutex mutex_;  // one Refresh at a time
+  Mutex mutex_;                                                           // one Refresh at a time
   std::map<std::string, std::string> refreshed_ ABSL_GUARDED_BY(mutex_);  // request by caller and request_id
 };
 

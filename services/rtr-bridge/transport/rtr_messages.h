@@ -1,10 +1,10 @@
 // The bridge's own values as messages.
 #pragma once
 
+#include "lib/vrp/validate.h"
 #include "services/rtr-bridge/domain/generation.h"
 #include "services/rtr-bridge/domain/session_log.h"
 #include "services/rtr-bridge/domain/source_table.h"
-#include "lib/vrp/validate.h"
 #include "virp/rtr/v1/rtr_service.pb.h"
 
 namespace virp::rtr_bridge {

@@ -63,9 +63,10 @@ class Decoder {
   absl::Status CheckAge(const vrp::Document& document) const {
     if (!options_.max_age) return absl::OkStatus();
     if (!document.generated) {
-      return WithReason(FailedPrecondition("the document does not say when it was made (metadata.buildtime or generated); "
-                                           "allow that with max_age 0 for the source"),
-                        "NO_AGE");
+      return WithReason(
+          FailedPrecondition("the document does not say when it was made (metadata.buildtime or generated); "
+                             "allow that with max_age 0 for the source"),
+          "NO_AGE");
     }
     const auto now = static_cast<std::int64_t>(clock_.NowNanos() / kSecond);
     const std::int64_t age = now - *document.generated;

@@ -96,17 +96,17 @@ bool SourceRunner::RefreshAll(milliseconds patience) {
   changed_.notify_all();
   return changed_.wait_until(mutex_, until, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const bool slurm = slurm_.paths.empty() || done_.back() >= wish;
-    const bool sources = std::all_of(sources_.begin(), sources_.end(), [&](const auto& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return source->feed != nullptr || done_[source->index] >= wish;  // a feed tells by itself
-    });
+    const bool sources =
+        std::all_of(sources_.begin(), sources_.end(), [&](const auto& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+          return source->feed != nullptr || done_[source->index] >= wish;  // a feed tells by itself
+        });
     return stop_ || (slurm && sources);
   });
 }
 
 std::uint64_t SourceRunner::Wait(steady_clock::time_point until, std::uint64_t done) {
   const MutexLock lock(mutex_);
-  changed_.wait_until(mutex_, until,
-                      [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stop_ || wish_ > done; });
+  changed_.wait_until(mutex_, until, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stop_ || wish_ > done; });
   return wish_;
 }
 

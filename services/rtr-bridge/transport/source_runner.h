@@ -1,5 +1,5 @@
-// Keeps the cache's sources current: one thread for each, that reads when it is time, when it is told to, and when the file
-// has changed.
+// Keeps the cache's sources current: one thread for each, that reads when it is time, when it is told to, and when the
+// file has changed.
 #pragma once
 
 #include <atomic>

@@ -39,10 +39,10 @@ struct SshRouter {
 };
 
 struct SshCounters {
-  std::atomic<std::uint64_t> accepted{0};       // routers handed on
-  std::atomic<std::uint64_t> refused{0};        // wrong keys and passwords
-  std::atomic<std::uint64_t> failed{0};         // no SSH, no common algorithm, too slow, no subsystem
-  std::atomic<std::uint64_t> turned_away{0};    // too many
+  std::atomic<std::uint64_t> accepted{0};     // routers handed on
+  std::atomic<std::uint64_t> refused{0};      // wrong keys and passwords
+  std::atomic<std::uint64_t> failed{0};       // no SSH, no common algorithm, too slow, no subsystem
+  std::atomic<std::uint64_t> turned_away{0};  // too many
 };
 
 // Thread-safe.
@@ -50,8 +50,8 @@ class SshGateway {
  public:
   using OnRouter = std::function<void(SshRouter)>;  // on the connection's thread
 
-  // Reads host keys and users. InvalidArgument names the file that does not do, or says that there is neither a key nor a
-  // password that could let anyone in.
+  // Reads host keys and users. InvalidArgument names the file that does not do, or says that there is neither a key nor
+  // a password that could let anyone in.
   static absl::StatusOr<std::unique_ptr<SshGateway>> Make(SshOptions options, OnRouter on_router);
   ~SshGateway();  // Stop
 

@@ -2,6 +2,7 @@
 
 #include <libssh/callbacks.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -72,6 +73,7 @@ struct SshPump::Impl {
   std::string identity;
   bool authenticated = false, subsystem = false, closed = false;
   int refused = 0;
+  std::size_t widest = 0;  // window that the router has offered
 
   absl::Status Step();
   int Refuse() {
@@ -83,6 +85,7 @@ struct SshPump::Impl {
   int CheckPassword(std::string_view user, const char* password);
   std::size_t TakeData(const char* bytes, std::size_t size);
   absl::Status Forward();
+  bool MayWrite();
   void SetCallbacks();
   void SetChannelCallbacks();
   bool gone() const { return closed || (::ssh_get_status(session.get()) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0; }
@@ -102,13 +105,12 @@ absl::StatusOr<SshBindPtr> OpenSshBind(const std::vector<std::string>& host_keys
   SshBindPtr bind(::ssh_bind_new());
   if (bind == nullptr) return ResourceExhausted("libssh has no memory");
   bool process_config = false;  // no system-wide file changes what we offer
-  const bool set =
-      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_PROCESS_CONFIG, &process_config) == SSH_OK &&
-      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_CIPHERS_C_S, kCiphers) == SSH_OK &&
-      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_CIPHERS_S_C, kCiphers) == SSH_OK &&
-      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_HMAC_C_S, kMacs) == SSH_OK &&
-      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_HMAC_S_C, kMacs) == SSH_OK &&
-      ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_KEY_EXCHANGE, kKeyExchanges) == SSH_OK;
+  const bool set = ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_PROCESS_CONFIG, &process_config) == SSH_OK &&
+                   ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_CIPHERS_C_S, kCiphers) == SSH_OK &&
+                   ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_CIPHERS_S_C, kCiphers) == SSH_OK &&
+                   ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_HMAC_C_S, kMacs) == SSH_OK &&
+                   ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_HMAC_S_C, kMacs) == SSH_OK &&
+                   ::ssh_bind_options_set(bind.get(), SSH_BIND_OPTIONS_KEY_EXCHANGE, kKeyExchanges) == SSH_OK;
   if (!set) return Internal("libssh: {}", ::ssh_get_error(bind.get()));
   for (const std::string& path : host_keys) {
     ssh_key key = nullptr;
@@ -221,11 +223,11 @@ int SshPump::Impl::CheckPassword(std::string_view user, const char* password) {
   return SSH_AUTH_SUCCESS;
 }
 
-// How much of it was taken: libssh keeps the rest, and the client's window stays closed for it.
+// Queries are a few octets: a router whose queries fill the socket pair does not read what it asked for.
 std::size_t SshPump::Impl::TakeData(const char* bytes, std::size_t size) {
   const ssize_t sent = ::send(ours.get(), bytes, size, MSG_NOSIGNAL);
-  if (sent < 0 && errno != EAGAIN) closed = true;
-  return sent < 0 ? 0 : static_cast<std::size_t>(sent);
+  if (sent != static_cast<ssize_t>(size)) closed = true;
+  return size;
 }
 
 absl::Status SshPump::LogIn() {
@@ -236,7 +238,8 @@ absl::Status SshPump::LogIn() {
     if (self.options.stop.stop_requested()) return Unavailable("the listener stops");
     if (steady_clock::now() >= self.options.deadline)
       return DeadlineExceeded("no {} in time", exchanged ? "login" : "key exchange");
-    if (self.refused >= self.options.max_attempts) return Unauthenticated("too many keys and passwords that do not fit");
+    if (self.refused >= self.options.max_attempts)
+      return Unauthenticated("too many keys and passwords that do not fit");
     if (!exchanged) {
       const int result = ::ssh_handle_key_exchange(session);
       if (result == SSH_ERROR) return Unauthenticated("key exchange: {}", ::ssh_get_error(session));
@@ -256,12 +259,23 @@ absl::Status SshPump::LogIn() {
   return absl::OkStatus();
 }
 
+// Not while libssh still has bytes that the socket did not take; and not in crumbs: a router that opens its window by a
+// few octets at a time gets whole packets all the same.
+bool SshPump::Impl::MayWrite() {
+  if ((::ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0) return false;
+  const std::size_t window = ::ssh_channel_window_size(channel);
+  widest = std::max(widest, window);
+  if (window >= std::min(kPacket, std::max<std::size_t>(widest / 2, 1))) return true;
+  int waiting = 0;
+  return window > 0 && ::ioctl(ours.get(), FIONREAD, &waiting) == 0 && waiting > 0 &&
+         static_cast<std::size_t>(waiting) <= window;
+}
+
 // What the bridge says, into the channel: as much as the router's window takes, and only while the socket keeps up.
 absl::Status SshPump::Impl::Forward() {
   std::array<char, kPacket> buffer;
-  while (!gone()) {
+  while (!gone() && MayWrite()) {
     const std::size_t window = ::ssh_channel_window_size(channel);
-    if (window == 0 || (::ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0) return absl::OkStatus();
     const ssize_t got = ::recv(ours.get(), buffer.data(), std::min(window, buffer.size()), 0);
     if (got == 0) {
       closed = true;
@@ -280,11 +294,10 @@ absl::Status SshPump::Run() {
   Impl& self = *impl_;
   while (!self.options.stop.stop_requested() && !self.gone()) {
     RETURN_IF_ERROR(self.Forward());
-    const bool open = ::ssh_channel_window_size(self.channel) > 0;
     const bool pending = (::ssh_get_poll_flags(self.session.get()) & SSH_WRITE_PENDING) != 0;
     std::array<pollfd, 2> ready{{{::ssh_get_fd(self.session.get()), POLLIN, 0}, {self.ours.get(), 0, 0}}};
     if (pending) ready[0].events |= POLLOUT;
-    if (open && !pending) ready[1].events = POLLIN;
+    if (self.MayWrite()) ready[1].events = POLLIN;
     if (::poll(ready.data(), ready.size(), kTickMs) > 0 && ready[0].revents != 0 &&
         ::ssh_event_dopoll(self.event.get(), 0) == SSH_ERROR)
       return absl::OkStatus();  // the router is gone

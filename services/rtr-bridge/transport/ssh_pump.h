@@ -37,15 +37,15 @@ class SshPump {
   static absl::StatusOr<std::unique_ptr<SshPump>> Make(ssh_bind bind, FileDescriptor socket, SshPumpOptions options);
   ~SshPump();
 
-  // Key exchange, authentication, and the subsystem rpki-rtr asked for. DeadlineExceeded, Unauthenticated, or Unavailable
-  // when the peer is gone.
+  // Key exchange, authentication, and the subsystem rpki-rtr asked for. DeadlineExceeded, Unauthenticated, or
+  // Unavailable when the peer is gone.
   absl::Status LogIn();
   // Until one side has closed, or the stop token says so.
   absl::Status Run();
 
-  FileDescriptor TakeSocket();                              // the router's end; once, after LogIn
-  const std::string& identity() const;                      // after LogIn
-  int refused() const;                                      // keys and passwords that did not fit
+  FileDescriptor TakeSocket();          // the router's end; once, after LogIn
+  const std::string& identity() const;  // after LogIn
+  int refused() const;                  // keys and passwords that did not fit
 
  private:
   struct Impl;

@@ -69,7 +69,8 @@ absl::StatusOr<std::shared_ptr<const SshUsers>> SshUsers::Read(const SshUserFile
       const std::size_t colon = line.find(':');
       if (colon == std::string_view::npos || colon == 0) return InvalidArgument("a line is USER:HASH");
       std::string hash(line.substr(colon + 1));
-      if (!IsKnownHash(hash)) return InvalidArgument("the hash is none of crypt(5) that is safe to use; mkpasswd(1) makes one");
+      if (!IsKnownHash(hash))
+        return InvalidArgument("the hash is none of crypt(5) that is safe to use; mkpasswd(1) makes one");
       if (!users->passwords_.emplace(line.substr(0, colon), std::move(hash)).second)
         return InvalidArgument("the user is named twice");
       return absl::OkStatus();

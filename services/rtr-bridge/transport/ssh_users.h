@@ -22,8 +22,8 @@ struct SshUserFiles {
 
 class SshUsers {
  public:
-  // InvalidArgument names file and line: an unknown key type, a key that does not parse, a hash that this system does not
-  // know, a user named twice in the password file.
+  // InvalidArgument names file and line: an unknown key type, a key that does not parse, a hash that this system does
+  // not know, a user named twice in the password file.
   static absl::StatusOr<std::shared_ptr<const SshUsers>> Read(const SshUserFiles& files);
 
   bool any_keys() const { return !keys_.empty(); }
@@ -35,7 +35,7 @@ class SshUsers {
 
  private:
   std::map<std::string, std::vector<std::string>, std::less<>> keys_;  // blobs by user
-  std::map<std::string, std::string, std::less<>> passwords_;         // hashes by user
+  std::map<std::string, std::string, std::less<>> passwords_;          // hashes by user
 };
 
 }  // namespace virp::rtr_bridge
