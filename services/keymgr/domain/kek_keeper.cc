@@ -247,8 +247,10 @@ absl::StatusOr<Receipt> KekKeeper::Rotate(const Call& call, std::uint32_t versio
     const auto current = Current(now);
     if (current == nullptr) return FailedPrecondition("no key-encryption key is in use yet");
     if (facts->version <= current->version) {
-      return InvalidField("version",
-                          fmt::format("{} is not above the current version, {}", facts->version, current->version));
+      return InvalidField(
+          "version",
+          fmt::format("{} is not above the current version, {}: bring a key-encryption key of a higher one first",
+                      facts->version, current->version));
     }
     auto retiring = std::make_shared<KekRecord>(*current);
     retiring->state = KekRecord::State::kRetiring;

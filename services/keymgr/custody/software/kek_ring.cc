@@ -70,8 +70,9 @@ absl::StatusOr<crypto::Secret> ReadKek(const std::string& path) {
 
 absl::Status NotKnown(std::uint32_t version) {
   if (version == 0)
-    return WithReason(FailedPrecondition("there is no key-encryption key: the manager is sealed"), "SEALED",
-                      {{"why", "NO_KEK"}});
+    return WithReason(
+        FailedPrecondition("the manager is sealed, and no key-encryption key is open: its status says why"), "SEALED",
+        {{"why", "NO_KEK"}});
   return WithReason(
       FailedPrecondition("version {} of the key-encryption key is not here: bring its file back", version), "SEALED",
       {{"why", "NO_KEK"}});

@@ -72,8 +72,8 @@ absl::StatusOr<PublicHalf> PublicHalfOf(Algorithm algorithm, const Secret& secre
 
 absl::Status SoftwareCustody::Ready() const {
   if (keks_.current() != 0) return absl::OkStatus();
-  return WithReason(FailedPrecondition("there is no key-encryption key: the manager is sealed"), "SEALED",
-                    {{"why", "NO_KEK"}});
+  return WithReason(FailedPrecondition("the manager is sealed, and no key-encryption key is open: its status says why"),
+                    "SEALED", {{"why", "NO_KEK"}});
 }
 
 absl::StatusOr<SealedKey> SoftwareCustody::Generate(const KeyIdentity& identity, ExportPolicy policy) {

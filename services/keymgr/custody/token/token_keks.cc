@@ -25,7 +25,8 @@ absl::Status Told(const absl::Status& status) {
 
 absl::Status NotKnown(std::uint32_t version) {
   if (version == 0)
-    return Sealed("NO_KEK", FailedPrecondition("there is no key-encryption key: the manager is sealed"));
+    return Sealed("NO_KEK",
+                  FailedPrecondition("the manager is sealed, and no key-encryption key is open: its status says why"));
   return Sealed("NO_KEK", FailedPrecondition("version {} of the key-encryption key is not on the token: bring the "
                                              "token back from its backup",
                                              version));
