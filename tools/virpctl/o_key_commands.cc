@@ -53,7 +53,8 @@ const pb::ObservationKeyVersion* FindVersion(const pb::ObservationKey& key, std:
 }
 
 std::string KeyText(const pb::ObservationKey& key) {
-  std::string out = fmt::format("{}, {}\n", key.source(), Short(pb::ConsumerForm_Name(key.form()), "CONSUMER_FORM_"));
+  std::string out =
+      fmt::format("{}, {}\n", Printable(key.source()), Short(pb::ConsumerForm_Name(key.form()), "CONSUMER_FORM_"));
   for (const std::string& id : key.signers()) out += fmt::format("signs    {}\n", Printable(id));
   for (const std::string& id : key.carriers()) out += fmt::format("relays   {}\n", Printable(id));
   if (key.wanted_version() != 0) out += fmt::format("waits for version {} from who signs\n", key.wanted_version());

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tools/virpctl/router_tables.h"
+
 namespace virp::virpctl {
 namespace {
 
@@ -21,6 +23,21 @@ TEST(TableTest, ColumnsAreAsWideAsTheirWidestCell) {
             "A          LONG NAME  Z\n"
             "long cell  b          last one\n"
             "x          ?          \n");
+}
+
+TEST(RouterTablesTest, HeadingsSteerNoTerminal) {
+  keymgr::v1::RouterKeySlot slot;
+  slot.set_slot("edge-a\x1b[2J/64496");
+  slot.set_usage("x\x1b");
+  slot.add_missing("a\nb");
+  const std::string shown = SlotTable(slot);
+  EXPECT_EQ(shown.find('\x1b'), std::string::npos) << shown;
+  EXPECT_NE(shown.find("a?b"), std::string::npos) << shown;
+}
+
+TEST(PrintableTest, LinesStayLines) {
+  EXPECT_EQ(PrintableLines("a\x1b\nb"), "a?\nb");
+  EXPECT_EQ(PrintableLines(""), "");
 }
 
 TEST(TimeTextTest, Rfc3339InUtc) {

@@ -72,8 +72,8 @@ std::string RouterTable(const pb::Router& router) {
 }
 
 std::string SlotTable(const pb::RouterKeySlot& slot) {
-  std::string out =
-      fmt::format("{} (AS{}{}{})\n", slot.slot(), slot.asn(), slot.usage().empty() ? "" : ", ", slot.usage());
+  std::string out = fmt::format("{} (AS{}{}{})\n", Printable(slot.slot()), slot.asn(), slot.usage().empty() ? "" : ", ",
+                                Printable(slot.usage()));
   Table table({"VERSION", "STATE", "SINCE", "VALID UNTIL", "KEY", "MADE BY", "ROUTER SAID"});
   for (const pb::RouterKeyVersion& version : slot.versions()) {
     table.Add({fmt::format("{}", version.version()),

@@ -164,7 +164,8 @@ absl::StatusOr<Exit> TcpAoPlan(const Options& options, const TcpAoOptions& tcp_a
     RETURN_IF_ERROR(PrintJson(plan));
     return Exit::kYes;
   }
-  Print(fmt::format("plan {} for {} towards {}{}\n", plan.serial(), plan.local_address(), plan.peer_address(),
+  Print(fmt::format("plan {} for {} towards {}{}\n", plan.serial(), Printable(plan.local_address()),
+                    Printable(plan.peer_address()),
                     plan.set_current() ? "; every connection sends by the preferred key at once" : ""));
   Table table({"KEY", "SEND ID", "RECV ID", "PREFERRED"});
   for (const pb::TcpAoPlannedKey& key : plan.keys()) {
