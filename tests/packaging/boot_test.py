@@ -9,7 +9,7 @@ import socket
 import sys
 
 from machine import Machine, Unit, why_not
-from package_test import SERVICES, SKIPPED, Story, dependencies, expect, main, say
+from package_test import NAMES, SERVICES, SKIPPED, Story, dependencies, expect, main, say
 from throw_away_root import ThrowAwayRoot
 
 SYSTEMD = [["systemd"]]
@@ -63,6 +63,13 @@ class BootStory(Story):
         refused = self.root.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", f"/run/credentials/{name}.service", check=False)
         assert refused.returncode != 0, f"anybody reads the credentials of {name}:\n{refused.stdout}"
 
+    def keeps_secrets_out_of_dumps(self, name):
+        with open(f"/proc/{self.unit(name).pid}/limits", encoding="utf-8") as file:
+            limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
+        expect(limits["Max core file size"], ["0", "0"], f"core dumps of {name}")
+        expect(limits["Max locked memory"], [str(64 << 20)] * 2, f"memory that {name} may lock")
+        assert int(status_of(self.unit(name).pid)["VmLck"].split()[0]) > 0, f"{name} locks no memory"
+
     def comes_back(self, name, what, harm):
         """It is started anew after `harm`, and is ready again."""
         unit = self.unit(name)
@@ -96,7 +103,7 @@ class BootStory(Story):
             self.unit(name).wait(lambda name=name: self.unit(name).show("ActiveState") == "active", "up after a reboot")
 
     def is_removed(self):
-        self.dpkg("-r", "virp-onode", "virp-collector", "virpctl")
+        self.dpkg("-r", *NAMES)
         for name in SERVICES:
             expect(self.unit(name).show("ActiveState"), "inactive", f"{name} after its removal")
             expect(self.unit(name).show("LoadState"), "not-found", f"{name} after its removal")
@@ -110,6 +117,8 @@ def tell(root, packages, machine):
     story.configure(free_port())
     key, address = story.starts_the_onode()
     story.registers_and_starts_the_collector(key, address)
+    story.registers_and_starts_the_key_manager(key, address)
+    story.keeps_secrets_out_of_dumps("virp-keymgr")
     story.answers()
     for name in SERVICES:
         say(f"{name}: sandbox, reload, kill, watchdog")

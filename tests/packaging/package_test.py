@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Packs what a build folder holds, installs the packages in a throw-away root, runs both services as their units say, asks,
+"""Packs what a build folder holds, installs the packages in a throw-away root, runs the services as their units say, asks,
 upgrades, removes, purges.   package_test.py BUILD_FOLDER | --packages FOLDER     Exit status 77: cannot be done here."""
 
 import gzip
@@ -16,8 +16,8 @@ import throw_away_root
 from systemd_part import Service
 from throw_away_root import ThrowAwayRoot
 
-NAMES = ("virp-onode", "virp-collector", "virpctl")
-SERVICES = ("virp-onode", "virp-collector")
+NAMES = ("virp-onode", "virp-collector", "virp-keymgr", "virpctl")
+SERVICES = ("virp-onode", "virp-collector", "virp-keymgr")
 ORIGIN = "example.org/main"
 SKIPPED = 77
 NOT_OURS = ("/packages", "/var/lib/dpkg", "/var/log", "/var/cache", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-",
@@ -118,16 +118,18 @@ class Story:
 
     def modes_are_right(self):
         tree = self.root.tree()
-        onode, collector = self.root.user("virp-onode"), self.root.user("virp-collector")
+        onode, collector, keymgr = (self.root.user(name) for name in SERVICES)
         for path, wanted in {
                 "/etc/virp/onode": ("drwxr-x---", 0, onode[1]), "/etc/virp/onode/own-key": ("drwx------", 0, 0),
                 "/etc/virp/onode/checkpoint-keys": ("drwx------", 0, 0), "/etc/virp/onode/keys": ("drwx------", *onode),
                 "/etc/virp/collector": ("drwxr-x---", 0, collector[1]), "/etc/virp/collector/keys": ("drwx------", 0, 0),
+                "/etc/virp/keymgr": ("drwxr-x---", 0, keymgr[1]), "/etc/virp/keymgr/own-key": ("drwx------", 0, 0),
+                "/etc/virp/keymgr/kek": ("drwxr-x---", 0, keymgr[1]),
                 "/etc/virp/onode.json": ("-rw-r--r--", 0, 0), "/usr/bin/virp-onode": ("-rwxr-xr-x", 0, 0)}.items():
             expect(tree[path], wanted, path)
 
     def manual_pages_say_what_help_says(self):
-        for page, program in (("man8/virp-onode.8", "virp-onode"), ("man8/virp-collector.8", "virp-collector"), ("man1/virpctl.1", "virpctl")):
+        for page, program in (*((f"man8/{name}.8", name) for name in SERVICES), ("man1/virpctl.1", "virpctl")):
             with gzip.open(self.root.inside(f"/usr/share/man/{page}.gz"), "rt", encoding="utf-8") as file:
                 text = file.read().replace("\\-", "-")
             offered = re.findall(r"^  (?:-\w,)?(--[a-z-]+)", self.root.run(program, "--help").stdout, re.MULTILINE)
@@ -167,10 +169,10 @@ class Story:
         """`port`: the O-Node's; 0 is any, another one at each start."""
         run = self.root.run
         run("virpctl", "--trust-domain", "example.org", "pki", "init", "--dir", "/root/pki")
-        for role, name in (("onode", "node-1"), ("collector", "collector-1"), ("operator", "noc")):
+        for role, name in (("onode", "node-1"), ("collector", "collector-1"), ("keymgr", "keymgr-1"), ("operator", "noc")):
             run("virpctl", "--trust-domain", "example.org", "pki", "issue", "--dir", "/root/pki", "--role", role, "--name", name,
                 "--dns", "localhost", "--ip", "127.0.0.1")
-        for service, certificate in (("onode", "onode-node-1"), ("collector", "collector-collector-1")):
+        for service, certificate in (("onode", "onode-node-1"), ("collector", "collector-collector-1"), ("keymgr", "keymgr-keymgr-1")):
             for source, target, mode in ((f"{certificate}.crt", "tls.crt", "0644"), ("ca.crt", "ca.crt", "0644"), (f"{certificate}.key", "tls.key", "0640")):
                 run("install", "-m", mode, "-g", f"virp-{service}", f"/root/pki/{source}", f"/etc/virp/{service}/{target}")
         self.edit("/etc/virp/onode.json", {'"127.0.0.1:8443"': f'"127.0.0.1:{port}"', '"127.0.0.1:9443"': '"127.0.0.1:0"'})
@@ -188,7 +190,10 @@ class Story:
         self.services[name] = service
         service.start()
         uid = self.root.user(name)[0]
-        expect(os.stat(f"/proc/{service.pid}").st_uid, uid, f"user that {name} runs as")
+        # Not the owner of its folder: of a process that may not be dumped that is root.
+        with open(f"/proc/{service.pid}/status", encoding="utf-8") as status:
+            uids = next(line.split()[1:] for line in status if line.startswith("Uid:"))
+        expect(uids, [str(uid)] * 4, f"user that {name} runs as")
         serving = [json.loads(line) for line in service.said().splitlines() if '"serving"' in line]
         assert serving, service.said()
         return serving[-1]
@@ -207,32 +212,66 @@ class Story:
         expect(keys[f"/run/virp-onode/own-key/{ORIGIN}/1.seed"], ("-rw-------", *self.root.user("virp-onode")), "key that the unit laid out")
         return key, address
 
-    def registers_and_starts_the_collector(self, key, address):
+    def register(self, role, name, folder, types):
+        """A source with a key of its own in `folder`, which it carries itself."""
         run = self.root.run
-        run("virpctl", "keys", "create", "collector-1", "--dir", "/etc/virp/collector/keys")
-        listed = json.loads(run("virpctl", "--output", "json", "keys", "list", "--dir", "/etc/virp/collector/keys").stdout)
+        run("virpctl", "keys", "create", name, "--dir", folder)
+        listed = json.loads(run("virpctl", "--output", "json", "keys", "list", "--dir", folder).stdout)
         public = re.search(r"\b[0-9a-f]{64}\b", json.dumps(listed))[0]
-        run("install", "-d", "-m", "0700", "-o", "virp-onode", "-g", "virp-onode", "/etc/virp/onode/keys/collector-1")
-        self.root.write("/etc/virp/onode/keys/collector-1/1.pub", public)
+        run("install", "-d", "-m", "0700", "-o", "virp-onode", "-g", "virp-onode", f"/etc/virp/onode/keys/{name}")
+        self.root.write(f"/etc/virp/onode/keys/{name}/1.pub", public)
         self.services["virp-onode"].reload()
-        self.root.write("/root/collector-1.json", json.dumps({
-            "name": "collector-1", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_SERVICE", "types": [22, 23, 24],
-            "carriedBy": ["spiffe://example.org/collector/collector-1"]}))
+        self.root.write(f"/root/{name}.json", json.dumps({
+            "name": name, "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_SERVICE", "types": types,
+            "carriedBy": [f"spiffe://example.org/{role}/{name}"]}))
+        self.virpctl(*self.ask, "sources", "register", "--file", f"/root/{name}.json", "--reason", "installed")
+
+    def delivers(self, service, ports, key, address):
+        """Its configuration, as far as it must be edited, and a start."""
+        self.edit(f"/etc/virp/{service}.json", {
+            **{f'"127.0.0.1:{port}"': '"127.0.0.1:0"' for port in ports}, '"onode.example.org:8443"': f'"{address}"',
+            '"the line that virp-onode init printed"': f'"{key}"'})
+        return self.start(f"virp-{service}")
+
+    def is_laid_out(self, service, seed):
+        expect(self.root.tree()[f"/run/{service}/{seed}"], ("-rw-------", *self.root.user(service)), "key that the unit laid out")
+
+    def registers_and_starts_the_collector(self, key, address):
         self.ask = ("--onode", address, "--tls-certificate", "/root/pki/operator-noc.crt", "--tls-key", "/root/pki/operator-noc.key",
                     "--tls-roots", "/root/pki/ca.crt", "--trust-domain", "example.org", "--trust", key)
-        self.virpctl(*self.ask, "sources", "register", "--file", "/root/collector-1.json", "--reason", "installed")
-        self.edit("/etc/virp/collector.json", {
-            '"127.0.0.1:8444"': '"127.0.0.1:0"', '"127.0.0.1:9444"': '"127.0.0.1:0"', '"onode.example.org:8443"': f'"{address}"',
-            '"the line that virp-onode init printed"': f'"{key}"'})
-        self.start("virp-collector")
-        expect(self.root.tree()["/run/virp-collector/keys/collector-1/1.seed"], ("-rw-------", *self.root.user("virp-collector")),
-               "key that the unit laid out")
+        self.register("collector", "collector-1", "/etc/virp/collector/keys", [22, 23, 24])
+        self.delivers("collector", (8444, 9444), key, address)
+        self.is_laid_out("virp-collector", "keys/collector-1/1.seed")
+
+    def registers_and_starts_the_key_manager(self, key, address):
+        """Sealed at first: there is no key-encryption key until somebody brings one."""
+        self.register("keymgr", "keymgr-1", "/etc/virp/keymgr/own-key", [19, 22, 24])
+        keymgr = self.delivers("keymgr", (8445, 9445), key, address)["address"]
+        self.is_laid_out("virp-keymgr", "own-key/keymgr-1/1.seed")
+        ask = (*self.ask, "--keymgr", keymgr, "keys")
+        self.until(lambda: "NO_KEK" in self.virpctl(*ask, "admin", "status", status=None), "the key manager is not sealed", "virp-keymgr")
+        self.root.write("/root/1.kek", "5c" * 32, 0o600)
+        self.root.run("install", "-m", "0440", "-g", "virp-keymgr", "/root/1.kek", "/etc/virp/keymgr/kek/1.kek")
+        self.until(lambda: json.loads(self.virpctl(*ask, "admin", "status", status=None)).get("sealed") == [],
+                   "it does not open with its key-encryption key", "virp-keymgr")
+        self.virpctl(*ask, "admin", "status")
+        self.virpctl(*ask, "o-keys", "create", "edge-a.bmp", "--signer", "spiffe://example.org/collector/collector-1", "--reason", "the first of it")
+        self.until(lambda: "observation_key_created" in self.virpctl(*ask, "admin", "audit"), "no audit record", "virp-keymgr")
+        assert "not hardened" not in self.services["virp-keymgr"].said()
+        tree = self.root.tree("/proc", "/sys")
+        expect(tree["/var/lib/virp-keymgr"], ("drwx--x--x", *self.root.user("virp-keymgr")), "the key manager's state")
+        expect(tree["/var/lib/virp-keymgr/keymgr.db"][0], "-rw-------", "its database")
+
+    def until(self, condition, otherwise, service):
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, f"{otherwise}\n{self.services[service].said()}"
+            time.sleep(0.1)
 
     def answers(self):
-        deadline = time.monotonic() + 30
-        while "collector-1" not in self.virpctl(*self.ask, "observations", "list"):
-            assert time.monotonic() < deadline, "no observation arrived\n" + self.services["virp-collector"].said()
-            time.sleep(0.1)
+        for source, service in (("collector-1", "virp-collector"), ("keymgr-1", "virp-keymgr")):
+            self.until(lambda source=source: source in self.virpctl(*self.ask, "observations", "list", "--source", source),
+                       f"no observation of {source} arrived", service)
         self.virpctl(*self.ask, "chain", "verify")
         self.virpctl("--onode", "unix:/run/virp-onode/break-glass/socket", "status")
 
@@ -240,10 +279,11 @@ class Story:
         self.systemctl()
         self.install()
         expect(sorted(self.systemctl()), [f"try-restart {name}.service" for name in sorted(SERVICES)], "what an upgrade does to services")
-        for path in ("/etc/virp/onode.json", "/etc/virp/collector.json"):
+        for path in ("/etc/virp/onode.json", "/etc/virp/collector.json", "/etc/virp/keymgr.json"):
             assert '"127.0.0.1:0"' in self.root.read(path), f"the upgrade changed {path}"
 
     def restarts(self):
+        self.stop("virp-keymgr")
         self.stop("virp-collector")
         self.stop("virp-onode")
         address = self.start("virp-onode")["address"]
@@ -258,11 +298,11 @@ class Story:
         expect([path for path in left if "/usr/" in path and "virp" in path], [], "programs and units left")
         assert "/etc/virp/onode.json" in left and "/var/lib/virp-onode/chain.db" in left
         said = self.dpkg("-P", *NAMES)
-        for what in ("/var/lib/virp-onode", "/etc/virp/onode", "/var/lib/virp-collector", "/etc/virp/collector"):
+        for what in (f"{folder}{name}" for name in ("onode", "collector", "keymgr") for folder in ("/var/lib/virp-", "/etc/virp/")):
             assert f"{what} " in said, f"purging does not say that {what} stays:\n{said}"
-        expect(self.users(), list(SERVICES), "users whose evidence stays")
+        expect(self.users(), list(SERVICES), "users whose evidence, or keys, stay")
         kept = [path for path in self.root.tree(*NOT_OURS, "/root") if path not in before]
-        ours = re.compile(r"^(/etc/virp$|/etc/virp/(onode|collector)(/|$)|/var/lib/virp-(onode|collector)(/|$)|/virp-\w+\.log$)")
+        ours = re.compile(r"^(/etc/virp$|/etc/virp/(onode|collector|keymgr)(/|$)|/var/lib/virp-(onode|collector|keymgr)(/|$)|/virp-\w+\.log$)")
         expect([path for path in kept if not ours.match(path)], [], "left by a purge")
 
 
@@ -284,6 +324,7 @@ def run(packages):
             story.configure()
             key, address = story.starts_the_onode()
             story.registers_and_starts_the_collector(key, address)
+            story.registers_and_starts_the_key_manager(key, address)
             story.answers()
             for service in story.services.values():
                 service.reload()
