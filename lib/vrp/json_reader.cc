@@ -2,46 +2,13 @@
 
 #include <simdjson.h>
 
-#include <bit>
-#include <cstring>
-
 #include "lib/base/status.h"
 
 namespace virp::vrp {
+
+using json_internal::IsDigit;
+
 namespace {
-
-constexpr std::uint64_t kOnes = 0x0101010101010101;
-constexpr std::uint64_t kHighs = 0x8080808080808080;
-
-// The bytes of a word that end a plain run in a string (quote, backslash, control character) have their high bit set.
-// Above the first such byte there may be others that do not.
-constexpr std::uint64_t StopsIn(std::uint64_t word) {
-  const std::uint64_t quote = word ^ (kOnes * '"');
-  const std::uint64_t backslash = word ^ (kOnes * '\\');
-  return (((quote - kOnes) & ~quote) | ((backslash - kOnes) & ~backslash) | ((word - kOnes * 0x20) & ~word)) & kHighs;
-}
-
-bool Stops(char c) {
-  return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
-}
-
-// The first byte of [at, end) that ends a plain run; `end` when there is none.
-const char* FindStop(const char* at, const char* end) {
-  if constexpr (std::endian::native == std::endian::little) {
-    for (; end - at >= 8; at += 8) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, at, 8);
-      const std::uint64_t stops = StopsIn(word);
-      if (stops != 0) return at + std::countr_zero(stops) / 8;
-    }
-  }
-  while (at != end && !Stops(*at)) ++at;
-  return at;
-}
-
-bool IsDigit(const char* at, const char* end) {
-  return at != end && *at >= '0' && *at <= '9';
-}
 
 void AppendUtf8(std::string& out, unsigned code) {
   const auto add = [&out](unsigned byte) { out.push_back(static_cast<char>(byte)); };
@@ -93,55 +60,8 @@ bool JsonReader::Begin(char bracket, const char* what) {
   return Enter();
 }
 
-bool JsonReader::CloseOrComma(char close, bool& closed) {
-  const char next = Peek();
-  closed = next == close;
-  if (closed) {
-    ++at_;
-    --depth_;
-    fresh_ = false;
-    return true;
-  }
-  if (fresh_) {
-    fresh_ = false;
-    return true;
-  }
-  if (next != ',') return Fail(close == '}' ? "',' or '}' was expected" : "',' or ']' was expected");
-  ++at_;
-  return true;
-}
-
-bool JsonReader::Key(std::string_view& key) {
-  if (Peek() != '"') return Fail("a name was expected");
-  if (!String(key)) return false;
-  if (Peek() != ':') return Fail("':' was expected");
-  ++at_;
-  return true;
-}
-
-bool JsonReader::NextKey(std::string_view& key) {
-  if (failed_) return false;
-  bool closed = false;
-  return CloseOrComma('}', closed) && !closed && Key(key);
-}
-
-bool JsonReader::NextElement() {
-  if (failed_) return false;
-  bool closed = false;
-  return CloseOrComma(']', closed) && !closed;
-}
-
-bool JsonReader::String(std::string_view& out) {
-  if (failed_) return false;
-  if (Peek() != '"') return Fail("a string was expected");
-  const char* from = ++at_;
-  at_ = FindStop(at_, end_);
-  if (at_ != end_ && *at_ == '"') {
-    out = {from, static_cast<std::size_t>(at_ - from)};
-    ++at_;
-    return true;
-  }
-  return Escaped(from, out);
+bool JsonReader::FailClose(char close) {
+  return Fail(close == '}' ? "',' or '}' was expected" : "',' or ']' was expected");
 }
 
 // The rest of a string that has escapes, or is none.
@@ -155,7 +75,7 @@ bool JsonReader::Escaped(const char* from, std::string_view& out) {
     ++at_;
     if (!AppendEscape()) return false;
     from = at_;
-    at_ = FindStop(at_, end_);
+    at_ = json_internal::FindStop(at_, end_);
   }
   ++at_;
   out = scratch_;
@@ -227,21 +147,7 @@ bool JsonReader::Number() {
   return true;
 }
 
-bool JsonReader::Unsigned(std::uint64_t& out) {
-  if (failed_) return false;
-  Peek();
-  const char* from = at_;
-  std::uint64_t value = 0;
-  // 19 digits never overflow.
-  while (at_ - from < 19 && IsDigit(at_, end_)) value = value * 10 + static_cast<std::uint64_t>(*at_++ - '0');
-  const bool plain = at_ != from &&
-                     (at_ == end_ || (*at_ != '.' && *at_ != 'e' && *at_ != 'E' && !IsDigit(at_, end_))) &&
-                     (*from != '0' || at_ - from == 1);
-  if (plain) {
-    out = value;
-    return true;
-  }
-  at_ = from;
+bool JsonReader::OtherNumber() {
   if (at_ == end_ || (*at_ != '-' && !IsDigit(at_, end_))) return Fail("a number was expected");
   Number();
   return false;

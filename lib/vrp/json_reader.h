@@ -6,14 +6,53 @@
 // an array or object ends.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 
 namespace virp::vrp {
+
+namespace json_internal {
+
+inline constexpr std::uint64_t kOnes = 0x0101010101010101;
+inline constexpr std::uint64_t kHighs = 0x8080808080808080;
+
+// The bytes of a word that end a plain run in a string (quote, backslash, control character) have their high bit set.
+// Above the first such byte there may be others that do not.
+constexpr std::uint64_t StopsIn(std::uint64_t word) {
+  const std::uint64_t quote = word ^ (kOnes * '"');
+  const std::uint64_t backslash = word ^ (kOnes * '\\');
+  return (((quote - kOnes) & ~quote) | ((backslash - kOnes) & ~backslash) | ((word - kOnes * 0x20) & ~word)) & kHighs;
+}
+
+inline bool Stops(char c) {
+  return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
+}
+
+// The first byte of [at, end) that ends a plain run; `end` when there is none.
+inline const char* FindStop(const char* at, const char* end) {
+  if constexpr (std::endian::native == std::endian::little) {
+    for (; end - at >= 8; at += 8) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, at, 8);
+      const std::uint64_t stops = StopsIn(word);
+      if (stops != 0) return at + std::countr_zero(stops) / 8;
+    }
+  }
+  while (at != end && !Stops(*at)) ++at;
+  return at;
+}
+
+inline bool IsDigit(const char* at, const char* end) {
+  return at != end && *at >= '0' && *at <= '9';
+}
+
+}  // namespace json_internal
 
 class JsonReader {
  public:
@@ -63,6 +102,8 @@ class JsonReader {
   bool Literal(std::string_view word);
   bool Number();
   bool SkipScalar(char first);
+  bool OtherNumber();
+  bool FailClose(char close);
   bool CloseOrComma(char close, bool& closed);
 
   const char* begin_;
@@ -75,5 +116,78 @@ class JsonReader {
   std::string reason_;
   std::string scratch_;
 };
+
+// What follows is done millions of times for a document, so it is where the compiler can put it into the loop.
+
+inline bool JsonReader::CloseOrComma(char close, bool& closed) {
+  const char next = Peek();
+  closed = next == close;
+  if (closed) {
+    ++at_;
+    --depth_;
+    fresh_ = false;
+    return true;
+  }
+  if (fresh_) {
+    fresh_ = false;
+    return true;
+  }
+  if (next != ',') return FailClose(close);
+  ++at_;
+  return true;
+}
+
+inline bool JsonReader::Key(std::string_view& key) {
+  if (Peek() != '"') return Fail("a name was expected");
+  if (!String(key)) return false;
+  if (Peek() != ':') return Fail("':' was expected");
+  ++at_;
+  return true;
+}
+
+inline bool JsonReader::NextKey(std::string_view& key) {
+  if (failed_) return false;
+  bool closed = false;
+  return CloseOrComma('}', closed) && !closed && Key(key);
+}
+
+inline bool JsonReader::NextElement() {
+  if (failed_) return false;
+  bool closed = false;
+  return CloseOrComma(']', closed) && !closed;
+}
+
+inline bool JsonReader::String(std::string_view& out) {
+  if (failed_) return false;
+  if (Peek() != '"') return Fail("a string was expected");
+  const char* from = ++at_;
+  at_ = json_internal::FindStop(at_, end_);
+  if (at_ != end_ && *at_ == '"') {
+    out = {from, static_cast<std::size_t>(at_ - from)};
+    ++at_;
+    return true;
+  }
+  return Escaped(from, out);
+}
+
+inline bool JsonReader::Unsigned(std::uint64_t& out) {
+  if (failed_) return false;
+  Peek();
+  const char* from = at_;
+  std::uint64_t value = 0;
+  // 19 digits never overflow.
+  while (at_ - from < 19 && json_internal::IsDigit(at_, end_))
+    value = value * 10 + static_cast<std::uint64_t>(*at_++ - '0');
+  const bool plain =
+      at_ != from &&
+      (at_ == end_ || (*at_ != '.' && *at_ != 'e' && *at_ != 'E' && !json_internal::IsDigit(at_, end_))) &&
+      (*from != '0' || at_ - from == 1);
+  if (plain) {
+    out = value;
+    return true;
+  }
+  at_ = from;
+  return OtherNumber();
+}
 
 }  // namespace virp::vrp

@@ -95,8 +95,10 @@ bool Groups(const char*& at, const char* end, PrefixText& out) {
 bool ParsePrefix(std::string_view text, PrefixText& out) {
   const char* at = text.data();
   const char* end = at + text.size();
-  // An IPv4 address has its first dot within four characters; IPv6 has none there.
-  out.v6 = text.substr(0, 5).find(':') != std::string_view::npos;
+  // What stands behind the first digits says which family it is.
+  const char* digits = at;
+  while (digits != end && HexDigit(*digits) >= 0) ++digits;
+  out.v6 = digits != end && *digits == ':';
   if (out.v6) {
     if (!Groups(at, end, out)) return false;
   } else {
