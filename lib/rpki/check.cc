@@ -207,8 +207,9 @@ Refusals CheckRouterCertificate(std::string_view der, const RouterExpectation& e
   }
   exam.Unknown(expected.origin);
   Refusals out = exam.Take();
-  profile::CheckRouterKey(certificate->spki, out);
-  if (!expected.spki.empty() && certificate->spki != expected.spki) {
+  const bool known = expected.key != nullptr && certificate->spki == expected.key->spki();
+  if (!known) profile::CheckRouterKey(certificate->spki, out);
+  if ((expected.key != nullptr && !known) || (!expected.spki.empty() && certificate->spki != expected.spki)) {
     out.push_back({Reason::kPublicKeyInvalid, "public key: another than the key that it was asked for"});
   }
   return out;

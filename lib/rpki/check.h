@@ -6,9 +6,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "lib/crypto/p256.h"
 #include "lib/crypto/x509.h"
 #include "lib/rpki/issue.h"
 
@@ -81,6 +83,8 @@ struct RouterExpectation {
   std::optional<std::uint32_t> asn = std::nullopt;  // that it must be for
   std::optional<Time> now = std::nullopt;           // at which it must be valid
   std::string_view spki = {};                       // that it must have; empty: any
+  // The key that it must have, or null. Its point is known to be one of the curve.
+  const crypto::P256PublicKey* key = nullptr;
 };
 Refusals CheckRouterCertificate(std::string_view der, const RouterExpectation& expected);
 
@@ -107,6 +111,23 @@ struct RequestExpectation {
 // A router's request (RFC 8209 section 3.2, RFC 6487 section 6): P-256, its signature good, nothing asked for that is
 // not granted. A subject is ignored, as are cA, SIA and certificate signing, which the certificate will not have.
 Refusals CheckRouterRequest(std::string_view der, const RequestExpectation& expected);
+
+// A request that CheckRouterRequest has nothing against. Immutable.
+class RouterRequest {
+ public:
+  // InvalidArgument as AsStatus.
+  static absl::StatusOr<RouterRequest> Check(std::string_view der, const RequestExpectation& expected);
+  const std::string& der() const { return der_; }
+  const crypto::P256PublicKey& key() const { return key_; }
+  const RequestExpectation& expected() const { return expected_; }  // that it was checked with
+
+ private:
+  RouterRequest(std::string_view der, crypto::P256PublicKey key, const RequestExpectation& expected)
+      : der_(der), key_(std::move(key)), expected_(expected) {}
+  std::string der_;
+  crypto::P256PublicKey key_;
+  RequestExpectation expected_;
+};
 
 // For requests of our own: PKCS #10 with an empty or given subject and the router's purpose, signed by the new key.
 absl::StatusOr<std::string> MakeRouterRequest(std::string_view spki, std::optional<std::uint32_t> asn,

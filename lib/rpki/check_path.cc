@@ -4,6 +4,7 @@
 
 #include "lib/base/status.h"
 #include "lib/crypto/rsa.h"
+#include "lib/rpki/chain.h"
 #include "lib/rpki/check.h"
 #include "lib/rpki/oids.h"
 #include "lib/rpki/profile.h"
@@ -16,6 +17,9 @@ constexpr std::size_t kMaxDepth = 32;
 void Append(Refusals& out, Refusals more, std::string_view whose) {
   for (Refusal& refusal : more) out.push_back({refusal.reason, fmt::format("{}: {}", whose, refusal.detail)});
 }
+
+constexpr std::string_view kNotHeld = "claims AS numbers that the authority above does not hold";
+constexpr std::string_view kNobodyIssued = "no authority at hand that issued it, or one of those above it";
 
 AsResources HoldingsOf(const x509::Certificate& certificate) {
   const x509::Extension* extension = profile::FindExtension(certificate, oid::kAsResources);
@@ -76,9 +80,7 @@ Refusals Climb(std::string_view leaf, const Above& given) {
   std::vector<x509::Certificate> path{*x509::ParseCertificate(leaf)};
   while (path.back().der != given.trust_anchor) {
     const x509::Certificate* issuer = path.size() > kMaxDepth ? nullptr : IssuerOf(path.back(), above);
-    if (issuer == nullptr) {
-      return {{Reason::kIssuerName, "no authority at hand that issued it, or one of those above it"}};
-    }
+    if (issuer == nullptr) return {{Reason::kIssuerName, std::string(kNobodyIssued)}};
     Append(out, CheckIssuedBy(path.back().der, issuer->der), path.size() == 1 ? "certificate" : "authority");
     if (issuer->der != given.trust_anchor) {
       Append(out, CheckAuthorityCertificate(issuer->der, AuthorityKind::kSubordinate, given.now), "authority");
@@ -91,9 +93,7 @@ Refusals Climb(std::string_view leaf, const Above& given) {
   for (auto at = path.rbegin() + 1; at != path.rend(); ++at) {
     const AsResources claimed = HoldingsOf(*at);
     if (claimed.inherit()) continue;
-    if (!held.Contains(claimed)) {
-      return {{Reason::kAsNotHeld, "claims AS numbers that the authority above does not hold"}};
-    }
+    if (!held.Contains(claimed)) return {{Reason::kAsNotHeld, std::string(kNotHeld)}};
     held = claimed;
   }
   return out;
@@ -105,6 +105,49 @@ Refusals CheckPath(std::string_view router, const std::vector<std::string>& auth
                    const std::vector<std::string>& crls, const RouterExpectation& expected) {
   Refusals out = CheckRouterCertificate(router, expected);
   return out.empty() ? Climb(router, {authorities, trust_anchor, crls, expected.now}) : out;
+}
+
+absl::StatusOr<std::shared_ptr<const Chain>> Chain::Make(std::string issuer, std::string trust_anchor) {
+  const std::shared_ptr<Chain> out(new Chain(std::move(issuer), std::move(trust_anchor)));
+  Refusals refusals;
+  Append(refusals, CheckAuthorityCertificate(out->anchor_der_, AuthorityKind::kTrustAnchor, std::nullopt),
+         "trust anchor");
+  Append(refusals, CheckAuthorityCertificate(out->issuer_der_, AuthorityKind::kSubordinate, std::nullopt), "authority");
+  if (refusals.empty()) Append(refusals, CheckIssuedBy(out->issuer_der_, out->anchor_der_), "authority");
+  RETURN_IF_ERROR(AsStatus(refusals, "our own authorities"));
+  ASSIGN_OR_RETURN(out->anchor_, x509::ParseCertificate(out->anchor_der_));
+  ASSIGN_OR_RETURN(out->issuer_, x509::ParseCertificate(out->issuer_der_));
+  ASSIGN_OR_RETURN(crypto::RsaPublicKey key, crypto::RsaPublicKey::FromSpki(out->issuer_.spki));
+  out->key_ = std::make_unique<const crypto::RsaPublicKey>(std::move(key));
+  out->held_ = HoldingsOf(out->anchor_);
+  const AsResources claimed = HoldingsOf(out->issuer_);
+  if (!claimed.inherit() && !out->held_.Contains(claimed))
+    return AsStatus({{Reason::kAsNotHeld, std::string(kNotHeld)}}, "our own authorities");
+  if (!claimed.inherit()) out->held_ = claimed;
+  return out;
+}
+
+Refusals Chain::Check(std::string_view router, const RouterExpectation& expected) const {
+  Refusals out = CheckRouterCertificate(router, expected);
+  if (!out.empty()) return out;
+  const auto dates = [&](const x509::Certificate& certificate, std::string_view whose) {
+    profile::Examination exam(certificate);
+    exam.Dates(expected.now);
+    Append(out, exam.Take(), whose);
+  };
+  dates(anchor_, "trust anchor");
+  dates(issuer_, "authority");
+  const auto certificate = x509::ParseCertificate(router);
+  if (!certificate.ok()) return {{Reason::kMalformed, std::string(Message(certificate.status()))}};
+  if (certificate->issuer != issuer_.subject ||
+      profile::AuthorityKeyIdentifierIn(*certificate) != profile::KeyIdentifierIn(issuer_)) {
+    out.push_back({Reason::kIssuerName, std::string(kNobodyIssued)});
+  } else if (!key_->Verify(certificate->tbs, certificate->signature)) {
+    out.push_back({Reason::kSignature, "certificate: the signature is not the CA's"});
+  }
+  if (out.empty() && !held_.Contains(HoldingsOf(*certificate)))
+    out.push_back({Reason::kAsNotHeld, std::string(kNotHeld)});
+  return out;
 }
 
 Refusals CheckSignerPath(std::string_view signer, const std::vector<std::string>& authorities,

@@ -248,8 +248,11 @@ std::optional<std::uint32_t> AsnInName(std::string_view name) {
   return std::nullopt;
 }
 
-void CheckRouterKey(std::string_view spki, Refusals& out) {
-  const auto refuse = [&](Reason reason, std::string_view detail) { out.push_back({reason, std::string(detail)}); };
+std::optional<crypto::P256PublicKey> CheckRouterKey(std::string_view spki, Refusals& out) {
+  const auto refuse = [&](Reason reason, std::string_view detail) {
+    out.push_back({reason, std::string(detail)});
+    return std::nullopt;
+  };
   auto reader = der::Open(spki, der::kSequence, "public key");
   const auto algorithm = reader.ok() ? reader->Take(der::kSequence) : reader.status();
   const auto bits = algorithm.ok() ? reader->BitStringBytes() : algorithm.status();
@@ -260,9 +263,9 @@ void CheckRouterKey(std::string_view spki, Refusals& out) {
   if (bits->starts_with('\x02') || bits->starts_with('\x03')) {
     return refuse(Reason::kPublicKeyCompressed, "public key: the point is compressed (RFC 8608 section 3.1)");
   }
-  if (!crypto::P256PublicKey::FromSpki(spki).ok()) {
-    refuse(Reason::kPublicKeyInvalid, "public key: not a point of the curve");
-  }
+  auto key = crypto::P256PublicKey::FromSpki(spki);
+  if (!key.ok()) return refuse(Reason::kPublicKeyInvalid, "public key: not a point of the curve");
+  return *std::move(key);
 }
 
 }  // namespace virp::rpki::profile

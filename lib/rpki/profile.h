@@ -1,6 +1,7 @@
 // Private to lib/rpki: the single rules of RFC 6487 that router and CA certificates share, over one parsed certificate.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -49,8 +50,8 @@ std::string_view AuthorityKeyIdentifierIn(const x509::Certificate& certificate);
 
 const x509::Extension* FindExtension(const x509::Certificate& certificate, std::string_view oid);
 
-// Reads a P-256 key's form and says which of its rules is broken.
-void CheckRouterKey(std::string_view spki, Refusals& out);
+// Reads a P-256 key's form and says which of its rules is broken; the key when none is.
+std::optional<crypto::P256PublicKey> CheckRouterKey(std::string_view spki, Refusals& out);
 
 // accessMethod and URI pairs; InvalidArgument when a location is no URI.
 absl::StatusOr<std::vector<std::pair<std::string_view, std::string_view>>> Accesses(std::string_view value);

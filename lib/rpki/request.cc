@@ -41,17 +41,18 @@ void CheckAsked(const x509::Request& request, Refusals& out) {
   }
 }
 
-}  // namespace
-
-Refusals CheckRouterRequest(std::string_view der, const RequestExpectation& expected) {
+// The key when nothing is wrong.
+std::optional<crypto::P256PublicKey> Examine(std::string_view der, const RequestExpectation& expected, Refusals& out) {
   const auto request = x509::ParseRequest(der);
-  if (!request.ok()) return {{Reason::kMalformed, std::string(Message(request.status()))}};
-  Refusals out;
+  if (!request.ok()) {
+    out.push_back({Reason::kMalformed, std::string(Message(request.status()))});
+    return std::nullopt;
+  }
   if (request->version != 0) out.push_back({Reason::kVersion, "version is not 0"});
   if (request->algorithm != x509::kEcdsaWithSha256) {
     out.push_back({Reason::kSignatureAlgorithm, "not signed with ECDSA and SHA-256 (RFC 8608 section 2)"});
   }
-  profile::CheckRouterKey(request->spki, out);
+  std::optional<crypto::P256PublicKey> key = profile::CheckRouterKey(request->spki, out);
   if (request->has_other_attributes) {
     out.push_back({Reason::kRequestAttribute, "has an attribute beside one extensionRequest (RFC 6487 section 6.1.1)"});
   }
@@ -64,11 +65,25 @@ Refusals CheckRouterRequest(std::string_view der, const RequestExpectation& expe
   if (const auto name = x509::ParseName(request->subject); !name.ok()) {
     out.push_back({Reason::kSubjectName, std::string(Message(name.status()))});
   }
-  const auto key = crypto::P256PublicKey::FromSpki(request->spki);
-  if (key.ok() && !key->VerifyDigest(crypto::Sha256(request->info), request->signature)) {
+  if (key.has_value() && !key->VerifyDigest(crypto::Sha256(request->info), request->signature)) {
     out.push_back({Reason::kSignature, "the signature is not the key's: no proof that the sender has it"});
   }
+  return out.empty() ? std::move(key) : std::nullopt;
+}
+
+}  // namespace
+
+Refusals CheckRouterRequest(std::string_view der, const RequestExpectation& expected) {
+  Refusals out;
+  Examine(der, expected, out);
   return out;
+}
+
+absl::StatusOr<RouterRequest> RouterRequest::Check(std::string_view der, const RequestExpectation& expected) {
+  Refusals refusals;
+  std::optional<crypto::P256PublicKey> key = Examine(der, expected, refusals);
+  RETURN_IF_ERROR(AsStatus(refusals, "certificate request"));
+  return RouterRequest(der, *std::move(key), expected);
 }
 
 absl::StatusOr<std::string> MakeRouterRequest(std::string_view spki, std::optional<std::uint32_t> asn,

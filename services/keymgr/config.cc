@@ -119,6 +119,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Add(&config.lease, "lease", "How long this manager stays the active one without renewal.",
               std::chrono::milliseconds(500));
   AddRpkiOptions(options, config.rpki);
+  AddRouterOptions(options, config.router);
   options.AddCommand("migrate", "Brings the store's schema up to date and ends.");
   options.AddCommand("make-kek", "Makes the next key-encryption key on the token and ends.");
   options.Check([&config, &options] { return options.command().empty() ? CheckTogether(config) : absl::OkStatus(); });

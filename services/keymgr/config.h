@@ -15,6 +15,7 @@
 #include "lib/service/credentials.h"
 #include "lib/store/storage_url.h"
 #include "services/keymgr/domain/key.h"
+#include "services/keymgr/router_options.h"
 #include "services/keymgr/rpki_options.h"
 
 namespace virp::keymgr {
@@ -44,6 +45,7 @@ struct Config {
   std::string state;
   std::chrono::milliseconds lease{5'000};
   RpkiConfig rpki;
+  RouterConfig router;
   std::string command;  // "", "migrate" or "make-kek"
 };
 

@@ -27,10 +27,10 @@ std::vector<RecordType> KeyServices::Types() {
 
 KeyServices::KeyServices(LedgerEngine& ledger, const Custodies& custodies, RpkiAuthority& authority,
                          const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
-                         const SelfNames& self)
+                         const RouterKeyOptions& router, const SelfNames& self)
     : observation_(ledger, custodies, [&ledger] { return Serving(ledger); }, {self.source, self.origin}),
       tcp_ao_(ledger, custodies, clock, self.identity),
-      router_(ledger, custodies, authority, clock, RouterKeyOptions(), self.identity),
+      router_(ledger, custodies, authority, clock, router, self.identity),
       fleets_(ledger, router_, self.identity),
       observation_handler_(observation_, ledger, callers),
       tcp_ao_handler_(tcp_ao_, callers, clock),

@@ -37,7 +37,8 @@ class KeyServices {
 
   // All outlive it; stop the ledger before it goes.
   KeyServices(LedgerEngine& ledger, const Custodies& custodies, RpkiAuthority& authority,
-              const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock, const SelfNames& self);
+              const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
+              const RouterKeyOptions& router, const SelfNames& self);
 
   void AddTo(std::vector<service::ServedService>& served);
   // For the house: quick when there is nothing to do.

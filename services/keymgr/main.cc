@@ -122,7 +122,7 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto rpki,
                    RpkiPart::Make(config.rpki, *ledger, custodies->all, security.callers, clock, self));
   KeyServices keys(*ledger, custodies->all, rpki->authority(), security.callers, clock,
-                   {self, config.name, config.origin});
+                   RouterKeyOptionsOf(config.router), {self, config.name, config.origin});
   std::vector<service::ServedService> services{{&admin_handler, "virp.keymgr.v1.KeyAdminService"}};
   keys.AddTo(services);
   rpki->AddTo(services);

@@ -27,48 +27,46 @@ absl::Status CheckRow(const Row& row) {
   return Annotate(reader.Read(row.body).status(), row.kind + " " + row.id + ": body");
 }
 
-// One Edit's changes, on a copy of the state that is thrown away when it fails.
+// One Edit's changes, beside the state until it is known that they hold.
 class BatchRun::Run1 final : public Changes {
  public:
-  Run1(const Snapshot& from, UnixNanos now) : state(from), now_(now) {}
+  Run1(const Snapshot& from, UnixNanos now) : from_(from), now_(now) {}
 
   UnixNanos now() const override { return now_; }
 
   void Put(std::shared_ptr<Record> record) override {
     Row row = record->ToRow();
-    const auto before = state.state().FindRecord(row.kind, row.id);
+    const auto before = Newest(row.kind, row.id);
     record->created = row.created = before == nullptr ? now_ : before->created;
     record->changed = row.changed = now_;
     record->revision = row.revision = before == nullptr ? 1 : before->revision + 1;
     record->due = row.due;
     Note(CheckRow(row));
-    const std::string kind = row.kind;
-    const std::string id = row.id;
-    state.Put(kind, id, std::move(record));
-    rows[{kind, id}] = std::move(row);
+    const std::pair<std::string, std::string> at{row.kind, row.id};
+    records[at] = {std::move(record), std::move(row)};
   }
 
   void Erase(std::string_view kind, std::string_view id) override {
-    state.Erase(kind, id);
-    rows[{std::string(kind), std::string(id)}] = std::nullopt;
+    records[{std::string(kind), std::string(id)}] = {nullptr, std::nullopt};
   }
 
   void PutKey(SealedKey key) override {
     Note(CheckIdentity(key.identity));
     Note(CheckExportPolicy(key.identity, key.policy));
-    if (const auto before = state.state().FindKey(key.identity); before != nullptr) {
+    if (const auto before = Newest(key.identity); before != nullptr) {
       if (before->identity != key.identity || before->policy != key.policy)
         Note(Internal("{}: algorithm and export policy are fixed when a key is made", ToString(key.identity)));
       key.locked = key.locked || before->locked;
       key.created = before->created;
     }
     if (key.created == 0) key.created = now_;
-    Touch(key.identity);
-    state.PutKey(std::move(key));
+    const KeyIdentity identity = key.identity;
+    keys.insert_or_assign(KeyOf(identity.kind, identity.id, identity.version),
+                          ChangedKey{identity, std::make_shared<const SealedKey>(std::move(key))});
   }
 
   void LockKey(const KeyIdentity& identity) override {
-    const auto before = state.state().FindKey(identity);
+    const auto before = Newest(identity);
     if (before == nullptr) return Note(NotFound("{} does not exist", ToString(identity)));
     SealedKey locked = *before;
     locked.locked = true;
@@ -76,8 +74,7 @@ class BatchRun::Run1 final : public Changes {
   }
 
   void DropKey(const KeyIdentity& identity) override {
-    state.DropKey(identity);
-    Touch(identity);
+    keys.insert_or_assign(KeyOf(identity.kind, identity.id, identity.version), ChangedKey{identity, nullptr});
   }
 
   void Audit(AuditRecord record) override {
@@ -91,32 +88,58 @@ class BatchRun::Run1 final : public Changes {
   void Note(absl::Status status) {
     if (wrong.ok()) wrong = std::move(status);
   }
-  void Touch(const KeyIdentity& identity) {
-    keys.insert_or_assign(KeyOf(identity.kind, identity.id, identity.version), identity);
-  }
 
-  StateBuilder state;
-  std::map<std::pair<std::string, std::string>, std::optional<Row>> rows;
-  std::map<std::string, KeyIdentity> keys;
+  struct ChangedRecord {
+    Snapshot::RecordPtr record;  // null: erased
+    std::optional<Row> row;
+  };
+  struct ChangedKey {
+    KeyIdentity identity;
+    Snapshot::KeyPtr key;  // null: dropped
+  };
+  std::map<std::pair<std::string, std::string>, ChangedRecord> records;
+  std::map<std::string, ChangedKey> keys;
   std::optional<AuditRecord> audit;
   std::string answer;
   absl::Status wrong;
 
  private:
+  Snapshot::RecordPtr Newest(const std::string& kind, const std::string& id) const {
+    const auto found = records.find({kind, id});
+    return found == records.end() ? from_.FindRecord(kind, id) : found->second.record;
+  }
+  Snapshot::KeyPtr Newest(const KeyIdentity& identity) const {
+    const auto found = keys.find(KeyOf(identity.kind, identity.id, identity.version));
+    return found == keys.end() ? from_.FindKey(identity) : found->second.key;
+  }
+
+  const Snapshot& from_;
   const UnixNanos now_;
 };
 
 absl::StatusOr<BatchRun::Result> BatchRun::Run(const Edit& edit, UnixNanos now,
                                                const std::function<absl::Status(const AuditRecord&)>& record) {
-  const Snapshot before = state_.state();
-  Run1 run(before, now);
-  RETURN_IF_ERROR(edit(before, run));
+  Run1 run(state(), now);
+  RETURN_IF_ERROR(edit(state(), run));
   RETURN_IF_ERROR(run.wrong);
   if (!run.audit) return Internal("an Edit left no audit record; without one nothing takes effect");
   RETURN_IF_ERROR(record(*run.audit));
-  state_ = std::move(run.state);
-  for (auto& [at, row] : run.rows) rows_.insert_or_assign(at, std::move(row));
-  keys_.merge(run.keys);
+  for (auto& [at, changed] : run.records) {
+    if (changed.record == nullptr) {
+      state_.Erase(at.first, at.second);
+    } else {
+      state_.Put(at.first, at.second, std::move(changed.record));
+    }
+    rows_.insert_or_assign(at, std::move(changed.row));
+  }
+  for (auto& [at, changed] : run.keys) {
+    if (changed.key == nullptr) {
+      state_.DropKey(changed.identity);
+    } else {
+      state_.PutKey(std::move(changed.key));
+    }
+    keys_.insert_or_assign(at, changed.identity);
+  }
   return Result{*std::move(run.audit), std::move(run.answer)};
 }
 

@@ -146,6 +146,7 @@ class ObservationKeys {
     frame::Tier tier = frame::Tier::kGreen;
     std::string fields{};  // of the audit record
   };
+  static absl::Status NotKnown(std::string_view source);
   absl::StatusOr<Done> Change(const Call& call, std::string_view source, const Event& event, const Step& step,
                               const SealedKey* made = nullptr, bool drop = false);
   absl::StatusOr<Done> DoneOf(const Receipt& receipt, std::string_view source) const;

@@ -100,12 +100,14 @@ void RouterBook::Add(const RouterRecord& router) {
 }
 
 void RouterBook::Add(const RouterRequestRecord& request) {
+  decided_.Add(request);
   if (request.state != RequestState::kPending) return;
   pending_.emplace(request.created, request.id);
   ++waiting_[request.router];
 }
 
 void RouterBook::Drop(const RouterRequestRecord& request) {
+  decided_.Drop(request);
   if (pending_.erase({request.created, request.id}) == 0) return;
   const auto count = waiting_.find(request.router);
   if (count != waiting_.end() && --count->second == 0) waiting_.erase(count);
@@ -151,6 +153,7 @@ void RouterBook::Load(const Snapshot& now) {
   agents_.clear();
   pending_.clear();
   waiting_.clear();
+  decided_.Clear();
   due_.clear();
   touched_.clear();
   keys_.clear();
@@ -197,6 +200,24 @@ std::size_t RouterBook::PendingOf(std::string_view router) const {
   const MutexLock lock(mutex_);
   const auto found = waiting_.find(router);
   return found == waiting_.end() ? 0 : found->second;
+}
+
+std::size_t RouterBook::pending() const {
+  const MutexLock lock(mutex_);
+  return pending_.size();
+}
+
+RouterBook::StaleRequests RouterBook::Stale(UnixNanos now, std::size_t most) const {
+  StaleRequests out;
+  const auto waiting =
+      static_cast<UnixNanos>(std::chrono::duration_cast<std::chrono::nanoseconds>(options_.requests.waiting).count());
+  const MutexLock lock(mutex_);
+  for (const auto& [created, id] : pending_) {
+    if (out.undecided.size() == most || created + waiting > now) break;
+    out.undecided.push_back(id);
+  }
+  out.over = decided_.Over(options_.requests, now, most - out.undecided.size());
+  return out;
 }
 
 std::vector<std::string> RouterBook::SlotsWith(std::string_view spki) const {

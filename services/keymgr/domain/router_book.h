@@ -18,6 +18,7 @@
 #include "services/keymgr/domain/ledger.h"
 #include "services/keymgr/domain/router_plan.h"
 #include "services/keymgr/domain/router_record.h"
+#include "services/keymgr/domain/router_requests.h"
 
 namespace virp::keymgr {
 
@@ -65,6 +66,14 @@ class RouterBook {
   std::string AgentOf(std::string_view identity) const;  // id of its router; empty: of none
   std::vector<std::string> Pending(std::string_view after, std::size_t limit) const;  // requests, oldest first
   std::size_t PendingOf(std::string_view router) const;
+  std::size_t pending() const;
+
+  // Requests that the limits of the options end, at most `most` of both together, oldest first.
+  struct StaleRequests {
+    std::vector<std::string> undecided;  // for too long
+    std::vector<std::string> over;       // decided, and to be forgotten
+  };
+  StaleRequests Stale(UnixNanos now, std::size_t most) const;
   std::vector<std::string> SlotsWith(std::string_view spki) const;  // that have, or had, this key
 
   // Slots that time or a publication moves, at most `most`; they are not given again until something changes, or
@@ -92,9 +101,10 @@ class RouterBook {
   std::map<std::string, std::string, std::less<>> agents_ ABSL_GUARDED_BY(mutex_);   // router by identity
   std::set<std::pair<UnixNanos, std::string>> pending_ ABSL_GUARDED_BY(mutex_);      // requests by age
   std::map<std::string, std::size_t, std::less<>> waiting_ ABSL_GUARDED_BY(mutex_);  // their number, by router
-  std::set<std::pair<UnixNanos, std::string>> due_ ABSL_GUARDED_BY(mutex_);          // slots by next look
-  std::set<std::string, std::less<>> touched_ ABSL_GUARDED_BY(mutex_);               // slots to look at now
-  std::set<std::pair<std::string, std::string>> keys_ ABSL_GUARDED_BY(mutex_);       // key and slot
+  RequestIndex decided_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::pair<UnixNanos, std::string>> due_ ABSL_GUARDED_BY(mutex_);     // slots by next look
+  std::set<std::string, std::less<>> touched_ ABSL_GUARDED_BY(mutex_);          // slots to look at now
+  std::set<std::pair<std::string, std::string>> keys_ ABSL_GUARDED_BY(mutex_);  // key and slot
   std::uint64_t serial_ ABSL_GUARDED_BY(mutex_) = 1;
 };
 

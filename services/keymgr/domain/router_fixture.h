@@ -88,7 +88,9 @@ struct RouterFixture {
     return types;
   }
   // `set_up`: with an authority, which has not published yet.
-  explicit RouterFixture(bool set_up = true, std::vector<RecordType> types = Types()) : ledger(std::move(types)) {
+  explicit RouterFixture(bool set_up = true, std::vector<RecordType> types = Types(),
+                         const RouterKeyOptions& router_options = {})
+      : ledger(std::move(types)) {
     ledger.clock.SetWall(UnixNanos{1'760'000'000} * 1'000'000'000);
     custodies.Add(custody);
     RpkiOptions options;
@@ -97,7 +99,7 @@ struct RouterFixture {
     options.addresses = rpki::IpResources::Of({*Prefix::Parse("192.0.2.0/24"), *Prefix::Parse("2001:db8::/32")});
     authority =
         std::make_unique<RpkiAuthority>(*ledger, custodies, target, one_time_keys, ledger.clock, options, kSelf);
-    keys = std::make_unique<RouterKeys>(*ledger, custodies, *authority, ledger.clock, RouterKeyOptions(), kSelf);
+    keys = std::make_unique<RouterKeys>(*ledger, custodies, *authority, ledger.clock, router_options, kSelf);
     fleets = std::make_unique<RouterFleets>(*ledger, *keys, kSelf);
     ledger.Start();
     if (set_up && !authority->SetUp(TestCall("setup")).ok()) std::abort();

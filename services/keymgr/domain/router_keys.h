@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -86,7 +87,8 @@ class RouterKeys {
   //   - else waits for Approve.
   // InvalidArgument with the reasons of rpki::CheckRouterRequest; FailedPrecondition with reason AS_NOT_HELD,
   // BGP_ID_DIFFERS, METHOD (the router's keys are not its own to make), ROUTER_KEY_STATE (another next key is on its
-  // way), COMPROMISED; AlreadyExists KEY_IN_USE; ResourceExhausted when 16 requests of the router wait.
+  // way), COMPROMISED; AlreadyExists KEY_IN_USE; ResourceExhausted when 16 requests of the router wait, or
+  // 20,000 in all.
   absl::StatusOr<RequestPtr> SubmitRequest(const Call& call, const RouterCaller& caller, const Submission& submission);
   // By id (SHA-256 of the DER in hex).
   absl::StatusOr<RequestPtr> GetRequest(const RouterCaller& caller, std::string_view id) const;
@@ -225,22 +227,26 @@ class RouterKeys {
     RouterPtr router;
     std::uint32_t asn = 0;
     std::string slot, request, spki, id;
+    std::shared_ptr<const rpki::RouterRequest> checked;
   };
   absl::StatusOr<Wanted> Check(const RouterCaller& caller, const Snapshot& now, const Submission& submission,
                                RouterPtr router, std::string request) const;
   static bool Matches(const RouterCaller& caller, const RouterRecord& router, std::string_view spki);
   absl::StatusOr<RequestPtr> RenewFor(const Call& call, const Wanted& wanted, const RouterSlotRecord& slot,
                                       const RouterVersion& version);
-  absl::StatusOr<RequestPtr> Accept(const Call& call, std::shared_ptr<RouterRequestRecord> request, bool approved);
+  // `checked`: its request, when that was checked just now; null else.
+  absl::StatusOr<RequestPtr> Accept(const Call& call, std::shared_ptr<RouterRequestRecord> request, bool approved,
+                                    const rpki::RouterRequest* checked);
 
   // router_keys_issue.cc
   static absl::Status AddVersion(RouterSlotRecord& slot, RouterVersion version, UnixNanos now);
   absl::Status TakeCertificate(RouterSlotRecord& slot, std::uint32_t version,
                                const RouterCertificateRecord& issued) const;
-  absl::StatusOr<RpkiAuthority::CertificatePtr> IssueWith(const Call& call, const RouterRecord& router,
-                                                          std::string_view slot, std::uint32_t asn,
-                                                          std::string_view usage, std::uint32_t version,
-                                                          std::string_view request, bool renew, const Step& step);
+  // Borrows `request` and `checked`.
+  RpkiAuthority::Order OrderOf(const RouterRecord& router, std::string_view slot, std::uint32_t asn,
+                               std::string_view usage, std::uint32_t version, std::string_view request,
+                               const rpki::RouterRequest* checked, Step step) const;
+  absl::StatusOr<RpkiAuthority::Item> ItemFor(const Call& call, std::string_view slot, std::uint32_t version) const;
   absl::StatusOr<Created> MakeKey(const Call& call, const RouterRecord& router, std::uint32_t asn,
                                   std::string_view usage);
   absl::StatusOr<Provisioned> ProvisionSlot(const Call& call, const RouterRecord& router, std::uint32_t asn,
@@ -254,9 +260,13 @@ class RouterKeys {
   };
   Settled Settle(const Snapshot& now, RouterSlotRecord& slot, UnixNanos time) const;
   absl::Status SettleAll(const std::vector<std::string>& slots);
-  // Whether something was done.
-  absl::StatusOr<bool> Renew(const std::string& slot);
-  absl::StatusOr<bool> MakeNext(const std::string& slot);
+  // Certificates that are to be made now, each with its slot.
+  using Due = std::vector<std::pair<std::string, RpkiAuthority::Item>>;
+  absl::Status Renewals(const std::string& slot, Due& due) const;
+  absl::Status NextKey(const std::string& slot, Due& due);
+
+  // router_requests.cc
+  absl::Status PruneRequests(UnixNanos time);
 
   Ledger& ledger_;
   const Custodies& custodies_;

@@ -13,6 +13,7 @@ namespace virp::keymgr {
 namespace {
 
 constexpr std::size_t kMaxWaiting = 16;  // requests of one router
+constexpr std::size_t kMaxWaitingInAll = 20'000;
 constexpr UnixNanos kRenewAtMost = UnixNanos{3'600} * 1'000'000'000;
 
 absl::StatusOr<std::string> DerOf(std::string_view request) {
@@ -79,9 +80,9 @@ absl::StatusOr<RouterKeys::Wanted> RouterKeys::Check(const RouterCaller&, const 
   if (submission.bgp_id.has_value() && *submission.bgp_id != router->spec.bgp_id)
     return WithReason(FailedPrecondition("router {} is registered with another BGP identifier", router->spec.id),
                       "BGP_ID_DIFFERS");
-  RETURN_IF_ERROR(rpki::AsStatus(rpki::CheckRouterRequest(request, {.asn = out.asn}), "certificate request"));
-  ASSIGN_OR_RETURN(const x509::Request parsed, x509::ParseRequest(request));
-  out.spki = parsed.spki;
+  ASSIGN_OR_RETURN(rpki::RouterRequest checked, rpki::RouterRequest::Check(request, {.asn = out.asn}));
+  out.checked = std::make_shared<const rpki::RouterRequest>(std::move(checked));
+  out.spki = out.checked->key().spki();
   ASSIGN_OR_RETURN(out.slot, SlotId(router->spec.id, out.asn, submission.usage));
   for (const std::string& other : book_.SlotsWith(out.spki)) {
     const auto slot = now.Find<RouterSlotRecord>(other);
@@ -126,12 +127,14 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::SubmitRequest(const Call& cal
   request->spki = wanted.spki;
   request->submitted_by = call.actor;
   const bool known = !caller.is_operator && Matches(caller, *wanted.router, wanted.spki);
-  if (known && CheckLog(*wanted.router).ok()) return Accept(call, std::move(request), false);
+  if (known && CheckLog(*wanted.router).ok()) return Accept(call, std::move(request), false, wanted.checked.get());
   const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
     RETURN_IF_ERROR(RouterBook::Router(state, request->router).status());
     if (state.Find<RouterRequestRecord>(request->id) != nullptr) return Aborted("it came twice at once: ask again");
     if (book_.PendingOf(request->router) >= kMaxWaiting)
       return ResourceExhausted("{} requests of router {} wait for approval", kMaxWaiting, request->router);
+    if (book_.pending() >= kMaxWaitingInAll)
+      return ResourceExhausted("{} requests wait for approval: approve or reject some", kMaxWaitingInAll);
     changes.Audit(RequestAudit("router_request_submitted", *request));
     changes.Put(std::make_shared<RouterRequestRecord>(*request));
     return absl::OkStatus();
@@ -168,20 +171,22 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::RenewFor(const Call& call, co
                           : ledger_.snapshot()->Find<RouterCertificateRecord>(version.certificates.back());
   if (wanted.router->spec.outside_authority) return RequestPtr(request);
   if (newest != nullptr && newest->created + kRenewAtMost > clock_.NowNanos()) return RequestPtr(request);
-  ASSIGN_OR_RETURN(const auto issued,
-                   IssueWith(call, *wanted.router, slot.id(), slot.asn, slot.usage, version.version, wanted.request,
-                             true, [&](const Snapshot&, RouterSlotRecord&, Changes& changes) {
-                               auto made = std::make_shared<RouterRequestRecord>(*request);
-                               made->decided = changes.now();
-                               changes.Put(std::move(made));
-                               return absl::OkStatus();
-                             }));
+  const RpkiAuthority::Order order =
+      OrderOf(*wanted.router, slot.id(), slot.asn, slot.usage, version.version, wanted.request, wanted.checked.get(),
+              [&](const Snapshot&, RouterSlotRecord&, Changes& changes) {
+                auto made = std::make_shared<RouterRequestRecord>(*request);
+                made->decided = changes.now();
+                changes.Put(std::move(made));
+                return absl::OkStatus();
+              });
+  RETURN_IF_ERROR(authority_.Issue(call, order, true).status());
   return RequestPtr(request);
 }
 
 // Gives the request its version, and of our authority its certificate, in one commit.
 absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::Accept(const Call& call,
-                                                          std::shared_ptr<RouterRequestRecord> request, bool approved) {
+                                                          std::shared_ptr<RouterRequestRecord> request, bool approved,
+                                                          const rpki::RouterRequest* checked) {
   const auto now = ledger_.snapshot();
   ASSIGN_OR_RETURN(const RouterPtr router, RouterBook::Router(*now, request->router));
   ASSIGN_OR_RETURN(const std::string slot_id, SlotId(request->router, request->asn, request->usage));
@@ -229,16 +234,16 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::Accept(const Call& call,
                                  .usage = request->usage})
                         .status());
   } else {
-    RETURN_IF_ERROR(
-        IssueWith(call, *router, slot_id, request->asn, request->usage, number, request->request, false, step)
-            .status());
+    const RpkiAuthority::Order order =
+        OrderOf(*router, slot_id, request->asn, request->usage, number, request->request, checked, step);
+    RETURN_IF_ERROR(authority_.Issue(call, order, false).status());
   }
   return RouterBook::Request(*ledger_.snapshot(), request->id);
 }
 
 absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::Approve(const Call& call, std::string_view id) {
   ASSIGN_OR_RETURN(const RequestPtr found, RouterBook::Request(*ledger_.snapshot(), id));
-  return Accept(call, std::make_shared<RouterRequestRecord>(*found), true);
+  return Accept(call, std::make_shared<RouterRequestRecord>(*found), true, nullptr);
 }
 
 absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::Reject(const Call& call, std::string_view id) {

@@ -64,18 +64,18 @@ absl::Status RouterKeys::TakeCertificate(RouterSlotRecord& slot, std::uint32_t v
   return absl::OkStatus();
 }
 
-absl::StatusOr<RpkiAuthority::CertificatePtr> RouterKeys::IssueWith(const Call& call, const RouterRecord& router,
-                                                                    std::string_view slot, std::uint32_t asn,
-                                                                    std::string_view usage, std::uint32_t version,
-                                                                    std::string_view request, bool renew,
-                                                                    const Step& step) {
+RpkiAuthority::Order RouterKeys::OrderOf(const RouterRecord& router, std::string_view slot, std::uint32_t asn,
+                                         std::string_view usage, std::uint32_t version, std::string_view request,
+                                         const rpki::RouterRequest* checked, Step step) const {
   RpkiAuthority::Order order;
   order.router = router.spec.id;
   order.asn = asn;
   order.bgp_id = router.spec.bgp_id;
   order.request = request;
+  order.checked = checked;
   order.keys = {{KeyKind::kRouter, std::string(slot), version, Algorithm::kEcdsaP256}};
-  order.also = [&](const Snapshot& now, const RouterCertificateRecord& issued, Changes& changes) {
+  order.also = [this, step = std::move(step), id = router.spec.id, slot = std::string(slot), usage = std::string(usage),
+                asn, version](const Snapshot& now, const RouterCertificateRecord& issued, Changes& changes) {
     const RouterBook::Change change{
         .event = {},
         .version = version,
@@ -83,15 +83,17 @@ absl::StatusOr<RpkiAuthority::CertificatePtr> RouterKeys::IssueWith(const Call& 
           RETURN_IF_ERROR(step(state, record, more));
           return TakeCertificate(record, version, issued);
         },
-        .router = router.spec.id,
+        .router = id,
         .asn = asn,
-        .usage = std::string(usage)};
+        .usage = usage};
     return book_.Apply(now, changes, slot, change);
   };
-  return authority_.Issue(call, order, renew);
+  return order;
 }
 
-absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Issue(const Call& call, std::string_view slot, std::uint32_t version) {
+// What Issue asks the authority for. Keeps alive what it borrows.
+absl::StatusOr<RpkiAuthority::Item> RouterKeys::ItemFor(const Call& call, std::string_view slot,
+                                                        std::uint32_t version) const {
   const auto now = ledger_.snapshot();
   ASSIGN_OR_RETURN(const SlotPtr seen, RouterBook::Slot(*now, slot));
   ASSIGN_OR_RETURN(const RouterPtr router, RouterBook::Router(*now, seen->router));
@@ -102,7 +104,7 @@ absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Issue(const Call& call, std::str
   }
   const RouterVersion* const found = seen->Find(version);
   if (found == nullptr) return NoVersion(slot, version);
-  const Step step = [&](const Snapshot& state, RouterSlotRecord&, Changes&) -> absl::Status {
+  Step step = [seen](const Snapshot& state, RouterSlotRecord&, Changes&) -> absl::Status {
     ASSIGN_OR_RETURN(const RouterPtr newest, RouterBook::Router(state, seen->router));
     if (newest->spec.needs_custody_log && newest->logs.empty())
       return WithReason(FailedPrecondition("router {}: attach the custody log first", seen->router), "CUSTODY_LOG");
@@ -110,9 +112,14 @@ absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Issue(const Call& call, std::str
       return WithReason(FailedPrecondition("AS {} is none of router {}", seen->asn, seen->router), "AS_NOT_HELD");
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(IssueWith(call, *router, slot, seen->asn, seen->usage, version, found->request,
-                            !found->certificates.empty(), step)
-                      .status());
+  return RpkiAuthority::Item{
+      call, OrderOf(*router, slot, seen->asn, seen->usage, version, found->request, nullptr, std::move(step)),
+      !found->certificates.empty()};
+}
+
+absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Issue(const Call& call, std::string_view slot, std::uint32_t version) {
+  ASSIGN_OR_RETURN(const RpkiAuthority::Item item, ItemFor(call, slot, version));
+  RETURN_IF_ERROR(authority_.Issue(item.call, item.order, item.renew).status());
   return GetSlot(slot);
 }
 

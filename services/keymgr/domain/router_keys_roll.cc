@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t kMaxDetail = 512;
 constexpr std::size_t kLookAtOnce = 4'096;  // slots in one Advance
 constexpr std::size_t kSettleAtOnce = 16;   // slots in one audit record, which names at most 64 keys
-constexpr std::size_t kIssueAtOnce = 64;    // certificates that one Advance makes: each costs a signature
+constexpr std::size_t kIssueAtOnce = 256;   // certificates that one Advance makes: each costs a signature
 constexpr UnixNanos kRetry = UnixNanos{60} * 1'000'000'000;
 
 absl::Status NoVersion(std::string_view slot, std::uint32_t version) {
@@ -294,8 +294,7 @@ absl::Status RouterKeys::SettleAll(const std::vector<std::string>& slots) {
   return first;
 }
 
-absl::StatusOr<bool> RouterKeys::Renew(const std::string& slot) {
-  bool renewed = false;
+absl::Status RouterKeys::Renewals(const std::string& slot, Due& due) const {
   ASSIGN_OR_RETURN(const SlotPtr seen, GetSlot(slot));
   for (const RouterVersion& version : seen->versions) {
     const RollKey* const key = seen->roll.Find(version.version);
@@ -303,41 +302,43 @@ absl::StatusOr<bool> RouterKeys::Renew(const std::string& slot) {
         key->state > RouterKeyState::kActive) {
       continue;
     }
-    RETURN_IF_ERROR(
-        Issue(OwnCall("renew-router-certificate", "its certificate ends soon"), slot, version.version).status());
-    renewed = true;
+    ASSIGN_OR_RETURN(RpkiAuthority::Item item,
+                     ItemFor(OwnCall("renew-router-certificate", "its certificate ends soon"), slot, version.version));
+    due.emplace_back(slot, std::move(item));
   }
-  return renewed;
+  return absl::OkStatus();
 }
 
 // The next key of a router whose keys are made here, so that it is known long before it is needed (RFC 8207 section 4).
-absl::StatusOr<bool> RouterKeys::MakeNext(const std::string& slot) {
+absl::Status RouterKeys::NextKey(const std::string& slot, Due& due) {
   const auto now = ledger_.snapshot();
   ASSIGN_OR_RETURN(const SlotPtr seen, RouterBook::Slot(*now, slot));
   const auto router = now->Find<RouterRecord>(seen->router);
-  if (router == nullptr || router->decommissioned || !router->Has(seen->asn)) return false;
+  if (router == nullptr || router->decommissioned || !router->Has(seen->asn)) return absl::OkStatus();
   const RollKey* next = seen->roll.Next();
   const bool wanted =
       (router->spec.keep_next && seen->roll.Active() != nullptr) || seen->fleet_version > seen->last_version;
   const Call call = OwnCall("next-router-key", "a next key is to be known before it is needed");
   std::uint32_t version = next == nullptr ? 0 : next->version;
   if (next == nullptr) {
-    if (router->spec.method != KeyMethod::kOperatorDriven || !wanted) return false;
+    if (router->spec.method != KeyMethod::kOperatorDriven || !wanted) return absl::OkStatus();
     RETURN_IF_ERROR(MakeKey(call, *router, seen->asn, seen->usage).status());
     version = seen->last_version + 1;
   }
   const auto newest = GetSlot(slot);
   const RouterVersion* const made = newest.ok() ? (*newest)->Find(version) : nullptr;
   if (made == nullptr || made->made_by != self_ || !made->certificates.empty() || router->spec.outside_authority)
-    return false;
-  RETURN_IF_ERROR(Issue(call, slot, version).status());
-  return true;
+    return absl::OkStatus();
+  ASSIGN_OR_RETURN(RpkiAuthority::Item item, ItemFor(call, slot, version));
+  due.emplace_back(slot, std::move(item));
+  return absl::OkStatus();
 }
 
 absl::Status RouterKeys::Advance() {
   const UnixNanos time = clock_.NowNanos();
+  absl::Status first = PruneRequests(time);
   const std::vector<std::string> slots = book_.TakeDue(time, kLookAtOnce);
-  if (slots.empty()) return absl::OkStatus();
+  if (slots.empty()) return first;
   const auto now = ledger_.snapshot();
   std::vector<std::string> moving;
   for (const std::string& id : slots) {
@@ -350,19 +351,24 @@ absl::Status RouterKeys::Advance() {
       book_.Expect(id, std::max(*next, time + kRetry));  // what waits for a CRL is looked at again when that is out
     }
   }
-  absl::Status first = SettleAll(moving);
-  std::size_t issued = 0;
+  first.Update(SettleAll(moving));
+  Due due;
   for (const std::string& id : slots) {
-    if (issued >= kIssueAtOnce) {
+    if (due.size() >= kIssueAtOnce) {
       book_.Expect(id, time);
       continue;
     }
-    const auto renewed = Renew(id);
-    const auto made = MakeNext(id);
-    if (!renewed.ok() || !made.ok()) book_.Expect(id, time + kRetry);
-    first.Update(renewed.status());
-    first.Update(made.status());
-    issued += static_cast<std::size_t>(renewed.value_or(true)) + static_cast<std::size_t>(made.value_or(true));
+    absl::Status found = Renewals(id, due);
+    found.Update(NextKey(id, due));
+    if (!found.ok()) book_.Expect(id, time + kRetry);
+    first.Update(found);
+  }
+  std::vector<RpkiAuthority::Item> items;
+  for (const auto& [slot, item] : due) items.push_back(item);
+  const auto issued = authority_.IssueAll(items);
+  for (std::size_t i = 0; i < issued.size(); ++i) {
+    if (!issued[i].ok()) book_.Expect(due[i].first, time + kRetry);
+    first.Update(issued[i].status());
   }
   return first;
 }

@@ -14,11 +14,20 @@
 
 namespace virp::keymgr {
 
+// Of certificate requests, so that they cannot fill the ledger. A version keeps its own request whatever is forgotten.
+struct RequestLimits {
+  std::chrono::hours waiting{24 * 30};  // undecided ones end after it
+  std::chrono::hours kept{24 * 90};     // refused and ended ones are forgotten after it
+  std::size_t per_router = 64;          // decided ones that are kept of one router: the newest
+  std::size_t in_all = 100'000;         // and of all
+};
+
 struct RouterKeyOptions {
   RollTimes times;
   // Certificates are renewed so long before their end, and at least a week (RFC 8635 appendix B).
   std::chrono::hours renew_before{24 * 30};
   std::chrono::hours transfer_life{24 * 90};  // of the certificate that key packages are signed with
+  RequestLimits requests;
 };
 inline constexpr std::chrono::hours kLeastRenewBefore{24 * 7};
 

@@ -1,5 +1,7 @@
 #include "services/keymgr/domain/rpki_authority.h"
 
+#include <future>
+#include <optional>
 #include <utility>
 
 #include "lib/base/bytes.h"
@@ -145,18 +147,34 @@ absl::Status RpkiAuthority::SetUp(const Call& call) {
   return receipt.status();
 }
 
+absl::StatusOr<std::shared_ptr<const rpki::Chain>> RpkiAuthority::ChainOf(const Authorities& both) const {
+  const MutexLock lock(chain_mutex_);
+  if (chain_ == nullptr || chain_->issuer() != both.issuer->certificate ||
+      chain_->trust_anchor() != both.anchor->certificate) {
+    ASSIGN_OR_RETURN(chain_, rpki::Chain::Make(both.issuer->certificate, both.anchor->certificate));
+  }
+  return chain_;
+}
+
 absl::Status RpkiAuthority::CheckIssued(const Authorities& both, std::string_view der, const Order& order,
-                                        std::string_view spki) const {
+                                        const crypto::P256PublicKey& key) const {
   // Fails closed when our own chain is not what it should be: expired, changed, or without this AS.
-  const rpki::Refusals refusals = rpki::CheckPath(der, {both.issuer->certificate}, both.anchor->certificate, {},
-                                                  {.asn = order.asn, .now = Now(), .spki = spki});
+  const auto chain = ChainOf(both);
+  if (!chain.ok()) return WithCode(chain.status(), absl::StatusCode::kFailedPrecondition);
+  const rpki::Refusals refusals = (*chain)->Check(der, {.asn = order.asn, .now = Now(), .key = &key});
   return WithCode(rpki::AsStatus(refusals, "the new certificate"), absl::StatusCode::kFailedPrecondition);
 }
 
-absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Issue(const Call& call, const Order& order, bool renew) {
+// Signed and checked, and not recorded yet.
+absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Certify(const Order& order) const {
   RETURN_IF_ERROR(CheckKeyId(order.router));
-  RETURN_IF_ERROR(rpki::AsStatus(rpki::CheckRouterRequest(order.request, {.asn = order.asn}), "certificate request"));
-  ASSIGN_OR_RETURN(const x509::Request request, x509::ParseRequest(order.request));
+  std::optional<rpki::RouterRequest> checked;
+  const rpki::RouterRequest* request = order.checked;
+  if (request == nullptr || request->expected().asn != order.asn) {
+    ASSIGN_OR_RETURN(checked, rpki::RouterRequest::Check(order.request, {.asn = order.asn}));
+    request = &*checked;
+  }
+  const std::string_view spki = request->key().spki();
   ASSIGN_OR_RETURN(const Authorities both, Find());
   ASSIGN_OR_RETURN(const rpki::Issuer issuer, IssuerOf(both, *both.issuer));
   auto record = std::make_shared<RouterCertificateRecord>();
@@ -166,17 +184,21 @@ absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Issue(const Call& c
                                                                       .bgp_id = order.bgp_id,
                                                                       .serial = record->serial,
                                                                       .validity = {Now(), until},
-                                                                      .spki = request.spki},
+                                                                      .spki = spki},
                                                                      issuer));
-  RETURN_IF_ERROR(CheckIssued(both, record->certificate, order, request.spki));
-  ASSIGN_OR_RETURN(const std::string key_identifier, rpki::KeyIdentifier(request.spki));
-  const std::string of_key = HexEncode(key_identifier) + "/";
-  record->id = fmt::format("{}{}/{}", of_key, order.asn, HexEncode(record->serial));
+  RETURN_IF_ERROR(CheckIssued(both, record->certificate, order, request->key()));
+  ASSIGN_OR_RETURN(const std::string key_identifier, rpki::KeyIdentifier(spki));
+  record->id = fmt::format("{}/{}/{}", HexEncode(key_identifier), order.asn, HexEncode(record->serial));
   record->router = order.router;
   record->asn = order.asn;
   record->bgp_id = order.bgp_id;
   record->not_after = NanosOf(until);
-  const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
+  return record;
+}
+
+// `order` outlives it.
+Edit RpkiAuthority::EditFor(const Order& order, CertificatePtr record, bool renew) const {
+  return [&order, record = std::move(record), renew](const Snapshot& state, Changes& changes) -> absl::Status {
     if (order.also) RETURN_IF_ERROR(order.also(state, *record, changes));
     absl::Status conflict;
     state.ForEach<RouterCertificateRecord>(
@@ -188,7 +210,7 @@ absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Issue(const Call& c
           }
           return conflict.ok();
         },
-        of_key);
+        std::string_view(record->id).substr(0, record->id.find('/') + 1));  // those of this key
     RETURN_IF_ERROR(conflict);
     AuditRecord audit = AuditOf("router_certificate_issued", *record);
     audit.keys = order.keys;
@@ -196,9 +218,34 @@ absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Issue(const Call& c
     changes.Answer(record->id);
     changes.Put(std::make_shared<RouterCertificateRecord>(*record));
     return absl::OkStatus();
-  });
+  };
+}
+
+absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Issue(const Call& call, const Order& order, bool renew) {
+  ASSIGN_OR_RETURN(CertificatePtr record, Certify(order));
+  const auto receipt = ledger_.Commit(call, EditFor(order, std::move(record), renew));
   if (!receipt.ok()) return receipt.status();
   return Get(receipt->answer);
+}
+
+std::vector<absl::StatusOr<RpkiAuthority::CertificatePtr>> RpkiAuthority::IssueAll(const std::vector<Item>& items) {
+  std::vector<std::future<absl::StatusOr<Receipt>>> pending;
+  for (const Item& item : items) {
+    auto record = Certify(item.order);
+    if (record.ok()) {
+      pending.push_back(ledger_.Submit(item.call, EditFor(item.order, *std::move(record), item.renew)));
+    } else {
+      std::promise<absl::StatusOr<Receipt>> refused;
+      refused.set_value(record.status());
+      pending.push_back(refused.get_future());
+    }
+  }
+  std::vector<absl::StatusOr<CertificatePtr>> out;
+  for (auto& one : pending) {
+    const auto receipt = one.get();
+    out.push_back(receipt.ok() ? Get(receipt->answer) : absl::StatusOr<CertificatePtr>(receipt.status()));
+  }
+  return out;
 }
 
 absl::Status RpkiAuthority::Revoke(const Call& call, std::string_view id) {

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
 #include "lib/base/mutex.h"
+#include "lib/rpki/chain.h"
 #include "lib/rpki/check.h"
 #include "lib/rpki/feed.h"
 #include "lib/rpki/point.h"
@@ -82,7 +83,9 @@ class RpkiAuthority {
     std::string router;  // as CheckKeyId
     std::uint32_t asn = 0;
     std::uint32_t bgp_id = 0;
-    std::string_view request;                                 // PKCS #10, DER
+    std::string_view request;  // PKCS #10, DER
+    // The same, when it was checked for this AS number: it is not checked again then. May be null.
+    const rpki::RouterRequest* checked = nullptr;
     std::optional<std::chrono::seconds> life = std::nullopt;  // else the options' router_life
     // What else changes with it, in the same commit; leaves no audit record. May be null.
     std::function<absl::Status(const Snapshot& now, const RouterCertificateRecord& issued, Changes& changes)> also = {};
@@ -95,6 +98,14 @@ class RpkiAuthority {
   //   AlreadyExists       reason KEY_IN_USE: another router has this key, or this one has a certificate for this AS
   //                       with it that is neither revoked nor expired (unless `renew`)
   absl::StatusOr<CertificatePtr> Issue(const Call& call, const Order& order, bool renew = false);
+
+  // Many, for a fleet: they share commits. A result for each, in this order; that one is refused is no other's matter.
+  struct Item {
+    Call call;
+    Order order;
+    bool renew = false;
+  };
+  std::vector<absl::StatusOr<CertificatePtr>> IssueAll(const std::vector<Item>& items);
 
   // It is on the CRL after the next Publish. NotFound; FailedPrecondition with reason REVOKED when it is already.
   absl::Status Revoke(const Call& call, std::string_view id);
@@ -151,8 +162,11 @@ class RpkiAuthority {
   Wanted WantedNow(const Snapshot& state) const;
   absl::StatusOr<PublicationTarget::Tree> Build(const Authorities& both, std::uint64_t number, Wanted& wanted,
                                                 rpki::Time until);
+  absl::StatusOr<std::shared_ptr<const RouterCertificateRecord>> Certify(const Order& order) const;
+  Edit EditFor(const Order& order, CertificatePtr record, bool renew) const;
+  absl::StatusOr<std::shared_ptr<const rpki::Chain>> ChainOf(const Authorities& both) const;
   absl::Status CheckIssued(const Authorities& both, std::string_view der, const Order& order,
-                           std::string_view spki) const;
+                           const crypto::P256PublicKey& key) const;
   absl::StatusOr<std::uint64_t> TakeNumber(const Call& call, bool& replayed);
   absl::Status RecordPublished(const Wanted& wanted, std::uint64_t number, rpki::Time until, std::string fields);
   Call OwnCall(std::string_view what) const;
@@ -165,6 +179,8 @@ class RpkiAuthority {
   const Clock& clock_;
   const RpkiOptions options_;
   const std::string self_;
+  mutable Mutex chain_mutex_;
+  mutable std::shared_ptr<const rpki::Chain> chain_ ABSL_GUARDED_BY(chain_mutex_);  // that was asked for last
   Mutex publishing_;  // one publication at a time: numbers reach the target in their order
 };
 

@@ -82,9 +82,8 @@ void StateBuilder::Erase(std::string_view kind, std::string_view id) {
   if (next_.FindRecord(kind, id) != nullptr) next_.records_.Mutable(kind).Erase(id);
 }
 
-void StateBuilder::PutKey(SealedKey key) {
-  const std::string at = KeyOf(key.identity.kind, key.identity.id, key.identity.version);
-  next_.keys_.Mutable(at) = std::make_shared<const SealedKey>(std::move(key));
+void StateBuilder::PutKey(Snapshot::KeyPtr key) {
+  next_.keys_.Mutable(KeyOf(key->identity.kind, key->identity.id, key->identity.version)) = std::move(key);
 }
 
 void StateBuilder::DropKey(const KeyIdentity& identity) {

@@ -72,7 +72,8 @@ class StateBuilder {
 
   void Put(std::string_view kind, std::string_view id, Snapshot::RecordPtr record);
   void Erase(std::string_view kind, std::string_view id);
-  void PutKey(SealedKey key);
+  void PutKey(SealedKey key) { PutKey(std::make_shared<const SealedKey>(std::move(key))); }
+  void PutKey(Snapshot::KeyPtr key);
   void DropKey(const KeyIdentity& identity);
   void SetRecord(std::uint64_t record) { next_.record_ = record; }
   std::shared_ptr<const Snapshot> Build() const { return std::make_shared<Snapshot>(next_); }

@@ -124,9 +124,12 @@ absl::Status KekRing::Load() {
 }
 
 void KekRing::Forget() {
-  const MutexLock lock(mutex_);
-  keks_.clear();
-  current_ = 0;
+  {
+    const MutexLock lock(mutex_);
+    keks_.clear();
+    current_ = 0;
+  }
+  Forgotten();
 }
 
 std::vector<KekFacts> KekRing::Known() const {

@@ -70,6 +70,10 @@ absl::StatusOr<PublicHalf> PublicHalfOf(Algorithm algorithm, const Secret& secre
 
 }  // namespace
 
+SoftwareCustody::SoftwareCustody(const DekWrapper& keks) : keks_(keks), signing_keys_(std::make_shared<SigningKeys>()) {
+  keks_.OnForget([keys = signing_keys_] { keys->Forget(); });
+}
+
 absl::Status SoftwareCustody::Ready() const {
   if (keks_.current() != 0) return absl::OkStatus();
   return WithReason(FailedPrecondition("the manager is sealed, and no key-encryption key is open: its status says why"),
@@ -112,8 +116,9 @@ absl::StatusOr<std::string> SoftwareCustody::Sign(const SealedKey& key, std::str
       return signer.SignDigest(crypto::Sha256(message));
     }
     case Algorithm::kRsa2048: {
-      ASSIGN_OR_RETURN(const auto signer, crypto::RsaPrivateKey::FromPkcs8(secret.view()));
-      return signer.Sign(message);
+      ASSIGN_OR_RETURN(const auto signer, signing_keys_->Of(key.identity, secret));
+      if (keks_.current() == 0) signing_keys_->Forget();  // they were forgotten since the envelope was opened
+      return signer->Sign(message);
     }
     default:
       return Internal("{}: software custody has no such keys", ToString(key.identity));

@@ -47,6 +47,37 @@ INSTANTIATE_TEST_SUITE_P(Software, CustodyTest,
                                                       [] { return std::make_unique<SoftwareUnderTest>(); }}),
                          [](const auto& made) { return made.param.name; });
 
+TEST(SoftwareCustody, KeepsSigningKeysOpenWhileItCouldOpenThem) {
+  const TempDir folder;
+  WriteKek(folder.path() + "/1.kek");
+  KekRing ring(folder.path());
+  ASSERT_OK(ring.Load());
+  ASSERT_OK(ring.Use(1));
+  SoftwareCustody custody(ring);
+  const auto key = custody.Generate({KeyKind::kIssuer, "ca", 1, Algorithm::kRsa2048}, ExportPolicy::kNever);
+  ASSERT_OK(key);
+  EXPECT_EQ(custody.kept_open(), 0U);
+  const auto verifier = crypto::RsaPublicKey::FromSpki(key->public_half);
+  for (int i = 0; i < 3; ++i) {
+    const auto signature = custody.Sign(*key, "message");
+    ASSERT_OK(signature);
+    EXPECT_TRUE(verifier->Verify("message", *signature));
+  }
+  EXPECT_EQ(custody.kept_open(), 1U);
+  // What is open helps nobody whose envelope does not open, or holds another key.
+  SealedKey changed = *key;
+  changed.blob.back() = static_cast<char>(changed.blob.back() ^ 1);
+  EXPECT_EQ(custody.Sign(changed, "message").status().code(), absl::StatusCode::kDataLoss);
+  const auto other = custody.Generate({KeyKind::kIssuer, "ca", 1, Algorithm::kRsa2048}, ExportPolicy::kNever);
+  ASSERT_OK(other);
+  EXPECT_FALSE(verifier->Verify("message", *custody.Sign(*other, "message")));
+  EXPECT_EQ(custody.kept_open(), 1U);
+  ring.Forget();
+  EXPECT_EQ(custody.kept_open(), 0U) << "sealed is sealed";
+  EXPECT_EQ(custody.Sign(*key, "message").status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(custody.kept_open(), 0U);
+}
+
 TEST(KekRing, ReadsBothFormsAndAllVersions) {
   const TempDir folder;
   WriteKek(folder.path() + "/1.kek", std::string(kHex) + "\n");

@@ -102,9 +102,12 @@ absl::Status TokenKeks::Load() {
 }
 
 void TokenKeks::Forget() {
-  const MutexLock lock(mutex_);
-  checks_.clear();
-  current_ = 0;
+  {
+    const MutexLock lock(mutex_);
+    checks_.clear();
+    current_ = 0;
+  }
+  Forgotten();
 }
 
 std::vector<KekFacts> TokenKeks::Known() const {
