@@ -14,10 +14,11 @@ void AddRpki(CLI::App& keys, State& s) {
   add("publication", "What is published, and until when", &RpkiPublication);
   CLI::App* const publish = add("publish", "Publishes now", &RpkiPublish);
   CLI::App* const expiring = add("expiring", "Certificates that end, and routers without one", &RpkiExpiring);
+  CLI::App* const acknowledge = add("acknowledge", "Takes the warning about a certificate in hand", &RpkiAcknowledge);
   CLI::App* const calendar = add("calendar", "The ends of certificates as an iCalendar", &RpkiCalendar);
   CLI::App* const router_keys = add("export", "The published router keys as files", &RpkiExport);
   add("watch", "The published router keys, then each change", &RpkiWatch);
-  AddChange({set_up, publish}, s.rpki.reason, s.rpki.request_id);
+  AddChange({set_up, publish, acknowledge}, s.rpki.reason, s.rpki.request_id);
   AddYes({set_up}, s.rpki.yes);
   for (CLI::App* const command : {set_up, anchor}) {
     command->add_option("--save", s.rpki.save, "File for the certificate, DER");
@@ -27,6 +28,10 @@ void AddRpki(CLI::App& keys, State& s) {
   expiring->add_option("--limit", s.rpki.limit, "At most this many")
       ->capture_default_str()
       ->check(CLI::Range(1, 1'000));
+  acknowledge->add_option("--kind", s.rpki.kind, "As `expiring` shows it")
+      ->required()
+      ->check(CLI::IsMember({"router_certificate", "imported_certificate", "rpki_authority"}));
+  acknowledge->add_option("--id", s.rpki.id, "The same")->required();
   calendar->add_option("--save", s.rpki.save, "File for it; standard output when left out");
   router_keys->add_option("--format", s.rpki.format, "rpki-client, slurm or bgp-srx")
       ->capture_default_str()

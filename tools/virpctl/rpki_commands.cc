@@ -139,10 +139,11 @@ absl::StatusOr<Exit> RpkiExpiring(const Options& options, const RpkiOptions& rpk
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(found));
   } else {
-    Table table({"ENDS", "KIND", "ROUTER", "AS", "ANOTHER", "ADVICE"});
+    Table table({"ENDS", "KIND", "ID", "ROUTER", "AS", "ANOTHER", "IN HAND", "ADVICE"});
     for (const pb::ExpiringCertificate& one : found.certificates()) {
-      table.Add({TimeText(one.not_after()), one.kind(), one.router().empty() ? "-" : one.router(),
-                 one.asn() == 0 ? "-" : fmt::format("{}", one.asn()), one.has_other() ? "yes" : "no", one.advice()});
+      table.Add({TimeText(one.not_after()), one.kind(), one.id(), one.router().empty() ? "-" : one.router(),
+                 one.asn() == 0 ? "-" : fmt::format("{}", one.asn()), one.has_other() ? "yes" : "no",
+                 one.acknowledged_by().empty() ? "-" : one.acknowledged_by(), one.advice()});
     }
     Print(table.ToString());
     Print(fmt::format("{} routers, by AS, have a valid, published certificate; {} should have one and have none\n",
@@ -150,6 +151,19 @@ absl::StatusOr<Exit> RpkiExpiring(const Options& options, const RpkiOptions& rpk
     for (const std::string& what : found.missing()) Print("  " + Printable(what) + "\n");
   }
   return found.uncovered() == 0 ? Exit::kYes : Exit::kNo;
+}
+
+absl::StatusOr<Exit> RpkiAcknowledge(const Options& options, const RpkiOptions& rpki) {
+  auto request = Change<pb::AcknowledgeExpiryRequest>(rpki);
+  request.set_kind(rpki.kind);
+  request.set_id(rpki.id);
+  ASSIGN_OR_RETURN(const auto out, Ask(ToKeymgr(options), &Service::Stub::AcknowledgeExpiry, request));
+  if (options.json) {
+    RETURN_IF_ERROR(PrintJson(out));
+  } else {
+    Print(fmt::format("{} is in the hands of {}\n", out.certificate().id(), out.certificate().acknowledged_by()));
+  }
+  return Exit::kYes;
 }
 
 absl::StatusOr<Exit> RpkiCalendar(const Options& options, const RpkiOptions& rpki) {

@@ -15,6 +15,7 @@ struct RpkiOptions {
   std::string tal;                       // a file, of `trust-anchor`
   std::string format = "rpki-client";    // rpki-client, slurm, bgp-srx
   std::uint32_t days = 60, limit = 100;  // of `expiring`
+  std::string kind, id;                  // of a certificate, as `expiring` shows them
   bool yes = false;
 };
 absl::StatusOr<Exit> RpkiSetUp(const Options& options, const RpkiOptions& rpki);
@@ -23,6 +24,7 @@ absl::StatusOr<Exit> RpkiPublication(const Options& options, const RpkiOptions& 
 absl::StatusOr<Exit> RpkiPublish(const Options& options, const RpkiOptions& rpki);
 // Exit::kNo where a router that should have a certificate has none.
 absl::StatusOr<Exit> RpkiExpiring(const Options& options, const RpkiOptions& rpki);
+absl::StatusOr<Exit> RpkiAcknowledge(const Options& options, const RpkiOptions& rpki);
 absl::StatusOr<Exit> RpkiCalendar(const Options& options, const RpkiOptions& rpki);
 absl::StatusOr<Exit> RpkiExport(const Options& options, const RpkiOptions& rpki);
 absl::StatusOr<Exit> RpkiWatch(const Options& options, const RpkiOptions& rpki);

@@ -18,7 +18,13 @@ Row ExpiryNoticeRecord::ToRow() const {
   frame::JsonWriter json;
   json.BeginObject().Field("format", kFormat).Field("not_after_ns", not_after).Key("told").BeginObject();
   for (const auto& [recipient, days] : told) json.Field(recipient, days);
-  row.body = json.EndObject().EndObject().Take();
+  json.EndObject();
+  if (acknowledged) {
+    json.Key("acknowledged").BeginObject().Field("days", acknowledged->days);
+    json.Field("by", std::string_view(acknowledged->by)).Field("why", std::string_view(acknowledged->why));
+    json.Field("at_ns", acknowledged->at).EndObject();
+  }
+  row.body = json.EndObject().Take();
   return row;
 }
 
@@ -35,6 +41,13 @@ absl::StatusOr<std::shared_ptr<Record>> ExpiryNoticeRecord::FromRow(const Row& r
     const auto number = days.AsUnsigned();
     if (!number.has_value() || *number > kMostDays) return InvalidArgument("told is not what it should be");
     out->told[std::string(recipient)] = static_cast<int>(*number);
+  }
+  if (const frame::Value seen = body["acknowledged"]; seen.size() != 0) {
+    const auto days = seen["days"].AsUnsigned(), at = seen["at_ns"].AsUnsigned();
+    const auto by = seen["by"].AsString(), why = seen["why"].AsString();
+    if (!days || *days > kMostDays || !at || !by || !why)
+      return InvalidArgument("acknowledged is not what it should be");
+    out->acknowledged = Acknowledgement{static_cast<int>(*days), std::string(*by), std::string(*why), *at};
   }
   return std::shared_ptr<Record>(std::move(out));
 }

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/crypto/der.h"
 #include "lib/crypto/x509.h"
@@ -36,6 +37,16 @@ std::optional<int> WarningAt(UnixNanos not_after, UnixNanos now) {
   return std::nullopt;
 }
 
+namespace {
+
+// What stands in the record counts for the certificate as it is, and for the warning that is due.
+std::optional<Acknowledgement> SeenBy(const ExpiryNoticeRecord* record, UnixNanos not_after, std::optional<int> days) {
+  if (record == nullptr || !record->acknowledged || !days || record->not_after != not_after) return std::nullopt;
+  return record->acknowledged->days <= *days ? record->acknowledged : std::nullopt;
+}
+
+}  // namespace
+
 std::string ExpiryNotice::key() const {
   return fmt::format("{}/{}/{}", certificate.NoticeId(), certificate.not_after / kNanosPerSecond, days);
 }
@@ -57,6 +68,11 @@ std::string Advice(const ExpiringCertificate& certificate) {
     return "Every router certificate below it ends with it for relying parties: set up its successor and roll the "
            "routers over to it.";
   }
+  if (certificate.kind == kImportedCertificate && !certificate.has_other) {
+    return "No other certificate of this router for this AS is valid: have the outside authority make the next one, "
+           "and "
+           "import it. Without one, what the router signs is not valid from then on.";
+  }
   return certificate.has_other
              ? "Another certificate of this router for this AS stays valid. Roll over to its key, or renew this one."
              : "No other certificate of this router for this AS is valid: renew it, or make and publish the next key "
@@ -64,40 +80,99 @@ std::string Advice(const ExpiringCertificate& certificate) {
 }
 
 ExpiryWatch::ExpiryWatch(Ledger& ledger, const Clock& clock, std::vector<NoticeRecipient*> recipients, std::string self,
-                         InUse in_use)
+                         InUse in_use, Outside outside)
     : ledger_(ledger),
       clock_(clock),
       recipients_(std::move(recipients)),
       self_(std::move(self)),
-      in_use_(std::move(in_use)) {}
+      in_use_(std::move(in_use)),
+      outside_(std::move(outside)) {}
 
-std::vector<ExpiringCertificate> ExpiryWatch::Watched(const Snapshot& state) const {
-  const UnixNanos now = clock_.NowNanos();
+std::vector<ExpiringCertificate> ExpiryWatch::OfRouters(const Snapshot& state, UnixNanos now) const {
   std::map<std::string, RecordPtr, std::less<>> newest;  // by key and AS: one that a later one replaced does not count
-  std::map<Place, std::size_t> valid;                    // by key and AS, too
   state.ForEach<RouterCertificateRecord>([&](const RecordPtr& record) {
     if (record->IsRevoked() || record->not_after + kMissedFor <= now || !in_use_(state, *record)) return true;
     RecordPtr& place = newest[record->id.substr(0, record->id.rfind('/'))];
     if (place == nullptr || place->not_after < record->not_after) place = record;
     return true;
   });
-  for (const auto& [group, record] : newest) valid[{record->router, record->asn}] += IsValid(*record, now) ? 1U : 0U;
   std::vector<ExpiringCertificate> out;
   for (const auto& [group, record] : newest) {
-    const std::size_t others = valid[{record->router, record->asn}] - (IsValid(*record, now) ? 1U : 0U);
-    out.push_back({std::string(RouterCertificateRecord::kKind), record->id, record->router, record->asn,
-                   record->not_after, others != 0});
+    out.push_back({.kind = std::string(RouterCertificateRecord::kKind),
+                   .id = record->id,
+                   .router = record->router,
+                   .asn = record->asn,
+                   .not_after = record->not_after,
+                   .is_valid = IsValid(*record, now)});
   }
+  for (ExpiringCertificate& one : outside_(state, now)) {
+    if (one.not_after + kMissedFor > now) out.push_back(std::move(one));
+  }
+  std::map<Place, std::size_t> valid;
+  for (const ExpiringCertificate& one : out) valid[{one.router, one.asn}] += one.is_valid ? 1U : 0U;
+  for (ExpiringCertificate& one : out) one.has_other = valid[{one.router, one.asn}] > (one.is_valid ? 1U : 0U);
+  return out;
+}
+
+std::vector<ExpiringCertificate> ExpiryWatch::Watched(const Snapshot& state) const {
+  const UnixNanos now = clock_.NowNanos();
+  std::vector<ExpiringCertificate> out = OfRouters(state, now);
   state.ForEach<AuthorityRecord>([&](const std::shared_ptr<const AuthorityRecord>& authority) {
     const auto certificate = x509::ParseCertificate(authority->certificate);
-    if (certificate.ok())
-      out.push_back(
-          {std::string(AuthorityRecord::kKind), authority->id, "", 0, NanosOf(certificate->not_after), false});
+    if (!certificate.ok()) return true;
+    const UnixNanos end = NanosOf(certificate->not_after);
+    out.push_back({.kind = std::string(AuthorityRecord::kKind),
+                   .id = authority->id,
+                   .router = "",
+                   .not_after = end,
+                   .is_valid = end > now});
     return true;
   });
+  for (ExpiringCertificate& one : out) {
+    const auto record = state.Find<ExpiryNoticeRecord>(one.NoticeId());
+    one.acknowledged = SeenBy(record.get(), one.not_after, WarningAt(one.not_after, now));
+  }
   std::sort(out.begin(), out.end(), [](const ExpiringCertificate& a, const ExpiringCertificate& b) {
     return std::tie(a.not_after, a.id) < std::tie(b.not_after, b.id);
   });
+  return out;
+}
+
+absl::StatusOr<ExpiringCertificate> ExpiryWatch::Acknowledge(const Call& call, std::string_view id) const {
+  const std::vector<ExpiringCertificate> watched = Watched(*ledger_.snapshot());
+  const auto found = std::find_if(watched.begin(), watched.end(),
+                                  [&](const ExpiringCertificate& one) { return one.NoticeId() == id; });
+  if (found == watched.end()) return NotFound("no certificate {} is watched", id.substr(0, 512));
+  ExpiringCertificate out = *found;
+  const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
+    const auto days = WarningAt(out.not_after, changes.now());
+    if (!days)
+      return WithReason(
+          FailedPrecondition("{} does not end within {} days: there is no warning", id, kWarningDays.back()),
+          "NOT_DUE");
+    const auto before = state.Find<ExpiryNoticeRecord>(id);
+    auto record =
+        before == nullptr ? std::make_shared<ExpiryNoticeRecord>() : std::make_shared<ExpiryNoticeRecord>(*before);
+    if (record->not_after != out.not_after) record->told.clear();
+    record->id = id;
+    record->not_after = out.not_after;
+    record->acknowledged = Acknowledgement{*days, call.actor, call.reason, changes.now()};
+    out.acknowledged = record->acknowledged;
+    AuditRecord audit;
+    audit.event = "expiry_acknowledged";
+    frame::JsonWriter json;
+    json.BeginObject().Field("certificate", id).Field("days", *days);
+    if (out.IsRouters()) json.Field("router", std::string_view(out.router)).Field("asn", out.asn);
+    audit.fields = json.EndObject().Take();
+    changes.Audit(std::move(audit));
+    changes.Put(std::move(record));
+    return absl::OkStatus();
+  });
+  RETURN_IF_ERROR(receipt.status());
+  if (receipt->replayed) {
+    const auto record = ledger_.snapshot()->Find<ExpiryNoticeRecord>(id);
+    out.acknowledged = record == nullptr ? std::nullopt : record->acknowledged;
+  }
   return out;
 }
 
@@ -113,14 +188,19 @@ Coverage ExpiryWatch::coverage() const {
   const UnixNanos now = clock_.NowNanos();
   const auto snapshot = ledger_.snapshot();
   std::map<Place, bool> covered;
+  const auto count = [&](const Place& at, bool valid, UnixNanos not_after) {
+    bool& place = covered[at];
+    place = place || valid;
+    if (not_after > now && (out.soonest == 0 || not_after < out.soonest)) out.soonest = not_after;
+  };
   snapshot->ForEach<RouterCertificateRecord>([&](const RecordPtr& record) {
     if (record->IsRevoked() || record->not_after + kMissedFor <= now || !in_use_(*snapshot, *record)) return true;
-    bool& place = covered[{record->router, record->asn}];
-    place = place || IsValid(*record, now);
-    if (record->not_after > now && (out.soonest == 0 || record->not_after < out.soonest))
-      out.soonest = record->not_after;
+    count({record->router, record->asn}, IsValid(*record, now), record->not_after);
     return true;
   });
+  for (const ExpiringCertificate& one : outside_(*snapshot, now)) {
+    if (one.not_after + kMissedFor > now) count({one.router, one.asn}, one.is_valid, one.not_after);
+  }
   for (const auto& [place, is] : covered) {
     ++(is ? out.covered : out.uncovered);
     if (!is && out.missing.size() < kNamed) out.missing.push_back(fmt::format("{} AS{}", place.first, place.second));
@@ -138,11 +218,14 @@ absl::StatusOr<std::size_t> ExpiryWatch::Round() {
   for (const ExpiringCertificate& certificate : Watched(*snapshot)) {
     watched.insert(certificate.NoticeId());
     const auto days = WarningAt(certificate.not_after, now);
-    if (!days.has_value() || changed.size() == kAtOnce) continue;
+    if (!days.has_value() || certificate.acknowledged || changed.size() == kAtOnce) continue;
     ExpiryNoticeRecord record;
     if (const auto before = snapshot->Find<ExpiryNoticeRecord>(certificate.NoticeId()); before != nullptr)
       record = *before;
-    if (record.not_after != certificate.not_after) record.told.clear();
+    if (record.not_after != certificate.not_after) {
+      record.told.clear();
+      record.acknowledged.reset();
+    }
     record.id = certificate.NoticeId();
     record.not_after = certificate.not_after;
     const std::size_t before = told;

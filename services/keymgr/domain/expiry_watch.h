@@ -27,17 +27,21 @@ inline constexpr std::array<int, 7> kWarningDays{0, 1, 3, 7, 14, 30, 60};
 // The warning that is due: the last threshold that was passed. Nothing before the first.
 std::optional<int> WarningAt(UnixNanos not_after, UnixNanos now);
 
+inline constexpr std::string_view kImportedCertificate = "imported_certificate";
+
 // A certificate that somebody needs.
 struct ExpiringCertificate {
-  std::string kind;  // of its record: "router_certificate", "rpki_authority"
+  std::string kind;  // "router_certificate", "rpki_authority", or kImportedCertificate: of an outside authority
   std::string id;
   std::string router;  // empty for an authority
   std::uint32_t asn = 0;
   UnixNanos not_after = 0;
   // Of a router's: whether its router would still have a valid, published certificate for this AS without it.
   bool has_other = false;
+  bool is_valid = false;                                       // published, and not over
+  std::optional<Acknowledgement> acknowledged = std::nullopt;  // of the warning that is due now
 
-  bool IsRouters() const { return kind == RouterCertificateRecord::kKind; }
+  bool IsRouters() const { return !router.empty(); }
   std::string NoticeId() const { return kind + "/" + id; }
 };
 
@@ -69,11 +73,14 @@ class ExpiryWatch {
  public:
   // Whether this certificate's key is in use or to be, so that its end matters.
   using InUse = std::function<bool(const Snapshot& state, const RouterCertificateRecord& certificate)>;
+  // Certificates that our authority did not make, of keys that are in use or to be; has_other does not matter.
+  using Outside = std::function<std::vector<ExpiringCertificate>(const Snapshot& state, UnixNanos now)>;
 
   // All outlive it. `self`: actor of the records.
   ExpiryWatch(
       Ledger& ledger, const Clock& clock, std::vector<NoticeRecipient*> recipients, std::string self,
-      InUse in_use = [](const Snapshot&, const RouterCertificateRecord&) { return true; });
+      InUse in_use = [](const Snapshot&, const RouterCertificateRecord&) { return true; },
+      Outside outside = [](const Snapshot&, UnixNanos) { return std::vector<ExpiringCertificate>(); });
 
   // Tells everybody what they were not told yet and records it, at most 256 notices at once. The first error; those
   // whom it did not concern were told. Whether something was told. One thread.
@@ -83,11 +90,17 @@ class ExpiryWatch {
   // the same key and AS ends later, and 30 days beyond its end. Thread-safe, as is the following.
   std::vector<ExpiringCertificate> Expiring(UnixNanos until, std::size_t most) const;
   Coverage coverage() const;
+
+  // The caller has the warning about this certificate in hand: nobody is told of it until the next threshold. `id`: as
+  // NoticeId. NotFound when nobody needs such a certificate, FailedPrecondition with reason NOT_DUE when no warning is
+  // due. Thread-safe.
+  absl::StatusOr<ExpiringCertificate> Acknowledge(const Call& call, std::string_view id) const;
   std::uint64_t told() const;    // notices, since the start
   std::uint64_t failed() const;  // attempts
 
  private:
   std::vector<ExpiringCertificate> Watched(const Snapshot& state) const;
+  std::vector<ExpiringCertificate> OfRouters(const Snapshot& state, UnixNanos now) const;
   absl::Status Record(const std::vector<ExpiryNoticeRecord>& changed, const std::vector<std::string>& gone,
                       std::size_t told);
 
@@ -96,6 +109,7 @@ class ExpiryWatch {
   const std::vector<NoticeRecipient*> recipients_;
   const std::string self_;
   const InUse in_use_;
+  const Outside outside_;
   mutable Mutex mutex_;
   std::uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0, failed_ ABSL_GUARDED_BY(mutex_) = 0;
 };

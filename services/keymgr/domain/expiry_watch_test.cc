@@ -146,6 +146,76 @@ TEST_F(ExpiryWatchTest, ACertificateThatWasReplacedOrRevokedTroublesNobody) {
   for (const ExpiryNotice& notice : log_.heard) EXPECT_NE(notice.certificate.id, next->id);
 }
 
+TEST_F(ExpiryWatchTest, AnAcknowledgedWarningIsQuietUntilTheNextThreshold) {
+  const std::string id = "router_certificate/" + Issue(key_)->id;
+  ExpiryWatch watch = Watch();
+  EXPECT_THAT(watch.Acknowledge(TestCall("a-1"), id), testutil::ReasonIs("NOT_DUE"));
+  EXPECT_THAT(watch.Acknowledge(TestCall("a-2"), id + "x"), StatusIs(absl::StatusCode::kNotFound));
+  Advance(340);
+  hook_.fails = Unavailable("no answer");
+  EXPECT_FALSE(watch.Round().ok());
+  EXPECT_THAT(log_.Days(), ElementsAre(30));
+  Call call = TestCall("a-3", "spiffe://example.net/operator/noc-2");
+  call.reason = "ticket 4711";
+  ASSERT_OK_AND_ASSIGN(const auto taken, watch.Acknowledge(call, id));
+  ASSERT_TRUE(taken.acknowledged.has_value());
+  EXPECT_EQ(taken.acknowledged->by, call.actor);
+  EXPECT_EQ(taken.acknowledged->why, "ticket 4711");
+  EXPECT_EQ(taken.acknowledged->at, rpki_.ledger.clock.NowNanos());
+  hook_.fails = absl::OkStatus();
+  EXPECT_THAT(watch.Round(), IsOkAndHolds(0u)) << "somebody has it in hand: the other recipient need not be told";
+  ASSERT_OK_AND_ASSIGN(const auto again, watch.Acknowledge(call, id));
+  EXPECT_EQ(again.acknowledged, taken.acknowledged) << "a repeat";
+  const auto soon = watch.Expiring(~UnixNanos{0}, 1);
+  ASSERT_EQ(soon.size(), 1u);
+  EXPECT_EQ(soon[0].acknowledged, taken.acknowledged);
+  // A restart knows it, too.
+  for (const Row& row : rpki_.ledger.store.rows()) {
+    if (row.kind != ExpiryNoticeRecord::kKind) continue;
+    const auto read = ExpiryNoticeRecord::FromRow(row);
+    ASSERT_OK(read);
+    EXPECT_EQ((*read)->ToRow().body, row.body);
+  }
+  Advance(12);
+  EXPECT_THAT(watch.Round(), IsOkAndHolds(2u));
+  EXPECT_THAT(log_.Days(), ElementsAre(14));
+  EXPECT_FALSE(watch.Expiring(~UnixNanos{0}, 1)[0].acknowledged.has_value()) << "the next warning is nobody's yet";
+  const auto audit = rpki_.ledger.store.audit();
+  EXPECT_EQ(
+      std::count_if(audit.begin(), audit.end(), [](const AuditRow& row) { return row.event == "expiry_acknowledged"; }),
+      1);
+}
+
+TEST_F(ExpiryWatchTest, CertificatesOfOutsideAuthoritiesAreWatchedAlike) {
+  const UnixNanos end = rpki_.ledger.clock.NowNanos() + 10 * kDay;
+  std::vector<ExpiringCertificate> outside;
+  ExpiryWatch watch(
+      *rpki_.ledger, rpki_.ledger.clock, {&log_}, "keymgr-1",
+      [](const Snapshot&, const RouterCertificateRecord&) { return true; },
+      [&](const Snapshot&, UnixNanos now) {
+        for (ExpiringCertificate& one : outside) one.is_valid = one.not_after > now;
+        return outside;
+      });
+  outside = {{.kind = std::string(kImportedCertificate),
+              .id = "edge-b/64497/1",
+              .router = "edge-b",
+              .asn = 64497,
+              .not_after = end}};
+  EXPECT_THAT(watch.Round(), IsOkAndHolds(1u));
+  ASSERT_EQ(log_.heard.size(), 1u);
+  EXPECT_EQ(log_.heard[0].days, 14);
+  EXPECT_THAT(Subject(log_.heard[0]), HasSubstr("router edge-b for AS 64497"));
+  EXPECT_THAT(Advice(log_.heard[0].certificate), HasSubstr("outside authority"));
+  EXPECT_EQ(watch.coverage().covered, 1u);
+  EXPECT_EQ(watch.coverage().soonest, end);
+  Advance(11);
+  EXPECT_EQ(watch.coverage().uncovered, 1u);
+  // It was replaced.
+  outside.clear();
+  EXPECT_THAT(watch.Round(), IsOkAndHolds(0u));
+  EXPECT_EQ(rpki_.ledger->snapshot()->Count(ExpiryNoticeRecord::kKind), 0u);
+}
+
 TEST_F(ExpiryWatchTest, TheInvariant) {
   ExpiryWatch watch = Watch();
   EXPECT_EQ(watch.coverage().uncovered, 0u);

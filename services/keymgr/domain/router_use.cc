@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "lib/crypto/x509.h"
 #include "services/keymgr/domain/router_book.h"
+#include "services/keymgr/domain/rpki_names.h"
 
 namespace virp::keymgr {
 
@@ -24,6 +26,30 @@ bool IsInUse(const Snapshot& state, const RouterCertificateRecord& certificate) 
     return true;
   });
   return in_use;
+}
+
+std::vector<ExpiringCertificate> ImportedCertificates(const Snapshot& state, UnixNanos now) {
+  std::vector<ExpiringCertificate> out;
+  state.ForEach<RouterSlotRecord>([&](const RouterBook::SlotPtr& slot) {
+    const auto router = state.Find<RouterRecord>(slot->router);
+    if (router == nullptr || router->decommissioned) return true;
+    for (const RouterVersion& version : slot->versions) {
+      const RollKey* const key = slot->roll.Find(version.version);
+      if (version.imported.empty() || key == nullptr || key->compromised || key->state > RouterKeyState::kActive)
+        continue;
+      const auto certificate = x509::ParseCertificate(version.imported);
+      if (!certificate.ok()) continue;
+      const UnixNanos end = NanosOf(certificate->not_after);
+      out.push_back({.kind = std::string(kImportedCertificate),
+                     .id = fmt::format("{}/{}", slot->id(), version.version),
+                     .router = slot->router,
+                     .asn = slot->asn,
+                     .not_after = end,
+                     .is_valid = end > now});
+    }
+    return true;
+  });
+  return out;
 }
 
 }  // namespace virp::keymgr

@@ -1,6 +1,9 @@
-// Whether somebody needs the certificate of a router: what its slot says of the key.
+// Which certificates of routers somebody needs: what their slots say of the keys.
 #pragma once
 
+#include <vector>
+
+#include "services/keymgr/domain/expiry_watch.h"
 #include "services/keymgr/domain/rpki_record.h"
 #include "services/keymgr/domain/snapshot.h"
 
@@ -9,5 +12,8 @@ namespace virp::keymgr {
 // False when the certificate's key is on its way out (in twilight or behind it), is compromised, or its router is
 // decommissioned. True when no slot knows the certificate.
 bool IsInUse(const Snapshot& state, const RouterCertificateRecord& certificate);
+
+// Certificates of outside authorities whose keys are in use or to be, for ExpiryWatch.
+std::vector<ExpiringCertificate> ImportedCertificates(const Snapshot& state, UnixNanos now);
 
 }  // namespace virp::keymgr

@@ -26,6 +26,20 @@ std::string Method(std::string_view name) {
   return std::string(kService).append(name);
 }
 
+void Fill(v1::ExpiringCertificate& to, const ExpiringCertificate& one) {
+  to.set_kind(one.kind);
+  to.set_id(one.id);
+  to.set_router(one.router);
+  to.set_asn(one.asn);
+  *to.mutable_not_after() = service::TimestampOf(one.not_after);
+  to.set_has_other(one.has_other);
+  to.set_advice(Advice(one));
+  if (!one.acknowledged) return;
+  to.set_acknowledged_by(one.acknowledged->by);
+  to.set_acknowledged_why(one.acknowledged->why);
+  *to.mutable_acknowledged() = service::TimestampOf(one.acknowledged->at);
+}
+
 absl::Status Fill(v1::RouterKeyEntry& to, const rpki::RouterKey& key) {
   to.set_asn(key.asn);
   ASSIGN_OR_RETURN(std::string ski, rpki::KeyIdentifier(key.spki));
@@ -46,6 +60,7 @@ std::vector<service::MethodRule> RpkiAccess() {
     for (const std::string_view method : methods) rows.push_back({"/" + Method(method), roles});
   };
   add({"SetUpAuthority", "PublishNow"}, operators);
+  add({"AcknowledgeExpiry"}, service::RoleSet{Role::kOperator, Role::kApprover});
   add({"GetTrustAnchor"}, service::RoleSet::All());
   add({"GetPublication", "ListExpiringCertificates", "ExportExpiryCalendar"}, readers);
   add({"WatchRouterKeys", "ExportRouterKeys"}, feeders);
@@ -198,14 +213,7 @@ absl::Status RpkiHandler::List(const v1::ListExpiringCertificatesRequest& reques
   const std::uint32_t days = request.days() == 0 ? kDefaultDays : request.days();
   if (days > kMostDays) return InvalidField("days", fmt::format("{} is beyond {}", days, kMostDays));
   for (const ExpiringCertificate& one : parts_.expiry.Expiring(clock_.NowNanos() + days * kDay, size)) {
-    v1::ExpiringCertificate& to = *response.add_certificates();
-    to.set_kind(one.kind);
-    to.set_id(one.id);
-    to.set_router(one.router);
-    to.set_asn(one.asn);
-    *to.mutable_not_after() = service::TimestampOf(one.not_after);
-    to.set_has_other(one.has_other);
-    to.set_advice(Advice(one));
+    keymgr::Fill(*response.add_certificates(), one);
   }
   const Coverage coverage = parts_.expiry.coverage();
   response.set_covered(coverage.covered);
@@ -218,6 +226,16 @@ grpc::Status RpkiHandler::ListExpiringCertificates(grpc::ServerContext*,
                                                    const v1::ListExpiringCertificatesRequest* request,
                                                    v1::ListExpiringCertificatesResponse* response) {
   return Reply(List(*request, *response));
+}
+
+grpc::Status RpkiHandler::AcknowledgeExpiry(grpc::ServerContext* context, const v1::AcknowledgeExpiryRequest* request,
+                                            v1::AcknowledgeExpiryResponse* response) {
+  const auto call = CallOf(*callers_, *context, Method("AcknowledgeExpiry"), *request);
+  if (!call.ok()) return Reply(call.status());
+  const auto done = parts_.expiry.Acknowledge(*call, request->kind() + "/" + request->id());
+  if (!done.ok()) return Reply(done.status());
+  keymgr::Fill(*response->mutable_certificate(), *done);
+  return grpc::Status::OK;
 }
 
 grpc::Status RpkiHandler::ExportExpiryCalendar(grpc::ServerContext*, const v1::ExportExpiryCalendarRequest*,

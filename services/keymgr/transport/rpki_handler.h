@@ -56,6 +56,8 @@ class RpkiHandler final : public v1::RpkiService::Service {
                                 grpc::ServerWriter<v1::ExportRouterKeysResponse>*) override;
   grpc::Status ListExpiringCertificates(grpc::ServerContext*, const v1::ListExpiringCertificatesRequest*,
                                         v1::ListExpiringCertificatesResponse*) override;
+  grpc::Status AcknowledgeExpiry(grpc::ServerContext*, const v1::AcknowledgeExpiryRequest*,
+                                 v1::AcknowledgeExpiryResponse*) override;
   grpc::Status ExportExpiryCalendar(grpc::ServerContext*, const v1::ExportExpiryCalendarRequest*,
                                     v1::ExportExpiryCalendarResponse*) override;
 
