@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "lib/base/bytes.h"
 #include "lib/crypto/cms.h"
@@ -78,6 +80,69 @@ void Imports(const Seeds& seeds, const testutil::RpkiLab& lab, const std::string
                 ->view());
 }
 
+std::string Pem(const std::vector<std::string>& certificates, const std::vector<std::string>& crls = {}) {
+  std::string out;
+  for (const std::string& certificate : certificates) out += x509::PemBlock("CERTIFICATE", certificate);
+  for (const std::string& crl : crls) out += x509::PemBlock("X509 CRL", crl);
+  return out;
+}
+
+// Ways up to a trust anchor, each with another end.
+void Paths(const Seeds& seeds, const testutil::RpkiLab& lab, const crypto::P256PrivateKey& key) {
+  using std::chrono::hours;
+  const auto put = [&](const std::string& name, const std::string& bytes) {
+    seeds.Put("certificate_import_fuzz", name, bytes);
+  };
+  const std::string router = lab.Router(64496, key.public_key(), "\x07");
+  const auto crl = [&](std::vector<x509::Revoked> revoked, rpki::Time next, const rpki::Issuer& issuer) {
+    return *rpki::IssueCrl(
+        {.number = 1, .this_update = lab.now - hours(2), .next_update = next, .revoked = std::move(revoked)}, issuer);
+  };
+  const rpki::Time later = lab.now + hours(1);
+  rpki::Issuer forger = lab.ca_issuer;
+  forger.signer = testutil::SignerOf(testutil::RsaKeyForTests(2));
+  put("path.pem", Pem({lab.ta, lab.ca, router}, {crl({{"\x08", lab.now}}, later, lab.ca_issuer)}));
+  put("revoked.pem", Pem({lab.ca, lab.ta, router}, {crl({{"\x07", lab.now}}, later, lab.ca_issuer)}));
+  put("stale_crl.pem", Pem({lab.ta, lab.ca, router}, {crl({}, lab.now - hours(1), lab.ca_issuer)}));
+  put("forged_crl.pem", Pem({lab.ta, lab.ca, router}, {crl({}, later, forger)}));
+  put("other_crl.pem", Pem({lab.ta, lab.ca, router}, {crl({}, later, lab.ta_issuer), "no CRL"}));
+  put("no_crl.pem", Pem({lab.ta, lab.ca, router}, {std::string("\x30\x00", 2)}));
+  put("not_held.pem", Pem({lab.ta, lab.ca, lab.Router(64999, key.public_key())}));
+  const auto issued = [&](const rpki::Issuer& issuer) {
+    return *rpki::IssueRouterCertificate(
+        {.asn = 64496, .serial = "\x08", .validity = {lab.now, lab.now + hours(24)}, .spki = key.public_key().spki()},
+        issuer);
+  };
+  put("forged.pem", Pem({lab.ta, lab.ca, issued(forger)}));
+  put("no_issuer.pem", Pem({lab.ta, router}));
+  // A CA that claims more than its trust anchor has, and one that inherits it.
+  rpki::AuthoritySpec spec{.common_name = "Test CA",
+                           .serial = "\x0a",
+                           .validity = {lab.now - hours(1), lab.now + hours(24)},
+                           .spki = testutil::RsaKeyForTests(1).public_key().spki(),
+                           .as_numbers = rpki::AsResources::Of({{1, 2}, {64496, 64496}}),
+                           .addresses = rpki::IpResources::Inherit(),
+                           .repository_uri = testutil::RpkiLab::kCaPoint,
+                           .manifest_uri = std::string(testutil::RpkiLab::kCaPoint) + "ca.mft",
+                           .notify_uri = ""};
+  put("greedy.pem", Pem({lab.ta, *rpki::IssueAuthorityCertificate(spec, lab.ta_issuer), router}));
+  spec.as_numbers = rpki::AsResources::Inherit();
+  put("inherits.pem", Pem({lab.ta, *rpki::IssueAuthorityCertificate(spec, lab.ta_issuer), router}));
+  const std::string broken_authority = [&] {
+    std::string out = lab.ca;
+    out.back() = static_cast<char>(out.back() ^ 1);
+    return out;
+  }();
+  put("broken_authority.pem", Pem({lab.ta, broken_authority, router}));
+  put("many.pem", Pem(std::vector<std::string>(40, lab.ca)) + Pem({lab.ta, router}));
+  const auto& signer = testutil::RsaKeyForTests(2);
+  put("signer.pem",
+      Pem({lab.ta, lab.ca,
+           *rpki::IssueTransferCertificate(
+               {.serial = "\x09", .validity = {lab.now, lab.now + hours(24)}, .spki = signer.public_key().spki()},
+               lab.ca_issuer)}));
+}
+
 }  // namespace
 }  // namespace virp
 
@@ -90,5 +155,6 @@ int main(int argc, char** argv) {
   virp::Requests(seeds, key);
   virp::Certificates(seeds, lab, router);
   virp::Imports(seeds, lab, router);
+  virp::Paths(seeds, lab, key);
   return 0;
 }
