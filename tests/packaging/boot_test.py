@@ -3,9 +3,11 @@
 and the watchdog included.   boot_test.py BUILD_FOLDER | --packages FOLDER     Exit status 77: cannot be done here."""
 
 import os
+import resource
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 
 from machine import Machine, Unit, why_not
@@ -44,6 +46,13 @@ def free_port():
         return listening.getsockname()[1]
 
 
+def most_locked(wanted):
+    """What a service here is let lock of that many bytes: where root itself may not raise the limit, it is as it is."""
+    if subprocess.run(["prlimit", f"--memlock={wanted}", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+        return wanted
+    return resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+
+
 class BootStory(Story):
     def unit(self, name):
         return self.services[name]
@@ -67,7 +76,7 @@ class BootStory(Story):
         with open(f"/proc/{self.unit(name).pid}/limits", encoding="utf-8") as file:
             limits = {line[:26].strip(): line[26:].split()[:2] for line in file}
         expect(limits["Max core file size"], ["0", "0"], f"core dumps of {name}")
-        expect(limits["Max locked memory"], [str(64 << 20)] * 2, f"memory that {name} may lock")
+        expect(limits["Max locked memory"], [str(most_locked(64 << 20))] * 2, f"memory that {name} may lock")
         assert int(status_of(self.unit(name).pid)["VmLck"].split()[0]) > 0, f"{name} locks no memory"
 
     def comes_back(self, name, what, harm):

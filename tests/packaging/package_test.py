@@ -257,7 +257,8 @@ class Story:
         self.virpctl(*ask, "admin", "status")
         self.virpctl(*ask, "o-keys", "create", "edge-a.bmp", "--signer", "spiffe://example.org/collector/collector-1", "--reason", "the first of it")
         self.until(lambda: "observation_key_created" in self.virpctl(*ask, "admin", "audit"), "no audit record", "virp-keymgr")
-        assert "not hardened" not in self.services["virp-keymgr"].said()
+        said = self.services["virp-keymgr"].said()
+        assert "not hardened" not in said, said
         tree = self.root.tree("/proc", "/sys")
         expect(tree["/var/lib/virp-keymgr"], ("drwx--x--x", *self.root.user("virp-keymgr")), "the key manager's state")
         expect(tree["/var/lib/virp-keymgr/keymgr.db"][0], "-rw-------", "its database")
