@@ -302,6 +302,18 @@ TEST_F(DelivererTest, DeliversInOrderAndFreesOnlyWhatACheckpointShows) {
   EXPECT_EQ(deliverer_->status().audited_size, 100U);
 }
 
+TEST_F(DelivererTest, ANoteBehindTheLastFrameIsNotWaitedFor) {
+  Put("edge-a", 1, 3);
+  Record note;
+  note.kind = Record::Kind::kNote;
+  note.source = "note";
+  ASSERT_TRUE(spool_->Append({note}).ok());
+  ASSERT_TRUE(spool_->Sync(4).ok());
+  Start();
+  ASSERT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s));
+  EXPECT_EQ(deliverer_->status().answered, spool_->stats().last_frame);
+}
+
 TEST_F(DelivererTest, AnswersLostWithTheConnectionAreAskedForAgainAndNothingIsEnteredTwice) {
   Put("edge-a", 1, 100);
   node_.cut_after_ = 3;

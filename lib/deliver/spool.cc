@@ -110,6 +110,8 @@ struct Spool::Impl {
   std::deque<Segment> segments ABSL_GUARDED_BY(mutex);
   std::uint64_t last ABSL_GUARDED_BY(mutex) = 0;
   std::uint64_t durable ABSL_GUARDED_BY(mutex) = 0;
+  std::uint64_t last_frame ABSL_GUARDED_BY(mutex) = 0;  // `last` and `durable` of frames
+  std::uint64_t durable_frame ABSL_GUARDED_BY(mutex) = 0;
   std::uint64_t freed ABSL_GUARDED_BY(mutex) = 0;
   std::uint64_t snapshot ABSL_GUARDED_BY(mutex) = 0;
   std::uint64_t bytes ABSL_GUARDED_BY(mutex) = 0;
@@ -188,6 +190,7 @@ absl::Status Spool::Impl::LoadSegment(std::uint64_t first, bool is_last, const R
     next += parsed->size;
     if (parsed->more) continue;
     for (const Record& record : append) {
+      if (record.kind == Record::Kind::kFrame) last_frame = record.number;
       if (record.number <= snapshot) continue;
       RETURN_IF_ERROR(Annotate(replay.record(record), fmt::format("replaying spool record {}", record.number)));
     }
@@ -244,6 +247,7 @@ absl::StatusOr<std::unique_ptr<Spool>> Spool::Open(SpoolOptions options, const R
     if (const auto freed = ReadFile(impl->Path("freed"), 64); freed.ok() && freed->size() == 8) {
       impl->freed = std::min(LoadBe<std::uint64_t>(freed->data()), impl->last);
     }
+    impl->durable_frame = impl->last_frame;
     if (impl->segments.empty() || impl->segments.back().last != impl->last) RETURN_IF_ERROR(impl->NewSegment());
   }
   return std::unique_ptr<Spool>(new Spool(std::move(impl)));
@@ -293,6 +297,7 @@ absl::StatusOr<std::uint64_t> Spool::Impl::Append(const std::vector<Record>& rec
     const absl::Status synced = SyncFile(segments.back().file->get(), options.directory);
     if (!synced.ok()) return failed = synced;
     durable = last;
+    durable_frame = last_frame;
     RETURN_IF_ERROR(NewSegment());
   }
   Segment& segment = segments.back();
@@ -308,6 +313,9 @@ absl::StatusOr<std::uint64_t> Spool::Impl::Append(const std::vector<Record>& rec
   const std::uint64_t first = last + 1;
   last = number;
   segment.last = number;
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (records[i].kind == Record::Kind::kFrame) last_frame = first + i;
+  }
   return first;
 }
 
@@ -322,7 +330,7 @@ absl::Status Spool::Sync(std::uint64_t number) {
       continue;
     }
     spool.syncing = true;
-    const std::uint64_t target = spool.last;
+    const std::uint64_t target = spool.last, target_frame = spool.last_frame;
     const auto file = spool.segments.back().file;
     spool.mutex.unlock();
     const absl::Status synced = [&] {
@@ -331,10 +339,12 @@ absl::Status Spool::Sync(std::uint64_t number) {
     }();
     spool.mutex.lock();
     spool.syncing = false;
-    if (synced.ok())
+    if (synced.ok()) {
       spool.durable = std::max(spool.durable, target);
-    else
+      spool.durable_frame = std::max(spool.durable_frame, target_frame);
+    } else {
       spool.failed = synced;
+    }
     spool.changed.notify_all();
   }
   return absl::OkStatus();
@@ -406,8 +416,9 @@ absl::StatusOr<std::vector<Spool::SpooledFrame>> Spool::Read(std::uint64_t after
 
 bool Spool::WaitFor(std::uint64_t after, std::chrono::steady_clock::time_point deadline) const {
   const MutexLock lock(impl_->mutex);
-  while (impl_->durable <= after) {
-    if (impl_->changed.wait_until(impl_->mutex, deadline) == std::cv_status::timeout) return impl_->durable > after;
+  while (impl_->durable_frame <= after) {
+    if (impl_->changed.wait_until(impl_->mutex, deadline) == std::cv_status::timeout)
+      return impl_->durable_frame > after;
   }
   return true;
 }
@@ -468,7 +479,16 @@ absl::Status Spool::CheckAlive() const {
 
 SpoolStats Spool::stats() const {
   const MutexLock lock(impl_->mutex);
-  return {impl_->freed + 1, impl_->last, impl_->durable, impl_->bytes, impl_->options.max_bytes, impl_->full};
+  SpoolStats out;
+  out.first = impl_->freed + 1;
+  out.last = impl_->last;
+  out.durable = impl_->durable;
+  out.last_frame = std::max(impl_->last_frame, impl_->freed);
+  out.durable_frame = std::max(impl_->durable_frame, impl_->freed);
+  out.bytes = impl_->bytes;
+  out.limit = impl_->options.max_bytes;
+  out.full = impl_->full;
+  return out;
 }
 
 }  // namespace virp::deliver

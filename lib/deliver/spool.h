@@ -41,7 +41,9 @@ struct SpoolStats {
   std::uint64_t first = 0;    // lowest number that is not freed; last + 1 when all are
   std::uint64_t last = 0;     // highest number given
   std::uint64_t durable = 0;  // highest number that is fsynced
-  std::uint64_t bytes = 0;    // on disk
+  // The same of frames alone, behind which there may be notes of the owner; `first` - 1 when no frame is left.
+  std::uint64_t last_frame = 0, durable_frame = 0;
+  std::uint64_t bytes = 0;  // on disk
   std::uint64_t limit = 0;
   bool full = false;  // the newest append was refused for want of room
 };
@@ -76,7 +78,7 @@ class Spool final : public FrameLog {
   absl::Status Free(std::uint64_t number) override;
   Ends ends() const override {
     const SpoolStats now = stats();
-    return {now.first, now.durable};
+    return {now.first, now.durable_frame};
   }
 
   // Keeps the owner's state as of `number`, durably; replay starts behind it from now on.

@@ -93,6 +93,32 @@ class SpoolTest : public ::testing::Test {
   absl::Status status_;
 };
 
+// A note behind the last frame is nothing to wait for: whoever delivers would never come to its number.
+TEST_F(SpoolTest, NotesAreNothingThatCanBeRead) {
+  Record note = Frame("note");
+  note.kind = Record::Kind::kNote;
+  const auto now = [] { return std::chrono::steady_clock::now(); };
+  auto spool = Open();
+  ASSERT_TRUE(spool->Append({note}).ok());
+  ASSERT_TRUE(spool->Sync(1).ok());
+  EXPECT_EQ(spool->ends().durable, 0U);
+  EXPECT_FALSE(spool->WaitFor(0, now()));
+  ASSERT_TRUE(spool->Append({Frame("one"), note, note}).ok());
+  EXPECT_EQ(spool->stats().last_frame, 2U);
+  EXPECT_EQ(spool->ends().durable, 0U) << "not durable yet";
+  ASSERT_TRUE(spool->Sync(4).ok());
+  for (int opened = 0; opened < 2; ++opened, spool.reset(), spool = Open()) {
+    EXPECT_EQ(spool->stats().last, 4U);
+    EXPECT_EQ(spool->stats().last_frame, 2U);
+    EXPECT_EQ(spool->ends().durable, 2U);
+    EXPECT_TRUE(spool->WaitFor(1, now()));
+    EXPECT_FALSE(spool->WaitFor(2, now()));
+  }
+  ASSERT_TRUE(spool->Free(2).ok());
+  EXPECT_EQ(spool->ends().first, 3U);
+  EXPECT_EQ(spool->ends().durable, 2U);
+}
+
 TEST_F(SpoolTest, GivesBackWhatIsDurableInOrderWithAllItsParts) {
   const auto spool = Open();
   ASSERT_NE(spool, nullptr) << status_;

@@ -151,10 +151,10 @@ grpc::Status CollectorHandler::GetStatus(grpc::ServerContext*, const v1::GetStat
   const deliver::SpoolStats spool = outbox_.spool().stats();
   const deliver::DelivererStatus delivery = deliverer_.status();
   response->set_name(name_);
-  response->set_spooled_frames(spool.last + 1 - spool.first);
+  response->set_spooled_frames(spool.last_frame + 1 - spool.first);
   response->set_spooled_bytes(spool.bytes);
   response->set_spool_limit_bytes(spool.limit);
-  response->set_last_delivery_number(spool.last);
+  response->set_last_delivery_number(spool.last_frame);
   response->set_answered_delivery_number(delivery.answered);
   response->set_delivering_to(delivery.connected_to);
   response->set_delivery_problem(delivery.problem);

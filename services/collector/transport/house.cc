@@ -160,7 +160,7 @@ void AddMetrics(service::Metrics& metrics, deliver::Outbox& outbox, const delive
     bytes.Set(spool.bytes);
     limit.Set(spool.limit);
     full.Set(spool.full ? 1 : 0);
-    frames.Set(spool.last + 1 - spool.first);
+    frames.Set(spool.last_frame + 1 - spool.first);
     delivered.Set(delivery.answered);
     audited.Set(delivery.audited_size);
     failed.Set(delivery.audit_problem.empty() ? 0 : 1);
