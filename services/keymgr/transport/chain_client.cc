@@ -44,6 +44,8 @@ absl::StatusOr<ChainClient::Place> ChainClient::Read(const std::shared_ptr<grpc:
   const grpc::Status read = chain::v1::ChainService::NewStub(channel)->GetEntry(&reading, where, &entry);
   if (!read.ok()) return service::FromGrpcStatus(read);
   ASSIGN_OR_RETURN(const chain::Entry decoded, chain::DecodeEntry(entry.entry().entry()));
+  if (decoded.header.sequence != place.position)
+    return DataLoss("{}: answered entry {} with entry {}", place.address, place.position, decoded.header.sequence);
   place.frame = decoded.frame;
   place.previous = decoded.header.source_previous;
   return place;
