@@ -46,6 +46,7 @@ struct DiskControl {
   std::atomic<std::uint32_t> ignore_sync;  // fsync answers and does nothing
   std::atomic<std::uint32_t> fail_sync;    // fsync of a file answers EIO; as Linux does, the pages count as clean then
   std::atomic<std::uint32_t> refused;      // calls answered with ENOSPC so far
+  std::atomic<std::uint32_t> kill_at;      // the n-th write or sync of a file from now kills the program; 0: none does
 };
 static_assert(std::atomic<std::int64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free);
 
