@@ -9,9 +9,15 @@
 #include <vector>
 
 #include "lib/base/file.h"
+#include "lib/base/sanitizers.h"
+#include "lib/crypto/p256.h"
+#include "lib/crypto/sha256.h"
+#include "lib/rpki/check.h"
+#include "lib/rpki/key_package.h"
 #include "lib/service/errors.h"
 #include "tests/testutil/keymgr_lab.h"
 #include "tests/testutil/postgres.h"
+#include "tests/testutil/router_desk.h"
 #include "tests/testutil/secret_search.h"
 #include "tests/testutil/status_matchers.h"
 #include "virp/keymgr/v1/observation_key.grpc.pb.h"
@@ -33,13 +39,12 @@ using TcpAoStub = v1::TcpAoKeyService::Stub;
 class KeymgrLeakTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#ifdef VIRP_SANITIZED_HEAP
     GTEST_SKIP() << "a sanitizer keeps what was freed";
-#endif
 #endif
     testutil::KeymgrLabOptions options;
     options.binaries = VIRP_BINARY_DIR;
+    options.options = testutil::RouterDesk::Options(published_.path());
     if (GetParam() == "postgres") {
       testutil::PostgresClusterOptions cluster;
       cluster.settings = {"log_statement = all", "log_min_error_statement = debug5"};
@@ -151,8 +156,15 @@ class KeymgrLeakTest : public testing::TestWithParam<std::string> {
     return found;
   }
 
+  // A call that is refused, and what it says: nothing that was to be kept from others.
+  void ExpectRefusedWithoutSecrets(const absl::Status& status) {
+    EXPECT_FALSE(status.ok());
+    EXPECT_THAT(search_.InText(status.ToString()), IsEmpty()) << "in an error, with its details";
+  }
+
   std::unique_ptr<testutil::PostgresCluster> postgres_;
   testutil::TestPki pki_;
+  const testutil::TempDir published_;
   std::unique_ptr<KeymgrLab> lab_;
   SecretSearch search_;
   int requests_ = 0;
@@ -185,6 +197,92 @@ TEST_P(KeymgrLeakTest, SecretsAreInTheArenaAndInEnvelopesOnly) {
   ASSERT_OK(memory);
   EXPECT_THAT(*memory, Contains(HasSubstr("O-Key, hex")));
   EXPECT_THAT(DiskLeaks(), Contains(HasSubstr("O-Key, hex")));
+}
+
+// A router's key that is made here, leaves once and is refused then.
+TEST_P(KeymgrLeakTest, ARouterKeyIsInTheArenaInEnvelopesAndInItsOnePackage) {
+  testutil::RouterDesk desk(*lab_);
+  const auto anchor = desk.SetUpAuthority();
+  ASSERT_OK(anchor);
+  ASSERT_OK(desk.Register("edge-a", 64496, v1::ROUTER_KEY_METHOD_OPERATOR_DRIVEN, v1::ROUTER_EXPORT_POLICY_ONCE));
+  ASSERT_OK(desk.Create("edge-a", 64496).status());
+  ASSERT_OK(desk.Issue("edge-a/64496", 1));
+  const auto before = testutil::DumpMemory(lab_->process().pid());
+  ASSERT_OK(before);
+  {
+    const auto package = desk.Package("edge-a/64496", 1);
+    ASSERT_OK(package);
+    const auto opened = rpki::OpenKeyPackage(*package, *anchor, std::nullopt);
+    ASSERT_OK(opened);
+    const auto scalar = rpki::DecodePkcs8(opened->pkcs8.view());
+    ASSERT_OK(scalar);
+    search_.Add("router key", scalar->view());
+    EXPECT_THAT(search_.InText(*package), Contains("router key, raw")) << "the search would find the package, too";
+  }
+  for (const std::string& mapping : *before)
+    EXPECT_THAT(search_.InText(mapping), IsEmpty()) << "made and not asked for";
+  ExpectRefusedWithoutSecrets(desk.Package("edge-a/64496", 1).status());
+  EXPECT_THAT(MemoryLeaks(), IsEmpty());
+  EXPECT_THAT(DiskLeaks(), IsEmpty());
+  EXPECT_THAT(search_.InFolder(published_.path()), IsEmpty());
+}
+
+// A router's own key that it deposits, and that a replacement takes; and what is said to those who bring it wrongly.
+TEST_P(KeymgrLeakTest, AKeyInEscrowIsInTheArenaAndInEnvelopesOnly) {
+  testutil::RouterDesk desk(*lab_);
+  using Desk = testutil::RouterDesk;
+  ASSERT_OK(desk.SetUpAuthority().status());
+  ASSERT_OK(desk.Register("edge-b", 64497, v1::ROUTER_KEY_METHOD_ROUTER_DRIVEN, v1::ROUTER_EXPORT_POLICY_NEVER));
+  const crypto::Secret scalar = crypto::Secret::Random(32);
+  const auto key = crypto::P256PrivateKey::FromScalar(scalar.view());
+  ASSERT_OK(key);
+  search_.Add("escrowed key", scalar.view());
+  const auto pkcs8 = rpki::EncodePkcs8(scalar.view(), key->public_key().point());
+  ASSERT_OK(pkcs8);
+  const auto csr = rpki::MakeRouterRequest(key->public_key().spki(), 64497, [&](std::string_view message) {
+    return key->SignDigest(crypto::Sha256(message));
+  });
+  ASSERT_OK(csr);
+  const std::string pem =
+      "-----BEGIN PRIVATE KEY-----\n" + Base64Encode(pkcs8->view()) + "\n-----END PRIVATE KEY-----\n";
+  const auto submit = [&](std::string_view what) {
+    auto request = desk.Change<v1::SubmitCsrRequest>();
+    request.set_csr(std::string(what));
+    return desk.Ask(&Desk::Stub::SubmitCsr, request, Role::kRouter, "edge-b").status();
+  };
+  const auto deposit = [&](std::string_view what, std::uint32_t version = 1) {
+    auto request = desk.Of<v1::EscrowDepositRequest>("edge-b/64497", version);
+    request.set_private_key(std::string(what));
+    return desk.Ask(&Desk::Stub::EscrowDeposit, request, Role::kRouter, "edge-b").status();
+  };
+  // The key in place of the request for it, and of the names of things.
+  ExpectRefusedWithoutSecrets(submit(pkcs8->view()));
+  ExpectRefusedWithoutSecrets(submit(pem));
+  ASSERT_OK(desk.Enrol("edge-b", *csr));
+  ExpectRefusedWithoutSecrets(deposit(pem));
+  ExpectRefusedWithoutSecrets(deposit(pkcs8->view().substr(0, pkcs8->size() - 1)));
+  ExpectRefusedWithoutSecrets(deposit(std::string(scalar.view()) + std::string(scalar.view())));
+  ExpectRefusedWithoutSecrets(deposit(pkcs8->view(), 2));
+  ASSERT_OK(deposit(pkcs8->view()));
+  ExpectRefusedWithoutSecrets(deposit(pkcs8->view()));
+  EXPECT_THAT(MemoryLeaks(), IsEmpty()) << "deposited";
+
+  auto ask = desk.Of<v1::RequestEscrowReleaseRequest>("edge-b/64497", 1);
+  ask.set_agent(pki_.Id(Role::kRouter, "edge-b2"));
+  ASSERT_OK(desk.Ask(&Desk::Stub::RequestEscrowRelease, ask).status());
+  ASSERT_OK(desk.Ask(&Desk::Stub::ApproveEscrowRelease, desk.Of<v1::ApproveEscrowReleaseRequest>("edge-b/64497", 1),
+                     Role::kApprover, "second")
+                .status());
+  {
+    const auto taken = desk.Ask(&Desk::Stub::EscrowRelease, desk.Of<v1::EscrowReleaseRequest>("edge-b/64497", 1));
+    ASSERT_OK(taken);
+    EXPECT_THAT(search_.InText(taken->package()), Contains("escrowed key, raw"));
+  }
+  ExpectRefusedWithoutSecrets(
+      desk.Ask(&Desk::Stub::EscrowRelease, desk.Of<v1::EscrowReleaseRequest>("edge-b/64497", 1)).status());
+  EXPECT_THAT(MemoryLeaks(), IsEmpty()) << "and taken";
+  EXPECT_THAT(DiskLeaks(), IsEmpty());
+  EXPECT_THAT(search_.InFolder(published_.path()), IsEmpty());
 }
 
 TEST_P(KeymgrLeakTest, NoCoreDumpIsWritten) {
