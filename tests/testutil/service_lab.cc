@@ -218,8 +218,14 @@ absl::Status ServiceLab::StartONode(std::size_t i) {
   return up && process.running() ? absl::OkStatus() : Unavailable("O-Node {} does not come up: {}", i, process.log());
 }
 
+absl::Status ServiceLab::StopCollector(std::chrono::milliseconds patience) {
+  collector_operator_.reset();
+  return collector().Terminate(patience).status();
+}
+
 absl::Status ServiceLab::StartCollector() {
   RETURN_IF_ERROR(collector().Start());
+  if (collector_operator_ == nullptr) collector_operator_ = CollectorChannel(Role::kOperator);
   const bool up = WaitUntil(kPatience, [&] { return !collector().running() || CollectorStatus().ok(); });
   return up && collector().running() ? absl::OkStatus()
                                      : Unavailable("the collector does not come up: {}", collector().log());

@@ -63,6 +63,8 @@ class ServiceLab {
   // Starts it (again) and waits until it answers.
   absl::Status StartONode(std::size_t i = 0);
   absl::Status StartCollector();
+  // SIGTERM. The lab's own connection is closed before: an idle client takes seconds to notice that a server goes.
+  absl::Status StopCollector(std::chrono::milliseconds patience);
   KeymgrLab& keymgr() { return *keymgr_; }  // needs LabOptions::keymgr
 
   std::size_t onodes() const { return onodes_.size(); }
