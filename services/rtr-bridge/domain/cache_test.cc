@@ -1,0 +1,270 @@
+#include "services/rtr-bridge/domain/cache.h"
+
+#include <gmock/gmock.h>
+
+#include <optional>
+
+#include "lib/base/error_info.h"
+#include "services/rtr-bridge/domain/bridge_fixture.h"
+#include "tests/testutil/status_matchers.h"
+
+namespace virp::rtr_bridge {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::ManyRoas;
+using testing::ReadingOf;
+using testing::Roa;
+using testing::SetOf;
+using testutil::ReasonIs;
+
+class CacheTest : public ::testing::Test {
+ protected:
+  // A cache over as many sources; what was told to routers is in `told_`.
+  Cache& Make(std::size_t sources = 1, MergeRule rule = {}, bool slurm = false) {
+    std::vector<SourceState> states(sources);
+    for (std::size_t i = 0; i < sources; ++i) {
+      states[i].name = "source-" + std::to_string(i);
+      states[i].expire = hours(24);
+    }
+    cache_ = std::make_unique<Cache>(
+        options_, SourceTable(std::move(states), rule), slurm, [this] { return ++session_; }, witness_, recorder_,
+        state_, clock_,
+        [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
+          told_.push_back(generation);
+          snapshot_ = snapshot;
+        });
+    return *cache_;
+  }
+  std::size_t served() const { return snapshot_ == nullptr ? 0 : snapshot_->payloads().size(); }
+
+  FakeClock clock_;
+  CacheOptions options_;
+  Witness witness_{"bridge-1"};
+  testing::FakeRecorder recorder_;
+  testing::FakeState state_;
+  std::uint16_t session_ = 100;
+  std::vector<Generation> told_;
+  std::shared_ptr<const rtr::Snapshot> snapshot_;
+  std::unique_ptr<Cache> cache_;
+};
+
+TEST_F(CacheTest, ServesOnceEverySourceWasTried) {
+  Cache& cache = Make(2);
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  EXPECT_THAT(told_, IsEmpty());
+  cache.TakeFailure(1, Unavailable("no route to it"));
+  ASSERT_EQ(told_.size(), 1U);
+  EXPECT_EQ(told_[0].number, 1U);
+  EXPECT_EQ(told_[0].counts.vrps4, 3U);
+  EXPECT_EQ(told_[0].announced, 3U);
+  EXPECT_EQ(recorder_.Count("generation_served"), 1U);
+  EXPECT_EQ(recorder_.Count("\"source_failed\""), 1U);
+}
+
+TEST_F(CacheTest, AnEmptySetIsServed) {
+  Make().TakeGood(0, ReadingOf({}));
+  ASSERT_EQ(told_.size(), 1U);
+  EXPECT_EQ(served(), 0U);
+}
+
+TEST_F(CacheTest, DataThatAreTheSameMakeNoGeneration) {
+  Cache& cache = Make();
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  cache.TakeUnchanged(0);
+  EXPECT_EQ(told_.size(), 1U);
+}
+
+TEST_F(CacheTest, AFailedSourceKeepsItsDataUntilTheyExpireAndIsOnRecordOnce) {
+  Cache& cache = Make(2);
+  cache.TakeGood(0, ReadingOf(SetOf({{"10.0.0.0/8", 8, 1}})));
+  cache.TakeGood(1, ReadingOf(SetOf({{"11.0.0.0/8", 8, 1}})));
+  EXPECT_EQ(served(), 2U);
+  clock_.Advance(hours(23));
+  for (int i = 0; i < 3; ++i) cache.TakeFailure(1, Unavailable("HTTP status 500"));
+  cache.TakeUnchanged(0);
+  cache.Tick();
+  EXPECT_EQ(served(), 2U);
+  EXPECT_EQ(recorder_.Count("\"source_failed\""), 1U);
+  clock_.Advance(hours(2));
+  cache.Tick();
+  EXPECT_EQ(served(), 1U);
+  EXPECT_EQ(recorder_.Count("\"expired\":true"), 1U);
+  cache.TakeGood(1, ReadingOf(SetOf({{"11.0.0.0/8", 8, 1}})));
+  EXPECT_EQ(served(), 2U);
+  EXPECT_EQ(recorder_.Count("source_recovered"), 1U);
+}
+
+TEST_F(CacheTest, AFeedThatIsUpDoesNotExpire) {
+  Cache& cache = Make();
+  Reading reading = ReadingOf(SetOf(ManyRoas(2)));
+  reading.live = true;
+  cache.TakeGood(0, std::move(reading));
+  clock_.Advance(hours(100));
+  cache.Tick();
+  EXPECT_EQ(served(), 2U);
+  EXPECT_FALSE(cache.status().sources[0].expired_at(clock_.NowNanos()));
+  cache.TakeFailure(0, Unavailable("the stream ended"));
+  clock_.Advance(hours(25));
+  EXPECT_TRUE(cache.status().sources[0].expired_at(clock_.NowNanos()));
+}
+
+TEST_F(CacheTest, APayloadGoesInItsSecondWithoutAnyReading) {
+  Cache& cache = Make();
+  const auto end = static_cast<vrp::Expires>(clock_.NowNanos() / 1'000'000'000 + 600);
+  cache.TakeGood(0, ReadingOf(SetOf({{"10.0.0.0/8", 8, 1, end}, {"11.0.0.0/8", 8, 1}})));
+  EXPECT_EQ(served(), 2U);
+  ASSERT_TRUE(cache.NextTick().has_value());
+  EXPECT_EQ(*cache.NextTick(), UnixNanos{end} * 1'000'000'000);
+  clock_.Advance(minutes(10));
+  cache.Tick();
+  EXPECT_EQ(served(), 1U);
+}
+
+TEST_F(CacheTest, WhatAGuardHoldsWaitsForAPersonOrForItsTime) {
+  options_.hold_max = hours(1);
+  Cache& cache = Make();
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(100))));
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(10))));
+  EXPECT_EQ(served(), 100U);
+  CacheStatus status = cache.status();
+  ASSERT_TRUE(status.held.has_value());
+  EXPECT_EQ(status.held->number, 2U);
+  EXPECT_THAT(status.held->reasons, ::testing::ElementsAre(HasSubstr("90 of 100")));
+  EXPECT_EQ(recorder_.Count("generation_held"), 1U);
+  EXPECT_EQ(recorder_.observations.back().tier, frame::Tier::kYellow);
+
+  EXPECT_THAT(cache.Accept(3, {"spiffe://x/operator/a", "why", "id"}), ReasonIs("NOT_HELD"));
+  ASSERT_OK(cache.Accept(2, {"spiffe://x/operator/a", "the upstream moved", "id"}));
+  EXPECT_EQ(served(), 10U);
+  EXPECT_EQ(recorder_.Count("the upstream moved"), 1U);
+  EXPECT_FALSE(cache.status().held.has_value());
+
+  cache.TakeGood(0, ReadingOf({}));
+  EXPECT_EQ(served(), 10U);
+  clock_.Advance(minutes(30));
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(1))));  // another one to hold: the time runs from the first
+  clock_.Advance(minutes(30));
+  cache.Tick();
+  EXPECT_EQ(served(), 1U);
+}
+
+TEST_F(CacheTest, WhatIsHeldIsForgottenWhenTheSourceIsBackToWhatIsServed) {
+  Cache& cache = Make();
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(100))));
+  cache.TakeGood(0, ReadingOf({}));
+  ASSERT_TRUE(cache.status().held.has_value());
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(100))));
+  EXPECT_FALSE(cache.status().held.has_value());
+  EXPECT_EQ(told_.size(), 1U);
+}
+
+TEST_F(CacheTest, QuorumServesWhatEnoughSourcesHaveAndNothingLess) {
+  Cache& cache = Make(3, {MergePolicy::kQuorum, 2});
+  cache.TakeGood(0, ReadingOf(SetOf({{"10.0.0.0/8", 8, 1}, {"11.0.0.0/8", 8, 1}})));
+  cache.TakeGood(1, ReadingOf(SetOf({{"10.0.0.0/8", 8, 1}})));
+  cache.TakeGood(2, ReadingOf(SetOf({{"12.0.0.0/8", 8, 1}})));
+  EXPECT_EQ(served(), 1U);
+  EXPECT_EQ(PrefixOf(snapshot_->payloads().vrps4[0]).ToString(), "10.0.0.0/8");
+  // With one source left there is no quorum: what is served stays.
+  clock_.Advance(hours(23));
+  cache.TakeUnchanged(0);
+  clock_.Advance(hours(2));
+  cache.Tick();
+  EXPECT_EQ(served(), 1U);
+  EXPECT_FALSE(cache.status().merge_problem.ok());
+}
+
+TEST_F(CacheTest, FirstGoodTakesTheNextSourceWhenTheFirstHasExpired) {
+  Cache& cache = Make(2, {MergePolicy::kFirstGood, 1});
+  cache.TakeGood(0, ReadingOf(SetOf({{"10.0.0.0/8", 8, 1}})));
+  cache.TakeGood(1, ReadingOf(SetOf({{"11.0.0.0/8", 8, 1}})));
+  EXPECT_EQ(PrefixOf(snapshot_->payloads().vrps4[0]).ToString(), "10.0.0.0/8");
+  clock_.Advance(hours(23));
+  cache.TakeUnchanged(1);
+  clock_.Advance(hours(2));
+  cache.Tick();
+  EXPECT_EQ(PrefixOf(snapshot_->payloads().vrps4[0]).ToString(), "11.0.0.0/8");
+}
+
+TEST_F(CacheTest, NothingIsServedUnfiltered) {
+  Cache& cache = Make(1, {}, true);
+  cache.TakeSlurm(InvalidArgument("no JSON"));
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  EXPECT_THAT(told_, IsEmpty());
+  auto slurm = std::make_shared<vrp::Slurm>();
+  slurm->prefix_filters.push_back({*Prefix::Parse("10.0.0.0/24"), std::nullopt});
+  cache.TakeSlurm(slurm);
+  EXPECT_EQ(served(), 2U);
+  cache.TakeSlurm(InvalidArgument("no JSON"));
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(4))));
+  EXPECT_EQ(served(), 3U) << "the last good files stay applied";
+}
+
+TEST_F(CacheTest, ARestartGoesOnWithSessionsSerialsAndGeneration) {
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  cache_->TakeGood(0, ReadingOf(SetOf(ManyRoas(4))));
+  const auto before = told_.back();
+  const std::string frame = cache_->generations().back().frame;
+  EXPECT_FALSE(frame.empty());
+
+  Cache& again = Make();
+  ASSERT_OK(again.Restore(state_.written));
+  again.TakeGood(0, ReadingOf(SetOf(ManyRoas(4))));
+  EXPECT_EQ(told_.back().number, before.number);
+  EXPECT_EQ(told_.back().serials, before.serials);
+  EXPECT_EQ(snapshot_->window(1), 1U);
+  again.TakeGood(0, ReadingOf(SetOf(ManyRoas(5))));
+  EXPECT_EQ(told_.back().number, before.number + 1);
+  EXPECT_EQ(told_.back().serials[1].serial, before.serials[1].serial + 1);
+}
+
+TEST_F(CacheTest, ARestartOverOtherDataBeginsNewSessions) {
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  const auto before = told_.back();
+  Cache& again = Make();
+  ASSERT_OK(again.Restore(state_.written));
+  again.TakeGood(0, ReadingOf(SetOf(ManyRoas(4))));
+  EXPECT_EQ(told_.back().number, before.number + 1);
+  for (std::size_t version = 0; version < rtr::kVersions; ++version)
+    EXPECT_NE(told_.back().serials[version].session, before.serials[version].session);
+}
+
+TEST_F(CacheTest, ADamagedStateIsRefusedAndTheCacheBeginsAnew) {
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  for (std::size_t at = 0; at < state_.written.size(); at += 7) {
+    std::string damaged = state_.written;
+    damaged[at] = static_cast<char>(damaged[at] ^ 1);
+    EXPECT_FALSE(Make().Restore(damaged).ok()) << at;
+  }
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  EXPECT_EQ(served(), 3U);
+}
+
+// A serial that a router was told must never come to mean something else after a restart.
+TEST_F(CacheTest, WhileTheStateCannotBeWrittenTheSessionsAreOthers) {
+  Cache& cache = Make();
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  const auto written = told_.back().serials;
+  state_.broken = true;
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(4))));
+  const auto unwritten = told_.back().serials;
+  for (std::size_t version = 0; version < rtr::kVersions; ++version)
+    EXPECT_NE(unwritten[version].session, written[version].session);
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(5))));
+  EXPECT_EQ(told_.back().serials[1].session, unwritten[1].session) << "once is enough";
+}
+
+TEST_F(CacheTest, ServesWhenThereIsNoRoomForTheRecord) {
+  recorder_.full = true;
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  EXPECT_EQ(served(), 3U);
+  EXPECT_TRUE(cache_->generations().back().frame.empty());
+}
+
+}  // namespace
+}  // namespace virp::rtr_bridge

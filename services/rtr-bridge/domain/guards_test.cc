@@ -1,0 +1,80 @@
+#include "services/rtr-bridge/domain/guards.h"
+
+#include <gmock/gmock.h>
+
+#include "services/rtr-bridge/domain/bridge_fixture.h"
+#include "tests/testutil/status_matchers.h"
+
+namespace virp::rtr_bridge {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::ManyRoas;
+using testing::Roa;
+using testing::SetOf;
+using testutil::StatusIs;
+
+TEST(GuardsTest, HoldsWhatLosesMoreThanItsPart) {
+  const vrp::Payloads serving = SetOf(ManyRoas(100));
+  EXPECT_THAT(FindObjections({}, &serving, SetOf(ManyRoas(90))), IsEmpty());
+  EXPECT_THAT(FindObjections({}, &serving, SetOf(ManyRoas(89))),
+              ElementsAre(HasSubstr("11 of 100 IPv4 VRPs would go")));
+  GuardOptions any;
+  any.max_drop = 1;
+  EXPECT_THAT(FindObjections(any, &serving, {}), IsEmpty());
+}
+
+// As many as before, and all of them others: the numbers alone would not tell.
+TEST(GuardsTest, CountsWhatGoesAndNotWhatIsLeft) {
+  std::vector<Roa> others = ManyRoas(100);
+  for (Roa& roa : others) roa.as = 64497;
+  const vrp::Payloads serving = SetOf(ManyRoas(100));
+  EXPECT_THAT(FindObjections({}, &serving, SetOf(others)), ElementsAre(HasSubstr("100 of 100 IPv4 VRPs")));
+}
+
+TEST(GuardsTest, OneOfAHandfulMayGoAndNotTwo) {
+  const vrp::Payloads serving = SetOf(ManyRoas(3));
+  EXPECT_THAT(FindObjections({}, &serving, SetOf(ManyRoas(2))), IsEmpty());
+  EXPECT_THAT(FindObjections({}, &serving, SetOf(ManyRoas(1))), ElementsAre(HasSubstr("2 of 3")));
+}
+
+TEST(GuardsTest, HoldsGrowthWhereItIsAskedTo) {
+  const vrp::Payloads serving = SetOf(ManyRoas(100));
+  EXPECT_THAT(FindObjections({}, &serving, SetOf(ManyRoas(200))), IsEmpty());
+  GuardOptions options;
+  options.max_growth = 0.5;
+  EXPECT_THAT(FindObjections(options, &serving, SetOf(ManyRoas(150))), IsEmpty());
+  EXPECT_THAT(FindObjections(options, &serving, SetOf(ManyRoas(151))),
+              ElementsAre(HasSubstr("51 IPv4 VRPs would come")));
+}
+
+TEST(GuardsTest, LeastRecordsHoldForTheFirstSetToo) {
+  GuardOptions options;
+  options.min_records = 5;
+  EXPECT_THAT(FindObjections(options, nullptr, SetOf(ManyRoas(4))), ElementsAre(HasSubstr("fewer than the 5")));
+  EXPECT_THAT(FindObjections(options, nullptr, SetOf(ManyRoas(5))), IsEmpty());
+}
+
+TEST(GuardsTest, RoutesStayValidWhateverElseChanges) {
+  GuardOptions options;
+  ASSERT_OK_AND_ASSIGN(options.must_stay_valid,
+                       ParseRoutesToKeep("keep", "10.0.0.0/24 64496 # the office\n\n2001:db8::/32 AS64500\n"));
+  const std::vector<Roa> good{{"10.0.0.0/24", 24, 64496}, {"2001:db8::/32", 48, 64500}};
+  EXPECT_THAT(FindObjections(options, nullptr, SetOf(good)), IsEmpty());
+  EXPECT_THAT(FindObjections(options, nullptr, SetOf({good[0]})),
+              ElementsAre(HasSubstr("2001:db8::/32 of AS64500 would be not-found")));
+  EXPECT_THAT(FindObjections(options, nullptr, SetOf({{"10.0.0.0/16", 24, 64499}, good[1]})),
+              ElementsAre(HasSubstr("10.0.0.0/24 of AS64496 would be invalid")));
+}
+
+TEST(GuardsTest, NamesTheLineThatIsNoRoute) {
+  EXPECT_THAT(ParseRoutesToKeep("keep", "10.0.0.0/24 64496\n10.0.0.1/24 64496\n"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("keep:2: ")));
+  EXPECT_THAT(ParseRoutesToKeep("keep", "10.0.0.0/24\n"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ParseRoutesToKeep("keep", "10.0.0.0/24 AS4294967296\n"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+}  // namespace
+}  // namespace virp::rtr_bridge
