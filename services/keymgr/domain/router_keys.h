@@ -200,10 +200,11 @@ class RouterKeys {
   // reason NOT_CONFIRMED without a good report unless `unconfirmed`.
   absl::StatusOr<SlotPtr> Activate(const Call& call, std::string_view slot, std::uint32_t version, bool emergency,
                                    bool unconfirmed);
-  // Never certified again. The router is told what `continuity` says until a successor signs.
+  // Never certified again, and a certificate that is not out yet is revoked. The router is told what `continuity` says
+  // until a successor signs.
   absl::StatusOr<SlotPtr> Taint(const Call& call, std::string_view slot, std::uint32_t version,
                                 std::optional<Continuity> continuity);
-  // On the CRL with the next publication. A key of an outside authority: say it there first.
+  // Every certificate of it is on the CRL with the next publication. A key of an outside authority: say it there first.
   absl::StatusOr<SlotPtr> Revoke(const Call& call, std::string_view slot, std::uint32_t version,
                                  std::optional<Continuity> continuity);
 
@@ -240,8 +241,8 @@ class RouterKeys {
 
   // router_keys_issue.cc
   static absl::Status AddVersion(RouterSlotRecord& slot, RouterVersion version, UnixNanos now);
-  absl::Status TakeCertificate(RouterSlotRecord& slot, std::uint32_t version,
-                               const RouterCertificateRecord& issued) const;
+  absl::Status TakeCertificate(const Snapshot& now, RouterSlotRecord& slot, std::uint32_t version,
+                               const RouterCertificateRecord& issued, Changes& changes) const;
   // Borrows `request` and `checked`.
   RpkiAuthority::Order OrderOf(const RouterRecord& router, std::string_view slot, std::uint32_t asn,
                                std::string_view usage, std::uint32_t version, std::string_view request,

@@ -51,15 +51,18 @@ absl::Status RouterKeys::AddVersion(RouterSlotRecord& slot, RouterVersion versio
   return absl::OkStatus();
 }
 
-absl::Status RouterKeys::TakeCertificate(RouterSlotRecord& slot, std::uint32_t version,
-                                         const RouterCertificateRecord& issued) const {
+absl::Status RouterKeys::TakeCertificate(const Snapshot& now, RouterSlotRecord& slot, std::uint32_t version,
+                                         const RouterCertificateRecord& issued, Changes& changes) const {
   RouterVersion* const found = slot.Find(version);
   const RollKey* const key = slot.roll.Find(version);
   if (found == nullptr || key == nullptr) return NoVersion(slot.id(), version);
   if (key->compromised) return StateStatus(slot, version, "it is compromised and never certified again");
   if (key->state > RouterKeyState::kActive) return StateStatus(slot, version, "its time is over; make another key");
   found->certificates.push_back(issued.id);
-  if (found->certificates.size() > kMaxSlotCertificates) found->certificates.erase(found->certificates.begin());
+  if (found->certificates.size() > kMaxSlotCertificates) {
+    RETURN_IF_ERROR(RpkiAuthority::RevokeIn(now, changes, found->certificates.front()));
+    found->certificates.erase(found->certificates.begin());
+  }
   found->renew_at = RenewAt(slot.id(), issued.not_after, options_);
   return absl::OkStatus();
 }
@@ -81,7 +84,7 @@ RpkiAuthority::Order RouterKeys::OrderOf(const RouterRecord& router, std::string
         .version = version,
         .step = [&](const Snapshot& state, RouterSlotRecord& record, Changes& more) -> absl::Status {
           RETURN_IF_ERROR(step(state, record, more));
-          return TakeCertificate(record, version, issued);
+          return TakeCertificate(state, record, version, issued, more);
         },
         .router = id,
         .asn = asn,

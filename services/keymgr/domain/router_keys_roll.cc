@@ -151,7 +151,7 @@ absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Taint(const Call& call, std::str
                 {.event = "router_key_compromised",
                  .version = version,
                  .tier = frame::Tier::kRed,
-                 .step = [&](const Snapshot&, RouterSlotRecord& record, Changes& changes) -> absl::Status {
+                 .step = [&](const Snapshot& now, RouterSlotRecord& record, Changes& changes) -> absl::Status {
                    const RollKey* const key = record.roll.Find(version);
                    if (key == nullptr) return NoVersion(slot, version);
                    const bool active = key->state == RouterKeyState::kActive;
@@ -161,6 +161,13 @@ absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Taint(const Call& call, std::str
                          "CONTINUITY");
                    }
                    RETURN_IF_ERROR(MarkCompromised(record.roll, version, changes.now()));
+                   const RouterVersion* const found = record.Find(version);
+                   if (found == nullptr) return NoVersion(slot, version);
+                   for (const auto& one : RpkiAuthority::CertificatesOf(now, found->spki, record.asn)) {
+                     // Nobody has seen it: nobody is to see it.
+                     if (one->state == CertificateState::kIssued)
+                       RETURN_IF_ERROR(RpkiAuthority::RevokeIn(now, changes, one->id));
+                   }
                    if (active) record.roll.continuity = continuity;
                    if (record.order && record.order->version == version) record.order.reset();
                    return absl::OkStatus();
@@ -174,12 +181,14 @@ absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Revoke(const Call& call, std::st
                  .version = version,
                  .tier = frame::Tier::kYellow,
                  .step = [&](const Snapshot& now, RouterSlotRecord& record, Changes& changes) -> absl::Status {
-                   RETURN_IF_ERROR(MarkRevoked(record.roll, version, continuity, changes.now()));
                    RouterVersion* const found = record.Find(version);
                    if (found == nullptr) return NoVersion(slot, version);
-                   for (const std::string& certificate : found->certificates)
-                     RETURN_IF_ERROR(RpkiAuthority::RevokeIn(now, changes, certificate));
-                   found->crl_out = found->certificates.empty();  // of an outside authority: said there
+                   auto live = RpkiAuthority::CertificatesOf(now, found->spki, record.asn);
+                   found->crl_out = live.empty();  // of an outside authority: said there
+                   std::erase_if(live,
+                                 [&](const auto& one) { return one->IsRevoked() || one->not_after <= changes.now(); });
+                   RETURN_IF_ERROR(MarkRevoked(record.roll, version, continuity, !live.empty(), changes.now()));
+                   for (const auto& one : live) RETURN_IF_ERROR(RpkiAuthority::RevokeIn(now, changes, one->id));
                    found->renew_at = 0;
                    if (record.order && record.order->version == version) record.order.reset();
                    return absl::OkStatus();
@@ -204,10 +213,9 @@ RouterKeys::Settled RouterKeys::Settle(const Snapshot& now, RouterSlotRecord& sl
       break;
     }
     if (key->state != RouterKeyState::kRevoked || version.crl_out) continue;
-    version.crl_out = std::ranges::all_of(version.certificates, [&](const std::string& id) {
-      const auto found = certificate(id);
-      return found == nullptr || found->state == CertificateState::kRevoked || found->not_after <= time;
-    });
+    version.crl_out = std::ranges::all_of(
+        RpkiAuthority::CertificatesOf(now, version.spki, slot.asn),
+        [&](const auto& one) { return one->state == CertificateState::kRevoked || one->not_after <= time; });
     if (version.crl_out) {
       key->since = time;  // the CRL spreads from now on
       out.changed = true;

@@ -140,6 +140,85 @@ TEST_F(RouterRollTest, AKeyThatIsRevokedWithoutASuccessorLeavesTheRouterUnsigned
   EXPECT_FALSE(Missing((*keys().GetRouter("edge-a"))->spec, *Slot(), fixture_.ledger.clock.NowNanos()).empty());
 }
 
+// A router that renews often has more certificates of a key than its slot lists.
+TEST_F(RouterRollTest, NoCertificateOfARevokedKeyStaysOut) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  Bring(1, old_);
+  const std::string first = Slot()->Find(1)->certificates.front();
+  const RouterCaller agent = RouterFixture::Agent();
+  for (int i = 0; i < 5; ++i) {
+    fixture_.ledger.clock.Advance(hours(2));
+    const std::string csr = RouterFixture::Csr(old_);
+    ASSERT_OK(keys().SubmitRequest(fixture_.NewCall(agent.identity), agent, {.renew = true, .request = csr}));
+    ASSERT_OK(fixture_.PublishAndAdvance());
+  }
+  EXPECT_THAT(fixture_.authority->PublishedCertificates(), SizeIs(kMaxSlotCertificates));
+  EXPECT_EQ((*fixture_.authority->Get(first))->state, CertificateState::kRevoked) << "replaced long ago";
+  // One that no slot knows, as an earlier version of the manager left them behind.
+  const std::string csr = RouterFixture::Csr(old_);
+  ASSERT_OK(fixture_.authority->Issue(fixture_.NewCall(),
+                                      {.router = "edge-a", .asn = 64496, .bgp_id = 0xc0000201, .request = csr}, true));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  ASSERT_THAT(fixture_.authority->PublishedCertificates(), SizeIs(kMaxSlotCertificates + 1));
+
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, Continuity::kDisableBgpsec));
+  ASSERT_OK(keys().Advance());
+  EXPECT_FALSE(Slot()->Find(1)->crl_out);
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_TRUE(Slot()->Find(1)->crl_out);
+  EXPECT_THAT(fixture_.authority->PublishedCertificates(), IsEmpty());
+  EXPECT_THAT(fixture_.authority->RouterKeys(), IsEmpty());
+  EXPECT_EQ(fixture_.authority->State().revoked, 7U);
+}
+
+TEST_F(RouterRollTest, ACompromisedKeyThatNobodyHasSeenIsNotPublished) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  ASSERT_OK(fixture_.Enrol(old_));
+  ASSERT_OK(keys().Taint(fixture_.NewCall(), kSlot, 1, std::nullopt));
+  EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kWithdrawn);
+  EXPECT_THAT(keys().Revoke(fixture_.NewCall(), kSlot, 1, std::nullopt), ReasonIs("ROUTER_KEY_STATE"));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_THAT(fixture_.authority->PublishedCertificates(), IsEmpty());
+  EXPECT_EQ(fixture_.authority->State().revoked, 1U);
+
+  // One that is out all the same can be revoked, whatever became of the key.
+  const std::string csr = RouterFixture::Csr(old_);
+  ASSERT_OK(fixture_.authority->Issue(fixture_.NewCall(),
+                                      {.router = "edge-a", .asn = 64496, .bgp_id = 0xc0000201, .request = csr}, true));
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, std::nullopt));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_THAT(fixture_.authority->PublishedCertificates(), IsEmpty());
+}
+
+TEST_F(RouterRollTest, AKeyCanBeRevokedBeforeItIsPublished) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  ASSERT_OK(fixture_.Enrol(old_));
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, std::nullopt));
+  EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kRevoked);
+  ASSERT_OK(keys().Advance());
+  EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kRevoked) << "until the CRL is out";
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_THAT(fixture_.authority->PublishedCertificates(), IsEmpty());
+  EXPECT_NE(fixture_.StateOf(kSlot, 1), State::kRevoked);
+}
+
+// A renewal that was signed just before the next key took over is published all the same.
+TEST_F(RouterRollTest, ACertificateThatCameOutLateKeepsItsKeyFromBeingForgotten) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  Bring(1, old_);
+  const UnixNanos end = Slot()->roll.Find(1)->not_after;
+  ASSERT_OK(fixture_.Enrol(next_));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  fixture_.ledger.clock.Advance(hours(25));
+  ASSERT_OK(keys().Advance());
+  ASSERT_OK(keys().Issue(fixture_.NewCall(), kSlot, 1));
+  ASSERT_OK(keys().Activate(fixture_.NewCall(), kSlot, 2, false, true));
+  ASSERT_OK(Say(2, RouterEvent::kSigning, next_, next_));
+  ASSERT_EQ(fixture_.StateOf(kSlot, 1), State::kTwilight);
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_GT(Slot()->roll.Find(1)->not_after, end);
+}
+
 TEST_F(RouterRollTest, ReportsAreProved) {
   ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
   ASSERT_OK(fixture_.Enrol(old_));

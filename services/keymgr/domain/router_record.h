@@ -128,7 +128,7 @@ struct RouterVersion {
   bool operator==(const RouterVersion&) const = default;
 };
 inline constexpr std::size_t kMaxSlotVersions = 12;     // the oldest destroyed ones are forgotten beyond it
-inline constexpr std::size_t kMaxSlotCertificates = 4;  // of a version; older ones have long been replaced
+inline constexpr std::size_t kMaxSlotCertificates = 4;  // of a version; the oldest is revoked when another is made
 
 // The keys of one router in one AS: CURRENT, NEXT, PREVIOUS.
 struct RouterSlotRecord final : Record {

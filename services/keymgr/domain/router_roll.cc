@@ -94,7 +94,7 @@ absl::Status MarkPublished(RouterRoll& roll, std::uint32_t version, UnixNanos no
   if (key->compromised) return NotYet(*key, "it is compromised and never certified again");
   if (not_after <= now) return NotYet(*key, "the certificate has expired");
   // A renewal: the same key, and relying parties have it already (RFC 8634 section 3.1).
-  const bool renewal = key->state >= State::kPublished && key->state <= State::kActive;
+  const bool renewal = key->state >= State::kPublished && key->state <= State::kTwilight;
   if (key->state != State::kCreated && !renewal) return NotYet(*key, "its time is over; make another key");
   key->not_after = not_after;
   if (!renewal) Move(*key, State::kPublished, now);
@@ -125,10 +125,11 @@ absl::Status MarkReplaced(RouterRoll& roll, std::uint32_t version) {
   return absl::OkStatus();
 }
 
-absl::Status MarkRevoked(RouterRoll& roll, std::uint32_t version, std::optional<Continuity> continuity, UnixNanos now) {
+absl::Status MarkRevoked(RouterRoll& roll, std::uint32_t version, std::optional<Continuity> continuity, bool certified,
+                         UnixNanos now) {
   ASSIGN_OR_RETURN(RollKey* const key, Get(roll, version));
-  if (key->state == State::kCreated) return NotYet(*key, "it has no certificate to revoke");
-  if (key->state >= State::kRevoked) return NotYet(*key, "it is over already");
+  if (key->state == State::kCreated && !certified) return NotYet(*key, "it has no certificate to revoke");
+  if (key->state >= State::kRevoked) return certified ? absl::OkStatus() : NotYet(*key, "it is over already");
   if (key->state == State::kActive) {
     if (!continuity.has_value()) return NotYet(*key, "the router signs with it: say how it goes on meanwhile");
     if (*continuity == Continuity::kKeepSigning) {

@@ -67,7 +67,7 @@ struct RouterRoll {
 
 // A key that was just made. Refused while another next key is on its way: there are two slots, as in routers.
 absl::Status AddNext(RouterRoll& roll, std::uint32_t version, UnixNanos now);
-// Its certificate is on a publication point.
+// Its certificate is on a publication point. A renewal, too, which may come out after its successor has taken over.
 absl::Status MarkPublished(RouterRoll& roll, std::uint32_t version, UnixNanos not_after, UnixNanos now);
 // The router was told to sign with it, and has confirmed. Before staging is over only with `emergency`, which the
 // audit names. The one before it goes into twilight; a compromised one too: revoking it is another step.
@@ -78,8 +78,10 @@ absl::Status MarkReplaced(RouterRoll& roll, std::uint32_t version);
 // Its serial number is on the CRL. A key in twilight only when its UPDATEs are replaced, or it is compromised: until
 // then revoking it takes routes away. The active key only with a `continuity`, unless it is the last step of a roll:
 // with kKeepSigning refused while there is no successor that is ready (one key only: make the new one first; RFC 8635
-// section 10.3).
-absl::Status MarkRevoked(RouterRoll& roll, std::uint32_t version, std::optional<Continuity> continuity, UnixNanos now);
+// section 10.3). `certified`: relying parties may get a certificate of it that is not revoked. Only then a key that
+// nobody has seen yet, or one that is over already, which stays so.
+absl::Status MarkRevoked(RouterRoll& roll, std::uint32_t version, std::optional<Continuity> continuity, bool certified,
+                         UnixNanos now);
 // Somebody else may have it. It is never certified again (RFC 8634 section 3), and nothing but its end is left for it.
 absl::Status MarkCompromised(RouterRoll& roll, std::uint32_t version, UnixNanos now);
 

@@ -55,9 +55,10 @@ TEST_F(RouterRollTest, OneKeyFollowsTheOther) {
   ASSERT_OK(Activate(roll_, 2, false, now_));
   EXPECT_EQ(StateOf(1), State::kTwilight);
   EXPECT_EQ(roll_.Active()->version, 2u);
-  EXPECT_THAT(MarkRevoked(roll_, 1, std::nullopt, now_), ReasonIs("ROUTER_KEY_STATE"));  // UPDATEs under it are out
+  EXPECT_THAT(MarkRevoked(roll_, 1, std::nullopt, true, now_),
+              ReasonIs("ROUTER_KEY_STATE"));  // UPDATEs under it are out
   ASSERT_OK(MarkReplaced(roll_, 1));
-  ASSERT_OK(MarkRevoked(roll_, 1, std::nullopt, now_));
+  ASSERT_OK(MarkRevoked(roll_, 1, std::nullopt, true, now_));
   Pass(24 * kHour - 1);
   EXPECT_EQ(StateOf(1), State::kRevoked);
   Pass(1);
@@ -88,15 +89,15 @@ TEST_F(RouterRollTest, EmergencySkipsStagingOnly) {
   ASSERT_OK(AddNext(roll_, 2, now_));
   ASSERT_OK(MarkPublished(roll_, 2, now_ + kYear, now_));
   ASSERT_OK(Activate(roll_, 2, true, now_));
-  ASSERT_OK(MarkRevoked(roll_, 1, std::nullopt, now_));
+  ASSERT_OK(MarkRevoked(roll_, 1, std::nullopt, true, now_));
   EXPECT_TRUE(IsCovered(roll_, now_));
 }
 
 TEST_F(RouterRollTest, TheActiveKeyIsRevokedOnlyWithItsConsequence) {
   Begin();
-  EXPECT_THAT(MarkRevoked(roll_, 1, std::nullopt, now_), ReasonIs("ROUTER_KEY_STATE"));
-  EXPECT_THAT(MarkRevoked(roll_, 1, Continuity::kKeepSigning, now_), ReasonIs("ROUTER_KEY_STATE"));
-  ASSERT_OK(MarkRevoked(roll_, 1, Continuity::kDisableBgpsec, now_));
+  EXPECT_THAT(MarkRevoked(roll_, 1, std::nullopt, true, now_), ReasonIs("ROUTER_KEY_STATE"));
+  EXPECT_THAT(MarkRevoked(roll_, 1, Continuity::kKeepSigning, true, now_), ReasonIs("ROUTER_KEY_STATE"));
+  ASSERT_OK(MarkRevoked(roll_, 1, Continuity::kDisableBgpsec, true, now_));
   EXPECT_EQ(roll_.continuity, Continuity::kDisableBgpsec);
   EXPECT_EQ(roll_.Active(), nullptr);
   ASSERT_OK(AddNext(roll_, 2, now_));
@@ -120,6 +121,9 @@ TEST_F(RouterRollTest, TwoSlots) {
   EXPECT_THAT(AddNext(roll_, 3, now_), ReasonIs("ROUTER_KEY_STATE"));
   ASSERT_OK(MarkCompromised(roll_, 2, now_));  // lost before anybody saw it
   EXPECT_EQ(StateOf(2), State::kWithdrawn);
+  EXPECT_THAT(MarkRevoked(roll_, 2, std::nullopt, false, now_), ReasonIs("ROUTER_KEY_STATE"));
+  EXPECT_OK(MarkRevoked(roll_, 2, std::nullopt, true, now_));
+  EXPECT_EQ(StateOf(2), State::kWithdrawn) << "nothing goes back";
   EXPECT_THAT(AddNext(roll_, 2, now_), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_OK(AddNext(roll_, 3, now_));
   EXPECT_THAT(Activate(roll_, 9, true, now_), StatusIs(absl::StatusCode::kNotFound));
@@ -166,8 +170,8 @@ TEST_F(RouterRollTest, NoOrderOfCallsBreaksTheRules) {
           status = MarkReplaced(roll, version);
           break;
         case 4:
-          status =
-              MarkRevoked(roll, version, random() % 2 == 0 ? std::nullopt : std::optional(Continuity::kOffline), now);
+          status = MarkRevoked(roll, version, random() % 2 == 0 ? std::nullopt : std::optional(Continuity::kOffline),
+                               random() % 2 == 0, now);
           revoked_by_word = status.ok() && roll.continuity.has_value();
           break;
         case 5:

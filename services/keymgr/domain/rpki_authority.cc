@@ -274,6 +274,20 @@ absl::Status RpkiAuthority::RevokeIn(const Snapshot& now, Changes& changes, std:
   return absl::OkStatus();
 }
 
+std::vector<RpkiAuthority::CertificatePtr> RpkiAuthority::CertificatesOf(const Snapshot& now, std::string_view spki,
+                                                                         std::uint32_t asn) {
+  std::vector<CertificatePtr> out;
+  const auto identifier = rpki::KeyIdentifier(spki);
+  if (!identifier.ok()) return out;  // nothing was ever certified
+  now.ForEach<RouterCertificateRecord>(
+      [&](const CertificatePtr& record) {
+        out.push_back(record);
+        return true;
+      },
+      fmt::format("{}/{}/", HexEncode(*identifier), asn));
+  return out;
+}
+
 absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Get(std::string_view id) const {
   CertificatePtr out = ledger_.snapshot()->Find<RouterCertificateRecord>(id);
   if (out == nullptr) return NotFound("router certificate {} is not there", id);

@@ -111,6 +111,8 @@ class RpkiAuthority {
   absl::Status Revoke(const Call& call, std::string_view id);
   // The same within an Edit of somebody else, who leaves the audit record. What is revoked already stays so.
   static absl::Status RevokeIn(const Snapshot& now, Changes& changes, std::string_view id);
+  // Every certificate of a key for an AS, whatever became of it; whose slots and lists they are in does not matter.
+  static std::vector<CertificatePtr> CertificatesOf(const Snapshot& now, std::string_view spki, std::uint32_t asn);
 
   absl::StatusOr<CertificatePtr> Get(std::string_view id) const;
   // The certificate with every authority below the trust anchor, PKCS #7 (RFC 8635 section 7).
