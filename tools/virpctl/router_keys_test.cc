@@ -261,11 +261,14 @@ TEST_F(RouterKeysCommandTest, AKeyGoesIntoEscrowAndOutByTwoPersons) {
   EXPECT_EQ(Agreed({"approve", PendingRequest()}, Role::kApprover).exit, 0);
   EXPECT_EQ(Operator({"csr", kSlot, "--key-version", "1", "--form", "krill"}).exit, 0);
   EXPECT_EQ(Agreed({"deposit", kSlot, "--key-version", "1", "--key", File("key")}).exit, 0);
+  EXPECT_EQ(Agreed({"approve-release", kSlot, "--key-version", "1"}, Role::kApprover).exit, 2) << "nobody asks";
   EXPECT_EQ(Operator({"request-release", kSlot, "--key-version", "1", "--reason", "new card"}).exit, 0);
   const std::vector<std::string> release{"release", kSlot, "--key-version", "1", "--save", File("package")};
   EXPECT_EQ(Agreed(release).exit, 2) << "nobody approved it";
   EXPECT_EQ(Agreed({"approve-release", kSlot, "--key-version", "1"}).exit, 2) << "who asked";
-  EXPECT_EQ(Agreed({"approve-release", kSlot, "--key-version", "1"}, Role::kApprover).exit, 0);
+  const ProgramResult approved = Agreed({"approve-release", kSlot, "--key-version", "1"}, Role::kApprover);
+  EXPECT_EQ(approved.exit, 0) << approved.err;
+  EXPECT_THAT(approved.err, AllOf(HasSubstr("operators act for the replacement"), HasSubstr("operator/noc-1")));
   EXPECT_FALSE(std::filesystem::exists(File("package")));
   EXPECT_EQ(Agreed({"release", kSlot, "--key-version", "1", "--save", File("no/where")}).exit, 2);
   const ProgramResult released = Agreed(release);

@@ -1,6 +1,8 @@
 // `keys router`: certificates of outside authorities, and private keys in escrow (RFC 8635 section 10.4).
+#include <algorithm>
 #include <map>
 
+#include "lib/base/bytes.h"
 #include "lib/base/file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/secret.h"
@@ -76,11 +78,27 @@ absl::StatusOr<Exit> RouterKeysRequestRelease(const Options& options, const Tran
 }
 
 absl::StatusOr<Exit> RouterKeysApproveRelease(const Options& options, const TransferOptions& keys) {
-  RETURN_IF_ERROR(Announce(keys.yes, "A router's private key leaves escrow (RFC 8635 section 10.4)",
-                           {fmt::format("version {} of {} may go, once, to who asked for it", keys.version, keys.id),
-                            "who asked may not approve it"}));
-  ASSIGN_OR_RETURN(const auto taken, Ask(ToKeymgr(options), &Service::Stub::ApproveEscrowRelease,
-                                         ChangeOf<pb::ApproveEscrowReleaseRequest>(keys)));
+  pb::GetRouterKeyRequest look;
+  look.set_slot(keys.id);
+  ASSIGN_OR_RETURN(const auto seen, Ask(ToKeymgr(options), &Service::Stub::GetRouterKey, look));
+  const auto version = std::find_if(seen.slot().versions().begin(), seen.slot().versions().end(),
+                                    [&](const pb::RouterKeyVersion& one) { return one.version() == keys.version; });
+  if (version == seen.slot().versions().end() || !version->has_escrow_request())
+    return FailedPrecondition("nobody asks for version {} of {}, or it was asked for too long ago", keys.version,
+                              keys.id);
+  const pb::EscrowRequest& asked = version->escrow_request();
+  const std::string encrypted = asked.recipient_sha256().empty() ? "it is not encrypted for anybody"
+                                                                 : "it is encrypted for the certificate with SHA-256 " +
+                                                                       HexEncode(asked.recipient_sha256());
+  RETURN_IF_ERROR(
+      Announce(keys.yes, "A router's private key leaves escrow (RFC 8635 section 10.4)",
+               {fmt::format("version {} of {} may go, once, to {}", keys.version, keys.id, asked.requested_by()),
+                asked.agent().empty() ? "operators act for the replacement router"
+                                      : asked.agent() + " becomes the router's agent",
+                encrypted, "who asked may not approve it"}));
+  auto request = ChangeOf<pb::ApproveEscrowReleaseRequest>(keys);
+  request.set_expected(asked.digest());
+  ASSIGN_OR_RETURN(const auto taken, Ask(ToKeymgr(options), &Service::Stub::ApproveEscrowRelease, request));
   if (options.json) RETURN_IF_ERROR(PrintJson(taken));
   return Exit::kYes;
 }

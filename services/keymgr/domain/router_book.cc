@@ -33,6 +33,17 @@ absl::StatusOr<RouterBook::RequestPtr> RouterBook::Request(const Snapshot& now, 
   return out;
 }
 
+absl::Status RouterBook::CheckAgent(const Snapshot& now, const RouterSpec& spec) {
+  if (spec.agent.empty()) return absl::OkStatus();
+  absl::Status taken;
+  now.ForEach<RouterRecord>([&](const RouterPtr& other) {
+    if (!other->decommissioned && other->spec.id != spec.id && other->spec.agent == spec.agent)
+      taken = AlreadyExists("router {} has this agent", other->spec.id);
+    return taken.ok();
+  });
+  return taken;
+}
+
 // ---- changes ----
 
 void RouterBook::Put(Changes& changes, std::shared_ptr<RouterSlotRecord> slot) const {
@@ -99,6 +110,12 @@ void RouterBook::Add(const RouterRecord& router) {
   if (!router.decommissioned && !router.spec.agent.empty()) agents_[router.spec.agent] = router.spec.id;
 }
 
+// In one commit another router may have taken over the agent before this one lets it go.
+void RouterBook::Drop(const RouterRecord& router) {
+  const auto found = agents_.find(router.spec.agent);
+  if (found != agents_.end() && found->second == router.spec.id) agents_.erase(found);
+}
+
 void RouterBook::Add(const RouterRequestRecord& request) {
   decided_.Add(request);
   if (request.state != RequestState::kPending) return;
@@ -128,7 +145,7 @@ void RouterBook::Drop(const RouterSlotRecord& slot) {
 
 void RouterBook::Note(const Snapshot& now, const Committed::Item& item) {
   if (item.kind == RouterRecord::kKind) {
-    if (item.before != nullptr) agents_.erase(static_cast<const RouterRecord&>(*item.before).spec.agent);
+    if (item.before != nullptr) Drop(static_cast<const RouterRecord&>(*item.before));
     if (item.after != nullptr) Add(static_cast<const RouterRecord&>(*item.after));
   } else if (item.kind == RouterRequestRecord::kKind) {
     if (item.before != nullptr) Drop(static_cast<const RouterRequestRecord&>(*item.before));

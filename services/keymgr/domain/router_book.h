@@ -37,6 +37,8 @@ class RouterBook {
   static absl::StatusOr<RouterPtr> Router(const Snapshot& now, std::string_view id);
   static absl::StatusOr<SlotPtr> Slot(const Snapshot& now, std::string_view id);
   static absl::StatusOr<RequestPtr> Request(const Snapshot& now, std::string_view id);
+  // Of an agent, one router: AlreadyExists when another one that is not decommissioned has it.
+  static absl::Status CheckAgent(const Snapshot& now, const RouterSpec& spec);
   // Calls `f(const SlotPtr&)` for the slots of a router until it returns false.
   template <typename F>
   static void ForEachSlot(const Snapshot& now, std::string_view router, F&& f) {
@@ -90,6 +92,7 @@ class RouterBook {
   void Note(const Snapshot& now, const Committed::Item& item) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Load(const Snapshot& now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Add(const RouterRecord& router) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Drop(const RouterRecord& router) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Add(const RouterSlotRecord& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Drop(const RouterSlotRecord& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Add(const RouterRequestRecord& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -4,6 +4,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/crypto/p256.h"
+#include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
 #include "lib/rpki/key_package.h"
 #include "services/keymgr/domain/release.h"
@@ -22,6 +23,19 @@ absl::Status NotRequested(std::string_view slot, std::uint32_t version) {
       "NOT_REQUESTED");
 }
 
+std::string HashOf(std::string_view bytes) {
+  return std::string(View(crypto::Sha256(bytes)));
+}
+
+absl::Status CheckState(const RouterSlotRecord& slot, std::uint32_t version) {
+  const RollKey* const key = slot.roll.Find(version);
+  if (key == nullptr) return NotFound("{} has no version {}", slot.id(), version);
+  if (!key->compromised && key->state <= RouterKeyState::kActive) return absl::OkStatus();
+  return WithReason(FailedPrecondition("version {} of {} is {}: nobody is to sign with it any more", version, slot.id(),
+                                       key->compromised ? "compromised" : RouterKeyStateName(key->state)),
+                    "ROUTER_KEY_STATE");
+}
+
 AuditRecord EscrowAudit(std::string_view event, const EscrowReleaseRecord& release) {
   AuditRecord audit;
   audit.event = event;
@@ -29,6 +43,7 @@ AuditRecord EscrowAudit(std::string_view event, const EscrowReleaseRecord& relea
   audit.keys = {{KeyKind::kRouter, release.slot, release.version, Algorithm::kEcdsaP256}};
   frame::JsonWriter json;
   json.BeginObject().Field("replacement", std::string_view(release.agent));
+  if (!release.recipient.empty()) json.Field("recipient_sha256", HexEncode(HashOf(release.recipient)));
   audit.fields = json.Field("requested_by", std::string_view(release.requested_by)).EndObject().Take();
   return audit;
 }
@@ -49,6 +64,11 @@ std::string_view EscrowStateName(EscrowState state) {
 
 std::string EscrowReleaseRecord::IdOf(std::string_view slot, std::uint32_t version) {
   return fmt::format("{}/{}", slot, version);
+}
+
+std::string EscrowReleaseRecord::Digest() const {
+  return HashOf(fmt::format("virp escrow release/1\n{}\n{}\n{}\n{}\n{}\n", slot, version, agent,
+                            HexEncode(HashOf(recipient)), requested_by));
 }
 
 Row EscrowReleaseRecord::ToRow() const {
@@ -121,56 +141,66 @@ absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Deposit(const Call& call, const 
   return done;
 }
 
-absl::Status RouterKeys::RequestRelease(const Call& call, std::string_view slot, std::uint32_t version,
-                                        std::string_view agent, std::string_view recipient) {
+absl::StatusOr<RouterKeys::EscrowPtr> RouterKeys::RequestRelease(const Call& call, std::string_view slot,
+                                                                 std::uint32_t version, std::string_view agent,
+                                                                 std::string_view recipient) {
   RETURN_IF_ERROR(transfer_.Prepare(recipient));
-  return ledger_
-      .Commit(call,
-              [&](const Snapshot& now, Changes& changes) -> absl::Status {
-                ASSIGN_OR_RETURN(const SlotPtr seen, RouterBook::Slot(now, slot));
-                ASSIGN_OR_RETURN(const RouterPtr router, RouterBook::Router(now, seen->router));
-                const auto key = now.FindKey(seen->identity(version));
-                if (key == nullptr || key->policy != ExportPolicy::kEscrowOnly) {
-                  return WithReason(PermissionDenied("version {} of {} is not in escrow", version, slot),
-                                    "NOT_EXPORTABLE");
-                }
-                RouterSpec spec = router->spec;
-                spec.agent = agent;
-                spec.material.clear();
-                RETURN_IF_ERROR(CheckRouter(spec));
-                auto release = std::make_shared<EscrowReleaseRecord>();
-                release->slot = slot;
-                release->version = version;
-                release->agent = agent;
-                release->recipient = recipient;
-                release->requested_by = call.actor;
-                release->until = changes.now() + kDay;
-                changes.Audit(EscrowAudit("router_key_release_requested", *release));
-                changes.Put(std::move(release));
-                return absl::OkStatus();
-              })
-      .status();
+  const auto edit = [&](const Snapshot& now, Changes& changes) -> absl::Status {
+    ASSIGN_OR_RETURN(const SlotPtr seen, RouterBook::Slot(now, slot));
+    ASSIGN_OR_RETURN(const RouterPtr router, RouterBook::Router(now, seen->router));
+    const auto key = now.FindKey(seen->identity(version));
+    if (key == nullptr || key->policy != ExportPolicy::kEscrowOnly)
+      return WithReason(PermissionDenied("version {} of {} is not in escrow", version, slot), "NOT_EXPORTABLE");
+    RETURN_IF_ERROR(CheckState(*seen, version));
+    RouterSpec spec = router->spec;
+    spec.agent = agent;
+    spec.material.clear();
+    RETURN_IF_ERROR(CheckRouter(spec));
+    RETURN_IF_ERROR(RouterBook::CheckAgent(now, spec));
+    auto release = std::make_shared<EscrowReleaseRecord>();
+    release->slot = slot;
+    release->version = version;
+    release->agent = agent;
+    release->recipient = recipient;
+    release->requested_by = call.actor;
+    release->until = changes.now() + kDay;
+    changes.Audit(EscrowAudit("router_key_release_requested", *release));
+    changes.Put(std::move(release));
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(ledger_.Commit(call, edit).status());
+  return ReleaseOf(slot, version);
 }
 
-absl::Status RouterKeys::ApproveRelease(const Call& call, std::string_view slot, std::uint32_t version) {
-  return ledger_
-      .Commit(call,
-              [&](const Snapshot& now, Changes& changes) -> absl::Status {
-                const auto found = now.Find<EscrowReleaseRecord>(EscrowReleaseRecord::IdOf(slot, version));
-                if (found == nullptr || found->state != EscrowState::kRequested || found->until <= changes.now())
-                  return NotRequested(slot, version);
-                if (found->requested_by == call.actor) {
-                  return WithReason(PermissionDenied("{} asks for it: somebody else approves", call.actor),
-                                    "SAME_PERSON");
-                }
-                auto release = std::make_shared<EscrowReleaseRecord>(*found);
-                release->state = EscrowState::kApproved;
-                release->approved_by = call.actor;
-                changes.Audit(EscrowAudit("router_key_release_approved", *release));
-                changes.Put(std::move(release));
-                return absl::OkStatus();
-              })
-      .status();
+RouterKeys::EscrowPtr RouterKeys::ReleaseOf(std::string_view slot, std::uint32_t version) const {
+  auto found = ledger_.snapshot()->Find<EscrowReleaseRecord>(EscrowReleaseRecord::IdOf(slot, version));
+  const bool waits = found != nullptr && found->state != EscrowState::kReleased && found->until > clock_.NowNanos();
+  return waits ? found : nullptr;
+}
+
+absl::Status RouterKeys::ApproveRelease(const Call& call, std::string_view slot, std::uint32_t version,
+                                        std::string_view expected) {
+  if (expected.empty()) return InvalidField("expected", "is missing: the digest of the request that is approved");
+  const auto edit = [&](const Snapshot& now, Changes& changes) -> absl::Status {
+    const auto found = now.Find<EscrowReleaseRecord>(EscrowReleaseRecord::IdOf(slot, version));
+    if (found == nullptr || found->state != EscrowState::kRequested || found->until <= changes.now())
+      return NotRequested(slot, version);
+    if (found->Digest() != expected) {
+      return WithReason(FailedPrecondition("{} asks for version {} of {} for another replacement or recipient than was "
+                                           "looked at: look again",
+                                           found->requested_by, version, slot),
+                        "ANOTHER_REQUEST");
+    }
+    if (found->requested_by == call.actor)
+      return WithReason(PermissionDenied("{} asks for it: somebody else approves", call.actor), "SAME_PERSON");
+    auto release = std::make_shared<EscrowReleaseRecord>(*found);
+    release->state = EscrowState::kApproved;
+    release->approved_by = call.actor;
+    changes.Audit(EscrowAudit("router_key_release_approved", *release));
+    changes.Put(std::move(release));
+    return absl::OkStatus();
+  };
+  return ledger_.Commit(call, edit).status();
 }
 
 absl::StatusOr<crypto::Secret> RouterKeys::TakeRelease(const Call& call, std::string_view slot, std::uint32_t version) {
@@ -192,6 +222,8 @@ absl::StatusOr<crypto::Secret> RouterKeys::TakeRelease(const Call& call, std::st
                         "NOT_APPROVED");
     if (found->requested_by != call.actor)
       return WithReason(PermissionDenied("{} asked for it and takes it", found->requested_by), "SAME_PERSON");
+    if (found->Digest() != asked->Digest()) return Aborted("it was asked for anew meanwhile: try again");
+    RETURN_IF_ERROR(CheckState(record, version));
     auto release = std::make_shared<EscrowReleaseRecord>(*found);
     release->state = EscrowState::kReleased;
     changes.Put(std::move(release));
@@ -200,6 +232,7 @@ absl::StatusOr<crypto::Secret> RouterKeys::TakeRelease(const Call& call, std::st
     auto replaced = std::make_shared<RouterRecord>(*router);
     replaced->spec.agent = found->agent;
     replaced->spec.material.clear();
+    RETURN_IF_ERROR(RouterBook::CheckAgent(state, replaced->spec));
     changes.Put(std::move(replaced));
     RouterVersion* const of = record.Find(version);
     if (of == nullptr) return NotRequested(slot, version);
@@ -208,7 +241,7 @@ absl::StatusOr<crypto::Secret> RouterKeys::TakeRelease(const Call& call, std::st
     return absl::OkStatus();
   };
   Release release{
-      .key = seen->identity(version), .to = ReleaseTo::kEscrow, .audit = book_.AuditOf(*seen, change), .also = {}};
+      .key = seen->identity(version), .to = ReleaseTo::kEscrow, .audit = EscrowAudit(change.event, *asked), .also = {}};
   release.also = [&](const Snapshot& state, Changes& changes) { return book_.Apply(state, changes, slot, change); };
   ASSIGN_OR_RETURN(const Released released, ReleaseKey(ledger_, custodies_, call, release));
   if (released.receipt.replayed) return NotRequested(slot, version);

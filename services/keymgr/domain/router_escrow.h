@@ -27,6 +27,8 @@ struct EscrowReleaseRecord final : Record {
   std::string requested_by, approved_by;
   UnixNanos until = 0;  // then it has to be asked for again
 
+  // Over all that an approver agrees to: key, replacement, recipient, and who is to take it. 32 bytes.
+  std::string Digest() const;
   static std::string IdOf(std::string_view slot, std::uint32_t version);
   Row ToRow() const override;
   static absl::StatusOr<std::shared_ptr<Record>> FromRow(const Row& row);

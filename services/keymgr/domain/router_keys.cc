@@ -33,18 +33,6 @@ absl::Status HasKeys(const RouterSlotRecord& slot) {
   return WithReason(FailedPrecondition("{} has keys that are not over: revoke them first", slot.id()), "ROUTER_KEYS");
 }
 
-// Of an agent, one router.
-absl::Status CheckAgent(const Snapshot& now, const RouterSpec& spec) {
-  if (spec.agent.empty()) return absl::OkStatus();
-  absl::Status taken;
-  now.ForEach<RouterRecord>([&](const RouterKeys::RouterPtr& other) {
-    if (!other->decommissioned && other->spec.id != spec.id && other->spec.agent == spec.agent)
-      taken = AlreadyExists("router {} has this agent", other->spec.id);
-    return taken.ok();
-  });
-  return taken;
-}
-
 }  // namespace
 
 RouterKeys::RouterKeys(Ledger& ledger, const Custodies& custodies, RpkiAuthority& authority, const Clock& clock,
@@ -80,7 +68,7 @@ absl::StatusOr<RouterKeys::RouterPtr> RouterKeys::Register(const Call& call, con
   const auto receipt = ledger_.Commit(call, [&](const Snapshot& now, Changes& changes) -> absl::Status {
     if (now.Find<RouterRecord>(spec.id) != nullptr)
       return AlreadyExists("router {} is there, or was; ids are not used twice", spec.id);
-    RETURN_IF_ERROR(CheckAgent(now, spec));
+    RETURN_IF_ERROR(RouterBook::CheckAgent(now, spec));
     auto router = std::make_shared<RouterRecord>();
     router->spec = spec;
     router->registered_by = call.actor;
@@ -99,7 +87,7 @@ absl::StatusOr<RouterKeys::RouterPtr> RouterKeys::Update(const Call& call, const
     ASSIGN_OR_RETURN(const RouterPtr before, RouterBook::Router(now, spec.id));
     if (revision != 0 && revision != before->revision)
       return WithReason(Aborted("router {} was changed meanwhile; read it again", spec.id), "ETAG");
-    RETURN_IF_ERROR(CheckAgent(now, spec));
+    RETURN_IF_ERROR(RouterBook::CheckAgent(now, spec));
     auto router = std::make_shared<RouterRecord>(*before);
     router->spec = spec;
     absl::Status kept;

@@ -164,12 +164,16 @@ class RouterKeys {
   absl::StatusOr<SlotPtr> Deposit(const Call& call, const RouterCaller& caller, std::string_view slot,
                                   std::uint32_t version, const crypto::Secret& pkcs8);
   // Two persons let a key out: one asks, another approves within a day, the first one takes it, once. `agent`: identity
-  // of the replacement, which becomes the router's; `recipient`: certificate (DER) that it is encrypted for.
-  // PermissionDenied with reason NOT_EXPORTABLE for a key that is not escrowed, SAME_PERSON; FailedPrecondition with
-  // reason NOT_REQUESTED, NOT_APPROVED.
-  absl::Status RequestRelease(const Call& call, std::string_view slot, std::uint32_t version, std::string_view agent,
-                              std::string_view recipient);
-  absl::Status ApproveRelease(const Call& call, std::string_view slot, std::uint32_t version);
+  // of the replacement, which becomes the router's; `recipient`: certificate (DER) that it is encrypted for;
+  // `expected`: digest of the request that the approver looked at. PermissionDenied with reason NOT_EXPORTABLE for a
+  // key that is not escrowed, SAME_PERSON; FailedPrecondition with reason NOT_REQUESTED, NOT_APPROVED, ANOTHER_REQUEST,
+  // ROUTER_KEY_STATE for a key that nobody is to sign with any more; AlreadyExists when another router has this agent.
+  using EscrowPtr = std::shared_ptr<const EscrowReleaseRecord>;
+  absl::StatusOr<EscrowPtr> RequestRelease(const Call& call, std::string_view slot, std::uint32_t version,
+                                           std::string_view agent, std::string_view recipient);
+  EscrowPtr ReleaseOf(std::string_view slot, std::uint32_t version) const;  // that waits; null when none does
+  absl::Status ApproveRelease(const Call& call, std::string_view slot, std::uint32_t version,
+                              std::string_view expected);
   absl::StatusOr<crypto::Secret> TakeRelease(const Call& call, std::string_view slot, std::uint32_t version);
 
   // ---- Reports (RFC 8635 sections 6.2.1, 8, 10.2) ----

@@ -13,6 +13,7 @@ namespace virp::keymgr {
 namespace {
 
 using absl::StatusCode;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::SizeIs;
 using testutil::ReasonIs;
@@ -105,7 +106,7 @@ TEST_F(RouterTransferTest, TwoPersonsGiveTheOldKeyToNewHardware) {
   EXPECT_THAT(deposit(crypto::Secret(std::string_view("junk"))), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_EQ(fixture_.custody.count(), 0U);
   const std::string replacement = RouterFixture::Agent("edge-a2").identity;
-  const auto request = [&] { return keys().RequestRelease(fixture_.NewCall(), kSlot, 1, replacement, ""); };
+  const auto request = [&] { return keys().RequestRelease(fixture_.NewCall(), kSlot, 1, replacement, "").status(); };
   EXPECT_THAT(request(), ReasonIs("NOT_EXPORTABLE"));
   ASSERT_OK(deposit(pkcs8));
   EXPECT_THAT(deposit(pkcs8), StatusIs(StatusCode::kAlreadyExists));
@@ -113,7 +114,13 @@ TEST_F(RouterTransferTest, TwoPersonsGiveTheOldKeyToNewHardware) {
   EXPECT_THAT(keys().Package(fixture_.NewCall(), RouterFixture::Operator(), kSlot, 1, ""), ReasonIs("NOT_EXPORTABLE"))
       << "to a replacement only, by two persons";
 
-  const auto approve = [&](std::string_view who) { return keys().ApproveRelease(fixture_.NewCall(who), kSlot, 1); };
+  const auto digest = [&] {
+    const auto asked = keys().ReleaseOf(kSlot, 1);
+    return asked == nullptr ? std::string("x") : asked->Digest();
+  };
+  const auto approve = [&](std::string_view who) {
+    return keys().ApproveRelease(fixture_.NewCall(who), kSlot, 1, digest());
+  };
   const auto take = [&](std::string_view who) { return keys().TakeRelease(fixture_.NewCall(who), kSlot, 1); };
   constexpr std::string_view kNoc = "spiffe://example.net/operator/noc-1";
   EXPECT_THAT(approve(kTestApprover), ReasonIs("NOT_REQUESTED"));
@@ -124,6 +131,9 @@ TEST_F(RouterTransferTest, TwoPersonsGiveTheOldKeyToNewHardware) {
   fixture_.ledger.clock.Advance(std::chrono::hours(25));
   EXPECT_THAT(approve(kTestApprover), ReasonIs("NOT_REQUESTED")) << "too long ago";
   ASSERT_OK(request());
+  EXPECT_EQ(keys().ReleaseOf(kSlot, 1)->agent, replacement);
+  EXPECT_THAT(keys().ApproveRelease(fixture_.NewCall(kTestApprover), kSlot, 1, ""),
+              StatusIs(StatusCode::kInvalidArgument));
   ASSERT_OK(approve(kTestApprover));
   EXPECT_THAT(take(kTestApprover), ReasonIs("SAME_PERSON"));
   ASSERT_OK_AND_ASSIGN(const crypto::Secret package, take(kNoc));
@@ -131,6 +141,10 @@ TEST_F(RouterTransferTest, TwoPersonsGiveTheOldKeyToNewHardware) {
                        rpki::OpenKeyPackage(package.view(), *keys().TrustAnchor(), std::nullopt));
   EXPECT_EQ(opened.pkcs8.view(), pkcs8.view());
   EXPECT_TRUE(opened.path.empty());
+  const AuditRow& row_of_release = fixture_.ledger.store.audit().back();
+  EXPECT_EQ(row_of_release.event, "router_key_released_from_escrow");
+  EXPECT_THAT(row_of_release.frame, AllOf(HasSubstr(replacement), HasSubstr(R"("requested_by":"spiffe://)")));
+  EXPECT_EQ(keys().ReleaseOf(kSlot, 1), nullptr);
   EXPECT_THAT(take(kNoc), ReasonIs("NOT_REQUESTED")) << "once";
   EXPECT_EQ((*keys().GetRouter("edge-a"))->spec.agent, replacement);
   EXPECT_THAT(keys().Nonce(agent, kSlot, 1), ReasonIs("NOT_YOUR_ROUTER")) << "the old hardware is out";
@@ -138,6 +152,75 @@ TEST_F(RouterTransferTest, TwoPersonsGiveTheOldKeyToNewHardware) {
   for (const Row& row : fixture_.ledger.store.rows()) {
     if (row.kind == EscrowReleaseRecord::kKind) EXPECT_EQ((*EscrowReleaseRecord::FromRow(row))->ToRow().body, row.body);
   }
+}
+
+// The second person agrees to one replacement and one recipient, not to a slot.
+TEST_F(RouterTransferTest, WhatWasApprovedIsWhatLeaves) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec("edge-a", KeyMethod::kEither)));
+  RouterSpec spec = RouterFixture::Spec("edge-b");
+  ASSERT_OK(keys().Register(fixture_.NewCall(), spec));
+  const crypto::Secret scalar = crypto::Secret(std::string_view(std::string(32, '\x42')));
+  const auto key = *crypto::P256PrivateKey::FromScalar(scalar.view());
+  ASSERT_OK(fixture_.Enrol(key));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  const RouterCaller agent = RouterFixture::Agent();
+  ASSERT_OK(keys().Deposit(fixture_.NewCall(agent.identity), agent, kSlot, 1,
+                           *rpki::EncodePkcs8(scalar.view(), key.public_key().point())));
+  const auto request = [&](std::string_view to, std::string_view who = "spiffe://example.net/operator/noc-1") {
+    return keys().RequestRelease(fixture_.NewCall(who), kSlot, 1, RouterFixture::Agent(to).identity, "");
+  };
+  const auto approve = [&](std::string_view digest) {
+    return keys().ApproveRelease(fixture_.NewCall(kTestApprover), kSlot, 1, digest);
+  };
+  const auto take = [&] { return keys().TakeRelease(fixture_.NewCall(), kSlot, 1); };
+  EXPECT_THAT(request("edge-b"), StatusIs(StatusCode::kAlreadyExists)) << "the agent of another router";
+  ASSERT_OK_AND_ASSIGN(const auto first, request("edge-a2"));
+  const std::string looked_at = first->Digest();
+  ASSERT_OK(request("edge-a3"));
+  EXPECT_THAT(approve(looked_at), ReasonIs("ANOTHER_REQUEST")) << "another replacement";
+  ASSERT_OK(request("edge-a2", "spiffe://example.net/operator/noc-2"));
+  EXPECT_THAT(approve(looked_at), ReasonIs("ANOTHER_REQUEST")) << "another person is to take it";
+  ASSERT_OK(request("edge-a2"));
+  ASSERT_OK(approve(looked_at));
+  EXPECT_THAT(fixture_.ledger.store.audit().back().frame, HasSubstr("edge-a2"));
+  ASSERT_OK(request("edge-a3"));
+  EXPECT_THAT(take(), ReasonIs("NOT_APPROVED")) << "asking anew voids the approval";
+
+  // The agent may have become another router's meanwhile.
+  ASSERT_OK_AND_ASSIGN(const auto again, request("edge-a2"));
+  ASSERT_OK(approve(again->Digest()));
+  spec.agent = RouterFixture::Agent("edge-a2").identity;
+  ASSERT_OK(keys().Update(fixture_.NewCall(), spec, 0));
+  EXPECT_THAT(take(), StatusIs(StatusCode::kAlreadyExists));
+  spec.agent = RouterFixture::Agent("edge-b").identity;
+  ASSERT_OK(keys().Update(fixture_.NewCall(), spec, 0));
+
+  // Nobody is to sign with a key that somebody else may have.
+  ASSERT_OK(keys().Taint(fixture_.NewCall(), kSlot, 1, std::nullopt));
+  EXPECT_THAT(take(), ReasonIs("ROUTER_KEY_STATE"));
+  EXPECT_THAT(request("edge-a2"), ReasonIs("ROUTER_KEY_STATE"));
+  EXPECT_EQ((*keys().GetRouter("edge-a"))->spec.agent, agent.identity);
+}
+
+// Two accounts change in one commit, and their agents with them.
+TEST_F(RouterTransferTest, AnAgentThatMovesToAnotherRouterIsFound) {
+  RouterSpec a = RouterFixture::Spec("edge-a"), b = RouterFixture::Spec("edge-b");
+  ASSERT_OK(keys().Register(fixture_.NewCall(), a));
+  ASSERT_OK(keys().Register(fixture_.NewCall(), b));
+  const std::string moved = b.agent;
+  a.agent = moved;
+  b.agent = "spiffe://example.net/router/edge-b2";
+  ASSERT_OK(fixture_.ledger->Commit(TestCall("swap"), [&](const Snapshot& now, Changes& changes) -> absl::Status {
+    for (const RouterSpec& spec : {a, b}) {
+      auto router = std::make_shared<RouterRecord>(*now.Find<RouterRecord>(spec.id));
+      router->spec = spec;
+      changes.Put(std::move(router));
+    }
+    changes.Audit({.event = "test", .source = {}, .keys = {}, .fields = {}});
+    return absl::OkStatus();
+  }));
+  EXPECT_EQ((*keys().RouterOf(moved))->spec.id, "edge-a");
+  EXPECT_EQ((*keys().RouterOf(b.agent))->spec.id, "edge-b");
 }
 
 }  // namespace

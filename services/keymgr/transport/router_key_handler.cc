@@ -311,7 +311,12 @@ grpc::Status RouterKeyHandler::ConfirmInstall(grpc::ServerContext* context, cons
 grpc::Status RouterKeyHandler::GetRouterKey(grpc::ServerContext* context, const v1::GetRouterKeyRequest* request,
                                             v1::GetRouterKeyResponse* response) {
   return Answer(*context, true, [&](const RouterCaller&) -> absl::Status {
-    return FillSlot(keys_.GetSlot(request->slot()), *response->mutable_slot());
+    RETURN_IF_ERROR(FillSlot(keys_.GetSlot(request->slot()), *response->mutable_slot()));
+    for (v1::RouterKeyVersion& version : *response->mutable_slot()->mutable_versions()) {
+      if (const auto asked = keys_.ReleaseOf(request->slot(), version.version()); asked != nullptr)
+        Fill(*version.mutable_escrow_request(), *asked);
+    }
+    return absl::OkStatus();
   });
 }
 

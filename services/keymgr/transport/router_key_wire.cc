@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "lib/base/bytes.h"
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
+#include "lib/crypto/sha256.h"
 #include "lib/rpki/issue.h"
 #include "lib/service/wire.h"
 
@@ -174,6 +176,15 @@ void Fill(v1::RouterKeySlot& to, const RouterSlotRecord& slot, const RouterSpec&
   if (slot.order) to.set_ordered(slot.order->version);
   if (slot.roll.continuity) to.set_continuity(static_cast<v1::RouterContinuity>(*slot.roll.continuity));
   for (const std::string& what : Missing(spec, slot, now)) to.add_missing(what);
+}
+
+void Fill(v1::EscrowRequest& to, const EscrowReleaseRecord& release) {
+  to.set_agent(release.agent);
+  if (!release.recipient.empty()) to.set_recipient_sha256(std::string(View(crypto::Sha256(release.recipient))));
+  to.set_requested_by(release.requested_by);
+  to.set_approved_by(release.approved_by);
+  *to.mutable_until() = service::TimestampOf(release.until);
+  to.set_digest(release.Digest());
 }
 
 void Fill(v1::RouterCsr& to, const RouterRequestRecord& request) {

@@ -19,6 +19,7 @@ absl::StatusOr<std::optional<Continuity>> ContinuityOf(v1::RouterContinuity cont
 void Fill(v1::Router& to, const RouterRecord& router);
 // `spec` of its router, for what is missing.
 void Fill(v1::RouterKeySlot& to, const RouterSlotRecord& slot, const RouterSpec& spec, UnixNanos now);
+void Fill(v1::EscrowRequest& to, const EscrowReleaseRecord& release);
 void Fill(v1::RouterCsr& to, const RouterRequestRecord& request);
 void Fill(v1::RouterPlan& to, const RouterPlan& plan);
 

@@ -1,5 +1,6 @@
 // RouterKeyService: outside authorities and escrow.
 #include "services/keymgr/transport/router_key_handler.h"
+#include "services/keymgr/transport/router_key_wire.h"
 
 namespace virp::keymgr {
 
@@ -38,9 +39,12 @@ grpc::Status RouterKeyHandler::EscrowDeposit(grpc::ServerContext* context, const
 
 grpc::Status RouterKeyHandler::RequestEscrowRelease(grpc::ServerContext* context,
                                                     const v1::RequestEscrowReleaseRequest* request,
-                                                    v1::RequestEscrowReleaseResponse*) {
-  return Change(*context, "RequestEscrowRelease", *request, [&](const Call& call, const RouterCaller&) {
-    return keys_.RequestRelease(call, request->slot(), request->version(), request->agent(), request->recipient());
+                                                    v1::RequestEscrowReleaseResponse* response) {
+  return Change(*context, "RequestEscrowRelease", *request, [&](const Call& call, const RouterCaller&) -> absl::Status {
+    ASSIGN_OR_RETURN(const auto asked, keys_.RequestRelease(call, request->slot(), request->version(), request->agent(),
+                                                            request->recipient()));
+    if (asked != nullptr) Fill(*response->mutable_request(), *asked);
+    return absl::OkStatus();
   });
 }
 
@@ -48,7 +52,7 @@ grpc::Status RouterKeyHandler::ApproveEscrowRelease(grpc::ServerContext* context
                                                     const v1::ApproveEscrowReleaseRequest* request,
                                                     v1::ApproveEscrowReleaseResponse*) {
   return Change(*context, "ApproveEscrowRelease", *request, [&](const Call& call, const RouterCaller&) {
-    return keys_.ApproveRelease(call, request->slot(), request->version());
+    return keys_.ApproveRelease(call, request->slot(), request->version(), request->expected());
   });
 }
 
