@@ -35,6 +35,13 @@ bool IsUtf8(std::string_view text) {
   return true;
 }
 
+bool IsLine(std::string_view text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return false;
+  }
+  return IsUtf8(text);
+}
+
 std::string ToUtf8(std::string_view text) {
   std::string out;
   out.reserve(text.size());

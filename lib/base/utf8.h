@@ -11,6 +11,9 @@ namespace virp {
 // noncharacters, so that a JSON string of it is I-JSON (RFC 7493).
 bool IsUtf8(std::string_view text);
 
+// The same without control characters (C0 and DEL): text of one line, which every store and terminal takes.
+bool IsLine(std::string_view text);
+
 // `text` with each byte that is not part of such a character replaced by U+FFFD, so at most three times as long.
 std::string ToUtf8(std::string_view text);
 

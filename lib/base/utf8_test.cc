@@ -42,5 +42,13 @@ TEST(Utf8, RefusesAndReplacesTheRest) {
   }
 }
 
+TEST(Utf8, ALineHasNoControlCharacters) {
+  EXPECT_TRUE(IsLine("Zürich, NOC: +41 \"44\""));
+  EXPECT_TRUE(IsLine(""));
+  for (const std::string_view text : {std::string_view("a\0b", 3), std::string_view("a\nb"),
+                                      std::string_view("\x1b[2J"), std::string_view("\x7f"), std::string_view("a\xff")})
+    EXPECT_FALSE(IsLine(text));
+}
+
 }  // namespace
 }  // namespace virp

@@ -46,9 +46,7 @@ absl::Status CheckCall(const Call& call) {
     return InvalidArgument("actor: wanted 1 to {} printable characters without spaces", kMaxActor);
   if (call.method.empty() || call.method.size() > 128 || !IsPrintable(call.method))
     return InvalidArgument("method: wanted 1 to 128 printable characters without spaces");
-  const bool control = std::any_of(call.reason.begin(), call.reason.end(),
-                                   [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '\x7f'; });
-  if (call.reason.empty() || call.reason.size() > kMaxReason || !IsUtf8(call.reason) || control)
+  if (call.reason.empty() || call.reason.size() > kMaxReason || !IsLine(call.reason))
     return InvalidField("reason", fmt::format("wanted 1 to {} bytes of UTF-8 without control characters", kMaxReason));
   if (call.request_id.size() > kMaxRequestId || !IsPrintable(call.request_id)) {
     return InvalidField("request_id",

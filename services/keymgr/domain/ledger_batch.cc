@@ -15,6 +15,15 @@ bool IsName(std::string_view text, char low, char high) {
          std::all_of(text.begin(), text.end(), fits);
 }
 
+// Whether a string in the JSON text has U+0000.
+bool HasZero(std::string_view json) {
+  for (std::size_t at = json.find('\\'); at != std::string_view::npos && at + 1 < json.size();
+       at = json.find('\\', at + 2)) {
+    if (json.substr(at + 1, 5) == "u0000") return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::Status CheckRow(const Row& row) {
@@ -23,6 +32,8 @@ absl::Status CheckRow(const Row& row) {
   if (!row.state.empty() && !IsName(row.state, 'A', 'Z'))
     return InvalidArgument("{} {}: state {}: wanted [A-Z][A-Z0-9_]{{0,31}}", row.kind, row.id, row.state);
   if (!row.parent.empty()) RETURN_IF_ERROR(Annotate(CheckKeyId(row.parent), row.kind + " " + row.id + ": parent"));
+  if (HasZero(row.body))
+    return InvalidArgument("{} {}: body: U+0000, which PostgreSQL does not keep", row.kind, row.id);
   thread_local frame::PayloadReader reader(kMaxBody);
   return Annotate(reader.Read(row.body).status(), row.kind + " " + row.id + ": body");
 }

@@ -58,7 +58,7 @@ struct LedgerEngine::Impl {
   absl::StatusOr<Receipt> RunOne(BatchRun& run, LedgerBatch& batch, Waiting& waiting, const AuditSigner& signer);
   absl::Status Sign(const AuditSigner& signer, std::string_view payload, frame::Tier tier, AuditRow& row) const;
   void CommitBatch(const LedgerHead& old_head, const BatchRun& run, LedgerBatch batch,
-                   std::vector<std::pair<Promise*, Receipt>> done);
+                   std::vector<std::pair<Waiting*, Receipt>> done);
   absl::Status Settle(const LedgerBatch& batch) const;
   void Publish(std::shared_ptr<const Snapshot> snapshot, std::vector<Committed::Item> items, bool loaded = false);
   void FailWaiting();
@@ -83,6 +83,7 @@ struct LedgerEngine::Impl {
   StringMap<LedgerAnswer> requests;
   UnixNanos last_forgotten = 0;
   std::chrono::steady_clock::time_point lease_until;
+  std::size_t one_by_one = 0;  // edits at the front of the queue that share no commit
 
   mutable Mutex mutex;
   mutable std::condition_variable_any changed;

@@ -8,6 +8,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/frame/payload.h"
+#include "services/keymgr/domain/ledger_batch.h"
 #include "services/keymgr/domain/test_ledger.h"
 
 namespace virp::keymgr {
@@ -109,6 +110,44 @@ TEST_F(LedgerEngineTest, NumbersGoOnWithoutHolesWhateverFails) {
   const auto audit = test_.store.audit();
   ASSERT_EQ(audit.size(), 2U);
   EXPECT_EQ(audit[1].sequence, 2U);
+}
+
+TEST_F(LedgerEngineTest, WhatTheStoreRefusesOfOneDoesNotHarmTheOthers) {
+  LedgerEngine& ledger = test_.Start();
+  test_.store.RefuseRow("poison", InvalidArgument("the store does not keep this"));
+  std::vector<std::future<absl::StatusOr<Receipt>>> pending;
+  // The first one waits until the others are in the queue, so that they share a commit.
+  std::promise<void> all;
+  const std::shared_future<void> queued = all.get_future().share();
+  pending.push_back(ledger.Submit(TestCall("first"), [queued](const Snapshot& now, Changes& changes) {
+    queued.wait();
+    return PutThing("first", 1)(now, changes);
+  }));
+  for (const std::string id : {"a", "poison", "b"}) pending.push_back(ledger.Submit(TestCall(id), PutThing(id, 1)));
+  all.set_value();
+  std::vector<absl::Status> answers;
+  for (auto& one : pending) answers.push_back(one.get().status());
+  EXPECT_TRUE(answers[0].ok() && answers[1].ok() && answers[3].ok());
+  EXPECT_EQ(Message(answers[2]), "the store does not keep this");
+  EXPECT_EQ(ledger.snapshot()->Find<Thing>("poison"), nullptr);
+  EXPECT_NE(ledger.snapshot()->Find<Thing>("b"), nullptr);
+  const auto audit = test_.store.audit();
+  ASSERT_EQ(audit.size(), 3U);
+  EXPECT_EQ(audit[2].record, 3U);
+  EXPECT_EQ(audit[2].sequence, 3U);
+  EXPECT_TRUE(ledger.Commit(TestCall("b"), PutThing("b", 1))->replayed);
+}
+
+TEST_F(LedgerEngineTest, NoBodyHasWhatPostgresDoesNotKeep) {
+  Row row;
+  row.kind = "thing";
+  row.id = "a";
+  row.body = R"({"a":"x\u0000"})";
+  EXPECT_EQ(CheckRow(row).code(), absl::StatusCode::kInvalidArgument);
+  row.body = R"({"a":"x\\u0000"})";
+  EXPECT_TRUE(CheckRow(row).ok()) << "a backslash, and text behind it";
+  row.body = R"({"a":"\\\u0000"})";
+  EXPECT_EQ(CheckRow(row).code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST_F(LedgerEngineTest, NoRecordNoEffect) {

@@ -41,7 +41,9 @@ void LedgerEngine::Impl::Lead(const std::stop_token& stop) {
       const AtRest at_rest(pulse);
       MutexLock lock(mutex);
       if (queue.empty() && !stop.stop_requested()) changed.wait_for(mutex, options.lease / 3);
-      while (!queue.empty() && edits.size() < options.max_batch) {
+      const std::size_t most = one_by_one == 0 ? options.max_batch : 1;
+      one_by_one -= std::min<std::size_t>(one_by_one, 1);
+      while (!queue.empty() && edits.size() < most) {
         edits.push_back(std::move(queue.front()));
         queue.pop_front();
       }
@@ -83,7 +85,7 @@ void LedgerEngine::Impl::Process(std::vector<Waiting>& edits) {
   batch.old_frame_hash = head.frame_hash;
   batch.new_frame_hash = head.frame_hash;
   const LedgerHead old_head = head;
-  std::vector<std::pair<Promise*, Receipt>> done;
+  std::vector<std::pair<Waiting*, Receipt>> done;
   const auto signer = options.signer();
   for (Waiting& waiting : edits) {
     if (!signer.ok()) {
@@ -95,7 +97,7 @@ void LedgerEngine::Impl::Process(std::vector<Waiting>& edits) {
     if (!receipt.ok() || receipt->record <= old_head.record) {
       waiting.promise.set_value(std::move(receipt));
     } else {
-      done.emplace_back(&waiting.promise, *std::move(receipt));
+      done.emplace_back(&waiting, *std::move(receipt));
     }
   }
   if (batch.records.empty()) return;
@@ -174,7 +176,7 @@ absl::Status LedgerEngine::Impl::Sign(const AuditSigner& signer, std::string_vie
 }
 
 void LedgerEngine::Impl::CommitBatch(const LedgerHead& old_head, const BatchRun& run, LedgerBatch batch,
-                                     std::vector<std::pair<Promise*, Receipt>> done) {
+                                     std::vector<std::pair<Waiting*, Receipt>> done) {
   run.Fill(batch);
   absl::Status committed = store.Commit(batch);
   if (absl::IsUnknown(committed)) committed = Settle(batch);
@@ -182,7 +184,15 @@ void LedgerEngine::Impl::CommitBatch(const LedgerHead& old_head, const BatchRun&
     head = old_head;
     for (const AuditRow& row : batch.records) requests.erase(row.request_id);
     if (absl::IsAborted(committed)) committed = WithReason(committed, "FENCED");
-    for (auto& [promise, receipt] : done) promise->set_value(committed);
+    if (done.size() > 1 && !absl::IsAborted(committed) && !absl::IsUnavailable(committed)) {
+      // The store may refuse what one of them wants to keep: the others shall not suffer for it.
+      one_by_one = done.size();
+      const MutexLock lock(mutex);
+      for (auto waiting = done.rbegin(); waiting != done.rend(); ++waiting)
+        queue.push_front(std::move(*waiting->first));
+      return;
+    }
+    for (auto& [waiting, receipt] : done) waiting->promise.set_value(committed);
     // Fenced, or in doubt: what is true is what the database says, so it is loaded anew. Else the state is as it was.
     if (absl::IsAborted(committed) || GetReason(committed) == "COMMIT_IN_DOUBT") Deactivate(committed);
     return;
@@ -201,7 +211,7 @@ void LedgerEngine::Impl::CommitBatch(const LedgerHead& old_head, const BatchRun&
     status.edits += batch.records.size();
   }
   Publish(builder.Build(), std::move(items));
-  for (auto& [promise, receipt] : done) promise->set_value(std::move(receipt));
+  for (auto& [waiting, receipt] : done) waiting->promise.set_value(std::move(receipt));
   ForgetOldRequests();
 }
 

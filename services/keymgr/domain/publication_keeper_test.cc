@@ -35,6 +35,29 @@ class PublicationKeeperTest : public testing::Test {
   const crypto::P256PrivateKey key_ = crypto::P256PrivateKey::Generate();
 };
 
+// A clock that was years ahead for a while takes nothing away for good.
+TEST_F(PublicationKeeperTest, AClockThatWasWrongIsMadeGood) {
+  PublicationKeeper keeper = Keeper();
+  SetUpAuthority();
+  ASSERT_OK(rpki_.Issue(key_, 64496, "edge-a"));
+  ASSERT_OK(Work(keeper));
+  ASSERT_EQ(rpki_.authority->RouterKeys().size(), 1U);
+  const UnixNanos right = rpki_.ledger.clock.NowNanos();
+  Advance(hours(24 * 500));
+  ASSERT_OK(Work(keeper));
+  EXPECT_TRUE(rpki_.authority->RouterKeys().empty());
+  EXPECT_EQ(rpki_.target.tree.size(), 6U) << "without the certificate";
+  const std::uint64_t wrong = out();
+
+  rpki_.ledger.clock.SetWall(right);
+  Advance(seconds(60));
+  ASSERT_OK(Work(keeper));
+  EXPECT_GT(out(), wrong);
+  EXPECT_EQ(rpki_.authority->RouterKeys().size(), 1U);
+  EXPECT_EQ(rpki_.target.tree.size(), 7U);
+  EXPECT_EQ(rpki_.authority->PublicationDue().value_or(true), false);
+}
+
 TEST_F(PublicationKeeperTest, DoesNothingBeforeThereIsAnAuthority) {
   PublicationKeeper keeper = Keeper();
   ASSERT_OK(Work(keeper));

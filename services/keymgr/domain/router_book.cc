@@ -60,6 +60,13 @@ absl::StatusOr<std::shared_ptr<RouterSlotRecord>> RouterBook::Changed(const Snap
   } else if (change.router.empty()) {
     return NotFound("there are no router keys {}", slot.substr(0, 256));
   } else {
+    std::size_t usages = 0;
+    ForEachSlot(now, change.router, [&](const SlotPtr& other) {
+      usages += static_cast<std::size_t>(other->asn == change.asn);
+      return true;
+    });
+    if (usages >= kMaxUsages)
+      return ResourceExhausted("router {} has {} kinds of keys in AS {} already", change.router, usages, change.asn);
     after = std::make_shared<RouterSlotRecord>();
     after->router = change.router;
     after->asn = change.asn;

@@ -103,6 +103,21 @@ TEST_F(RouterEnrolmentTest, RenewsWithTheSameKeyAndGetsANextOne) {
             next.public_key().spki());
 }
 
+// The AS is in the path, not in the request.
+TEST_F(RouterEnrolmentTest, ARequestIsForOneAs) {
+  RouterSpec spec = RouterFixture::Spec();
+  spec.asns = {64496, 64497};
+  Register(spec);
+  const std::string csr = RouterFixture::Csr(key_);
+  EXPECT_TRUE(Waits(enrolment_.Enrol(Of(csr, 64496))));
+  EXPECT_THAT(enrolment_.Enrol(Of(csr, 64497)), ReasonIs("ANOTHER_SLOT"));
+  ApproveAll();
+  EXPECT_THAT(enrolment_.Enrol(Of(csr, 64497)), ReasonIs("ANOTHER_SLOT"));
+  EXPECT_EQ(rpki::RouterFactsOf(CertificateIn(enrolment_.Enrol(Of(csr, 64496))))->asn, 64496U);
+  ASSERT_OK(fixture_.Enrol(crypto::P256PrivateKey::Generate(), "edge-a", 64497));
+  EXPECT_THAT(enrolment_.Reenrol(Of(csr, 64497)), ReasonIs("ANOTHER_SLOT"));
+}
+
 TEST_F(RouterEnrolmentTest, RefusalsSayWhy) {
   const std::string csr = RouterFixture::Csr(key_);
   EXPECT_THAT(enrolment_.Enrol(Of(csr)), StatusIs(StatusCode::kNotFound)) << "nobody's agent";

@@ -83,12 +83,13 @@ class RouterKeys {
   // again. A new one
   //   - for a key with a certificate of this router and AS is a renewal: issued at once, or answered with the newest
   //     certificate when that is less than an hour old;
-  //   - of an agent that matches the router's registered material is approved by it (RFC 8635 section 9);
+  //   - of an agent that matches the router's registered material is approved by it (RFC 8635 section 9), while the
+  //     router has no certified key in that AS;
   //   - else waits for Approve.
   // InvalidArgument with the reasons of rpki::CheckRouterRequest; FailedPrecondition with reason AS_NOT_HELD,
   // BGP_ID_DIFFERS, METHOD (the router's keys are not its own to make), ROUTER_KEY_STATE (another next key is on its
-  // way), COMPROMISED; AlreadyExists KEY_IN_USE; ResourceExhausted when 16 requests of the router wait, or
-  // 20,000 in all.
+  // way), COMPROMISED; AlreadyExists KEY_IN_USE, ANOTHER_SLOT (it came for another AS or usage); ResourceExhausted when
+  // 16 requests of the router wait, or 20,000 in all, or it has 8 usages in the AS.
   absl::StatusOr<RequestPtr> SubmitRequest(const Call& call, const RouterCaller& caller, const Submission& submission);
   // By id (SHA-256 of the DER in hex).
   absl::StatusOr<RequestPtr> GetRequest(const RouterCaller& caller, std::string_view id) const;

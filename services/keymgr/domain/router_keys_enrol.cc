@@ -35,11 +35,28 @@ AuditRecord RequestAudit(std::string_view event, const RouterRequestRecord& requ
   return audit;
 }
 
+absl::StatusOr<std::uint32_t> AsnOf(const RouterRecord& router, std::uint32_t asn) {
+  if (asn != 0) return asn;
+  if (router.spec.asns.size() == 1) return router.spec.asns.front();
+  return InvalidField("asn", fmt::format("is 0, and router {} has {} ASes", router.spec.id, router.spec.asns.size()));
+}
+
 absl::Status CheckLog(const RouterRecord& router) {
   if (!router.spec.needs_custody_log || !router.logs.empty()) return absl::OkStatus();
   return WithReason(
       FailedPrecondition("router {}: attach the custody log of its keys first (RFC 8635 section 9)", router.spec.id),
       "CUSTODY_LOG");
+}
+
+bool HasCertifiedKey(const Snapshot& now, std::string_view router, std::uint32_t asn) {
+  bool has = false;
+  RouterBook::ForEachSlot(now, router, [&](const RouterBook::SlotPtr& slot) {
+    has = slot->asn == asn && std::ranges::any_of(slot->versions, [](const RouterVersion& version) {
+            return !version.certificates.empty() || !version.imported.empty();
+          });
+    return !has;
+  });
+  return has;
 }
 
 }  // namespace
@@ -69,11 +86,7 @@ absl::StatusOr<RouterKeys::Wanted> RouterKeys::Check(const RouterCaller&, const 
                                                      std::string request) const {
   Wanted out;
   out.id = HexEncode(View(crypto::Sha256(request)));
-  out.asn = submission.asn;
-  if (out.asn == 0 && router->spec.asns.size() > 1)
-    return InvalidField("asn",
-                        fmt::format("is 0, and router {} has {} ASes", router->spec.id, router->spec.asns.size()));
-  if (out.asn == 0) out.asn = router->spec.asns.front();
+  ASSIGN_OR_RETURN(out.asn, AsnOf(*router, submission.asn));
   if (!router->Has(out.asn)) {
     return WithReason(FailedPrecondition("AS {} is none of router {}", out.asn, router->spec.id), "AS_NOT_HELD");
   }
@@ -105,6 +118,15 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::SubmitRequest(const Call& cal
   const auto before = now->Find<RouterRequestRecord>(HexEncode(View(crypto::Sha256(der))));
   if (before != nullptr && before->router != id)
     return WithReason(AlreadyExists("another router sent this request"), "KEY_IN_USE");
+  if (before != nullptr) {
+    ASSIGN_OR_RETURN(const std::uint32_t asn, AsnOf(*router, submission.asn));
+    if (before->asn != asn || before->usage != submission.usage) {
+      return WithReason(AlreadyExists("this request was sent for AS {}{}{}: a request is for one AS and usage, so sign "
+                                      "another one",
+                                      before->asn, before->usage.empty() ? "" : " ", before->usage),
+                        "ANOTHER_SLOT");
+    }
+  }
   if (before != nullptr && !(submission.renew && before->state == RequestState::kApproved)) return RequestPtr(before);
   ASSIGN_OR_RETURN(const Wanted wanted, Check(caller, *now, submission, std::move(router), std::move(der)));
   const SlotPtr slot = now->Find<RouterSlotRecord>(wanted.slot);
@@ -126,7 +148,9 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::SubmitRequest(const Call& cal
   request->request = wanted.request;
   request->spki = wanted.spki;
   request->submitted_by = call.actor;
-  const bool known = !caller.is_operator && Matches(caller, *wanted.router, wanted.spki);
+  // What was said of a router before it came speaks for its first key only: the next one is approved.
+  const bool known = !caller.is_operator && Matches(caller, *wanted.router, wanted.spki) &&
+                     !HasCertifiedKey(*now, request->router, request->asn);
   if (known && CheckLog(*wanted.router).ok()) return Accept(call, std::move(request), false, wanted.checked.get());
   const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
     RETURN_IF_ERROR(RouterBook::Router(state, request->router).status());

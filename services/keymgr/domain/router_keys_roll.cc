@@ -5,6 +5,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
+#include "lib/base/utf8.h"
 #include "lib/crypto/p256.h"
 #include "lib/crypto/sha256.h"
 #include "lib/frame/payload.h"
@@ -75,8 +76,9 @@ absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::TakeReport(const Call& call, con
                                                            std::string_view slot, std::uint32_t version,
                                                            const Report& report) {
   ASSIGN_OR_RETURN(const SlotPtr seen, AllowedSlot(caller, slot));
-  if (report.detail.size() > kMaxDetail)
-    return InvalidField("report.detail", fmt::format("has {} bytes; at most {}", report.detail.size(), kMaxDetail));
+  if (report.detail.size() > kMaxDetail || !IsLine(report.detail))
+    return InvalidField("report.detail",
+                        fmt::format("wanted at most {} bytes of UTF-8 without control characters", kMaxDetail));
   const bool fault =
       report.event == RouterEvent::kInstalled && !(report.package_valid && report.chain_valid && report.key_match);
   const bool proves = !report.signature.empty();

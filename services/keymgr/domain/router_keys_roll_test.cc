@@ -261,6 +261,10 @@ TEST_F(RouterRollTest, ReportsAreProved) {
   good.signature.clear();
   ASSERT_OK(report(RouterFixture::Operator(), good));
   EXPECT_FALSE(Slot()->Find(1)->report->proved);
+  for (const std::string_view bad : {std::string_view("a\0b", 3), std::string_view("a\nb"), std::string_view("\xff")}) {
+    fault.detail = bad;
+    EXPECT_THAT(report(agent, fault), StatusIs(StatusCode::kInvalidArgument));
+  }
   fault.detail = std::string(513, 'x');
   EXPECT_THAT(report(agent, fault), StatusIs(StatusCode::kInvalidArgument));
   EXPECT_THAT(keys().Nonce(RouterFixture::Agent("edge-b"), kSlot, 1), ReasonIs("NOT_YOUR_ROUTER"));

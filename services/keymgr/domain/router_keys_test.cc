@@ -60,7 +60,10 @@ TEST_F(RouterKeysTest, RegistersWhatFitsAndNothingElse) {
   EXPECT_EQ(refused([](RouterSpec& s) { s.agent = "edge-a"; }), "router.agent");
   EXPECT_EQ(refused([](RouterSpec& s) { s.material = {{MaterialKind::kTlsKey, "short"}}; }), "router.material.sha256");
   EXPECT_EQ(refused([](RouterSpec& s) { s.contacts = {{64511, "NOC", "no uri"}}; }), "router.contacts.address");
-  EXPECT_EQ(refused([](RouterSpec& s) { s.contacts = {{64511, "\xff", "mailto:a@b"}}; }), "router.contacts.name");
+  for (const std::string_view bad : {std::string_view("\xff"), std::string_view("a\0b", 3), std::string_view("a\nb")}) {
+    EXPECT_EQ(refused([&](RouterSpec& s) { s.contacts = {{64511, std::string(bad), "mailto:a@b"}}; }),
+              "router.contacts.name");
+  }
   ASSERT_OK(Register(good));
   EXPECT_THAT(Register(good), StatusIs(StatusCode::kAlreadyExists));
   RouterSpec other = RouterFixture::Spec("edge-b");
@@ -187,6 +190,27 @@ TEST_F(RouterKeysTest, WhatIsKnownNeedsNoApproval) {
   ASSERT_OK_AND_ASSIGN(const auto known, submit(csr));
   EXPECT_EQ(known->state, RequestState::kApproved);
   EXPECT_EQ((*keys().GetSlot(kSlot))->versions[0].approved_by, "");
+
+  // That was the first one. What was known of the router before it came does not speak for more.
+  const std::string more = RouterFixture::Csr(crypto::P256PrivateKey::Generate());
+  const auto sent =
+      keys().SubmitRequest(fixture_.NewCall(agent.identity), agent, {.usage = "transit", .request = more});
+  ASSERT_OK(sent);
+  EXPECT_EQ((*sent)->state, RequestState::kPending);
+  EXPECT_THAT(keys().SubmitRequest(fixture_.NewCall(agent.identity), agent, {.request = more}),
+              ReasonIs("ANOTHER_SLOT"));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, std::nullopt));
+  EXPECT_EQ((*submit(RouterFixture::Csr(crypto::P256PrivateKey::Generate())))->state, RequestState::kPending)
+      << "nor for what follows a key that was revoked";
+}
+
+TEST_F(RouterKeysTest, ARouterHasSoManyKindsOfKeys) {
+  ASSERT_OK(Register(RouterFixture::Spec("edge-a", KeyMethod::kEither)));
+  for (std::size_t i = 0; i < kMaxUsages; ++i)
+    ASSERT_OK(keys().Create(fixture_.NewCall(), "edge-a", 64496, i == 0 ? "" : fmt::format("u{}", i)));
+  EXPECT_THAT(keys().Create(fixture_.NewCall(), "edge-a", 64496, "one-more"), StatusIs(StatusCode::kResourceExhausted));
+  EXPECT_EQ(fixture_.custody.count(), kMaxUsages);
 }
 
 TEST_F(RouterKeysTest, HostileRequestsChangeNothing) {

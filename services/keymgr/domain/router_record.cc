@@ -48,8 +48,9 @@ absl::Status CheckContacts(const RouterSpec& spec) {
     return InvalidField("router.contacts", fmt::format("has {}; at most {}", spec.contacts.size(), kMaxContacts));
   for (const PeerContact& contact : spec.contacts) {
     if (contact.asn == 0) return InvalidField("router.contacts.asn", "is 0");
-    if (contact.name.empty() || contact.name.size() > kMaxName || !IsUtf8(contact.name))
-      return InvalidField("router.contacts.name", fmt::format("wanted 1 to {} bytes of UTF-8", kMaxName));
+    if (contact.name.empty() || contact.name.size() > kMaxName || !IsLine(contact.name))
+      return InvalidField("router.contacts.name",
+                          fmt::format("wanted 1 to {} bytes of UTF-8 without control characters", kMaxName));
     const std::size_t colon = contact.address.find(':');
     if (contact.address.size() > kMaxAddress || !IsPrintable(contact.address) || colon == 0 ||
         colon == std::string::npos || colon + 1 == contact.address.size()) {

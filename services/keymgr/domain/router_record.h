@@ -48,7 +48,7 @@ struct Material {
 // Whom to tell at a peer (RFC 8635 section 10.1).
 struct PeerContact {
   std::uint32_t asn = 0;
-  std::string name;     // 1 to 128 bytes of UTF-8
+  std::string name;     // 1 to 128 bytes of UTF-8, a line
   std::string address;  // a URI: "mailto:noc@example.net"
   bool operator==(const PeerContact&) const = default;
 };
@@ -63,7 +63,7 @@ struct RouterSpec {
   ExportPolicy policy = ExportPolicy::kNever;  // of keys that are made here: kNever, kOnce or kEscrowOnly
   std::string agent;  // SPIFFE id that the router itself calls with; empty: operators act for it
   Bootstrap bootstrap = Bootstrap::kCraftPort;
-  std::vector<Material> material;     // at most 8; with any, matching requests of `agent` need no approval
+  std::vector<Material> material;     // at most 8; with any, a matching first request of `agent` needs no approval
   bool needs_custody_log = false;     // nothing is issued before one is attached (RFC 8635 section 9(3))
   bool keep_next = true;              // a next key is always published (RFC 8207 section 4)
   bool outside_authority = false;     // certificates come from another CA and are imported
@@ -102,7 +102,7 @@ struct InstallReport {
   bool chain_valid = false;    // the certificates lead to the installed trust anchor
   bool key_match = false;      // the certificate is the installed key's
   bool proved = false;         // signed by that key over our nonce; else an operator's word
-  std::string detail;          // at most 512 bytes
+  std::string detail;          // at most 512 bytes of UTF-8, a line
   std::string by;
   UnixNanos at = 0;
   bool IsGood() const { return package_valid && chain_valid && key_match; }
@@ -127,6 +127,7 @@ struct RouterVersion {
   std::optional<InstallReport> report;
   bool operator==(const RouterVersion&) const = default;
 };
+inline constexpr std::size_t kMaxUsages = 8;            // slots of a router in one AS
 inline constexpr std::size_t kMaxSlotVersions = 12;     // the oldest destroyed ones are forgotten beyond it
 inline constexpr std::size_t kMaxSlotCertificates = 4;  // of a version; the oldest is revoked when another is made
 

@@ -141,7 +141,7 @@ TEST_F(RouterTransferTest, TwoPersonsGiveTheOldKeyToNewHardware) {
                        rpki::OpenKeyPackage(package.view(), *keys().TrustAnchor(), std::nullopt));
   EXPECT_EQ(opened.pkcs8.view(), pkcs8.view());
   EXPECT_TRUE(opened.path.empty());
-  const AuditRow& row_of_release = fixture_.ledger.store.audit().back();
+  const AuditRow row_of_release = fixture_.ledger.store.audit().back();
   EXPECT_EQ(row_of_release.event, "router_key_released_from_escrow");
   EXPECT_THAT(row_of_release.frame, AllOf(HasSubstr(replacement), HasSubstr(R"("requested_by":"spiffe://)")));
   EXPECT_EQ(keys().ReleaseOf(kSlot, 1), nullptr);

@@ -131,7 +131,8 @@ class RpkiAuthority {
   std::vector<std::string> PublishedCertificates() const;
 
   PublicationState State() const;
-  // Whether relying parties see something else than they should, or CRL and manifest are to be replaced. The target's
+  // Whether relying parties see something else than they should, or CRL and manifest are to be replaced: they end soon,
+  // or begin in the future. The target's
   // error when it does not say what it has.
   absl::StatusOr<bool> PublicationDue() const;
   // Publishes now: takes a new number, signs CRLs and manifests, hands the whole to the target, and records what is out
@@ -139,8 +140,8 @@ class RpkiAuthority {
   // request publishes nothing.
   absl::Status Publish(const Call* call = nullptr);
 
-  // Marks certificates that ended, at most 256: the feed withdraws them, the next publication leaves them out. How
-  // many.
+  // Marks certificates that ended, at most 256: the feed withdraws them, the next publication leaves them out. Takes
+  // the mark back from those that have not ended, which a wrong clock left: they are published again. How many.
   absl::StatusOr<std::size_t> ExpireEnded();
 
   // Whether the chain below the trust anchor holds now: its dates, names, signatures and resources.
@@ -170,6 +171,7 @@ class RpkiAuthority {
   absl::Status CheckIssued(const Authorities& both, std::string_view der, const Order& order,
                            const crypto::P256PublicKey& key) const;
   absl::StatusOr<std::uint64_t> TakeNumber(const Call& call, bool& replayed);
+  absl::Status Mark(const std::vector<std::string>& ids, CertificateState as, std::string_view event);
   absl::Status RecordPublished(const Wanted& wanted, std::uint64_t number, rpki::Time until, std::string fields);
   Call OwnCall(std::string_view what) const;
   rpki::Time Now() const;

@@ -1,5 +1,6 @@
 // What of an RpkiAuthority is published, and how.
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "lib/base/bytes.h"
@@ -19,6 +20,13 @@ std::string FileNameOf(const RouterCertificateRecord& record) {
   std::string name = record.id;
   std::replace(name.begin(), name.end(), '/', '-');
   return name + ".cer";
+}
+
+// To be changed.
+absl::StatusOr<std::shared_ptr<AuthorityRecord>> AuthorityIn(const Snapshot& state, std::string_view id) {
+  const auto found = state.Find<AuthorityRecord>(id);
+  if (found == nullptr) return WithReason(FailedPrecondition("there is no RPKI authority any more"), "NO_AUTHORITY");
+  return std::make_shared<AuthorityRecord>(*found);
 }
 
 }  // namespace
@@ -96,6 +104,8 @@ absl::StatusOr<bool> RpkiAuthority::PublicationDue() const {
   if (!state.set_up) return false;
   const UnixNanos ahead = static_cast<UnixNanos>(options_.refresh_before.count()) * kNanosPerSecond;
   if (state.waiting != 0 || state.published_until <= clock_.NowNanos() + ahead) return true;
+  // The clock was wrong when it was made: what is out begins in the future, and was made for another time.
+  if (state.published_at > clock_.NowNanos()) return true;
   // Something else is out there: this manager's folder was empty, or a publication was not recorded.
   ASSIGN_OR_RETURN(const std::uint64_t there, target_.Number());
   return there != state.number;
@@ -131,14 +141,17 @@ absl::StatusOr<std::uint64_t> RpkiAuthority::TakeNumber(const Call& call, bool& 
   ASSIGN_OR_RETURN(const std::uint64_t there, target_.Number());
   const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
     std::uint64_t number = there;
-    for (const std::string_view id : {kAnchorId, kIssuerId})
-      number = std::max(number, state.Find<AuthorityRecord>(id)->number);
+    for (const std::string_view id : {kAnchorId, kIssuerId}) {
+      ASSIGN_OR_RETURN(const auto record, AuthorityIn(state, id));
+      number = std::max(number, record->number);
+    }
     ++number;
     for (const std::string_view id : {kAnchorId, kIssuerId}) {
-      auto record = std::make_shared<AuthorityRecord>(*state.Find<AuthorityRecord>(id));
+      ASSIGN_OR_RETURN(const auto record, AuthorityIn(state, id));
       record->number = number;
-      changes.Put(std::move(record));
+      changes.Put(record);
     }
+    changes.Answer(std::to_string(number));
     AuditRecord audit;
     audit.event = "rpki_publication_begun";
     frame::JsonWriter json;
@@ -148,18 +161,23 @@ absl::StatusOr<std::uint64_t> RpkiAuthority::TakeNumber(const Call& call, bool& 
   });
   if (!receipt.ok()) return receipt.status();
   replayed = receipt->replayed;
-  return ledger_.snapshot()->Find<AuthorityRecord>(kIssuerId)->number;
+  // As it was committed: whoever was fenced since has no state to look into.
+  std::uint64_t number = 0;
+  const std::string& answer = receipt->answer;
+  if (std::from_chars(answer.data(), answer.data() + answer.size(), number).ec != std::errc())
+    return Internal("the number of a publication was answered as '{}'", answer);
+  return number;
 }
 
 absl::Status RpkiAuthority::RecordPublished(const Wanted& wanted, std::uint64_t number, rpki::Time until,
                                             std::string fields) {
   const auto receipt = ledger_.Commit(OwnCall("publish"), [&](const Snapshot& state, Changes& changes) -> absl::Status {
     for (const std::string_view id : {kAnchorId, kIssuerId}) {
-      auto record = std::make_shared<AuthorityRecord>(*state.Find<AuthorityRecord>(id));
+      ASSIGN_OR_RETURN(const auto record, AuthorityIn(state, id));
       record->published_number = number;
       record->published_at = changes.now();
       record->published_until = NanosOf(until);
-      changes.Put(std::move(record));
+      changes.Put(record);
     }
     const auto move = [&](const std::vector<std::string>& ids, CertificateState from, CertificateState to) {
       for (const std::string& id : ids) {
@@ -202,31 +220,39 @@ absl::Status RpkiAuthority::Publish(const Call* call) {
 }
 
 absl::StatusOr<std::size_t> RpkiAuthority::ExpireEnded() {
-  std::vector<std::string> ended;
+  std::vector<std::string> ended, not_ended;
+  const UnixNanos time = clock_.NowNanos();
   ledger_.snapshot()->ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
-    if (record->due.has_value() && *record->due <= clock_.NowNanos()) ended.push_back(record->id);
-    return ended.size() < kExpiredAtOnce;
+    if (record->due.has_value() && *record->due <= time) ended.push_back(record->id);
+    // A clock that was wrong took it away. It is published anew, as if it had just been issued.
+    if (record->state == CertificateState::kExpired && record->not_after > time) not_ended.push_back(record->id);
+    return ended.size() < kExpiredAtOnce && not_ended.size() < kExpiredAtOnce;
   });
-  if (ended.empty()) return 0;
-  const auto receipt = ledger_.Commit(OwnCall("expire"), [&](const Snapshot& state, Changes& changes) -> absl::Status {
+  RETURN_IF_ERROR(Mark(ended, CertificateState::kExpired, "router_certificates_expired"));
+  RETURN_IF_ERROR(Mark(not_ended, CertificateState::kIssued, "router_certificates_not_expired"));
+  return ended.size() + not_ended.size();
+}
+
+absl::Status RpkiAuthority::Mark(const std::vector<std::string>& ids, CertificateState as, std::string_view event) {
+  if (ids.empty()) return absl::OkStatus();
+  const auto edit = [&](const Snapshot& state, Changes& changes) -> absl::Status {
     frame::JsonWriter json;
     json.BeginObject().Key("certificates").BeginArray();
-    for (const std::string& id : ended) {
+    for (const std::string& id : ids) {
       const auto found = state.Find<RouterCertificateRecord>(id);
-      if (found == nullptr || !found->due.has_value()) continue;  // revoked since
+      if (found == nullptr || found->IsRevoked() || found->state == as) continue;  // revoked since
       auto record = std::make_shared<RouterCertificateRecord>(*found);
-      record->state = CertificateState::kExpired;
+      record->state = as;
       json.String(id);
       changes.Put(std::move(record));
     }
     AuditRecord audit;
-    audit.event = "router_certificates_expired";
+    audit.event = event;
     audit.fields = json.EndArray().EndObject().Take();
     changes.Audit(std::move(audit));
     return absl::OkStatus();
-  });
-  if (!receipt.ok()) return receipt.status();
-  return ended.size();
+  };
+  return ledger_.Commit(OwnCall("expire"), edit).status();
 }
 
 }  // namespace virp::keymgr

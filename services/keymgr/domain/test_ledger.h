@@ -66,6 +66,9 @@ class MemoryLedgerStore final : public LedgerStore {
     RETURN_IF_ERROR(CheckTerm(batch.term));
     if (batch.old_record != head_.record || batch.old_frame_hash != head_.frame_hash)
       return Aborted("the head is another");
+    for (const Row& row : batch.puts) {
+      if (row.id == refused_) return refusal_;
+    }
     const absl::Status fails = std::exchange(next_commit_, absl::OkStatus());
     if (!fails.ok() && !commits_all_the_same_) return fails;
     for (const Row& row : batch.puts) rows_[{row.kind, row.id}] = row;
@@ -110,6 +113,11 @@ class MemoryLedgerStore final : public LedgerStore {
     next_commit_ = std::move(status);
     commits_all_the_same_ = commits_all_the_same;
   }
+  void RefuseRow(std::string id, absl::Status status) {  // every commit that puts it
+    const MutexLock lock(mutex_);
+    refused_ = std::move(id);
+    refusal_ = std::move(status);
+  }
   void SetDown(absl::Status status) {  // every call fails with it; OK: up again
     const MutexLock lock(mutex_);
     down_ = std::move(status);
@@ -153,6 +161,8 @@ class MemoryLedgerStore final : public LedgerStore {
   std::vector<AuditRow> audit_ ABSL_GUARDED_BY(mutex_);
   absl::Status next_commit_ ABSL_GUARDED_BY(mutex_), down_ ABSL_GUARDED_BY(mutex_);
   bool commits_all_the_same_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string refused_ ABSL_GUARDED_BY(mutex_);
+  absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   std::size_t commits_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
