@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "lib/base/error_info.h"
+#include "services/keymgr/domain/ledger_batch.h"
+#include "services/keymgr/domain/rollback.h"
+#include "services/keymgr/domain/tcp_ao_takeover.h"
 #include "services/keymgr/domain/test_custody.h"
 #include "services/keymgr/domain/test_ledger.h"
 #include "tests/testutil/status_matchers.h"
@@ -274,6 +277,83 @@ TEST_F(TcpAoKeysTest, RecordsReadBack) {
     broken.body[at + 1] = 'X';
     EXPECT_FALSE(TcpAoPairRecord::FromRow(broken).ok()) << name;
   }
+}
+
+// ---- after a rollback ----
+
+class TcpAoTakeOverTest : public TcpAoKeysTest {
+ protected:
+  void BackUp() {
+    backup_ = lab_->snapshot();
+    records_ = lab_.store.audit().size();
+  }
+  // What a manager that was restored from the backup makes of what the chain has since.
+  void Restore() {
+    std::vector<ChainRecord> missing;
+    const auto audit = lab_.store.audit();
+    for (std::size_t i = records_; i < audit.size(); ++i) {
+      auto record = ReadChainRecord(audit[i].frame, [](const frame::Frame&) { return true; });
+      ASSERT_OK(record);
+      missing.push_back(*std::move(record));
+    }
+    BatchRun run(*backup_);
+    const auto edit = [&](const Snapshot& now, Changes& changes) -> absl::Status {
+      RETURN_IF_ERROR(TakeOverTcpAoKeys(missing, now, changes));
+      changes.Audit({.event = "rollback_accepted", .source = {}, .keys = {}, .fields = {}});
+      return absl::OkStatus();
+    };
+    ASSERT_OK(run.Run(edit, lab_.clock.NowNanos(), [](const AuditRecord&) { return absl::OkStatus(); }));
+    restored_ = std::make_shared<Snapshot>(run.state());
+    ASSERT_OK(TcpAoPairRecord::FromRow(Restored().ToRow()));
+  }
+  const TcpAoPairRecord& Restored() const { return *restored_->Find<TcpAoPairRecord>(kId); }
+  std::vector<std::uint32_t> KeysLeft() const {
+    std::vector<std::uint32_t> out;
+    restored_->ForEachVersion(KeyKind::kTcpAo, kId, [&](const Snapshot::KeyPtr& key) {
+      out.push_back(key->identity.version);
+      return true;
+    });
+    return out;
+  }
+  std::shared_ptr<const Snapshot> backup_, restored_;
+  std::size_t records_ = 0;
+};
+
+TEST_F(TcpAoTakeOverTest, ARemovedKeyDoesNotComeBack) {
+  ASSERT_OK(keys_->Create(TestCall("create"), Pair(), 0));
+  Obey(4);
+  ASSERT_OK(keys_->Roll(TestCall("roll"), kId, 0));
+  BackUp();
+  Obey(4);
+  ASSERT_EQ(Phase(), TcpAoPhase::kOldRemoved);
+  Restore();
+  EXPECT_EQ(Restored().roll.phase, TcpAoPhase::kOldRemoved);
+  EXPECT_EQ(Restored().roll.serial, keys_->Get(kId).value()->roll.serial);
+  EXPECT_THAT(KeysLeft(), ElementsAre(2));
+  EXPECT_EQ(Restored().keys.size(), 1U);
+  EXPECT_EQ(Restored().resting.size(), 2U);
+
+  // Rolled once more: that key is the ends' alone.
+  ASSERT_OK(keys_->Roll(TestCall("roll-2"), kId, 0));
+  Restore();
+  EXPECT_EQ(Restored().roll.phase, TcpAoPhase::kAborted);
+  EXPECT_EQ(Restored().roll.new_key.version, 3U) << "the number is not given again";
+  EXPECT_THAT(KeysLeft(), ElementsAre(2));
+  Obey(4);
+  Restore();
+  EXPECT_EQ(Restored().roll.phase, TcpAoPhase::kOldRemoved);
+  EXPECT_GE(Restored().roll.serial, keys_->Get(kId).value()->roll.serial);
+  EXPECT_THAT(KeysLeft(), ElementsAre());
+}
+
+TEST_F(TcpAoTakeOverTest, ADeletedPairDoesNotComeBack) {
+  ASSERT_OK(keys_->Create(TestCall("create"), Pair(), 0));
+  Obey(4);
+  BackUp();
+  ASSERT_OK(keys_->Delete(TestCall("delete"), kId));
+  Restore();
+  EXPECT_TRUE(Restored().deleted);
+  EXPECT_THAT(KeysLeft(), ElementsAre());
 }
 
 }  // namespace
