@@ -1,6 +1,7 @@
 #include "lib/rpki/feed.h"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -80,14 +81,22 @@ absl::StatusOr<std::string> Slurm(const std::vector<RouterKey>& keys) {
 }
 
 absl::StatusOr<std::map<std::string, std::string>> BgpSrxTree(const std::vector<std::string>& certificates) {
-  std::map<std::string, std::string> out;
-  std::string& list = out["ski-list.txt"];
+  std::set<std::pair<std::uint32_t, std::string>> listed;
+  std::map<std::string, std::pair<Time, std::string>> newest;  // by key identifier
   for (const std::string& certificate : certificates) {
     ASSIGN_OR_RETURN(const RouterFacts facts, RouterFactsOf(certificate));
     const std::string ski = Upper(HexEncode(facts.key_identifier));
-    out[fmt::format("{}/{}/{}.cert", ski.substr(0, 2), ski.substr(2, 4), ski.substr(6))] = certificate;
-    list += fmt::format("{}-SKI: {}\n", facts.asn, ski);
+    listed.emplace(facts.asn, ski);
+    auto& [until, der] = newest[ski];
+    if (!der.empty() && until >= facts.validity.not_after) continue;
+    until = facts.validity.not_after;
+    der = certificate;
   }
+  std::map<std::string, std::string> out;
+  std::string& list = out["ski-list.txt"];
+  for (const auto& [asn, ski] : listed) list += fmt::format("{}-SKI: {}\n", asn, ski);
+  for (auto& [ski, one] : newest)
+    out[fmt::format("{}/{}/{}.cert", ski.substr(0, 2), ski.substr(2, 4), ski.substr(6))] = std::move(one.second);
   return out;
 }
 

@@ -31,7 +31,9 @@ absl::StatusOr<std::string> RpkiClientJson(const std::vector<RouterKey>& keys, s
 // RFC 8416: local assertions, base64url without padding. To be added to what validators found.
 absl::StatusOr<std::string> Slurm(const std::vector<RouterKey>& keys);
 
-// NIST BGP-SRx: <SKI 1-2>/<3-6>/<7-40>.cert and ski-list.txt, by path. Certificates in DER.
+// NIST BGP-SRx: <SKI 1-2>/<3-6>/<7-40>.cert and ski-list.txt, by path. Certificates in DER. Each {AS, key} is listed
+// once; of a key with several certificates, of one AS or of several, the file has the one that ends last: a reader
+// takes the public key from it, which is the same in all.
 absl::StatusOr<std::map<std::string, std::string>> BgpSrxTree(const std::vector<std::string>& certificates);
 
 }  // namespace virp::rpki

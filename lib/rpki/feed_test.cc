@@ -66,5 +66,23 @@ TEST(Feed, BgpSrxTree) {
   EXPECT_FALSE(BgpSrxTree({lab.ca}).ok());
 }
 
+TEST(Feed, BgpSrxTreeOfARenewedKeyAndOfOneInTwoAses) {
+  const testutil::RpkiLab lab;
+  const auto key = crypto::P256PrivateKey::Generate();
+  const std::string first = lab.Router(64496, key.public_key());
+  testutil::RpkiLab later(lab.now + std::chrono::hours(24 * 30));
+  const std::string renewed = later.Router(64496, key.public_key());
+  const std::string elsewhere = lab.Router(64497, key.public_key());
+  for (const auto& order : {std::vector{first, renewed, elsewhere}, std::vector{elsewhere, renewed, first}}) {
+    ASSERT_OK_AND_ASSIGN(const auto tree, BgpSrxTree(order));
+    ASSERT_EQ(tree.size(), 2u);
+    EXPECT_EQ(tree.begin()->second, renewed);
+    std::string ski = tree.begin()->first;
+    std::erase(ski, '/');
+    ski.resize(40);
+    EXPECT_EQ(tree.at("ski-list.txt"), "64496-SKI: " + ski + "\n64497-SKI: " + ski + "\n");
+  }
+}
+
 }  // namespace
 }  // namespace virp::rpki

@@ -164,6 +164,7 @@ TEST_F(RouterRollTest, NoCertificateOfARevokedKeyStaysOut) {
   ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, Continuity::kDisableBgpsec));
   ASSERT_OK(keys().Advance());
   EXPECT_FALSE(Slot()->Find(1)->crl_out);
+  fixture_.ledger.clock.Advance(std::chrono::minutes(1));
   ASSERT_OK(fixture_.PublishAndAdvance());
   EXPECT_TRUE(Slot()->Find(1)->crl_out);
   EXPECT_THAT(fixture_.authority->PublishedCertificates(), IsEmpty());
