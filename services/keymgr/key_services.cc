@@ -43,8 +43,13 @@ void KeyServices::AddTo(std::vector<service::ServedService>& served) {
 }
 
 std::vector<std::function<absl::Status()>> KeyServices::Chores() {
-  return {[this] { return tcp_ao_.Tick(); }, [this] { return router_.Advance(); },
-          [this] { return fleets_.Advance(); }};
+  return {[this] { return tcp_ao_.Tick(); }, [this] { return router_.Advance(); }, [this] { return fleets_.Advance(); },
+          [this] { return router_.TellOverdueReports(); }};
+}
+
+void KeyServices::AddMetrics(service::Metrics& metrics) {
+  const auto overdue = metrics.AddGauge("overdue_router_reports", "Router keys whose router has not reported in time.");
+  metrics.OnCollect([=, this] { overdue.Set(router_.OverdueReports()); });
 }
 
 void KeyServices::Drain() {

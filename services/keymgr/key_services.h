@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "lib/base/clock.h"
 #include "lib/service/caller.h"
+#include "lib/service/metrics.h"
 #include "lib/service/server.h"
 #include "services/keymgr/domain/custody.h"
 #include "services/keymgr/domain/ledger_engine.h"
@@ -43,6 +44,7 @@ class KeyServices {
   void AddTo(std::vector<service::ServedService>& served);
   // For the house: quick when there is nothing to do.
   std::vector<std::function<absl::Status()>> Chores();
+  void AddMetrics(service::Metrics& metrics);
   RouterKeys& router_keys() { return router_; }
   // Ends streams that would never end.
   void Drain();

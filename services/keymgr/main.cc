@@ -139,6 +139,7 @@ absl::StatusOr<int> Run(const Config& config) {
   service::Metrics metrics("keymgr");
   AddMetrics(metrics, *ledger, keeper, log, deliverer.get());
   rpki->AddMetrics(metrics);
+  keys.AddMetrics(metrics);
   est->AddMetrics(metrics);
   refusals.AddMetrics(metrics, server.get());
   service::Readiness readiness;
@@ -146,6 +147,11 @@ absl::StatusOr<int> Run(const Config& config) {
   readiness.Add("active", [&] {
     const LedgerStatus status = ledger->status();
     return status.active ? absl::OkStatus() : Unavailable("{}", status.problem);
+  });
+  readiness.Add("open", [&] {
+    const LedgerStatus status = ledger->status();
+    if (!status.active || status.sealed.empty()) return absl::OkStatus();
+    return Unavailable("the active key manager is sealed: {}", SealReasonName(status.sealed.front()));
   });
   rpki->AddReadiness(readiness);
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));

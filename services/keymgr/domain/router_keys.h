@@ -217,6 +217,11 @@ class RouterKeys {
   // seconds on the active manager; does a bounded part. The first error, after all of the part was tried.
   absl::Status Advance();
 
+  // Records once of each version that its router has not reported it as installed in time, at most 64 at once. As
+  // Advance.
+  absl::Status TellOverdueReports();
+  std::size_t OverdueReports() const;  // versions
+
   const RouterBook& book() const { return book_; }
 
  private:

@@ -271,6 +271,39 @@ TEST_F(RouterRollTest, ReportsAreProved) {
   EXPECT_THAT(keys().Nonce(RouterFixture::Agent("edge-b"), kSlot, 1), ReasonIs("NOT_YOUR_ROUTER"));
 }
 
+TEST_F(RouterRollTest, ARouterThatDoesNotReportIsToldOfOnce) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  ASSERT_OK(fixture_.Enrol(old_));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  ASSERT_OK(keys().TellOverdueReports());
+  EXPECT_EQ(keys().OverdueReports(), 0U) << "it has a day";
+  ASSERT_OK(fixture_.Wait(hours(25)));
+  ASSERT_EQ(fixture_.StateOf(kSlot, 1), State::kReady);
+  EXPECT_EQ(keys().OverdueReports(), 1U);
+  ASSERT_OK(keys().TellOverdueReports());
+  const AuditRow told = fixture_.ledger.store.audit().back();
+  EXPECT_EQ(told.event, "router_reports_overdue");
+  EXPECT_THAT(told.keys, ElementsAre(KeyIdentity{KeyKind::kRouter, kSlot, 1, Algorithm::kEcdsaP256}));
+  ASSERT_OK(keys().TellOverdueReports());
+  EXPECT_EQ(fixture_.ledger.store.audit().back().record, told.record) << "once";
+  for (const Row& row : fixture_.ledger.store.rows()) {
+    if (row.kind == RouterSlotRecord::kKind) EXPECT_EQ((*RouterSlotRecord::FromRow(row))->ToRow().body, row.body);
+  }
+  ASSERT_OK(Say(1, RouterEvent::kInstalled, old_, old_));
+  EXPECT_EQ(keys().OverdueReports(), 0U);
+
+  // One that is made to sign with a key that it never reported has a day, too.
+  ASSERT_OK(keys().Activate(fixture_.NewCall(), kSlot, 1, false, false));
+  ASSERT_OK(Say(1, RouterEvent::kSigning, old_, old_));
+  ASSERT_OK(fixture_.Enrol(next_));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  ASSERT_OK(keys().Activate(fixture_.NewCall(), kSlot, 2, true, true));
+  ASSERT_OK(Say(2, RouterEvent::kSigning, next_, next_));
+  EXPECT_EQ(keys().OverdueReports(), 0U);
+  fixture_.ledger.clock.Advance(hours(25));
+  EXPECT_EQ(keys().OverdueReports(), 1U);
+}
+
 TEST_F(RouterRollTest, CertificatesAreRenewedWellBeforeTheirEnd) {
   ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
   Bring(1, old_);

@@ -17,7 +17,7 @@ UnixNanos Nanos(std::chrono::hours hours) {
 }
 
 // Whether relying parties are to know the key, so that it needs a certificate.
-bool IsInUse(const RollKey& key) {
+bool IsWanted(const RollKey& key) {
   return key.state <= State::kActive && !key.compromised;
 }
 
@@ -39,7 +39,7 @@ std::optional<UnixNanos> NextLook(const RouterSlotRecord& slot, const RollTimes&
   std::optional<UnixNanos> out = NextAdvance(slot.roll, times);
   for (const RollKey& key : slot.roll.keys) {
     const RouterVersion* const version = slot.Find(key.version);
-    if (version == nullptr || version->renew_at == 0 || !IsInUse(key)) continue;
+    if (version == nullptr || version->renew_at == 0 || !IsWanted(key)) continue;
     if (!out.has_value() || version->renew_at < *out) out = version->renew_at;
   }
   return out;
@@ -54,6 +54,13 @@ std::string ReportStatement(std::string_view slot, std::uint32_t version, Router
                             std::string_view key_identifier, std::string_view nonce) {
   return fmt::format("virp router report/1\n{}\n{}\n{}\n{}\n{}\n", slot, version, RouterEventName(event),
                      HexEncode(key_identifier), HexEncode(nonce));
+}
+
+bool IsReportOverdue(const RouterSlotRecord& slot, const RouterVersion& version, const RollTimes& times,
+                     UnixNanos now) {
+  const RollKey* const key = slot.roll.Find(version.version);
+  if (key == nullptr || key->compromised || !HasCertificate(version) || version.report) return false;
+  return key->state == State::kReady || (key->state == State::kActive && key->since + times.staging <= now);
 }
 
 bool IsAllowed(const RouterSlotRecord& slot, const RouterSlotRecord::Order& order, UnixNanos now) {
@@ -73,7 +80,7 @@ RouterPlan PlanFor(const RouterSpec& router, const RouterSlotRecord& slot, UnixN
     const RouterVersion* const version = slot.Find(key.version);
     if (version == nullptr) continue;
     const bool reported = version->report && version->report->IsGood();
-    if (IsInUse(key) && HasCertificate(*version) && !reported) plan.install.push_back(key.version);
+    if (IsWanted(key) && HasCertificate(*version) && !reported) plan.install.push_back(key.version);
     if (key.state == State::kTwilight && !key.replaced) plan.replace.push_back(key.version);
     const bool done_with = key.state == State::kTwilight && key.replaced;
     if (key.state >= State::kRevoked || done_with) plan.remove.push_back(key.version);
@@ -109,13 +116,13 @@ std::vector<std::string> Missing(const RouterSpec& router, const RouterSlotRecor
   for (const RollKey& key : slot.roll.keys) {
     const RouterVersion* const version = slot.Find(key.version);
     if (version == nullptr) continue;
-    if (IsInUse(key) && !HasCertificate(*version)) {
+    if (IsWanted(key) && !HasCertificate(*version)) {
       out.push_back(router.outside_authority
                         ? fmt::format("version {}: have its request certified outside and import it", key.version)
                         : fmt::format("version {}: issue its certificate", key.version));
-    } else if (IsInUse(key) && !version->report) {
+    } else if (IsWanted(key) && !version->report) {
       out.push_back(fmt::format("version {}: the router has not reported that it is installed", key.version));
-    } else if (IsInUse(key) && !version->report->IsGood()) {
+    } else if (IsWanted(key) && !version->report->IsGood()) {
       out.push_back(fmt::format("version {}: the router reports a fault: {}", key.version, version->report->detail));
     }
     if (key.state == State::kReady && active == nullptr && !slot.order)

@@ -66,6 +66,10 @@ struct RouterPlan {
 };
 RouterPlan PlanFor(const RouterSpec& router, const RouterSlotRecord& slot, UnixNanos now);
 
+// Whether the router should have reported the version as installed: relying parties have its certificate since the
+// time of staging, or the router signs with it for as long (RFC 8635 section 6.2.1).
+bool IsReportOverdue(const RouterSlotRecord& slot, const RouterVersion& version, const RollTimes& times, UnixNanos now);
+
 // Whether an order may be carried out now.
 bool IsAllowed(const RouterSlotRecord& slot, const RouterSlotRecord::Order& order, UnixNanos now);
 

@@ -125,6 +125,7 @@ struct RouterVersion {
   bool released = false;                  // its private key was given out
   bool escrowed = false;                  // its private key is here for a replacement router only
   std::optional<InstallReport> report;
+  bool overdue_told = false;  // that no report comes stands in the audit
   bool operator==(const RouterVersion&) const = default;
 };
 inline constexpr std::size_t kMaxUsages = 8;            // slots of a router in one AS

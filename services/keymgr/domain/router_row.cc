@@ -110,6 +110,7 @@ void WriteVersion(JsonWriter& json, const RouterVersion& version) {
   json.Field("renew_at_ns", version.renew_at).Field("crl_out", version.crl_out).Field("released", version.released);
   json.Field("escrowed", version.escrowed);
   if (version.report) WriteReport(json, *version.report);
+  if (version.overdue_told) json.Field("overdue_told", true);
   json.EndObject();
 }
 
@@ -133,6 +134,7 @@ RouterVersion ReadVersion(RowReader& reader) {
     version.report = ReadReport(inner);
     reader.Take(inner);
   }
+  if (reader["overdue_told"].present()) version.overdue_told = reader.Flag("overdue_told");
   return version;
 }
 
