@@ -88,8 +88,8 @@ class RouterKeys {
   //   - else waits for Approve.
   // InvalidArgument with the reasons of rpki::CheckRouterRequest; FailedPrecondition with reason AS_NOT_HELD,
   // BGP_ID_DIFFERS, METHOD (the router's keys are not its own to make), ROUTER_KEY_STATE (another next key is on its
-  // way), COMPROMISED; AlreadyExists KEY_IN_USE, ANOTHER_SLOT (it came for another AS or usage); ResourceExhausted when
-  // 16 requests of the router wait, or 20,000 in all, or it has 8 usages in the AS.
+  // way, or the time of this one is over), COMPROMISED; AlreadyExists KEY_IN_USE, ANOTHER_SLOT (it came for another AS
+  // or usage); ResourceExhausted when 16 requests of the router wait, or 20,000 in all, or it has 8 usages in the AS.
   absl::StatusOr<RequestPtr> SubmitRequest(const Call& call, const RouterCaller& caller, const Submission& submission);
   // By id (SHA-256 of the DER in hex).
   absl::StatusOr<RequestPtr> GetRequest(const RouterCaller& caller, std::string_view id) const;

@@ -176,7 +176,7 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::RenewFor(const Call& call, co
   if (key->compromised || key->state > RouterKeyState::kActive) {
     return WithReason(FailedPrecondition("version {} of {} is {}: make another key", version.version, slot.id(),
                                          key->compromised ? "compromised" : RouterKeyStateName(key->state)),
-                      "COMPROMISED");
+                      key->compromised ? "COMPROMISED" : "ROUTER_KEY_STATE");
   }
   auto request = std::make_shared<RouterRequestRecord>();
   request->id = wanted.id;

@@ -35,12 +35,10 @@ absl::StatusOr<std::string> RouterNonces::Find(std::string_view slot, std::uint3
   return found->second.bytes;
 }
 
-bool RouterNonces::Use(std::string_view slot, std::uint32_t version, std::string_view nonce) {
+void RouterNonces::Use(std::string_view slot, std::uint32_t version, std::string_view nonce) {
   const MutexLock lock(mutex_);
   const auto found = nonces_.find({std::string(slot), version});
-  if (found == nonces_.end() || found->second.bytes != nonce) return false;
-  nonces_.erase(found);
-  return true;
+  if (found != nonces_.end() && found->second.bytes == nonce) nonces_.erase(found);
 }
 
 }  // namespace virp::keymgr

@@ -25,8 +25,9 @@ class RouterNonces {
   absl::StatusOr<std::string> Make(std::string_view slot, std::uint32_t version);
   // FailedPrecondition with reason NONCE when there is none, or its time is over.
   absl::StatusOr<std::string> Find(std::string_view slot, std::uint32_t version) const;
-  // Whether it was there: of two reports over one nonce, one counts.
-  bool Use(std::string_view slot, std::uint32_t version, std::string_view nonce);
+  // Voids it, once a report over it was taken. Two that come at the same time may both count: over one nonce they
+  // prove the same.
+  void Use(std::string_view slot, std::uint32_t version, std::string_view nonce);
 
  private:
   struct Nonce {
