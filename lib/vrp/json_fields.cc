@@ -23,19 +23,16 @@ bool JsonFields::Problem(std::string_view reason) {
   return false;
 }
 
-void JsonFields::Require(unsigned bit, std::string_view name) {
-  if (!Seen(bit) && !reader_.failed()) Problem(fmt::format("{} is missing", name));
+void JsonFields::Missing(std::string_view name) {
+  Problem(fmt::format("{} is missing", name));
 }
 
-bool JsonFields::IsText(std::string_view what) {
-  if (reader_.Peek() == '"') return true;
+bool JsonFields::NotText(std::string_view what) {
   reader_.Skip();
   return Problem(fmt::format("{} is not text", what));
 }
 
-bool JsonFields::IsNumber(std::string_view what) {
-  const char next = reader_.Peek();
-  if ((next >= '0' && next <= '9') || next == '-') return true;
+bool JsonFields::NotNumber(std::string_view what) {
   reader_.Skip();
   return Problem(fmt::format("{} is not a number", what));
 }

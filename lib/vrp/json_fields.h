@@ -43,7 +43,9 @@ class JsonFields {
     return true;
   }
   bool Seen(unsigned bit) const { return (seen_ & bit) != 0; }
-  void Require(unsigned bit, std::string_view name);
+  void Require(unsigned bit, std::string_view name) {
+    if (!Seen(bit) && !reader_.failed()) Missing(name);
+  }
 
   bool As(std::uint32_t& out);
   bool AsNumber(std::uint32_t& out);  // text is a problem
@@ -63,8 +65,14 @@ class JsonFields {
   }
 
  private:
-  bool IsText(std::string_view what);
-  bool IsNumber(std::string_view what);
+  bool IsText(std::string_view what) { return reader_.Peek() == '"' || NotText(what); }
+  bool IsNumber(std::string_view what) {
+    const char next = reader_.Peek();
+    return (next >= '0' && next <= '9') || next == '-' || NotNumber(what);
+  }
+  bool NotText(std::string_view what);
+  bool NotNumber(std::string_view what);
+  void Missing(std::string_view name);
 
   JsonReader& reader_;
   unsigned seen_ = 0;

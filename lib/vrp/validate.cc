@@ -58,7 +58,10 @@ struct RouteValidator::Table {
   using Key = KeyFor<Vrp>;
   static constexpr std::uint32_t kNone = UINT32_MAX;
 
-  explicit Table(const std::vector<Vrp>& all) : vrps(all), up(all.size(), kNone), slots(kSlots + 1) {
+  explicit Table(const std::vector<Vrp>& all) : vrps(all), up(all.size(), kNone) {
+    LinkUp();
+    if (vrps.size() < kWorthSlots) return;
+    slots.resize(kSlots + 1);
     // Slots of high addresses have the low indices.
     std::size_t index = 0;
     for (std::uint32_t slot = kSlots; slot-- > 0;) {
@@ -66,7 +69,6 @@ struct RouteValidator::Table {
       while (index < vrps.size() && KeyOf(vrps[index]).Slot() == slot) ++index;
     }
     slots[0] = static_cast<std::uint32_t>(vrps.size());
-    LinkUp();
   }
 
   // From low to high addresses, with a stack of the groups that cover the one at hand.
@@ -93,9 +95,13 @@ struct RouteValidator::Table {
 
   // The first VRP of the nearest group at or below `key`.
   std::uint32_t Find(const Key& key) const {
-    const std::uint32_t slot = key.Slot();
-    const auto begin = vrps.begin() + slots[slot + 1];
-    const auto end = vrps.begin() + slots[slot];
+    auto begin = vrps.begin();
+    auto end = vrps.end();
+    if (!slots.empty()) {
+      const std::uint32_t slot = key.Slot();
+      end = begin + slots[slot];
+      begin += slots[slot + 1];
+    }
     const auto at = std::partition_point(begin, end, [&](const Vrp& v) { return KeyOf(v) > key; });
     // At the end of the slot it is the first of what is below.
     return at == vrps.end() ? kNone : static_cast<std::uint32_t>(at - vrps.begin());
@@ -145,6 +151,7 @@ struct RouteValidator::Table {
   }
 
   static constexpr std::uint32_t kSlots = 1 << 16;
+  static constexpr std::size_t kWorthSlots = 10'000;  // below it searching all of them is as fast
   const std::vector<Vrp>& vrps;
   std::vector<std::uint32_t> up;
   std::vector<std::uint32_t> slots;

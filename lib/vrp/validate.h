@@ -38,7 +38,8 @@ struct RouteValidity {
 
 class RouteValidator {
  public:
-  // Keeps the set, and beside it 4 bytes for each VRP and 256 KiB. Takes a few milliseconds for 600,000 VRPs.
+  // Keeps the set, and beside it 4 bytes for each VRP and, for a large table, 256 KiB. Takes a few milliseconds for
+  // 600,000 VRPs.
   explicit RouteValidator(std::shared_ptr<const Payloads> set);
   ~RouteValidator();
 

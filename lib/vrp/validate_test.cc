@@ -123,6 +123,37 @@ TEST(Validate, AgreesWithLookingAtEachVrp) {
   for (const int times : seen) EXPECT_GT(times, 500);
 }
 
+// Large enough that searches begin at a slot of the address, with VRPs in few slots and in the first and last ones.
+TEST(Validate, ALargeTableIsEnteredByAddress) {
+  Random random(32);
+  Builder builder;
+  for (std::uint32_t i = 0; i < 15'000; ++i) {
+    Vrp4 v4{static_cast<std::uint32_t>(random()), Below(random, 3), 0, static_cast<std::uint8_t>(1 + Below(random, 24)),
+            32};
+    Vrp6 v6{random(), random(), Below(random, 3), 0, static_cast<std::uint8_t>(1 + Below(random, 128)), 128};
+    if (i % 2 == 0) v6.high = (v6.high >> 3) | (1ULL << 61);
+    if (i % 16 == 0) v4.address = i % 32 == 0 ? Below(random, 1 << 16) : ~Below(random, 1 << 16);
+    ASSERT_OK(builder.Add(v4));
+    ASSERT_OK(builder.Add(v6));
+  }
+  const auto set = std::make_shared<const Payloads>(std::move(builder).Build().payloads);
+  const RouteValidator validator(set);
+  for (int round = 0; round < 300; ++round) {
+    const Vrp4& v4 = set->vrps4[random() % set->vrps4.size()];
+    const Vrp6& v6 = set->vrps6[random() % set->vrps6.size()];
+    Prefix route = round % 2 == 0 ? PrefixOf(v4) : PrefixOf(v6);
+    if (round % 4 > 1)
+      route = round % 2 == 0 ? PrefixOf(Vrp4{static_cast<std::uint32_t>(random()), 0, 0, 24, 24})
+                             : PrefixOf(Vrp6{random(), 0, 0, 0, 48, 48});
+    Naive want;
+    round % 2 == 0 ? Look(set->vrps4, route, 1, want) : Look(set->vrps6, route, 1, want);
+    const RouteValidity got = validator.Explain(route, 1);
+    ASSERT_EQ(got.matched.size(), want.matched) << route.ToString();
+    ASSERT_EQ(got.unmatched_as.size(), want.unmatched_as) << route.ToString();
+    ASSERT_EQ(got.unmatched_length.size(), want.unmatched_length) << route.ToString();
+  }
+}
+
 TEST(Validate, TheAnswerHasTheShapeOfRoutinator) {
   const RouteValidator validator(Set({{"10.0.0.0/8", 16, 1}, {"10.2.0.0/16", 16, 1}, {"10.0.0.0/8", 24, 2}}));
   const Prefix route = *Prefix::Parse("10.2.3.0/24");
