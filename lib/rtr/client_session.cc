@@ -59,7 +59,9 @@ void ClientSession::Feed(std::string_view bytes, Time now) {
 bool ClientSession::ProcessOne(const Header& header, Time now) {
   const bool error_report = header.type == static_cast<std::uint8_t>(PduType::kErrorReport);
   auto fault = CheckLength(header);
-  // An Error Report may come in any version, and looks the same in each.
+  // An Error Report may come in any version, and looks the same in each. All else of a version that we do not know is
+  // refused for that.
+  if (!fault && error_report) fault = CheckShape(header, RulesOf(0));
   if (!fault && header.version <= kMaxVersion) fault = CheckShape(header, RulesOf(header.version));
   if (fault && error_report) {
     Close("the cache sent an Error Report that cannot be read");

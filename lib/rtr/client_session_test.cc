@@ -246,10 +246,10 @@ TEST(ClientSession, StrictAboutTheFrameOfAnAnswer) {
 }
 
 TEST(ClientSession, ErrorReportsAreNotAnswered) {
-  for (const auto& [pdu, keeps] :
-       {std::pair{"010a 0000 00000010 00000000 00000000", false},
-        std::pair{"010a 000c 00000010 00000000 00000000", true},
-        std::pair{"010a 0000 00000010 00000001 00000000", true}, std::pair{"010a 0000 00000008", true}}) {
+  for (const auto& [pdu, keeps] : {std::pair{"010a 0000 00000010 00000000 00000000", false},
+                                   std::pair{"010a 000c 00000010 00000000 00000000", true},
+                                   std::pair{"010a 0000 00000010 00000001 00000000", true},
+                                   std::pair{"280a 0000 00000008", true}, std::pair{"010a 0000 00000008", true}}) {
     Router router({.version = 1});
     router.Hear(Begin("01") + End("01"));
     EXPECT_THAT(router.Hear(pdu), IsEmpty());

@@ -107,9 +107,8 @@ class History {
     bool resumed = false;                    // the sessions of the restored state go on
     std::array<bool, kVersions> versions{};  // whose serial or session is new
   };
-  // New payloads: sorted, unique, never null, perhaps empty. `hash` is that of their canonical form; it is compared
-  // only with the one of a restored state, and handed out. Payloads without an effective change leave the snapshot as
-  // it is.
+  // New payloads: sorted, unique, never null, perhaps empty. `hash` is vrp::HashOf(*payloads); it is compared only with
+  // the one of a restored state, and handed out. Payloads without an effective change leave the snapshot as it is.
   Outcome Update(std::shared_ptr<const vrp::Payloads> payloads, const Hash& hash);
 
   // Null before the first Update: "not loaded yet", to be answered with error 2.
