@@ -51,7 +51,7 @@ void LogUndelivered(const deliver::Deliverer& deliverer, const deliver::Spool& s
   std::vector<std::string> held;
   for (const auto& [source, frames] : status.held) held.push_back(fmt::format("{} of {}", frames, source));
   service::LogWarning("not all of the spool was delivered; the next start goes on with it",
-                      {{"durable", spool.stats().durable},
+                      {{"durable", spool.stats().durable_frame},
                        {"answered", status.answered},
                        {"held", fmt::format("{}", fmt::join(held, ", "))},
                        {"connected_to", status.connected_to},

@@ -104,7 +104,7 @@ grpc::Status RtrHandler::GetStatus(grpc::ServerContext*, const pb::GetStatusRequ
   response->mutable_delivery()->set_connected_to(delivery.connected_to);
   response->mutable_delivery()->set_problem(delivery.problem);
   const deliver::SpoolStats spool = parts_.spool->stats();
-  response->mutable_delivery()->set_pending(static_cast<std::int64_t>(spool.last + 1 - spool.first));
+  response->mutable_delivery()->set_pending(static_cast<std::int64_t>(spool.last_frame + 1 - spool.first));
   return grpc::Status::OK;
 }
 
