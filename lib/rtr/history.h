@@ -118,7 +118,8 @@ class History {
   void StartSessions();
 
   // Sessions, serials, deltas and the hash that they belong to, for Restore after a restart (docs/rtr.md). Empty before
-  // the first Update.
+  // the first Update. To be durable before a router hears of the snapshot: else a start from an older state could give
+  // a serial that routers have another meaning. Where it cannot be written, StartSessions.
   std::string Save() const;
 
  private:
