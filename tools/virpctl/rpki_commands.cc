@@ -157,13 +157,11 @@ absl::StatusOr<Exit> RpkiAcknowledge(const Options& options, const RpkiOptions& 
   auto request = Change<pb::AcknowledgeExpiryRequest>(rpki);
   request.set_kind(rpki.kind);
   request.set_id(rpki.id);
-  ASSIGN_OR_RETURN(const auto out, Ask(ToKeymgr(options), &Service::Stub::AcknowledgeExpiry, request));
-  if (options.json) {
-    RETURN_IF_ERROR(PrintJson(out));
-  } else {
-    Print(fmt::format("{} is in the hands of {}\n", out.certificate().id(), out.certificate().acknowledged_by()));
-  }
-  return Exit::kYes;
+  return Show(options, Ask(ToKeymgr(options), &Service::Stub::AcknowledgeExpiry, request), [](const auto& out) {
+    const pb::ExpiringCertificate& certificate = out.certificate();
+    return fmt::format("{} is in the hands of {}\n", Printable(certificate.id()),
+                       Printable(certificate.acknowledged_by()));
+  });
 }
 
 absl::StatusOr<Exit> RpkiCalendar(const Options& options, const RpkiOptions& rpki) {

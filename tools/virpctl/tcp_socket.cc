@@ -86,6 +86,7 @@ absl::StatusOr<FileDescriptor> TcpSocket(const SocketAddress& to, int flags) {
 absl::StatusOr<FileDescriptor> ConnectAny(std::span<const SocketAddress> addresses, Deadline deadline) {
   absl::Status why = Unavailable("no address to connect to");
   for (std::size_t i = 0; i < addresses.size(); ++i) {
+    RETURN_IF_ERROR(CheckTime(deadline));
     const auto now = steady_clock::now();
     const auto share = (deadline - now) / static_cast<int>(addresses.size() - i);
     auto socket = ConnectOne(addresses[i], now + share);

@@ -57,7 +57,7 @@ TEST(TcpSocketTest, ASilentAddressLeavesTimeForTheOthers) {
   const Silent silent;
   const Listening answers(8);
   const SocketAddress both[] = {silent.address, answers.address};
-  ASSERT_OK_AND_ASSIGN(const FileDescriptor socket, ConnectAny(both, In(1s)));
+  ASSERT_OK_AND_ASSIGN(const FileDescriptor socket, ConnectAny(both, In(3s)));
   SocketAddress peer;
   peer.size = sizeof(peer.address);
   ASSERT_EQ(::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&peer.address), &peer.size), 0);
