@@ -86,7 +86,7 @@ RpkiPart::RpkiPart(const RpkiConfig& config, LedgerEngine& ledger, const Custodi
       one_time_keys_(kOneTimeKeys),
       authority_(ledger, custodies, target_, one_time_keys_, clock, config.authority, self),
       feed_(ledger),
-      expiry_(ledger, clock, Recipients(), self, &IsInUse, &ImportedCertificates),
+      expiry_(ledger, clock, Recipients(), self, &IsInUse, &ImportedCertificates, &SigningPlaces),
       keeper_(authority_, one_time_keys_, clock, [this] { return IsOpen(); }),
       handler_({authority_, feed_, expiry_, keeper_, [this] { return Readable(); }}, std::move(callers), clock),
       pulse_("publication", clock) {}

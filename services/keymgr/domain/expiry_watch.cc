@@ -80,13 +80,14 @@ std::string Advice(const ExpiringCertificate& certificate) {
 }
 
 ExpiryWatch::ExpiryWatch(Ledger& ledger, const Clock& clock, std::vector<NoticeRecipient*> recipients, std::string self,
-                         InUse in_use, Outside outside)
+                         InUse in_use, Outside outside, Signing signing)
     : ledger_(ledger),
       clock_(clock),
       recipients_(std::move(recipients)),
       self_(std::move(self)),
       in_use_(std::move(in_use)),
-      outside_(std::move(outside)) {}
+      outside_(std::move(outside)),
+      signing_(std::move(signing)) {}
 
 std::vector<ExpiringCertificate> ExpiryWatch::OfRouters(const Snapshot& state, UnixNanos now) const {
   std::map<std::string, RecordPtr, std::less<>> newest;  // by key and AS: one that a later one replaced does not count
@@ -201,6 +202,13 @@ Coverage ExpiryWatch::coverage() const {
   for (const ExpiringCertificate& one : outside_(*snapshot, now)) {
     if (one.not_after + kMissedFor > now) count({one.router, one.asn}, one.is_valid, one.not_after);
   }
+  // Who signs is what its key is, however long ago the certificate ended.
+  std::map<Place, bool> signing;
+  for (const SigningPlace& one : signing_(*snapshot, now)) {
+    const auto place = signing.try_emplace({one.router, one.asn}, true).first;
+    place->second = place->second && one.covered;
+  }
+  for (const auto& [place, is] : signing) covered[place] = is;
   for (const auto& [place, is] : covered) {
     ++(is ? out.covered : out.uncovered);
     if (!is && out.missing.size() < kNamed) out.missing.push_back(fmt::format("{} AS{}", place.first, place.second));

@@ -63,10 +63,18 @@ class NoticeRecipient {
 };
 
 struct Coverage {
-  std::size_t covered = 0;           // (router, AS) with a valid, published certificate
-  std::size_t uncovered = 0;         // without
+  // (router, AS): who signs, and whose certificates are in use or to be. Covered is who signs with a key that has a
+  // valid, published certificate, and of the others who has one of any key.
+  std::size_t covered = 0, uncovered = 0;
   UnixNanos soonest = 0;             // end of the certificate that ends first; 0: there is none
   std::vector<std::string> missing;  // "edge-a AS64496", at most 100
+};
+
+// A router that signs in an AS.
+struct SigningPlace {
+  std::string router;
+  std::uint32_t asn = 0;
+  bool covered = false;  // the key that it signs with has a certificate that is published, valid and not revoked
 };
 
 class ExpiryWatch {
@@ -76,11 +84,15 @@ class ExpiryWatch {
   // Certificates that our authority did not make, of keys that are in use or to be; has_other does not matter.
   using Outside = std::function<std::vector<ExpiringCertificate>(const Snapshot& state, UnixNanos now)>;
 
+  // Who signs now, whatever became of its certificates; two keys of one router in one AS are two of them.
+  using Signing = std::function<std::vector<SigningPlace>(const Snapshot& state, UnixNanos now)>;
+
   // All outlive it. `self`: actor of the records.
   ExpiryWatch(
       Ledger& ledger, const Clock& clock, std::vector<NoticeRecipient*> recipients, std::string self,
       InUse in_use = [](const Snapshot&, const RouterCertificateRecord&) { return true; },
-      Outside outside = [](const Snapshot&, UnixNanos) { return std::vector<ExpiringCertificate>(); });
+      Outside outside = [](const Snapshot&, UnixNanos) { return std::vector<ExpiringCertificate>(); },
+      Signing signing = [](const Snapshot&, UnixNanos) { return std::vector<SigningPlace>(); });
 
   // Tells everybody what they were not told yet and records it, at most 256 notices at once. The first error; those
   // whom it did not concern were told. Whether something was told. One thread.
@@ -110,6 +122,7 @@ class ExpiryWatch {
   const std::string self_;
   const InUse in_use_;
   const Outside outside_;
+  const Signing signing_;
   mutable Mutex mutex_;
   std::uint64_t told_ ABSL_GUARDED_BY(mutex_) = 0, failed_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -271,6 +271,41 @@ TEST_F(RouterRollTest, ReportsAreProved) {
   EXPECT_THAT(keys().Nonce(RouterFixture::Agent("edge-b"), kSlot, 1), ReasonIs("NOT_YOUR_ROUTER"));
 }
 
+// The invariant of RFC 8635 section 10.1 is about who signs, not about which certificates are there.
+TEST_F(RouterRollTest, ARouterThatSignsWithoutACertificateIsMissedForEver) {
+  ExpiryWatch watch(*fixture_.ledger, fixture_.ledger.clock, {}, RouterFixture::kSelf, &IsInUse, &ImportedCertificates,
+                    &SigningPlaces);
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  Bring(1, old_);
+  EXPECT_EQ(watch.coverage().covered, 1U);
+  // Another key that is published is no help to what this one signs.
+  ASSERT_OK(fixture_.Enrol(next_));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_EQ(watch.coverage().covered, 1U);
+  fixture_.ledger.clock.Advance(hours(24 * 365) - hours(12));
+  EXPECT_EQ(watch.coverage().uncovered, 1U);
+  EXPECT_THAT(watch.coverage().missing, ElementsAre("edge-a AS64496"));
+  fixture_.ledger.clock.Advance(hours(24 * 100));
+  EXPECT_EQ(watch.coverage().uncovered, 1U) << "long ago is no better";
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, Continuity::kDisableBgpsec));
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 2, std::nullopt));
+  EXPECT_EQ(watch.coverage().uncovered, 0U) << "it does not sign any more";
+}
+
+// A certificate that its slot does not list is the key's all the same.
+TEST_F(RouterRollTest, ACertificateIsInUseAsItsKeyIs) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  Bring(1, old_);
+  const std::string csr = RouterFixture::Csr(old_);
+  ASSERT_OK_AND_ASSIGN(
+      const auto unlisted,
+      fixture_.authority->Issue(fixture_.NewCall(),
+                                {.router = "edge-a", .asn = 64496, .bgp_id = 0xc0000201, .request = csr}, true));
+  EXPECT_TRUE(IsInUse(*fixture_.ledger->snapshot(), *unlisted));
+  ASSERT_OK(keys().Taint(fixture_.NewCall(), kSlot, 1, Continuity::kKeepSigning));
+  EXPECT_FALSE(IsInUse(*fixture_.ledger->snapshot(), *unlisted));
+}
+
 TEST_F(RouterRollTest, ARouterThatDoesNotReportIsToldOfOnce) {
   ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
   ASSERT_OK(fixture_.Enrol(old_));

@@ -13,6 +13,9 @@ namespace virp::keymgr {
 // decommissioned. True when no slot knows the certificate.
 bool IsInUse(const Snapshot& state, const RouterCertificateRecord& certificate);
 
+// Slots with an active key, for ExpiryWatch.
+std::vector<SigningPlace> SigningPlaces(const Snapshot& state, UnixNanos now);
+
 // Certificates of outside authorities whose keys are in use or to be, for ExpiryWatch.
 std::vector<ExpiringCertificate> ImportedCertificates(const Snapshot& state, UnixNanos now);
 
