@@ -66,6 +66,29 @@ absl::StatusOr<KeyVersion> VersionOf(const pb::KeyMaterial& from) {
   return to;
 }
 
+bool LacksSecret(const pb::KeyMaterial& material) {
+  return material.suite() == pb::KEY_SUITE_HMAC_SHA256 && material.secret().empty();
+}
+
+// Secrets that the manager cannot give now are those that it gave before; a version that none is known of goes.
+void FillGaps(pb::SourceKeys& keys, const Told* before) {
+  pb::SourceKeys known;
+  if (before != nullptr) known.ParseFromArray(before->message.view().data(), static_cast<int>(before->message.size()));
+  for (int i = 0; i < keys.versions_size();) {
+    pb::KeyMaterial& material = *keys.mutable_versions(i);
+    const auto same = std::find_if(known.versions().begin(), known.versions().end(), [&](const pb::KeyMaterial& one) {
+      return one.version() == material.version() && one.suite() == material.suite();
+    });
+    if (LacksSecret(material) && same == known.versions().end()) {
+      keys.mutable_versions()->DeleteSubrange(i, 1);
+      continue;
+    }
+    if (LacksSecret(material)) material.set_secret(same->secret());
+    ++i;
+  }
+  WipeSecrets(known);
+}
+
 absl::StatusOr<std::shared_ptr<const Told>> ListOf(const pb::SourceKeys& from) {
   RETURN_IF_ERROR(CheckOrigin(from.source()));
   if (from.versions_size() > kMostVersions)
@@ -217,7 +240,17 @@ absl::Status ManagedKeys::Take(const pb::WatchObservationKeysResponse& message) 
       impl.next.erase(from.source());
       continue;
     }
-    auto told = ListOf(from);
+    const auto current = impl.Current();
+    const auto before = current->find(from.source());
+    absl::StatusOr<std::shared_ptr<const Told>> told;
+    if (std::any_of(from.versions().begin(), from.versions().end(), LacksSecret)) {
+      pb::SourceKeys whole = from;
+      FillGaps(whole, before == current->end() ? nullptr : before->second.get());
+      told = ListOf(whole);
+      WipeSecrets(whole);
+    } else {
+      told = ListOf(from);
+    }
     if (told.ok()) {
       impl.next[from.source()] = *std::move(told);
       continue;
@@ -225,8 +258,6 @@ absl::Status ManagedKeys::Take(const pb::WatchObservationKeysResponse& message) 
     impl.next_refused[from.source()] =
         Annotate(told.status(), fmt::format("keys of source {}", from.source().substr(0, 128)));
     // What was known of it goes on; in a full list that is what is in use.
-    const auto current = impl.Current();
-    const auto before = current->find(from.source());
     if (impl.whole && before != current->end()) impl.next[from.source()] = before->second;
   }
   const absl::Status wrong = impl.next_refused.empty() ? absl::OkStatus() : impl.next_refused.begin()->second;

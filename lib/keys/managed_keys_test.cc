@@ -247,6 +247,28 @@ TEST_F(ManagedKeysTest, ARefusedSourceIsNamedUntilItIsToldAnew) {
   EXPECT_THAT(keys->Sources(), ElementsAre("a", "b", "c"));
 }
 
+TEST_F(ManagedKeysTest, ASecretThatTheManagerCannotGiveIsTheOneThatItGaveBefore) {
+  const auto keys = Open();
+  ASSERT_TRUE(keys->Take(Full({"a", "b"})).ok());
+  const auto had = keys->Find("a", 1)->Commitment("a", 1);
+  pb::WatchObservationKeysResponse message = Full({"a", "b"});
+  pb::SourceKeys& source = *message.mutable_sources(0);
+  source.mutable_versions(0)->clear_secret();
+  source.mutable_versions(0)->set_may_sign(false);
+  AddHmac(source, 2)->clear_secret();
+  AddHmac(source, 3, 'n')->set_may_sign(true);
+  ASSERT_TRUE(keys->Take(message).ok());
+  const auto versions = keys->Versions("a");
+  ASSERT_THAT(versions, SizeIs(2)) << "of version 2 nothing was ever known";
+  EXPECT_EQ(versions[0].key->Commitment("a", 1), had);
+  EXPECT_FALSE(versions[0].may_sign) << "the rest is what the manager says now";
+  EXPECT_EQ(versions[1].version, 3U);
+  ASSERT_TRUE(keys->Keep().ok());
+  const auto again = Open();
+  ASSERT_TRUE(again->Has("a"));
+  EXPECT_EQ(again->Find("a", 1)->Commitment("a", 1), had) << "kept whole";
+}
+
 // ---- joined ----
 
 class JoinedKeysTest : public ManagedKeysTest {

@@ -71,6 +71,9 @@ class Custody {
   // destroyed, locked keys are locked.
   virtual absl::Status Reconcile(const std::vector<SealedKey>& keys) = 0;
 
+  // What the newest Reconcile found of ours that no record names, and left where it is.
+  virtual std::size_t unknown() const { return 0; }
+
   // OK when keys can be made and used now; the error says what is missing.
   virtual absl::Status Ready() const = 0;
 };

@@ -126,9 +126,26 @@ Call KekKeeper::Own(std::string method, std::string reason) const {
 
 absl::Status KekKeeper::Failed(absl::Status status) {
   ledger_.Seal(SealReason::kNoKek);
+  Wipe();
   const MutexLock lock(mutex_);
   problem_ = std::string(Message(status));
   return WithReason(std::move(status), "SEALED", {{"why", "NO_KEK"}});
+}
+
+void KekKeeper::Wipe() {
+  keks_.Forget();
+  if (on_wiped_) on_wiped_();
+}
+
+void KekKeeper::Close() {
+  const MutexLock lock(doing_);
+  Wipe();
+}
+
+absl::Status KekKeeper::UseCurrent() {
+  const auto current = Current(*ledger_.snapshot());
+  if (current == nullptr) return Unavailable("the ledger was lost to another manager meanwhile");
+  return keks_.Use(current->version);
 }
 
 std::string KekKeeper::problem() const {
@@ -158,9 +175,7 @@ absl::Status KekKeeper::CheckKeys(const Snapshot& now) const {
 
 absl::Status KekKeeper::LoadKeys() {
   RETURN_IF_ERROR(WithCode(keks_.Load(), absl::StatusCode::kFailedPrecondition));
-  const absl::Status checked = CheckKeys(*ledger_.snapshot());
-  if (!checked.ok()) keks_.Forget();
-  return checked;
+  return CheckKeys(*ledger_.snapshot());
 }
 
 absl::Status KekKeeper::Adopt() {
@@ -192,11 +207,12 @@ absl::Status KekKeeper::Open() {
   if (seal != nullptr && seal->sealed) {
     ledger_.Seal(SealReason::kOperator);
     ledger_.Unseal(SealReason::kNoKek);
+    Wipe();
     return WithReason(FailedPrecondition("sealed by {}: {}", seal->by, seal->reason), "SEALED", {{"why", "OPERATOR"}});
   }
   absl::Status status = LoadKeys();
   if (status.ok() && Current(*ledger_.snapshot()) == nullptr) status = Adopt();
-  if (status.ok()) status = keks_.Use(Current(*ledger_.snapshot())->version);
+  if (status.ok()) status = UseCurrent();
   if (status.ok()) status = Reconcile();
   if (!status.ok()) return Failed(status);
   ledger_.Unseal(SealReason::kNoKek);
@@ -210,18 +226,26 @@ absl::StatusOr<Receipt> KekKeeper::Seal(const Call& call) {
   auto receipt = ledger_.CommitWhileSealed(call, PutSeal(true, call));
   if (!receipt.ok() || receipt->replayed) return receipt;
   ledger_.Seal(SealReason::kOperator);
-  keks_.Forget();
+  Wipe();
   return receipt;
 }
 
 absl::StatusOr<Receipt> KekKeeper::Unseal(const Call& call) {
   const MutexLock lock(doing_);
+  auto receipt = DoUnseal(call);
+  // Refused, or a repetition of what was undone since: still sealed, and no key stays in memory.
+  if (!ledger_.status().sealed.empty()) Wipe();
+  return receipt;
+}
+
+absl::StatusOr<Receipt> KekKeeper::DoUnseal(const Call& call) {
   if (const absl::Status loaded = LoadKeys(); !loaded.ok()) return Failed(loaded);
   if (Current(*ledger_.snapshot()) == nullptr) RETURN_IF_ERROR(Adopt());
   ASSIGN_OR_RETURN(Receipt receipt, ledger_.CommitWhileSealed(call, PutSeal(false, call)));
   if (receipt.replayed) return receipt;
-  RETURN_IF_ERROR(keks_.Use(Current(*ledger_.snapshot())->version));
-  if (const absl::Status status = Reconcile(); !status.ok()) return Failed(status);
+  absl::Status status = UseCurrent();
+  if (status.ok()) status = Reconcile();
+  if (!status.ok()) return Failed(status);
   ledger_.Unseal(SealReason::kNoKek);
   ledger_.Unseal(SealReason::kOperator);
   const MutexLock problem(mutex_);
@@ -238,8 +262,8 @@ absl::StatusOr<Receipt> KekKeeper::Rotate(const Call& call, std::uint32_t versio
                       {{"why", why}});
   }
   const std::uint32_t before = keks_.current();
-  RETURN_IF_ERROR(keks_.Load());
-  RETURN_IF_ERROR(CheckKeys(*ledger_.snapshot()));
+  RETURN_IF_ERROR(keks_.Load());  // on an error, what was in use stays so
+  if (const absl::Status checked = CheckKeys(*ledger_.snapshot()); !checked.ok()) return Failed(checked);
   const std::vector<KekFacts> known = keks_.Known();
   const KekFacts* const facts = version == 0 ? &known.back() : FactsOf(known, version);
   if (facts == nullptr) return NotFound("there is no file of version {} of the key-encryption key", version);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,20 +57,28 @@ class KekKeeper {
   KekKeeper(LedgerEngine& ledger, KekSource& keks, Rewrapper& rewrapper, const Custodies& custodies, std::string self)
       : ledger_(ledger), keks_(keks), rewrapper_(rewrapper), custodies_(custodies), self_(std::move(self)) {}
 
+  // Called whenever the keys were wiped: who keeps secrets that came out of envelopes wipes them, too. It may run on
+  // any thread that calls the keeper, and must not call it. Before the first Open.
+  void OnWiped(std::function<void()> listener) { on_wiped_ = std::move(listener); }
+
   static std::vector<RecordType> Types() { return {TypeOf<KekRecord>(), TypeOf<SealRecord>()}; }
 
   // After the ledger became active: reads the key-encryption keys, checks them against the ledger, lets custodies
   // finish what a crash cut short, and takes kNoKek off. The first start ever adopts the highest version that is there.
-  // While an operator's seal holds, no key is read. The error is why it stays sealed.
+  // While an operator's seal holds, no key is read. The error is why it stays sealed; no key is in memory then.
   absl::Status Open();
+  // Wipes the keys from memory, until Open: this manager stands by, or may not go on.
+  void Close();
 
   // Wipes the keys from memory. Nothing is changed and no key is used until Unseal, also after a restart.
   absl::StatusOr<Receipt> Seal(const Call& call);
-  // Reads the keys again. FailedPrecondition with reason SEALED says which key is missing or another.
+  // Reads the keys again. FailedPrecondition with reason SEALED says which key is missing or another. While it stays
+  // sealed, whatever the outcome, no key stays in memory.
   absl::StatusOr<Receipt> Unseal(const Call& call);
 
   // Reads the keys again and closes new envelopes with `version` (0: the highest). InvalidArgument unless it is above
-  // the current one, NotFound when its file is not there.
+  // the current one, NotFound when its file is not there. When a version that envelopes lie under is not there or is
+  // another key, the manager is sealed with kNoKek, as it would be at its next start: FailedPrecondition, SEALED.
   absl::StatusOr<Receipt> Rotate(const Call& call, std::uint32_t version);
 
   // Re-wraps at most `most` envelopes in one commit; how many are left that open. When none is, the older versions are
@@ -87,12 +96,16 @@ class KekKeeper {
   absl::StatusOr<std::uint64_t> Retire();
   Call Own(std::string method, std::string reason) const;
   absl::Status Failed(absl::Status status);
+  absl::Status UseCurrent();
+  absl::StatusOr<Receipt> DoUnseal(const Call& call);
+  void Wipe();
 
   LedgerEngine& ledger_;
   KekSource& keks_;
   Rewrapper& rewrapper_;
   const Custodies& custodies_;
   const std::string self_;
+  std::function<void()> on_wiped_;
   Mutex doing_;  // one of Open, Seal, Unseal, Rotate at a time
   mutable Mutex mutex_;
   std::string problem_ ABSL_GUARDED_BY(mutex_);

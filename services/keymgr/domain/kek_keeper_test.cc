@@ -124,6 +124,64 @@ TEST_F(KekKeeperTest, AnOperatorsSealHoldsOverARestart) {
   EXPECT_OK(keeper_->Open());
 }
 
+TEST_F(KekKeeperTest, NoKeyStaysInMemoryWhileItIsSealed) {
+  int wiped = 0;
+  keeper_->OnWiped([&] { ++wiped; });
+  ASSERT_OK(keeper_->Open());
+  EXPECT_EQ(wiped, 0);
+  ASSERT_OK(keeper_->Seal(TestCall("s1")));
+  EXPECT_EQ(wiped, 1);
+  ASSERT_OK(keeper_->Unseal(TestCall("u1")));
+  ASSERT_OK(keeper_->Seal(TestCall("s2")));
+  EXPECT_TRUE(keeper_->Unseal(TestCall("u1"))->replayed);
+  EXPECT_TRUE(ring_->Known().empty()) << "what a repeated request read";
+  test_.store.FailNextCommit(ResourceExhausted("the disk is full"));
+  EXPECT_FALSE(keeper_->Unseal(TestCall("u2")).ok());
+  EXPECT_TRUE(ring_->Known().empty()) << "what a refused request read";
+  test_->Seal(SealReason::kRollback);
+  EXPECT_FALSE(keeper_->Unseal(TestCall("u3")).ok());
+  EXPECT_TRUE(ring_->Known().empty());
+  test_->Unseal(SealReason::kRollback);
+  ASSERT_OK(keeper_->Unseal(TestCall("u4")));
+  EXPECT_TRUE(keeper_->Unseal(TestCall("u4"))->replayed);
+  EXPECT_FALSE(ring_->Known().empty()) << "open: the keys are in use";
+  // Another manager sealed it, and this one took over again.
+  ASSERT_OK(test_->Commit(TestCall(), [](const Snapshot&, Changes& changes) {
+    auto seal = std::make_shared<SealRecord>();
+    seal->sealed = true;
+    changes.Put(std::move(seal));
+    changes.Audit({.event = "manager_sealed", .source = {}, .keys = {}, .fields = {}});
+    return absl::OkStatus();
+  }));
+  EXPECT_FALSE(keeper_->Open().ok());
+  EXPECT_TRUE(ring_->Known().empty());
+  const int before = wiped;
+  keeper_->Close();
+  EXPECT_EQ(wiped, before + 1);
+}
+
+TEST_F(KekKeeperTest, ARotationThatFindsAnotherKeySealsAndOneThatFindsNoneDoesNot) {
+  ASSERT_OK(keeper_->Open());
+  PutKeys(1);
+  ASSERT_OK(ReplaceFile(KekPath(2), "no key", 0400));
+  EXPECT_FALSE(keeper_->Rotate(TestCall("r1"), 0).ok());
+  EXPECT_TRUE(Sealed().empty()) << "what was in use is in use";
+  EXPECT_EQ(ring_->current(), 1U);
+  PutKek(1, '\x09');  // somebody replaced the file of the key in use
+  PutKek(2, '\x02');
+  EXPECT_EQ(GetReason(keeper_->Rotate(TestCall("r2"), 0).status()), "SEALED");
+  EXPECT_THAT(Sealed(), testing::ElementsAre(SealReason::kNoKek));
+  EXPECT_TRUE(ring_->Known().empty()) << "no new envelope under the wrong key";
+  EXPECT_THAT(keeper_->problem(), testing::HasSubstr("another key"));
+  PutKek(1, '\x01');
+  ASSERT_OK(keeper_->Open());
+  EXPECT_TRUE(Sealed().empty());
+  test_->snapshot()->ForEachKey([&](const Snapshot::KeyPtr& key) {
+    EXPECT_OK(custody_->Sign(*key, "x"));
+    return true;
+  });
+}
+
 TEST_F(KekKeeperTest, RotatesAndRewrapsInStepsThatMayBeCutShort) {
   ASSERT_OK(keeper_->Open());
   PutKeys(25);

@@ -110,6 +110,11 @@ class Ledger {
   // The newest committed state. Never null; empty while this manager is not the active one.
   virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
 
+  // OK when snapshot() may be answered from. FailedPrecondition with reason NOT_ACTIVE while another manager, or none,
+  // is active (metadata `active`: its address), and SEALED while it is not known to be the state that the chain knows
+  // (STARTING, ROLLBACK): it may lack a revocation, or say again what was taken back.
+  virtual absl::Status Readable() const = 0;
+
   // Runs the Edit and waits until its effects are durable. Errors besides the Edit's own:
   //   FailedPrecondition  reason SEALED: nothing is changed while the manager is sealed (metadata `why`); reason
   //                       NOT_ACTIVE: another manager holds the lease (metadata `active`: its address)

@@ -1,6 +1,7 @@
 #include "services/keymgr/domain/ledger_engine.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "lib/base/error_info.h"
@@ -14,20 +15,6 @@ namespace {
 constexpr std::chrono::milliseconds kRetry{500};  // between attempts to become active
 
 }  // namespace
-
-std::string_view SealReasonName(SealReason reason) {
-  switch (reason) {
-    case SealReason::kStarting:
-      return "STARTING";
-    case SealReason::kNoKek:
-      return "NO_KEK";
-    case SealReason::kOperator:
-      return "OPERATOR";
-    case SealReason::kRollback:
-      return "ROLLBACK";
-  }
-  return "UNKNOWN";
-}
 
 // ---- becoming active ----
 
@@ -56,7 +43,6 @@ absl::Status LedgerEngine::Impl::Activate() {
   lease_until = before + options.lease;
   head = taken;
   absl::Status loaded = Load();
-  if (loaded.ok() && on_active) loaded = on_active();
   if (!loaded.ok()) static_cast<void>(store.ReleaseLease(taken.term));
   return loaded;
 }
@@ -97,6 +83,8 @@ absl::Status LedgerEngine::Impl::Load() {
   head = loaded;
   last_forgotten = now;
   builder.SetRecord(head.record);
+  // Before anybody sees that it is active: what is to be sealed is sealed by then.
+  if (on_active) RETURN_IF_ERROR(on_active());
   // First the state, then that it is active: who waits for that finds listeners told.
   Publish(builder.Build(), {}, true);
   {
@@ -148,6 +136,14 @@ absl::Status LedgerEngine::Impl::NotActive() const {
   return WithReason(Unavailable("this key manager is not active: {}", status.problem), "NOT_ACTIVE");
 }
 
+absl::Status LedgerEngine::Impl::CheckState(const std::set<SealReason>& reasons) const {
+  if (stopped || !status.active) return NotActive();
+  std::set<SealReason> holding;
+  std::set_intersection(sealed.begin(), sealed.end(), reasons.begin(), reasons.end(),
+                        std::inserter(holding, holding.end()));
+  return holding.empty() ? absl::OkStatus() : SealedStatus(holding);
+}
+
 void LedgerEngine::Impl::FailWaiting() {
   std::deque<Waiting> all;
   absl::Status why;
@@ -180,6 +176,16 @@ absl::StatusOr<std::unique_ptr<LedgerEngine>> LedgerEngine::Make(LedgerStore& st
 std::shared_ptr<const Snapshot> LedgerEngine::snapshot() const {
   const MutexLock lock(impl_->mutex);
   return impl_->snapshot;
+}
+
+absl::Status LedgerEngine::Readable() const {
+  const MutexLock lock(impl_->mutex);
+  return impl_->CheckState({SealReason::kStarting, SealReason::kRollback});
+}
+
+absl::Status LedgerEngine::Open() const {
+  const MutexLock lock(impl_->mutex);
+  return impl_->CheckState(impl_->sealed);
 }
 
 void LedgerEngine::Subscribe(std::function<void(const Committed&)> listener) {
@@ -224,15 +230,15 @@ std::future<absl::StatusOr<Receipt>> LedgerEngine::Impl::Enqueue(const Call& cal
 }
 
 std::future<absl::StatusOr<Receipt>> LedgerEngine::Submit(const Call& call, const Edit& edit) {
-  return impl_->Enqueue(call, edit, Impl::InSpiteOf::kNothing);
+  return impl_->Enqueue(call, edit, InSpiteOf::kNothing);
 }
 
 absl::StatusOr<Receipt> LedgerEngine::CommitWhileSealed(const Call& call, const Edit& edit) {
-  return impl_->Enqueue(call, edit, Impl::InSpiteOf::kSeals).get();
+  return impl_->Enqueue(call, edit, InSpiteOf::kSeals).get();
 }
 
 absl::StatusOr<Receipt> LedgerEngine::CommitRolledBack(const Call& call, const Edit& edit) {
-  return impl_->Enqueue(call, edit, Impl::InSpiteOf::kRollback).get();
+  return impl_->Enqueue(call, edit, InSpiteOf::kRollback).get();
 }
 
 void LedgerEngine::Seal(SealReason reason) {
@@ -243,6 +249,11 @@ void LedgerEngine::Seal(SealReason reason) {
 void LedgerEngine::Unseal(SealReason reason) {
   const MutexLock lock(impl_->mutex);
   impl_->sealed.erase(reason);
+}
+
+void LedgerEngine::Started(std::uint64_t term) {
+  const MutexLock lock(impl_->mutex);
+  if (impl_->status.active && impl_->status.term == term) impl_->sealed.erase(SealReason::kStarting);
 }
 
 void LedgerEngine::OpenEpoch(std::uint64_t than) {

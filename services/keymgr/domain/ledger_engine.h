@@ -67,17 +67,21 @@ class LedgerEngine final : public Ledger {
   ~LedgerEngine() override;  // Stop()
 
   std::shared_ptr<const Snapshot> snapshot() const override;
+  absl::Status Readable() const override;
+  // OK when keys may be used, too: Readable, and not sealed for any reason.
+  absl::Status Open() const;
   std::future<absl::StatusOr<Receipt>> Submit(const Call& call, const Edit& edit) override;
   void Subscribe(std::function<void(const Committed&)> listener) override;
 
   // Begins to compete for the lease. Starts sealed with kStarting. `on_active` runs on the ledger's thread each time
-  // the state was loaded after taking the lease, before any Edit; its error gives the lease back, to be tried again.
+  // the state was loaded after taking the lease, before anybody sees it and before any Edit: snapshot() is still the
+  // one before. Its error gives the lease back, to be tried again.
   void Start(std::function<absl::Status()> on_active = {});
   // Ends after the commit that runs; what waits fails with Unavailable. Gives the lease back.
   void Stop();
 
-  // Submit for what may be changed while sealed: sealing itself, unsealing, the keys that unseal. Not while kRollback
-  // holds: a record written then would stand beside the chain's.
+  // Submit for what may be changed while sealed: sealing itself, unsealing, the keys that unseal. Not while kStarting
+  // or kRollback holds: a record written then could stand beside the chain's.
   absl::StatusOr<Receipt> CommitWhileSealed(const Call& call, const Edit& edit);
 
   // Submit for the record by which an operator accepts a rollback; nothing else may be changed while kRollback holds.
@@ -85,6 +89,8 @@ class LedgerEngine final : public Ledger {
 
   void Seal(SealReason reason);
   void Unseal(SealReason reason);
+  // Takes kStarting off, when it is active in that term still: what was compared with the chain is what it holds.
+  void Started(std::uint64_t term);
   // The next record opens a new boot epoch, greater than `than`: the chain knows a future of the present one.
   void OpenEpoch(std::uint64_t than);
 

@@ -16,6 +16,7 @@
 #include "lib/base/pulse.h"
 #include "services/keymgr/domain/ledger_batch.h"
 #include "services/keymgr/domain/ledger_engine.h"
+#include "services/keymgr/domain/ledger_seals.h"
 
 namespace virp::keymgr {
 
@@ -28,9 +29,6 @@ struct LedgerAnswer {
 
 struct LedgerEngine::Impl {
   using Promise = std::promise<absl::StatusOr<Receipt>>;
-
-  // What an Edit may be done in spite of.
-  enum class InSpiteOf : std::uint8_t { kNothing, kSeals, kRollback };
 
   struct Waiting {
     Call call;
@@ -63,6 +61,8 @@ struct LedgerEngine::Impl {
   void Publish(std::shared_ptr<const Snapshot> snapshot, std::vector<Committed::Item> items, bool loaded = false);
   void FailWaiting();
   absl::Status NotActive() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
+  // OK when it is active, and sealed for none of these reasons.
+  absl::Status CheckState(const std::set<SealReason>& reasons) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex);
   void ForgetOldRequests();
 
   // On any thread.

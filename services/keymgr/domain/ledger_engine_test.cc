@@ -1,6 +1,7 @@
 #include "services/keymgr/domain/ledger_engine.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -310,8 +311,37 @@ TEST_F(LedgerEngineTest, SealedNothingChangesButWhatUnseals) {
   ledger.Seal(SealReason::kRollback);
   EXPECT_EQ(GetMetadata(ledger.CommitWhileSealed(TestCall(), PutThing("a", 1)).status()).at("why"), "ROLLBACK");
   ledger.Unseal(SealReason::kRollback);
+  ledger.Seal(SealReason::kStarting);
+  EXPECT_EQ(GetReason(ledger.CommitWhileSealed(TestCall(), PutThing("a", 1)).status()), "SEALED")
+      << "it is not known yet whether the chain has another record of that number";
+  ledger.Unseal(SealReason::kStarting);
   ledger.Unseal(SealReason::kOperator);
   EXPECT_TRUE(ledger.Commit(TestCall(), PutThing("a", 1)).ok());
+}
+
+TEST_F(LedgerEngineTest, WhatIsToBeSealedIsSealedBeforeAnybodySeesThatItIsActive) {
+  std::vector<bool> active, holds_state;
+  test_->Start([&] {
+    active.push_back(test_->status().active);
+    holds_state.push_back(test_->snapshot()->Find<Thing>("a") != nullptr);
+    test_->Seal(SealReason::kStarting);
+    return absl::OkStatus();
+  });
+  const auto wait = [&](bool wanted) {
+    return test_->WaitActive(wanted, std::chrono::steady_clock::now() + std::chrono::seconds(30));
+  };
+  ASSERT_TRUE(wait(true));
+  test_->Unseal(SealReason::kStarting);
+  ASSERT_TRUE(test_->Commit(TestCall(), PutThing("a", 1)).ok());
+  test_.store.TakeOver("another:1");
+  EXPECT_FALSE(test_->Commit(TestCall(), PutThing("a", 2)).ok());
+  test_.store.GiveUp();
+  ASSERT_TRUE(wait(true));
+  EXPECT_NE(test_->snapshot()->Find<Thing>("a"), nullptr);
+  EXPECT_THAT(test_->status().sealed, testing::ElementsAre(SealReason::kStarting));
+  test_->Stop();
+  EXPECT_THAT(active, testing::ElementsAre(false, false));
+  EXPECT_THAT(holds_state, testing::ElementsAre(false, false)) << "nothing that nobody compared yet";
 }
 
 TEST_F(LedgerEngineTest, ANewEpochIsAboveWhatTheChainKnows) {

@@ -24,12 +24,6 @@ absl::StatusOr<Receipt> Replay(const LedgerAnswer& before, const Call& call) {
   return receipt;
 }
 
-absl::Status SealedStatus(const std::set<SealReason>& reasons) {
-  const std::string why(SealReasonName(*reasons.rbegin()));
-  return WithReason(FailedPrecondition("the key manager is sealed ({}): nothing can be changed", why), "SEALED",
-                    {{"why", why}});
-}
-
 }  // namespace
 
 void LedgerEngine::Impl::Lead(const std::stop_token& stop) {
@@ -109,10 +103,7 @@ absl::StatusOr<Receipt> LedgerEngine::Impl::RunOne(BatchRun& run, LedgerBatch& b
   const Call& call = waiting.call;
   {
     const MutexLock lock(mutex);
-    const bool rolled_back = sealed.contains(SealReason::kRollback);
-    if (waiting.in_spite_of == InSpiteOf::kNothing ? !sealed.empty()
-                                                   : rolled_back && waiting.in_spite_of != InSpiteOf::kRollback)
-      return SealedStatus(sealed);
+    if (!IsAllowed(waiting.in_spite_of, sealed)) return SealedStatus(sealed);
   }
   if (!call.request_id.empty()) {
     if (const auto before = requests.find(call.request_id); before != requests.end())

@@ -23,6 +23,11 @@ bool SameForHolders(const ObservationKey& a, const ObservationKey& b) {
                     });
 }
 
+bool IsReleased(const ObservationVersion& version, const Holder& holder) {
+  return std::find(version.released_to.begin(), version.released_to.end(), holder.identity) !=
+         version.released_to.end();
+}
+
 }  // namespace
 
 // ---- reading ----
@@ -33,24 +38,7 @@ Holding ObservationKeys::HoldingOf(const ObservationKey& key, const Holder& hold
 }
 
 absl::StatusOr<std::shared_ptr<const crypto::Secret>> ObservationKeys::SecretOf(const KeyIdentity& identity) {
-  const std::pair name{identity.id, identity.version};
-  const auto sealed = ledger_.snapshot()->FindKey(identity);
-  if (sealed == nullptr) return NotFound("{} has no secret any more", ToString(identity));
-  ASSIGN_OR_RETURN(Custody* const custody, custodies_.Of(*sealed));
-  if (const absl::Status ready = custody->Ready(); !ready.ok()) {
-    const WriterLock lock(secrets_mutex_);
-    secrets_.clear();
-    return ready;
-  }
-  {
-    const ReaderLock lock(secrets_mutex_);
-    const auto known = secrets_.find(name);
-    if (known != secrets_.end()) return known->second;
-  }
-  ASSIGN_OR_RETURN(crypto::Secret secret, custody->Export(*sealed));
-  const auto shared = std::make_shared<const crypto::Secret>(std::move(secret));
-  const WriterLock lock(secrets_mutex_);
-  return secrets_.insert_or_assign(name, shared).first->second;
+  return secrets_.Get(identity, ledger_.snapshot()->FindKey(identity));
 }
 
 std::vector<std::uint32_t> ObservationKeys::Unreleased(const ObservationKey& key, const Holder& holder,
@@ -58,15 +46,28 @@ std::vector<std::uint32_t> ObservationKeys::Unreleased(const ObservationKey& key
   std::vector<std::uint32_t> out;
   for (const ObservationVersion& one : key.versions) {
     if (!IsServed(one) || one.algorithm != Algorithm::kHmacSha256 || (version != 0 && one.version != version)) continue;
-    if (std::find(one.released_to.begin(), one.released_to.end(), holder.identity) == one.released_to.end())
-      out.push_back(one.version);
+    if (!IsReleased(one, holder) && one.released_to.size() < kMaxReleases) out.push_back(one.version);
   }
   return out;
 }
 
-absl::StatusOr<HeldKeys> ObservationKeys::View(const ObservationKey& key, Holding holding, std::uint32_t version) {
+absl::StatusOr<std::optional<std::shared_ptr<const crypto::Secret>>> ObservationKeys::SecretFor(
+    const ObservationKey& key, const ObservationVersion& version, const Holder& holder) {
+  std::shared_ptr<const crypto::Secret> none;
+  if (!IsReleased(version, holder)) {
+    // A version that came meanwhile is not recorded yet: the next look finds it.
+    if (version.released_to.size() < kMaxReleases) return std::nullopt;
+    return none;
+  }
+  auto secret = SecretOf(version.identity(key.source));
+  if (absl::IsNotFound(secret.status()) || GetReason(secret.status()) == "KEY_DAMAGED") return none;
+  return secret;
+}
+
+absl::StatusOr<HeldKeys> ObservationKeys::View(const ObservationKey& key, const Holder& holder, std::uint32_t version) {
   HeldKeys out;
   out.source = key.source;
+  const Holding holding = HoldingOf(key, holder);
   if (holding == Holding::kNothing) return out;
   out.first_version = key.first_version;
   out.activated = key.activated;
@@ -75,7 +76,14 @@ absl::StatusOr<HeldKeys> ObservationKeys::View(const ObservationKey& key, Holdin
   out.files_accept_until = key.files_accept_until;
   for (const ObservationVersion& from : key.versions) {
     if (!IsServed(from) || (version != 0 && from.version != version)) continue;
+    std::shared_ptr<const crypto::Secret> secret;
+    if (from.algorithm == Algorithm::kHmacSha256) {
+      ASSIGN_OR_RETURN(const auto given, SecretFor(key, from, holder));
+      if (!given) continue;
+      secret = *given;
+    }
     HeldVersion& to = out.versions.emplace_back();
+    to.secret = std::move(secret);
     to.version = from.version;
     to.algorithm = from.algorithm;
     to.public_half = from.public_half;
@@ -84,9 +92,6 @@ absl::StatusOr<HeldKeys> ObservationKeys::View(const ObservationKey& key, Holdin
     to.accept_until = from.accept_until;
     to.sign_until = from.sign_until;
     to.compromised_since = from.compromised_since;
-    if (from.algorithm == Algorithm::kHmacSha256) {
-      ASSIGN_OR_RETURN(to.secret, SecretOf(from.identity(key.source)));
-    }
   }
   return out;
 }
@@ -99,15 +104,14 @@ absl::StatusOr<HeldKeys> ObservationKeys::Fetch(const Call& call, const Holder& 
   HeldKeys nothing;
   nothing.source = source;
   if (key == nullptr) return nothing;
-  const Holding holding = HoldingOf(*key, holder);
-  if (holding == Holding::kNothing) return nothing;
+  if (HoldingOf(*key, holder) == Holding::kNothing) return nothing;
   if (!Unreleased(*key, holder, version).empty()) {
     ASSIGN_OR_RETURN(auto all, FetchAll(call, holder, {std::string(source)}));
     if (version != 0)
       std::erase_if(all.front().versions, [&](const HeldVersion& one) { return one.version != version; });
     return std::move(all.front());
   }
-  return View(*key, holding, version);
+  return View(*key, holder, version);
 }
 
 absl::StatusOr<std::vector<HeldKeys>> ObservationKeys::FetchAll(const Call& call, const Holder& holder,
@@ -130,9 +134,6 @@ absl::StatusOr<std::vector<HeldKeys>> ObservationKeys::FetchAll(const Call& call
           audit.source = source;
           for (const std::uint32_t version : Unreleased(*before, holder, 0)) {
             ObservationVersion& to = *after->Find(version);
-            if (to.released_to.size() >= kMaxReleases)
-              return ResourceExhausted("version {} of {} went to {} identities; roll it", version, source,
-                                       kMaxReleases);
             to.released_to.push_back(holder.identity);
             audit.keys.push_back(to.identity(source));
           }
@@ -156,18 +157,7 @@ absl::StatusOr<std::vector<HeldKeys>> ObservationKeys::FetchAll(const Call& call
     HeldKeys& keys = out.emplace_back();
     keys.source = source;
     if (key == nullptr) continue;
-    const Holding holding = HoldingOf(*key, holder);
-    // A version that came meanwhile is not recorded yet: the next look finds it.
-    const std::vector<std::uint32_t> unrecorded = Unreleased(*key, holder, 0);
-    if (holding != Holding::kNothing && !unrecorded.empty()) {
-      ObservationKey shown = *key;
-      std::erase_if(shown.versions, [&](const ObservationVersion& version) {
-        return std::find(unrecorded.begin(), unrecorded.end(), version.version) != unrecorded.end();
-      });
-      ASSIGN_OR_RETURN(keys, View(shown, holding, 0));
-    } else {
-      ASSIGN_OR_RETURN(keys, View(*key, holding, 0));
-    }
+    ASSIGN_OR_RETURN(keys, View(*key, holder, 0));
   }
   return out;
 }
@@ -175,6 +165,7 @@ absl::StatusOr<std::vector<HeldKeys>> ObservationKeys::FetchAll(const Call& call
 // ---- news ----
 
 void ObservationKeys::OnCommitted(const Committed& committed) {
+  if (committed.loaded) secrets_.Forget();  // of a state that is another manager's now
   const MutexLock lock(mutex_);
   if (committed.loaded) {
     loaded_ = ++serial_;
@@ -225,7 +216,7 @@ void ObservationKeys::WakeAll() const {
 }
 
 ObservationKeyCounters ObservationKeys::counters() const {
-  return {fetched_.load(), released_.load()};
+  return {fetched_.load(), released_.load(), secrets_.damaged()};
 }
 
 }  // namespace virp::keymgr

@@ -190,7 +190,8 @@ absl::Status AddVersion(ObservationKey& key, const NewVersion& next, UnixNanos n
   version.public_half = next.public_half;
   version.commitment = next.commitment;
   version.accept_from = now;
-  version.made_by = next.version == key.wanted && asymmetric ? key.wanted_by : next.made_by;
+  version.made_by = next.made_by;
+  if (next.version == key.wanted && asymmetric) version.wanted_by = key.wanted_by;
   version.succession = next.succession;
   key.wanted = 0;
   key.wanted_by.clear();
@@ -203,10 +204,10 @@ absl::Status Approve(ObservationKey& key, std::uint32_t version, std::string_vie
   if (found->state != ObservationState::kPending)
     return OutOfOrder(key, version,
                       fmt::format("it is {}, nothing is to be approved", ObservationStateName(found->state)));
-  if (by == found->made_by)
-    return WithReason(
-        PermissionDenied("version {} of {} was asked for by {}; somebody else approves it", version, key.source, by),
-        "SAME_PERSON");
+  if (by == found->made_by || by == found->wanted_by)
+    return WithReason(PermissionDenied("version {} of {} was {} by {}; somebody else approves it", version, key.source,
+                                       by == found->made_by ? "made" : "asked for", by),
+                      "SAME_PERSON");
   found->state = ObservationState::kPrepared;
   found->approved_by = by;
   return absl::OkStatus();

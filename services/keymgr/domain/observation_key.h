@@ -67,8 +67,9 @@ struct ObservationVersion {
   std::string commitment;   // HMAC: 32 octets, as the chain states it
   UnixNanos accept_from = 0;
   std::optional<UnixNanos> activated{}, sign_until{}, accept_until{}, compromised_since{}, revoked{};
-  std::string made_by{};      // identity that asked for it; that registered it, where nobody asked
-  std::string approved_by{};  // another one; empty where the version before vouched
+  std::string made_by{};      // identity that made it here, or registered it
+  std::string wanted_by{};    // identity that asked who signs for it; empty where nobody asked
+  std::string approved_by{};  // a third one; empty where the version before vouched
   std::string succession{};   // tag by the active version over SuccessionStatement; empty where a person approved
   std::vector<Sighting> known_by{};        // newest of each O-Node
   std::vector<std::string> released_to{};  // identities that got its secret

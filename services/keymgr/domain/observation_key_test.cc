@@ -153,8 +153,13 @@ TEST(ObservationKeyTest, WhoSignsIsAskedForAVersionOnce) {
   made.made_by = key.signers[0];
   ASSERT_TRUE(AddVersion(key, made, 5).ok());
   EXPECT_EQ(key.wanted, 0U);
-  EXPECT_EQ(key.versions[0].made_by, "two") << "who asked cannot approve";
-  EXPECT_EQ(GetReason(Approve(key, 1, "two")), "SAME_PERSON");
+  EXPECT_EQ(key.versions[0].made_by, key.signers[0]);
+  EXPECT_EQ(key.versions[0].wanted_by, "two");
+  EXPECT_EQ(GetReason(Approve(key, 1, "two")), "SAME_PERSON") << "who asked";
+  EXPECT_EQ(GetReason(Approve(key, 1, key.signers[0])), "SAME_PERSON") << "who registered it, though another asked";
+  const auto stored = ObservationKey::FromRow(key.ToRow());
+  ASSERT_TRUE(stored.ok()) << stored.status();
+  EXPECT_EQ(static_cast<const ObservationKey&>(**stored).versions, key.versions);
   EXPECT_EQ(GetReason(AskFor(key, 2, "one")), "KEY_ORDER") << "one waits";
   ASSERT_TRUE(Approve(key, 1, "one").ok());
 }

@@ -23,6 +23,7 @@ std::string FieldsOf(const ObservationVersion& version) {
   frame::JsonWriter json;
   json.BeginObject().Field("state", ObservationStateName(version.state));
   json.Field(version.algorithm == Algorithm::kEd25519 ? "public_key" : "commitment", HexEncode(StatementOf(version)));
+  if (!version.wanted_by.empty()) json.Field("wanted_by", version.wanted_by);
   if (!version.approved_by.empty()) json.Field("approved_by", version.approved_by);
   if (!version.succession.empty()) json.Field("succession", HexEncode(version.succession));
   if (version.sign_until) json.Field("sign_until_ns", *version.sign_until);
@@ -56,7 +57,7 @@ bool EndsLine(char c) {
 
 ObservationKeys::ObservationKeys(Ledger& ledger, const Custodies& custodies, std::function<absl::Status()> serving,
                                  std::vector<std::string> own)
-    : ledger_(ledger), custodies_(custodies), serving_(std::move(serving)), own_(std::move(own)) {
+    : ledger_(ledger), custodies_(custodies), serving_(std::move(serving)), own_(std::move(own)), secrets_(custodies) {
   ledger_.Subscribe([this](const Committed& committed) { OnCommitted(committed); });
 }
 
@@ -288,10 +289,7 @@ absl::StatusOr<Done> ObservationKeys::Revoke(const Call& call, std::string_view 
       [&](ObservationKey& key, UnixNanos now) { return keymgr::Revoke(key, version, unconfirmed, now); }, nullptr,
       true);
   if (!done.ok()) return done;
-  {
-    const WriterLock lock(secrets_mutex_);
-    secrets_.erase(std::pair(std::string(source), version));
-  }
+  secrets_.Drop(source, version);
   if (sealed != nullptr) {
     const auto custody = custodies_.Of(*sealed);
     if (custody.ok()) (*custody)->Destroy(*sealed).IgnoreError();  // Reconcile removes what stays behind

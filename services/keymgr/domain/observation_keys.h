@@ -23,6 +23,7 @@
 #include "services/keymgr/domain/custody.h"
 #include "services/keymgr/domain/ledger.h"
 #include "services/keymgr/domain/observation_key.h"
+#include "services/keymgr/domain/observation_secrets.h"
 
 namespace virp::keymgr {
 
@@ -32,8 +33,10 @@ enum class Holding : std::uint8_t { kNothing, kSigns, kVerifies };
 struct HeldVersion {
   std::uint32_t version = 0;
   Algorithm algorithm = Algorithm::kEd25519;
-  std::shared_ptr<const crypto::Secret> secret{};  // HMAC only
-  std::string public_half{};                       // Ed25519 only
+  // HMAC only. Null: it is not given, since its envelope does not open, or it went to kMaxReleases others; who has it
+  // keeps it.
+  std::shared_ptr<const crypto::Secret> secret{};
+  std::string public_half{};  // Ed25519 only
   bool may_sign = false;
   UnixNanos accept_from = 0;
   std::optional<UnixNanos> accept_until{}, sign_until{}, compromised_since{};
@@ -72,6 +75,7 @@ struct KnownInChain {
 struct ObservationKeyCounters {
   std::uint64_t fetched = 0;   // answers
   std::uint64_t released = 0;  // first ways of a secret to somebody
+  std::size_t damaged = 0;     // versions whose secret was asked for and does not open
 };
 
 // Thread-safe. What it is given outlives it, but for the ledger's thread: stop the ledger first. Errors of all changes:
@@ -136,6 +140,12 @@ class ObservationKeys {
   News Wait(std::uint64_t serial, std::chrono::milliseconds longest) const;
   void WakeAll() const;  // waiting ends, for a stream that was cancelled and for draining
 
+  // Errors of all reading are of the ledger and of a custody that is not there; a secret that does not open is none.
+
+  // Wipes the secrets that are kept for the next fetch: when the manager is sealed, or loses the lease.
+  void ForgetSecrets() { secrets_.Forget(); }
+  std::size_t kept_secrets() const { return secrets_.kept(); }
+
   ObservationKeyCounters counters() const;
 
  private:
@@ -156,7 +166,11 @@ class ObservationKeys {
   absl::StatusOr<std::string> TagOf(const Snapshot& now, const ObservationKey& key, const ObservationVersion& version,
                                     std::string_view statement) const;
   absl::StatusOr<std::shared_ptr<const crypto::Secret>> SecretOf(const KeyIdentity& identity);
-  absl::StatusOr<HeldKeys> View(const ObservationKey& key, Holding holding, std::uint32_t version);
+  absl::StatusOr<HeldKeys> View(const ObservationKey& key, const Holder& holder, std::uint32_t version);
+  // Its secret for `holder`; null when it cannot be given, and nothing when it is not recorded yet.
+  absl::StatusOr<std::optional<std::shared_ptr<const crypto::Secret>>> SecretFor(const ObservationKey& key,
+                                                                                 const ObservationVersion& version,
+                                                                                 const Holder& holder);
   static Holding HoldingOf(const ObservationKey& key, const Holder& holder);
   std::vector<std::uint32_t> Unreleased(const ObservationKey& key, const Holder& holder, std::uint32_t version) const;
   void OnCommitted(const Committed& committed);
@@ -166,10 +180,7 @@ class ObservationKeys {
   const std::function<absl::Status()> serving_;
   const std::vector<std::string> own_;
 
-  // Secrets in use, so that a fetch opens no envelope. Emptied when custody is not ready: a sealed manager has none.
-  mutable SharedMutex secrets_mutex_;
-  std::map<std::pair<std::string, std::uint32_t>, std::shared_ptr<const crypto::Secret>, std::less<>> secrets_
-      ABSL_GUARDED_BY(secrets_mutex_);
+  ObservationSecrets secrets_;
 
   mutable Mutex mutex_;
   mutable std::condition_variable_any changed_;

@@ -137,6 +137,28 @@ TEST_F(ObservationKeysTest, ASealedManagerGivesOutNothingThoughItHadIt) {
   EXPECT_THAT(Fetch(kSignerId).versions, SizeIs(1));
 }
 
+TEST_F(ObservationKeysTest, NoSecretIsKeptWhenItIsSealedOrFenced) {
+  lab_.Sign(kEdge);
+  Fetch(kSignerId);
+  EXPECT_EQ(lab_.keys.kept_secrets(), 1U);
+  lab_.keys.ForgetSecrets();
+  EXPECT_EQ(lab_.keys.kept_secrets(), 0U);
+  EXPECT_THAT(Fetch(kSignerId).versions, SizeIs(1));
+  EXPECT_EQ(lab_.keys.kept_secrets(), 1U);
+  // Sealed while a fetch has the envelope open.
+  lab_.keys.ForgetSecrets();
+  lab_.custody.while_exporting = [this] { lab_.keys.ForgetSecrets(); };
+  EXPECT_THAT(Fetch(kSignerId).versions, SizeIs(1));
+  EXPECT_EQ(lab_.keys.kept_secrets(), 0U);
+  lab_.custody.while_exporting = nullptr;
+  Fetch(kSignerId);
+  lab_.ledger.store.TakeOver("another.example.net:1");
+  EXPECT_FALSE(lab_.keys.Prepare(lab_.By(kOperator1), kEdge, 0).ok());
+  ASSERT_TRUE(lab_.ledger->WaitActive(false, std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+  lab_.ledger->Stop();  // until its listeners have been told
+  EXPECT_EQ(lab_.keys.kept_secrets(), 0U);
+}
+
 TEST_F(ObservationKeysTest, ProducersRegisterPublicHalvesThatTheyProveToHold) {
   lab_.Sign(kEdge);
   const auto old = frame::OKey::Hmac(Fetch(kSignerId).versions[0].secret->view());
@@ -360,6 +382,45 @@ TEST_F(ObservationKeysTest, AFleetsFirstFetchSharesCommits) {
   for (const HeldKeys& one : *keys) EXPECT_THAT(one.versions, SizeIs(1));
   EXPECT_EQ(Count("observation_key_released"), 200U);
   EXPECT_LT(lab_.ledger.store.commits() - before, 100U);
+}
+
+TEST_F(ObservationKeysTest, ASecretThatDoesNotOpenIsNotGivenAndAllOthersAre) {
+  lab_.Sign(kEdge);
+  lab_.Sign("edge-b.bgpd");
+  lab_.custody.damaged = kEdge;
+  const auto all = lab_.keys.FetchAll(lab_.AsHolder(kOnodeId), {kOnodeId, true}, {kEdge, "edge-b.bgpd"});
+  ASSERT_TRUE(all.ok()) << all.status();
+  ASSERT_THAT((*all)[0].versions, SizeIs(1)) << "it is there: who has it keeps it";
+  EXPECT_EQ((*all)[0].versions[0].secret, nullptr);
+  EXPECT_NE((*all)[1].versions[0].secret, nullptr);
+  EXPECT_EQ(lab_.keys.counters().damaged, 1U);
+  EXPECT_EQ(Fetch(kSignerId).versions.at(0).secret, nullptr);
+  EXPECT_EQ(lab_.keys.counters().damaged, 1U);
+  lab_.custody.damaged.clear();  // a backup was brought
+  EXPECT_NE(Fetch(kSignerId).versions.at(0).secret, nullptr);
+  EXPECT_EQ(lab_.keys.counters().damaged, 0U);
+}
+
+TEST_F(ObservationKeysTest, ASecretThatWentToTooManyGoesToNoFurtherOneAndEndsNoWatch) {
+  lab_.Sign(kEdge);
+  lab_.Sign("edge-b.bgpd");
+  ASSERT_TRUE(lab_.ledger
+                  ->Commit(lab_.By(kOperator1),
+                           [](const Snapshot& now, Changes& changes) {
+                             auto key = std::make_shared<ObservationKey>(*now.Find<ObservationKey>(kEdge));
+                             for (std::size_t i = 0; i < kMaxReleases; ++i)
+                               key->versions[0].released_to.push_back("spiffe://example.net/onode/" +
+                                                                      std::to_string(i));
+                             changes.Put(std::move(key));
+                             changes.Audit({.event = "test", .source = {}, .keys = {}, .fields = {}});
+                             return absl::OkStatus();
+                           })
+                  .ok());
+  const auto all = lab_.keys.FetchAll(lab_.AsHolder(kOnodeId), {kOnodeId, true}, {kEdge, "edge-b.bgpd"});
+  ASSERT_TRUE(all.ok()) << all.status();
+  EXPECT_EQ((*all)[0].versions.at(0).secret, nullptr) << "no record, no secret";
+  EXPECT_NE((*all)[1].versions.at(0).secret, nullptr);
+  EXPECT_EQ(Fetch(kSignerId).versions.at(0).secret, nullptr);
 }
 
 TEST_F(ObservationKeysTest, TimesOfARollAndWhoHasWhatSurviveARestart) {

@@ -42,6 +42,7 @@ void WriteVersion(JsonWriter& json, const ObservationVersion& version) {
   WriteTime(json, "compromised_since_ns", version.compromised_since);
   WriteTime(json, "revoked_ns", version.revoked);
   WriteText(json, "made_by", version.made_by);
+  WriteText(json, "wanted_by", version.wanted_by);
   WriteText(json, "approved_by", version.approved_by);
   WriteText(json, "succession", HexEncode(version.succession));
   if (!version.known_by.empty()) {
@@ -135,6 +136,7 @@ absl::StatusOr<ObservationVersion> ReadVersion(Value object) {
   out.compromised_since = reader.Time("compromised_since_ns");
   out.revoked = reader.Time("revoked_ns");
   out.made_by = reader.Text("made_by");
+  out.wanted_by = reader.Text("wanted_by");
   out.approved_by = reader.Text("approved_by");
   out.succession = reader.Bytes("succession");
   for (const Value::Member& member : reader["known_by"].members()) {

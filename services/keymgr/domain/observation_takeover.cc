@@ -44,6 +44,7 @@ ObservationVersion* VersionOf(ObservationKey& key, const KeyIdentity& identity, 
   version.commitment = BytesIn(payload["commitment"]);
   version.succession = BytesIn(payload["succession"]);
   version.made_by = payload["by"].AsString().value_or("");
+  version.wanted_by = payload["wanted_by"].AsString().value_or("");
   if (identity.algorithm != Algorithm::kEd25519) {
     version.state = ObservationState::kRevoked;
     version.revoked = now;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -41,6 +42,8 @@ class PlainCustody final : public Custody {
   absl::StatusOr<crypto::Secret> Export(const SealedKey& key) override {
     RETURN_IF_ERROR(Ready());
     ++exported;
+    if (while_exporting) while_exporting();
+    if (key.identity.id == damaged) return WithReason(DataLoss("the envelope does not open"), "KEY_DAMAGED");
     return crypto::Secret(std::string_view(key.blob));
   }
   absl::Status Lock(const SealedKey&) override { return absl::OkStatus(); }
@@ -55,6 +58,8 @@ class PlainCustody final : public Custody {
 
   std::atomic<int> made{0}, exported{0}, destroyed{0};
   std::atomic<bool> sealed{false};
+  std::function<void()> while_exporting;
+  std::string damaged;  // source whose envelopes do not open
 };
 
 inline const std::string kOperator1 = "spiffe://example.net/operator/noc-1";

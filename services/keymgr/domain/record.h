@@ -8,7 +8,7 @@
 //     keymgr::Row ToRow() const override;
 //     static absl::StatusOr<std::shared_ptr<keymgr::Record>> FromRow(const keymgr::Row& row);
 //   };
-//   ... Ledger::Open(store, {keymgr::TypeOf<RouterKey>(), ...}, ...)
+//   ... LedgerEngine::Make(store, {keymgr::TypeOf<RouterKey>(), ...}, ...)
 #pragma once
 
 #include <cstdint>

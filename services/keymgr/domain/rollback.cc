@@ -109,9 +109,15 @@ absl::StatusOr<std::vector<ChainRecord>> MissingRecords(ChainHistory& chain, Led
 
 absl::Status CheckAgainstChain(ChainHistory& chain, LedgerStore& store, const OwnFrame& own) {
   ASSIGN_OR_RETURN(const std::string newest, chain.NewestFrame());
-  if (newest.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const ChainRecord record, ReadChainRecord(newest, own));
   ASSIGN_OR_RETURN(const LedgerHead head, store.ReadHead());
+  if (newest.empty()) {
+    if (head.delivered == 0 || !chain.WasSeen()) return absl::OkStatus();
+    return Unavailable(
+        "the chain holds no record of this manager, though a checkpoint showed {} of them: bring back an O-Node that "
+        "has them",
+        head.delivered);
+  }
+  ASSIGN_OR_RETURN(const ChainRecord record, ReadChainRecord(newest, own));
   ASSIGN_OR_RETURN(const std::string here, FrameOf(store, record.record));
   if (here == newest) return absl::OkStatus();
   ASSIGN_OR_RETURN(const bool accepted, IsAccepted(store, newest));

@@ -24,6 +24,9 @@ class ChainHistory {
   // Unavailable when nobody could be asked.
   virtual absl::StatusOr<std::string> NewestFrame() = 0;
 
+  // Whether a checkpoint of this chain was audited here before this start. False for a chain that succeeds another.
+  virtual bool WasSeen() const = 0;
+
   // All frames of the source, newest first, until `visit` says false or there are no more; its errors are passed on.
   virtual absl::Status Walk(const std::function<absl::StatusOr<bool>(const std::string& frame)>& visit) = 0;
 };
@@ -52,8 +55,9 @@ inline constexpr std::string_view kRollbackAccepted = "rollback_accepted";
 
 // OK when the ledger holds that frame, byte for byte, under the number that it names. FailedPrecondition with reason
 // ROLLBACK says how the two differ, unless the ledger has a record by which that very frame was accepted. `own` checks
-// the tag: who answers for the chain cannot make one up. Errors of chain and store are passed on: nothing is known
-// then.
+// the tag: who answers for the chain cannot make one up. Unavailable when the chain, which was seen before, holds none
+// of the records that one of its checkpoints showed: whoever answers has lost them. Errors of chain and store are
+// passed on: nothing is known then.
 absl::Status CheckAgainstChain(ChainHistory& chain, LedgerStore& store, const OwnFrame& own);
 
 }  // namespace virp::keymgr

@@ -13,6 +13,7 @@ namespace {
 class FakeChain final : public ChainHistory {
  public:
   absl::StatusOr<std::string> NewestFrame() override { return answer; }
+  bool WasSeen() const override { return seen; }
   absl::Status Walk(const std::function<absl::StatusOr<bool>(const std::string&)>& visit) override {
     for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
       ASSIGN_OR_RETURN(const bool on, visit(*frame));
@@ -27,6 +28,7 @@ class FakeChain final : public ChainHistory {
   }
   absl::StatusOr<std::string> answer = std::string();  // the newest
   std::vector<std::string> frames;
+  bool seen = false;
 };
 
 bool IsOwn(const frame::Frame& frame) {
@@ -57,6 +59,17 @@ TEST_F(RollbackTest, AChainThatHoldsNothingOrPartOfUsIsFine) {
     chain_.answer = row.frame;
     EXPECT_OK(Check(test_)) << row.record;
   }
+}
+
+TEST_F(RollbackTest, AChainThatHasLostWhatItShowedIsNoAnswer) {
+  test_.Start();
+  Change(test_, 2);
+  chain_.seen = true;
+  EXPECT_OK(Check(test_)) << "nothing was delivered yet";
+  ASSERT_OK(test_.store.SetDelivered(2));
+  EXPECT_EQ(Check(test_).code(), absl::StatusCode::kUnavailable);
+  chain_.seen = false;
+  EXPECT_OK(Check(test_)) << "a chain that succeeds the one that had them";
 }
 
 TEST_F(RollbackTest, ADatabaseBehindTheChainIsFoundOut) {

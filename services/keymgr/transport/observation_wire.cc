@@ -31,6 +31,7 @@ void ToMessage(const ObservationVersion& from, v1::ObservationKeyVersion& to) {
   SetTime(from.compromised_since, [&] { return to.mutable_compromised_since(); });
   SetTime(from.revoked, [&] { return to.mutable_revoked_at(); });
   to.set_made_by(from.made_by);
+  to.set_wanted_by(from.wanted_by);
   to.set_approved_by(from.approved_by);
   to.set_succession(from.succession);
   for (const Sighting& seen : from.known_by) {
