@@ -56,14 +56,16 @@ void AddCustody(service::Options& options, Config& config) {
   options.Add(&config.token_label, "token-label", "Label of the token.");
   options.AddSecretFile(&config.token_pin_file, "token-pin", "File with the token's user PIN.");
   options.AddCustom("on-token", "KIND,...",
-                    "Kinds of keys that are made on the token: observation, router, tcp_ao, issuer, publication, "
-                    "transfer. All others are made in software.",
+                    "Kinds of keys that are made on the token: observation, router, tcp_ao, issuer, transfer. All "
+                    "others are made in software.",
                     "", [&config](const std::string& text, service::ValueOrigin) -> absl::Status {
                       config.on_token.clear();
                       for (std::size_t at = 0; at < text.size();) {
                         const std::size_t end = std::min(text.find(',', at), text.size());
                         const auto kind = KeyKindFromName(text.substr(at, end - at));
                         if (!kind) return InvalidArgument("{} is no kind of key", text.substr(at, end - at));
+                        if (*kind == KeyKind::kPublication)
+                          return InvalidArgument("publication keys are used once and never kept: no token has them");
                         config.on_token.push_back(*kind);
                         at = end + 1;
                       }

@@ -9,31 +9,32 @@
 namespace virp::keymgr {
 namespace {
 
-absl::StatusOr<std::unique_ptr<pkcs11::Token>> OpenToken(const Config& config) {
+absl::StatusOr<std::shared_ptr<pkcs11::Token>> OpenToken(const Config& config) {
   pkcs11::TokenOptions options;
   options.module_path = config.token_module;
   options.selector.label = config.token_label;
   options.pin_file = config.token_pin_file;
   auto token = pkcs11::Token::OpenLater(std::move(options));
   if (!token.ok()) return Annotate(token.status(), "token-module");
-  return token;
+  return std::shared_ptr<pkcs11::Token>(*std::move(token));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CustodySet>> MakeCustodies(const Config& config) {
   auto out = std::make_unique<CustodySet>();
+  if (config.kek == kKekOnToken || !config.token_module.empty()) {
+    ASSIGN_OR_RETURN(out->on_module, OpenToken(config));
+  }
   if (config.kek == kKekOnToken) {
-    ASSIGN_OR_RETURN(out->kek_token, OpenToken(config));
-    out->keks = std::make_unique<TokenKeks>(*out->kek_token, config.name);
+    out->keks = std::make_unique<TokenKeks>(*out->on_module, config.name);
   } else {
     out->keks = std::make_unique<KekRing>(config.kek);
   }
   out->software = std::make_unique<SoftwareCustody>(*out->keks);
   out->all.Add(*out->software);
   if (config.token_module.empty()) return out;
-  ASSIGN_OR_RETURN(auto token, OpenToken(config));
-  out->token = std::make_unique<TokenCustody>(std::move(token), config.name);
+  out->token = std::make_unique<TokenCustody>(out->on_module, config.name);
   out->all.Add(*out->token);
   for (const KeyKind kind : config.on_token) out->all.Prefer(kind, *out->token);
   return out;

@@ -16,7 +16,7 @@ namespace virp::keymgr {
 
 // Members are made in the order in which they stand on each other.
 struct CustodySet {
-  std::unique_ptr<pkcs11::Token> kek_token;  // null unless the key-encryption keys are on the token
+  std::shared_ptr<pkcs11::Token> on_module;  // one for all: a module is restarted by its only user. Null without one
   std::unique_ptr<DekWrapper> keks;
   std::unique_ptr<SoftwareCustody> software;
   std::unique_ptr<TokenCustody> token;  // null without a token

@@ -1,23 +1,6 @@
 #include "services/keymgr/key_services.h"
 
-#include "lib/base/error_info.h"
-#include "lib/base/status.h"
-
 namespace virp::keymgr {
-namespace {
-
-// Whether keys may be given out now.
-absl::Status Serving(const LedgerEngine& ledger) {
-  const LedgerStatus status = ledger.status();
-  if (!status.active)
-    return WithReason(FailedPrecondition("this key manager stands by"), "NOT_ACTIVE",
-                      {{"active", status.active_address}});
-  if (status.sealed.empty()) return absl::OkStatus();
-  const std::string why(SealReasonName(status.sealed.front()));
-  return WithReason(FailedPrecondition("the key manager is sealed: {}", why), "SEALED", {{"why", why}});
-}
-
-}  // namespace
 
 std::vector<RecordType> KeyServices::Types() {
   std::vector<RecordType> types{ObservationKeys::Type(), TypeOf<TcpAoPairRecord>(), RouterFleets::Type()};
@@ -28,7 +11,7 @@ std::vector<RecordType> KeyServices::Types() {
 KeyServices::KeyServices(LedgerEngine& ledger, const Custodies& custodies, RpkiAuthority& authority,
                          const std::shared_ptr<const service::CallerResolver>& callers, const Clock& clock,
                          const RouterKeyOptions& router, const SelfNames& self)
-    : observation_(ledger, custodies, [&ledger] { return Serving(ledger); }, {self.source, self.origin}),
+    : observation_(ledger, custodies, [&ledger] { return ledger.Open(); }, {self.source, self.origin}),
       tcp_ao_(ledger, custodies, clock, self.identity),
       router_(ledger, custodies, authority, clock, router, self.identity),
       fleets_(ledger, router_, self.identity),
@@ -42,14 +25,31 @@ void KeyServices::AddTo(std::vector<service::ServedService>& served) {
   served.push_back({&router_handler_, "virp.keymgr.v1.RouterKeyService"});
 }
 
-std::vector<std::function<absl::Status()>> KeyServices::Chores() {
-  return {[this] { return tcp_ao_.Tick(); }, [this] { return router_.Advance(); }, [this] { return fleets_.Advance(); },
-          [this] { return router_.TellOverdueReports(); }};
+std::vector<Chore> KeyServices::Chores() {
+  return {{"rollovers of TCP-AO keys", [this] { return tcp_ao_.Tick(); }},
+          {"router keys that are due", [this] { return router_.Advance(); }},
+          {"fleets of routers", [this] { return fleets_.Advance(); }},
+          {"overdue reports of routers", [this] { return router_.TellOverdueReports(); }}};
 }
 
 void KeyServices::AddMetrics(service::Metrics& metrics) {
+  const auto fetched = metrics.AddCounter("observation_key_fetches_total", "Answers to who asked for an O-Key.");
+  const auto released = metrics.AddCounter("observation_key_releases_total", "First ways of a secret to somebody.");
+  const auto damaged = metrics.AddGauge("damaged_observation_keys", "Secrets that were asked for and do not open.");
+  const auto watchers = metrics.AddGauge("observation_key_streams", "Callers that watch or fetch O-Keys.");
   const auto overdue = metrics.AddGauge("overdue_router_reports", "Router keys whose router has not reported in time.");
-  metrics.OnCollect([=, this] { overdue.Set(router_.OverdueReports()); });
+  metrics.OnCollect([=, this] {
+    const ObservationKeyCounters counters = observation_.counters();
+    fetched.Set(counters.fetched);
+    released.Set(counters.released);
+    damaged.Set(counters.damaged);
+    watchers.Set(observation_handler_.streams());
+    overdue.Set(router_.OverdueReports());
+  });
+}
+
+void KeyServices::ForgetSecrets() {
+  observation_.ForgetSecrets();
 }
 
 void KeyServices::Drain() {

@@ -2,7 +2,6 @@
 // time moves on. Composition only.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "services/keymgr/domain/router_keys.h"
 #include "services/keymgr/domain/rpki_authority.h"
 #include "services/keymgr/domain/tcp_ao_keys.h"
+#include "services/keymgr/house.h"
 #include "services/keymgr/transport/observation_handler.h"
 #include "services/keymgr/transport/router_key_handler.h"
 #include "services/keymgr/transport/tcp_ao_handler.h"
@@ -43,9 +43,10 @@ class KeyServices {
 
   void AddTo(std::vector<service::ServedService>& served);
   // For the house: quick when there is nothing to do.
-  std::vector<std::function<absl::Status()>> Chores();
-  void AddMetrics(service::Metrics& metrics);
+  std::vector<Chore> Chores();
   RouterKeys& router_keys() { return router_; }
+  void AddMetrics(service::Metrics& metrics);
+  void ForgetSecrets();  // that came out of envelopes and are kept for the next answer
   // Ends streams that would never end.
   void Drain();
 

@@ -25,12 +25,12 @@
 #include "services/keymgr/domain/router_takeover.h"
 #include "services/keymgr/domain/tcp_ao_takeover.h"
 #include "services/keymgr/est_part.h"
+#include "services/keymgr/house.h"
 #include "services/keymgr/key_services.h"
 #include "services/keymgr/rpki_part.h"
 #include "services/keymgr/storage/open.h"
 #include "services/keymgr/transport/access.h"
 #include "services/keymgr/transport/chain_client.h"
-#include "services/keymgr/transport/house.h"
 #include "services/keymgr/transport/key_admin_handler.h"
 
 namespace virp::keymgr {
@@ -105,7 +105,6 @@ absl::StatusOr<int> Run(const Config& config) {
                                          refusals.OnDenyListChanged()));
   const auto channels = service::ChannelsTo(service::Role::kOnode, config.tls, config.access, security);
   deliver::GrpcConnector connector(channels);
-  ChainClient chain(config.origin, config.name, config.onodes, channels);
   LoggingObserver observer;
   std::unique_ptr<deliver::Deliverer> deliverer;
   if (!config.onodes.empty()) {
@@ -113,6 +112,8 @@ absl::StatusOr<int> Run(const Config& config) {
     ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config, self));
     ASSIGN_OR_RETURN(deliverer, deliver::Deliverer::Make(std::move(delivery), log, connector, observer, clock));
   }
+  const bool was_seen = deliverer != nullptr && deliverer->status().audited_size != 0;
+  ChainClient chain(config.origin, config.name, config.onodes, channels, was_seen);
 
   const auto own_frame = [&](const frame::Frame& frame) {
     const auto key = own_key->Find(config.name, frame.header.key_version);
@@ -125,6 +126,7 @@ absl::StatusOr<int> Run(const Config& config) {
                    RpkiPart::Make(config.rpki, *ledger, custodies->all, security.callers, clock, self));
   KeyServices keys(*ledger, custodies->all, rpki->authority(), security.callers, clock,
                    RouterKeyOptionsOf(config.router), {self, config.name, config.origin});
+  keeper.OnWiped([&] { keys.ForgetSecrets(); });
   std::vector<service::ServedService> services{{&admin_handler, "virp.keymgr.v1.KeyAdminService"}};
   keys.AddTo(services);
   rpki->AddTo(services);
@@ -137,7 +139,7 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto est, EstPart::Start(config.est_listen, config.tls, keys.router_keys(), security, clock));
 
   service::Metrics metrics("keymgr");
-  AddMetrics(metrics, *ledger, keeper, log, deliverer.get());
+  AddMetrics(metrics, *ledger, keeper, log, deliverer.get(), custodies->all);
   rpki->AddMetrics(metrics);
   keys.AddMetrics(metrics);
   est->AddMetrics(metrics);

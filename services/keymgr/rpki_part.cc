@@ -1,16 +1,15 @@
 #include "services/keymgr/rpki_part.h"
 
-#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <utility>
 
-#include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/service/logging.h"
 #include "services/keymgr/domain/router_use.h"
 #include "services/keymgr/domain/rpki_names.h"
+#include "services/keymgr/teller.h"
 
 namespace virp::keymgr {
 namespace {
@@ -19,25 +18,6 @@ constexpr std::chrono::milliseconds kTick{500};
 constexpr std::chrono::seconds kWarnEvery{10};
 constexpr std::size_t kOneTimeKeys = 4;  // two for each publication
 constexpr std::size_t kMostInCalendar = 1'000;
-
-// Says the same trouble once.
-class Teller {
- public:
-  explicit Teller(std::string what) : what_(std::move(what)) {}
-  void Tell(const absl::Status& status) {
-    const std::string trouble(Message(status));
-    if (std::exchange(told_, trouble) == trouble) return;
-    if (trouble.empty()) {
-      service::LogInfo("well again", {{"what", what_}});
-    } else {
-      service::LogStatus(service::LogLevel::kWarning, what_, status);
-    }
-  }
-
- private:
-  const std::string what_;
-  std::string told_;
-};
 
 // Waits for `longest` or the stop.
 void Pause(const std::stop_token& stop, std::chrono::milliseconds longest) {
@@ -88,7 +68,8 @@ RpkiPart::RpkiPart(const RpkiConfig& config, LedgerEngine& ledger, const Custodi
       feed_(ledger),
       expiry_(ledger, clock, Recipients(), self, &IsInUse, &ImportedCertificates, &SigningPlaces),
       keeper_(authority_, one_time_keys_, clock, [this] { return IsOpen(); }),
-      handler_({authority_, feed_, expiry_, keeper_, [this] { return Readable(); }}, std::move(callers), clock),
+      handler_({authority_, feed_, expiry_, keeper_, [&ledger] { return ledger.Readable(); }}, std::move(callers),
+               clock),
       pulse_("publication", clock) {}
 
 std::vector<NoticeRecipient*> RpkiPart::Recipients() {
@@ -98,23 +79,7 @@ std::vector<NoticeRecipient*> RpkiPart::Recipients() {
 }
 
 bool RpkiPart::IsOpen() const {
-  const LedgerStatus status = ledger_.status();
-  return status.active && status.sealed.empty();
-}
-
-absl::Status RpkiPart::Readable() const {
-  const LedgerStatus status = ledger_.status();
-  if (!status.active) {
-    return WithReason(FailedPrecondition("this key manager stands by"), "NOT_ACTIVE",
-                      {{"active", status.active_address}});
-  }
-  // A state that was not compared with the chain, or is not the chain's, may lack a revocation.
-  for (const SealReason reason : {SealReason::kStarting, SealReason::kRollback}) {
-    if (std::find(status.sealed.begin(), status.sealed.end(), reason) == status.sealed.end()) continue;
-    const std::string why(SealReasonName(reason));
-    return WithReason(FailedPrecondition("the key manager is sealed: {}", why), "SEALED", {{"why", why}});
-  }
-  return absl::OkStatus();
+  return ledger_.Open().ok();
 }
 
 void RpkiPart::AddTo(std::vector<service::ServedService>& served) {

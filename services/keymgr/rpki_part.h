@@ -55,7 +55,6 @@ class RpkiPart {
   absl::Status Warn(const std::stop_token& stop);
   std::vector<NoticeRecipient*> Recipients();
   bool IsOpen() const;
-  absl::Status Readable() const;
 
   LedgerEngine& ledger_;
   const Clock& clock_;

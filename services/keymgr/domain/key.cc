@@ -85,9 +85,6 @@ std::optional<KeyKind> KeyKindFromName(std::string_view name) {
 std::optional<Algorithm> AlgorithmFromName(std::string_view name) {
   return ValueIn(kAlgorithms, name);
 }
-std::optional<KeyState> KeyStateFromName(std::string_view name) {
-  return ValueIn(kStates, name);
-}
 std::optional<ExportPolicy> ExportPolicyFromName(std::string_view name) {
   return ValueIn(kPolicies, name);
 }
@@ -147,13 +144,6 @@ bool CanMove(KeyState from, KeyState to) {
       return to == KeyState::kCompromised;
   }
   return false;
-}
-
-absl::Status CheckMove(const KeyIdentity& identity, KeyState from, KeyState to) {
-  if (CanMove(from, to)) return absl::OkStatus();
-  return WithReason(
-      FailedPrecondition("{} is {} and cannot become {}", ToString(identity), KeyStateName(from), KeyStateName(to)),
-      "KEY_STATE", {{"state", std::string(KeyStateName(from))}});
 }
 
 }  // namespace virp::keymgr

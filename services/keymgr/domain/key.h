@@ -18,7 +18,7 @@ enum class KeyKind : std::uint8_t {
   kRouter = 2,       // BGPsec router key (RFC 8635)
   kTcpAo = 3,        // TCP-AO master key (RFC 5925)
   kIssuer = 4,       // key of an RPKI authority: trust anchor, issuing CA
-  kPublication = 5,  // one-time EE key of a manifest (RFC 9286)
+  kPublication = 5,  // one-time EE key of a manifest (RFC 9286): in memory, used once, never sealed or recorded
   kTransfer = 6,     // signs key packages on their way to routers (RFC 8635 section 6.2.1)
 };
 
@@ -40,8 +40,8 @@ enum class KeyState : std::uint8_t {
   kDestroyed = 6,
 };
 
-// Under which conditions private bytes may leave the manager (docs/operations/keymgr.md, "Export"). Fixed when the key
-// is made, and bound to its envelope.
+// Under which conditions private bytes may leave the manager (docs/operations/hsm.md, "Export once"). Fixed when the
+// key is made, and bound to its envelope.
 enum class ExportPolicy : std::uint8_t {
   kNever = 1,
   kOnce = 2,        // once, to whom the key is for; locked for ever by the same transaction
@@ -67,7 +67,6 @@ std::string_view KeyStateName(KeyState state);           // "PRE_ACTIVATION", ..
 std::string_view ExportPolicyName(ExportPolicy policy);  // "NEVER", "ONCE", "ESCROW_ONLY", "SHARED"
 std::optional<KeyKind> KeyKindFromName(std::string_view name);
 std::optional<Algorithm> AlgorithmFromName(std::string_view name);
-std::optional<KeyState> KeyStateFromName(std::string_view name);
 std::optional<ExportPolicy> ExportPolicyFromName(std::string_view name);
 
 constexpr bool IsSymmetric(Algorithm algorithm) {
@@ -94,7 +93,5 @@ std::string AssociatedData(const KeyIdentity& identity);
 // Whether SP 800-57 has an arrow from one state to the other. Compromised and destroyed are never left for a state of
 // use; a destroyed key may still become known as compromised.
 bool CanMove(KeyState from, KeyState to);
-// FailedPrecondition with reason KEY_STATE names both states.
-absl::Status CheckMove(const KeyIdentity& identity, KeyState from, KeyState to);
 
 }  // namespace virp::keymgr

@@ -17,14 +17,12 @@ KeyIdentity Router(std::string id = "edge-a/64496", std::uint32_t version = 1) {
 TEST(Key, NamesGoThereAndBack) {
   for (int i = 1; i <= 6; ++i) {
     EXPECT_EQ(KeyKindFromName(KeyKindName(static_cast<KeyKind>(i))), static_cast<KeyKind>(i));
-    EXPECT_EQ(KeyStateFromName(KeyStateName(static_cast<KeyState>(i))), static_cast<KeyState>(i));
   }
   for (int i = 1; i <= 5; ++i)
     EXPECT_EQ(AlgorithmFromName(AlgorithmName(static_cast<Algorithm>(i))), static_cast<Algorithm>(i));
   for (int i = 1; i <= 4; ++i)
     EXPECT_EQ(ExportPolicyFromName(ExportPolicyName(static_cast<ExportPolicy>(i))), static_cast<ExportPolicy>(i));
   EXPECT_EQ(KeyKindFromName("tls"), std::nullopt);
-  EXPECT_EQ(KeyStateFromName("active"), std::nullopt);
 }
 
 TEST(Key, IdentityIsChecked) {
@@ -81,9 +79,6 @@ TEST(Key, CompromisedAndDestroyedAreNeverUsedAgain) {
   EXPECT_FALSE(CanMove(KeyState::kDeactivated, KeyState::kActive));
   EXPECT_FALSE(CanMove(KeyState::kActive, KeyState::kPreActivation));
   EXPECT_TRUE(CanMove(KeyState::kDestroyed, KeyState::kCompromised));
-  const absl::Status refused = CheckMove(Router(), KeyState::kDeactivated, KeyState::kActive);
-  EXPECT_EQ(GetReason(refused), "KEY_STATE");
-  EXPECT_EQ(Message(refused), "router key edge-a/64496 version 1 is DEACTIVATED and cannot become ACTIVE");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/chain/entry.h"
 #include "lib/service/errors.h"
@@ -28,8 +29,12 @@ absl::StatusOr<ChainClient::Place> ChainClient::AskNewest(const std::string& add
   grpc::ClientContext asking;
   SetDeadline(asking);
   const grpc::Status asked = source::v1::SourceService::NewStub(channel)->GetSource(&asking, about, &source);
-  if (asked.error_code() == grpc::NOT_FOUND) return Place{};
-  if (!asked.ok()) return service::FromGrpcStatus(asked);
+  if (!asked.ok()) {
+    // An O-Node without the chain says nothing about us: it is another's, or has lost its data.
+    const absl::Status refused = service::FromGrpcStatus(asked);
+    if (GetReason(refused) == "NO_SOURCE") return Place{};
+    return refused;
+  }
   if (!source.source().has_newest_entry()) return Place{};
   return Read(channel, {.address = address, .position = source.source().newest_entry()});
 }

@@ -12,13 +12,17 @@ namespace virp::keymgr {
 // Asks every O-Node and takes the newest answer: one that follows may lag behind. Thread-safe.
 class ChainClient final : public ChainHistory {
  public:
-  ChainClient(std::string origin, std::string source, std::vector<std::string> onodes, deliver::ChannelFactory channels)
+  // `was_seen` as WasSeen.
+  ChainClient(std::string origin, std::string source, std::vector<std::string> onodes, deliver::ChannelFactory channels,
+              bool was_seen)
       : origin_(std::move(origin)),
         source_(std::move(source)),
         onodes_(std::move(onodes)),
-        channels_(std::move(channels)) {}
+        channels_(std::move(channels)),
+        was_seen_(was_seen) {}
 
   absl::StatusOr<std::string> NewestFrame() override;
+  bool WasSeen() const override { return was_seen_; }
   absl::Status Walk(const std::function<absl::StatusOr<bool>(const std::string& frame)>& visit) override;
 
  private:
@@ -36,6 +40,7 @@ class ChainClient final : public ChainHistory {
   const std::string origin_, source_;
   const std::vector<std::string> onodes_;
   const deliver::ChannelFactory channels_;
+  const bool was_seen_;
 };
 
 }  // namespace virp::keymgr

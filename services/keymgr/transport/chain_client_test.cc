@@ -10,8 +10,10 @@
 
 #include <map>
 
+#include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/chain/entry.h"
+#include "lib/service/errors.h"
 #include "tests/testutil/status_matchers.h"
 #include "virp/chain/v1/chain_service.grpc.pb.h"
 #include "virp/source/v1/source_service.grpc.pb.h"
@@ -81,7 +83,8 @@ class ChainClientTest : public ::testing::Test {
             [](const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
               if (address == "nobody") return Unavailable("nobody is there");
               return grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
-            }};
+            },
+            false};
   }
   // Frames, newest first, until there were `most`.
   absl::Status Walk(ChainClient client, std::size_t most = 100) {
@@ -134,8 +137,17 @@ TEST_F(ChainClientTest, ASourceWithoutFramesIsNoError) {
   EXPECT_EQ(*Client({one_.address()}).NewestFrame(), "");
   ASSERT_OK(Walk(Client({one_.address()})));
   EXPECT_THAT(seen_, IsEmpty());
-  one_.refuse = grpc::Status(grpc::StatusCode::NOT_FOUND, "NO_SOURCE: no such source");
+  one_.refuse = service::ToGrpcStatus(WithReason(NotFound("no such source"), "NO_SOURCE"), "onode");
   EXPECT_EQ(*Client({one_.address()}).NewestFrame(), "");
+}
+
+TEST_F(ChainClientTest, AnONodeWithoutTheChainIsNoAnswer) {
+  one_.refuse = service::ToGrpcStatus(WithReason(NotFound("no such chain"), "NO_CHAIN"), "onode");
+  EXPECT_THAT(Client({one_.address()}).NewestFrame(), StatusIs(absl::StatusCode::kUnavailable));
+  other_.Hold(3, chain::kNone, "first");
+  EXPECT_EQ(*Client({one_.address(), other_.address()}).NewestFrame(), "first");
+  one_.refuse = grpc::Status(grpc::StatusCode::NOT_FOUND, "of whatever");
+  EXPECT_THAT(Client({one_.address()}).NewestFrame(), StatusIs(absl::StatusCode::kUnavailable));
 }
 
 TEST_F(ChainClientTest, WhenNobodyAnswersNothingIsKnown) {

@@ -150,6 +150,7 @@ grpc::Status KeyAdminHandler::ListAuditRecords(grpc::ServerContext*, const v1::L
 
 grpc::Status KeyAdminHandler::ListExpiring(grpc::ServerContext*, const v1::ListExpiringRequest* request,
                                            v1::ListExpiringResponse* response) {
+  if (const absl::Status readable = ledger_.Readable(); !readable.ok()) return Reply(readable);
   const auto size = service::PageSizeOf(request->page_size());
   if (!size.ok()) return Reply(size.status());
   const std::uint32_t days = request->days() == 0 ? kDefaultDays : request->days();

@@ -82,6 +82,7 @@ class KeyAdminTest : public testing::Test {
   class FakeChain final : public ChainHistory {
    public:
     absl::StatusOr<std::string> NewestFrame() override { return frames.empty() ? std::string() : frames.back(); }
+    bool WasSeen() const override { return false; }
     absl::Status Walk(const std::function<absl::StatusOr<bool>(const std::string&)>& visit) override {
       for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
         ASSIGN_OR_RETURN(const bool on, visit(*frame));

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "lib/base/error_info.h"
 #include "lib/base/names.h"
 #include "lib/base/status.h"
 
@@ -50,7 +51,7 @@ absl::StatusOr<Chain*> Node::Find(std::string_view origin) const {
     return InvalidArgument("origin is empty and this O-Node has {} chains; name one", chains_.size());
   }
   const auto at = chains_.find(origin);
-  if (at == chains_.end()) return NotFound("this O-Node has no chain {}", origin);
+  if (at == chains_.end()) return WithReason(NotFound("this O-Node has no chain {}", origin), "NO_CHAIN");
   return at->second.chain.get();
 }
 

@@ -279,7 +279,7 @@ absl::StatusOr<pb::Source> SourceHandler::Describe(const std::string& origin, co
   ASSIGN_OR_RETURN(const Chain* const chain, node_.Find(origin));
   return chain->Read([&](const ChainState& state) -> absl::StatusOr<pb::Source> {
     const auto source = state.book.FindByName(name);
-    if (source == nullptr) return NotFound("chain {} has no source {}", chain->origin(), name);
+    if (source == nullptr) return WithReason(NotFound("chain {} has no source {}", chain->origin(), name), "NO_SOURCE");
     return MessageOf(*source, state.book.FindChannel(source->short_id));
   });
 }

@@ -24,7 +24,7 @@ class TokenCustody final : public Custody {
 
   // `owner` tells this manager's objects from those of others on the same token: the name of its source, the same for
   // all managers of one database. Makes no call to the token.
-  TokenCustody(std::unique_ptr<pkcs11::Token> token, std::string_view owner);
+  TokenCustody(std::shared_ptr<pkcs11::Token> token, std::string_view owner);
 
   std::string_view name() const override { return kName; }
   // Ed25519 (kNever only), P-256 and RSA-2048 on the token, HMAC and OCTETS under it.
@@ -38,9 +38,10 @@ class TokenCustody final : public Custody {
   absl::Status Destroy(const SealedKey& key) override;
   // Call it only with a database that is known to be the latest. FailedPrecondition with reason TOKEN_KEYS_UNKNOWN, and
   // nothing is destroyed, when that looks otherwise: more objects of ours are on the token than a crash can leave
-  // behind, or objects and no record of one.
+  // behind, or objects and records of others only. A database without any record of one leaves them be: unknown().
   absl::Status Reconcile(const std::vector<SealedKey>& keys) override;
   absl::Status Ready() const override;
+  std::size_t unknown() const override { return unknown_; }
 
  private:
   absl::StatusOr<SealedKey> GenerateOnToken(const KeyIdentity& identity, ExportPolicy policy);
@@ -54,11 +55,12 @@ class TokenCustody final : public Custody {
   absl::Status EnsureSealingKey();
   pkcs11::KeySpec Spec(const SealedKey& key, std::string id) const;
 
-  const std::unique_ptr<pkcs11::Token> token_;
+  const std::shared_ptr<pkcs11::Token> token_;
   const std::string owner_;
   const std::string tag_;         // the ids of our objects begin with it
   const std::string sealing_id_;  // does not
   std::atomic<bool> has_sealing_key_ = false;
+  std::atomic<std::size_t> unknown_ = 0;
   Mutex mutex_;
   StringMap<PublicHalf> checked_ ABSL_GUARDED_BY(mutex_);
 };

@@ -4,6 +4,9 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/status.h"
+#include "lib/crypto/p256.h"
+#include "lib/crypto/rsa.h"
+#include "lib/crypto/sha256.h"
 #include "tests/conformance/custody_suite.h"
 #include "tests/testutil/must.h"
 #include "tests/testutil/soft_token.h"
@@ -187,13 +190,42 @@ TEST_F(TokenCustodyTest, AnOldDatabaseDestroysNothing) {
   const auto custody = Open();
   ASSERT_OK(custody->Reconcile({}));
   ASSERT_OK_AND_ASSIGN(const SealedKey first, custody->Generate(Router("first"), ExportPolicy::kOnce));
-  EXPECT_THAT(custody->Reconcile({}), AllOf(StatusIs(Code::kFailedPrecondition), ReasonIs("TOKEN_KEYS_UNKNOWN")));
+  SealedKey gone = first;
+  ASSERT_OK_AND_ASSIGN(gone, custody->Generate(Router("gone"), ExportPolicy::kOnce));
+  ASSERT_OK(custody->Destroy(gone));
+  EXPECT_THAT(custody->Reconcile({gone}), AllOf(StatusIs(Code::kFailedPrecondition), ReasonIs("TOKEN_KEYS_UNKNOWN")));
   for (int i = 0; i < 65; ++i) ASSERT_OK(custody->Generate(Router("r" + std::to_string(i)), ExportPolicy::kOnce));
   EXPECT_THAT(custody->Reconcile({first}), ReasonIs("TOKEN_KEYS_UNKNOWN"));
   SealedKey damaged = first;
   damaged.blob.back() = static_cast<char>(damaged.blob.back() ^ 1);
   EXPECT_THAT(custody->Reconcile({damaged}), ReasonIs("KEY_DAMAGED"));
   EXPECT_EQ(Objects(), 66U);
+}
+
+// Nothing is committed of the first ceremony yet: there is no record to tell the database by, and no key in use.
+TEST_F(TokenCustodyTest, ACrashInTheFirstCeremonyIsNoReasonToStaySealed) {
+  const auto custody = Open();
+  ASSERT_OK(custody->Generate(Issuer(), ExportPolicy::kNever));
+  ASSERT_OK(custody->Reconcile({}));
+  EXPECT_EQ(custody->unknown(), 1U);
+  EXPECT_EQ(Objects(), 1U) << "left, not destroyed";
+  ASSERT_OK_AND_ASSIGN(const SealedKey key, custody->Generate(Issuer(), ExportPolicy::kNever));
+  ASSERT_OK(custody->Reconcile({key}));
+  EXPECT_EQ(custody->unknown(), 0U);
+  EXPECT_EQ(Objects(), 1U) << "with a record the rest is known to be a crash's";
+}
+
+TEST_F(TokenCustodyTest, SignsWhatIsLongerThanATokenTakes) {
+  const auto custody = Open();
+  const std::string list(std::size_t{3} << 20, 'x');  // a CRL of many entries
+  ASSERT_OK_AND_ASSIGN(const SealedKey issuer, custody->Generate(Issuer(), ExportPolicy::kNever));
+  ASSERT_OK_AND_ASSIGN(const std::string signature, custody->Sign(issuer, list));
+  ASSERT_OK_AND_ASSIGN(const auto rsa, crypto::RsaPublicKey::FromSpki(issuer.public_half));
+  EXPECT_TRUE(rsa.Verify(list, signature));
+  ASSERT_OK_AND_ASSIGN(const SealedKey router, custody->Generate(Router("r"), ExportPolicy::kOnce));
+  ASSERT_OK_AND_ASSIGN(const std::string by_router, custody->Sign(router, list));
+  ASSERT_OK_AND_ASSIGN(const auto p256, crypto::P256PublicKey::FromPoint(router.public_half));
+  EXPECT_TRUE(p256.VerifyDigest(crypto::Sha256(list), by_router));
 }
 
 TEST_F(TokenCustodyTest, ThreadsThatAllNeedTheFirstSealingKey) {

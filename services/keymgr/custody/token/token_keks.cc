@@ -76,14 +76,6 @@ absl::StatusOr<std::uint32_t> TokenKeks::Make() {
   return version;
 }
 
-absl::Status TokenKeks::Destroy(std::uint32_t version) {
-  const MutexLock lock(mutex_);
-  if (version == current_) return FailedPrecondition("version {} of the key-encryption key is in use", version);
-  RETURN_IF_ERROR(Told(token_.Destroy(IdOf(version))));
-  checks_.erase(version);
-  return absl::OkStatus();
-}
-
 absl::Status TokenKeks::Load() {
   const auto ids = token_.ListIds();
   if (!ids.ok()) return Told(ids.status());

@@ -22,8 +22,6 @@ class TokenKeks final : public DekWrapper {
 
   // Makes the next version on the token, the first is 1, and loads it. It is used once Use says so.
   absl::StatusOr<std::uint32_t> Make();
-  // Destroys a version on the token: what is still wrapped under it is lost. FailedPrecondition for the current one.
-  absl::Status Destroy(std::uint32_t version);
 
   // Asks the token which versions are there. FailedPrecondition with reason SEALED when it does not let us in,
   // Unavailable when it is not there.

@@ -82,8 +82,12 @@ TEST_F(TokenKeksTest, VersionsAreMadeKnownAgainAndChanged) {
   EXPECT_EQ(renewed.kek_version, 2U);
   EXPECT_OK(custody.Sign(old, "x"));
   EXPECT_OK(custody.Sign(renewed, "x"));
-  EXPECT_THAT(keks.Destroy(2), StatusIs(Code::kFailedPrecondition, HasSubstr("in use")));
-  ASSERT_OK(keks.Destroy(1));
+  // Somebody deletes the old one with the token's tool.
+  ASSERT_OK_AND_ASSIGN(const auto ids, token_->ListIds());
+  for (const std::string& id : ids) {
+    if (id.ends_with(std::string_view("\0\0\0\1", 4))) ASSERT_OK(token_->Destroy(id));
+  }
+  ASSERT_OK(keks.Load());
   EXPECT_THAT(custody.Sign(old, "x"),
               AllOf(ReasonIs("SEALED"), StatusIs(Code::kFailedPrecondition, HasSubstr("version 1"))));
   EXPECT_OK(custody.Sign(renewed, "x"));

@@ -16,6 +16,7 @@
 #include "services/keymgr/domain/kek_keeper.h"
 #include "services/keymgr/domain/ledger_engine.h"
 #include "services/keymgr/domain/rollback_guard.h"
+#include "services/keymgr/teller.h"
 
 namespace virp::keymgr {
 
@@ -27,6 +28,11 @@ class LoggingObserver final : public deliver::DeliveryObserver {
   void OnAuditFailure(std::string_view what) override;
 };
 
+struct Chore {
+  std::string name;  // for the log
+  std::function<absl::Status()> run;
+};
+
 struct Household {
   LedgerEngine& ledger;
   KekKeeper& keeper;
@@ -34,31 +40,34 @@ struct Household {
   AuditLog& log;  // let out when the comparison is through
   Pulse& pulse;
   // What else the time moves on, each round while the manager is active and open: quick when there is nothing to do.
-  std::vector<std::function<absl::Status()>> chores{};
+  std::vector<Chore> chores{};
 };
 
 // One round of the house: after the ledger became active it compares with the chain and opens; while it is open it
 // re-wraps. Whether there is more to do at once. For one thread.
 class House {
  public:
-  explicit House(Household household) : house_(std::move(household)) {}
+  explicit House(Household household);
   bool Round();
 
  private:
   void Open(std::uint64_t term);
-  void Tell(const absl::Status& status, std::string_view what);
+  void Opened(const absl::Status& opened, std::uint64_t term);
 
   const Household house_;
   std::uint64_t opened_term_ = 0;
   std::uint64_t accepted_ = 0;  // rollbacks, when it was opened
-  std::string told_;            // the newest trouble in the log, so that it is said once
+  // One each, so that no trouble hides another, or is said over and over in turn with it.
+  Teller comparison_{"comparison with the chain; sealed until it is through"}, seal_{"key-encryption keys"},
+      rewrap_{"re-wrapping of envelopes"};
+  std::vector<Teller> chores_;
 };
 
 // Rounds, until stopped.
 absl::Status KeepHouse(const std::stop_token& stop, House& house, Pulse& pulse);
 
 void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const KekKeeper& keeper, const AuditLog& log,
-                const deliver::Deliverer* deliverer);
+                const deliver::Deliverer* deliverer, const Custodies& custodies);
 
 // Null when `socket` is empty. Every use is a line of the log; what it changes is in the audit records, too.
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(

@@ -1,4 +1,4 @@
-#include "services/keymgr/transport/house.h"
+#include "services/keymgr/house.h"
 
 #include <algorithm>
 #include <chrono>
@@ -33,52 +33,56 @@ void LoggingObserver::OnAuditFailure(std::string_view what) {
   service::LogError("the chain does not hold what was acknowledged", {{"what", what}});
 }
 
-void House::Tell(const absl::Status& status, std::string_view what) {
-  const std::string trouble(Message(status));
-  if (std::exchange(told_, trouble) != trouble && !trouble.empty())
-    service::LogStatus(service::LogLevel::kWarning, what, status);
+House::House(Household household) : house_(std::move(household)) {
+  for (const auto& chore : house_.chores) chores_.emplace_back(chore.name);
 }
 
 void House::Open(std::uint64_t term) {
   accepted_ = house_.rollback.times();
+  house_.keeper.Close();  // no key is in memory before it is known that it may be used
   const absl::Status compared = house_.rollback.Check();
   if (GetReason(compared) == "ROLLBACK") {
     house_.ledger.Seal(SealReason::kRollback);
-    house_.ledger.Unseal(SealReason::kStarting);
+    house_.ledger.Started(term);
     opened_term_ = term;
-    return Tell(compared, "sealed");
+    comparison_.Tell(compared);
+    return;
   }
-  if (!compared.ok()) return Tell(compared, "sealed until an O-Node says how far the chain knows this manager");
+  comparison_.Tell(compared);
+  if (!compared.ok()) return;
   house_.log.Release();
+  // The keeper takes it off. Its records are the first that may be written.
+  house_.ledger.Seal(SealReason::kNoKek);
   house_.ledger.Unseal(SealReason::kRollback);
+  house_.ledger.Started(term);
   const absl::Status opened = house_.keeper.Open();
-  house_.ledger.Unseal(SealReason::kStarting);
   opened_term_ = term;
-  Tell(opened, "sealed");
+  Opened(opened, term);
+}
+
+void House::Opened(const absl::Status& opened, std::uint64_t term) {
+  seal_.Tell(opened);
   if (opened.ok()) service::LogInfo("open", {{"term", term}});
 }
 
 bool House::Round() {
   const LedgerStatus status = house_.ledger.status();
-  if (!status.active) return false;
-  if (opened_term_ != status.term || accepted_ != house_.rollback.times()) Open(status.term);
-  const std::vector<SealReason> sealed = house_.ledger.status().sealed;
-  if (Holds(sealed, SealReason::kNoKek) && !Holds(sealed, SealReason::kRollback)) {
-    // A file that was missing at the start may have come.
-    const absl::Status opened = house_.keeper.Open();
-    Tell(opened, "sealed");
-    if (opened.ok()) service::LogInfo("open", {{"term", status.term}});
-  }
-  if (!house_.ledger.status().sealed.empty()) return false;
-  for (const auto& chore : house_.chores) {
-    if (const absl::Status done = chore(); !done.ok()) Tell(done, "what is due cannot be done now");
-  }
-  const auto left = house_.keeper.RewrapSome(kRewrapAtOnce);
-  if (!left.ok()) {
-    Tell(left.status(), "envelopes cannot be re-wrapped now");
+  if (!status.active) {
+    // Who stands by, or was fenced, needs no key.
+    if (std::exchange(opened_term_, 0) != 0) house_.keeper.Close();
     return false;
   }
-  return *left != 0;
+  if (opened_term_ != status.term || accepted_ != house_.rollback.times()) Open(status.term);
+  const std::vector<SealReason> sealed = house_.ledger.status().sealed;
+  if (Holds(sealed, SealReason::kNoKek) && opened_term_ == status.term && !Holds(sealed, SealReason::kRollback)) {
+    // A file that was missing at the start may have come.
+    Opened(house_.keeper.Open(), status.term);
+  }
+  if (!house_.ledger.status().sealed.empty()) return false;
+  for (std::size_t i = 0; i < chores_.size(); ++i) chores_[i].Tell(house_.chores[i].run());
+  const auto left = house_.keeper.RewrapSome(kRewrapAtOnce);
+  rewrap_.Tell(left.status());
+  return left.ok() && *left != 0;
 }
 
 absl::Status KeepHouse(const std::stop_token& stop, House& house, Pulse& pulse) {
@@ -96,7 +100,7 @@ absl::Status KeepHouse(const std::stop_token& stop, House& house, Pulse& pulse) 
 }
 
 void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const KekKeeper& keeper, const AuditLog& log,
-                const deliver::Deliverer* deliverer) {
+                const deliver::Deliverer* deliverer, const Custodies& custodies) {
   const auto active = metrics.AddGauge("active", "1 while this manager holds the lease.");
   const auto records = metrics.AddGauge("audit_records", "Audit records, over the manager's whole life.");
   const auto undelivered = metrics.AddGauge("undelivered_records", "Audit records that the chain does not show yet.");
@@ -107,6 +111,7 @@ void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const Kek
   const auto keys = metrics.AddGauge("keys", "Sealed keys.");
   const auto left = metrics.AddGauge("rewrap_left_keys", "Envelopes under an older key-encryption key.");
   const auto damaged = metrics.AddGauge("damaged_keys", "Of those, envelopes that do not open.");
+  const auto unknown = metrics.AddGauge("unknown_token_keys", "Objects on the token that no record names, and stay.");
   const auto unlocked = metrics.AddGauge("unlocked_secret_bytes", "Memory for secrets that could not be locked.");
   std::map<SealReason, service::Gauge> sealed;
   for (const SealReason reason :
@@ -114,7 +119,7 @@ void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const Kek
     sealed[reason] = metrics.AddGauge("sealed", "1 while nothing may be changed for this reason.",
                                       {{"why", std::string(SealReasonName(reason))}});
   }
-  metrics.OnCollect([=, &ledger, &keeper, &log] {
+  metrics.OnCollect([=, &ledger, &keeper, &log, &custodies] {
     const LedgerStatus status = ledger.status();
     active.Set(status.active ? 1 : 0);
     records.Set(status.record);
@@ -127,6 +132,9 @@ void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const Kek
     const RewrapProgress progress = keeper.progress();
     left.Set(progress.left);
     damaged.Set(progress.damaged);
+    std::size_t left_there = 0;
+    for (const Custody* const custody : custodies.all()) left_there += custody->unknown();
+    unknown.Set(left_there);
     unlocked.Set(crypto::SecretMemoryInUse().unlocked);
     for (const auto& [reason, gauge] : sealed) gauge.Set(Holds(status.sealed, reason) ? 1 : 0);
   });
