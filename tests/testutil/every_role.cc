@@ -16,13 +16,13 @@ namespace {
 
 constexpr std::string_view kLetIn = "let in", kDenied = "METHOD_DENIED";
 
-// An empty request to any method: kLetIn, kDenied, or why it got to neither.
-std::string Outcome(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
+grpc::Status Send(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+                  const grpc::ByteBuffer& request) {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
   grpc::CompletionQueue queue;
-  const auto call = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(), &queue);
+  const auto call = stub.PrepareUnaryCall(&context, method, request, &queue);
   call->StartCall();
   grpc::ByteBuffer response;
   grpc::Status status;
@@ -30,6 +30,12 @@ std::string Outcome(const std::shared_ptr<grpc::Channel>& channel, const std::st
   void* tag = nullptr;
   bool ok = false;
   queue.Next(&tag, &ok);
+  return status;
+}
+
+// An empty request to any method: kLetIn, kDenied, or why it got to neither.
+std::string Outcome(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
+  const grpc::Status status = Send(channel, method, grpc::ByteBuffer());
   const std::string reason = GetReason(service::FromGrpcStatus(status));
   if (status.error_code() == grpc::PERMISSION_DENIED && reason == kDenied) return std::string(kDenied);
   const bool reached = status.error_code() != grpc::UNIMPLEMENTED && status.error_code() != grpc::UNAUTHENTICATED &&
@@ -39,6 +45,11 @@ std::string Outcome(const std::shared_ptr<grpc::Channel>& channel, const std::st
 }
 
 }  // namespace
+
+absl::Status EmptyCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& method) {
+  const grpc::Slice nothing;
+  return service::FromGrpcStatus(Send(channel, method, grpc::ByteBuffer(&nothing, 1)));
+}
 
 std::vector<std::string> WrongRoles(TestPki& pki, const service::ServerRunner& server, service::Role server_role,
                                     const google::protobuf::ServiceDescriptor& service,

@@ -33,4 +33,7 @@ std::vector<std::string> WrongRoles(TestPki& pki, const service::ServerRunner& s
                                     const google::protobuf::ServiceDescriptor& service,
                                     const std::vector<service::MethodRule>& rows, const AllowedRoles& allowed);
 
+// The status of an empty request to any method ("/package.Service/Method").
+absl::Status EmptyCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& method);
+
 }  // namespace virp::testutil

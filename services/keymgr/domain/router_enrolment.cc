@@ -20,6 +20,7 @@ constexpr std::size_t kMostSlots = 1'000;  // a router has at most 64 ASes
 
 absl::StatusOr<EnrolmentAnswer> RouterEnrolment::Submit(const EnrolmentRequest& request, std::string_view method,
                                                         bool renew) {
+  RETURN_IF_ERROR(keys_.Readable());
   RETURN_IF_ERROR(keys_.RouterOf(request.enrolee.identity).status());  // whose request it is, its agent says
   // The protocol has neither reason nor request id. What makes a repeat the same is the request itself.
   Call call;
@@ -45,11 +46,17 @@ absl::StatusOr<EnrolmentAnswer> RouterEnrolment::Submit(const EnrolmentRequest& 
   return certificate.status();
 }
 
+absl::StatusOr<std::vector<std::string>> RouterEnrolment::CaCertificates() const {
+  RETURN_IF_ERROR(keys_.Readable());
+  return keys_.TrustChain();
+}
+
 absl::StatusOr<EnrolmentAnswer> RouterEnrolment::Enrol(const EnrolmentRequest& request) {
   return Submit(request, "est/simpleenroll", false);
 }
 
 absl::StatusOr<EnrolmentAnswer> RouterEnrolment::Reenrol(const EnrolmentRequest& request) {
+  RETURN_IF_ERROR(keys_.Readable());  // else nobody would be known: 404, and the router gives up
   ASSIGN_OR_RETURN(const auto router, keys_.RouterOf(request.enrolee.identity));
   const auto slots = keys_.ListSlots(router->spec.id, "", kMostSlots);
   const bool certified = std::ranges::any_of(slots, [&](const auto& slot) {

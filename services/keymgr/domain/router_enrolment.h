@@ -18,7 +18,7 @@ class RouterEnrolment final : public Enrolment {
 
   absl::StatusOr<EnrolmentAnswer> Enrol(const EnrolmentRequest& request) override;
   absl::StatusOr<EnrolmentAnswer> Reenrol(const EnrolmentRequest& request) override;
-  absl::StatusOr<std::vector<std::string>> CaCertificates() const override { return keys_.TrustChain(); }
+  absl::StatusOr<std::vector<std::string>> CaCertificates() const override;
 
  private:
   absl::StatusOr<EnrolmentAnswer> Submit(const EnrolmentRequest& request, std::string_view method, bool renew);

@@ -137,5 +137,24 @@ TEST_F(RouterEnrolmentTest, RefusalsSayWhy) {
   EXPECT_THAT(enrolment_.Enrol(Of(csr, 64496)), ReasonIs("REJECTED"));
 }
 
+// 503 and not 404: the router comes again.
+TEST_F(RouterEnrolmentTest, AManagerThatStandsByOrIsNotComparedKnowsNobody) {
+  Register();
+  const std::string csr = RouterFixture::Csr(key_);
+  const auto expect = [&](const std::string& reason) {
+    EXPECT_THAT(enrolment_.Enrol(Of(csr)), ReasonIs(reason));
+    EXPECT_THAT(enrolment_.Reenrol(Of(csr)), ReasonIs(reason));
+    EXPECT_THAT(enrolment_.CaCertificates(), ReasonIs(reason));
+  };
+  for (const SealReason seal : {SealReason::kStarting, SealReason::kRollback}) {
+    fixture_.ledger->Seal(seal);
+    expect("SEALED");
+    fixture_.ledger->Unseal(seal);
+  }
+  fixture_.ledger.store.TakeOver("another.example.net:1");
+  ASSERT_TRUE(fixture_.ledger->WaitActive(false, std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+  expect("NOT_ACTIVE");
+}
+
 }  // namespace
 }  // namespace virp::keymgr

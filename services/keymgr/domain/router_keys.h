@@ -1,6 +1,6 @@
 // BGPsec router keys (RFC 8635): routers and their accounts, requests and their approval, keys that are made here,
 // certificates, and the life of each key to its end (RFC 8634). Every change is one audit record of the ledger.
-// Certificates come from RpkiAuthority, or from outside (router_imports.h); publishing is somebody else's: what it
+// Certificates come from RpkiAuthority, or from outside (router_keys_import.cc); publishing is somebody else's: what it
 // changes, Advance() takes notice of.
 #pragma once
 
@@ -58,6 +58,7 @@ class RouterKeys {
   // `revision` 0: whatever it is; else Aborted when it is another. FailedPrecondition with reason ROUTER_KEYS when an
   // AS goes that has keys: revoke them first (RFC 6484 section 4.8.1).
   absl::StatusOr<RouterPtr> Update(const Call& call, const RouterSpec& spec, std::uint64_t revision);
+  absl::Status Readable() const { return ledger_.Readable(); }  // ask before what follows is answered from
   absl::StatusOr<RouterPtr> GetRouter(std::string_view id) const;
   std::vector<RouterPtr> ListRouters(std::string_view after, std::size_t limit) const;  // by id
   // The router whose agent this is. NotFound.
@@ -126,8 +127,8 @@ class RouterKeys {
   // Certifies a version that has no certificate, or renews one. The request is the one that is kept.
   absl::StatusOr<SlotPtr> Issue(const Call& call, std::string_view slot, std::uint32_t version);
   // The private key in a signed package (RFC 5958, RFC 8635 section 6.2.1), encrypted for the holder of `recipient`
-  // (certificate, DER; P-256 or RSA) when that is given. Recorded before it is let out. PermissionDenied with reason
-  // NOT_EXPORTABLE; a ONCE key never again.
+  // (certificate, DER, as cms::Encrypt wants it) when that is given. Recorded before it is let out. PermissionDenied
+  // with reason NOT_EXPORTABLE; a ONCE key never again.
   absl::StatusOr<crypto::Secret> Package(const Call& call, const RouterCaller& caller, std::string_view slot,
                                          std::uint32_t version, std::string_view recipient);
 

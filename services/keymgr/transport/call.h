@@ -1,5 +1,5 @@
 // From an RPC to a Call of the ledger: who calls comes from the certificate, why and the idempotency key from the
-// request. All handlers of the key manager begin here.
+// request.
 #pragma once
 
 #include <google/protobuf/message_lite.h>

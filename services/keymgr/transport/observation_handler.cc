@@ -3,14 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
-#include "lib/crypto/sha256.h"
 #include "lib/keys/wipe_secrets.h"
-#include "lib/service/errors.h"
 #include "lib/service/wire.h"
-#include "services/keymgr/domain/audit_frame.h"
+#include "services/keymgr/transport/call.h"
 #include "services/keymgr/transport/observation_wire.h"
 
 namespace virp::keymgr {
@@ -21,10 +18,6 @@ constexpr std::size_t kSourcesAtOnce = 256;                  // looked up for on
 constexpr std::size_t kMessageBytes = std::size_t{1} << 20;  // a message of a watch grows no more beyond it
 constexpr int kMostReported = 1'000;
 constexpr std::chrono::milliseconds kLook{500};  // how often a waiting stream looks at its caller
-
-grpc::Status Reply(const absl::Status& status) {
-  return service::ToGrpcStatus(status, "keymgr");
-}
 
 Call AutomaticCall(const service::Identity& caller, std::string_view method, std::string_view reason) {
   Call call;
@@ -74,12 +67,9 @@ template <typename Request, typename Response, typename Do>
 grpc::Status ObservationHandler::Change(const grpc::ServerContext& context, std::string_view method,
                                         const Request& request, Response& response, Do&& make) const {
   const auto changed = [&]() -> absl::StatusOr<Done> {
-    if (request.request_id().empty()) return InvalidField("request_id", "is empty; make a new one for each change");
+    RETURN_IF_ERROR(ledger_.Readable());
     ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
-    Call call = AutomaticCall(caller, method, request.reason());
-    call.request_id = request.request_id();
-    call.digest = crypto::Sha256(fmt::format("{}\n{}", call.method, request.SerializeAsString()));
-    RETURN_IF_ERROR(CheckCall(call));
+    ASSIGN_OR_RETURN(const Call call, CallOf(*callers_, context, fmt::format("{}{}", kService, method), request));
     return make(call, caller);
   }();
   if (!changed.ok()) return Reply(changed.status());
@@ -198,6 +188,7 @@ grpc::Status ObservationHandler::ExportObservationKey(grpc::ServerContext* conte
 
 grpc::Status ObservationHandler::GetObservationKey(grpc::ServerContext*, const v1::GetObservationKeyRequest* request,
                                                    v1::GetObservationKeyResponse* response) {
+  if (const absl::Status readable = ledger_.Readable(); !readable.ok()) return Reply(readable);
   const auto key = ledger_.snapshot()->Find<ObservationKey>(request->source());
   if (key == nullptr) return Reply(NotFound("source {} has no keys here", request->source().substr(0, 256)));
   ToMessage(*key, *response->mutable_key());
@@ -207,6 +198,7 @@ grpc::Status ObservationHandler::GetObservationKey(grpc::ServerContext*, const v
 grpc::Status ObservationHandler::ListObservationKeys(grpc::ServerContext*,
                                                      const v1::ListObservationKeysRequest* request,
                                                      v1::ListObservationKeysResponse* response) {
+  if (const absl::Status readable = ledger_.Readable(); !readable.ok()) return Reply(readable);
   const auto page = service::PageSizeOf(request->page_size());
   if (!page.ok()) return Reply(page.status());
   const std::string_view filter = request->pending_only() ? "pending" : "all";
@@ -235,6 +227,7 @@ absl::Status ObservationHandler::Fetch(
     grpc::ServerContext& context,
     grpc::ServerReaderWriter<v1::FetchObservationKeysResponse, v1::FetchObservationKeysRequest>& stream) {
   ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
+  ASSIGN_OR_RETURN(const StreamPlaces::Place place, places_.Take(caller.spiffe_id));
   service::StreamGuard guard(*callers_, caller, &context);
   const Call call = AutomaticCall(caller, "FetchObservationKeys", "asked for its keys");
   const Holder holder = HolderOf(caller);
@@ -260,6 +253,7 @@ grpc::Status ObservationHandler::FetchObservationKeys(
 absl::Status ObservationHandler::Watch(grpc::ServerContext& context,
                                        grpc::ServerWriter<v1::WatchObservationKeysResponse>& writer) {
   ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
+  ASSIGN_OR_RETURN(const StreamPlaces::Place place, places_.Take(caller.spiffe_id));
   service::StreamGuard guard(*callers_, caller, &context);
   const Call call = AutomaticCall(caller, "WatchObservationKeys", "watches its keys");
   const Holder holder = HolderOf(caller);
@@ -306,8 +300,6 @@ absl::Status ObservationHandler::Watch(grpc::ServerContext& context,
 grpc::Status ObservationHandler::WatchObservationKeys(grpc::ServerContext* context,
                                                       const v1::WatchObservationKeysRequest*,
                                                       grpc::ServerWriter<v1::WatchObservationKeysResponse>* writer) {
-  const absl::Cleanup gone = [this] { --watchers_; };
-  if (++watchers_ > kMostWatchers) return Reply(ResourceExhausted("{} callers watch already", kMostWatchers));
   return Reply(Watch(*context, *writer));
 }
 

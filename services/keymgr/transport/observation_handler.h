@@ -9,6 +9,7 @@
 #include "lib/service/authorization.h"
 #include "lib/service/caller.h"
 #include "services/keymgr/domain/observation_keys.h"
+#include "services/keymgr/transport/stream_places.h"
 #include "virp/keymgr/v1/observation_key.grpc.pb.h"
 
 namespace virp::keymgr {
@@ -19,14 +20,15 @@ std::vector<service::MethodRule> ObservationAccess();
 // Thread-safe; what it is given outlives it.
 class ObservationHandler final : public v1::ObservationKeyService::Service {
  public:
-  static constexpr int kMostWatchers = 192;  // a thread each, of the server's 256
+  // Streams that watch or fetch: a thread each, of the server's 256; and those of one identity.
+  static constexpr std::size_t kMostStreams = 192, kMostOfOne = 8;
 
   ObservationHandler(ObservationKeys& keys, Ledger& ledger, std::shared_ptr<const service::CallerResolver> callers)
       : keys_(keys), ledger_(ledger), callers_(std::move(callers)) {}
 
   // Ends watch streams, so that the server can end; none is begun any more.
   void Drain();
-  int watchers() const { return watchers_; }
+  std::size_t streams() const { return places_.taken(); }
 
   grpc::Status CreateObservationKey(grpc::ServerContext*, const v1::CreateObservationKeyRequest*,
                                     v1::CreateObservationKeyResponse*) override;
@@ -72,7 +74,7 @@ class ObservationHandler final : public v1::ObservationKeyService::Service {
   ObservationKeys& keys_;
   Ledger& ledger_;
   const std::shared_ptr<const service::CallerResolver> callers_;
-  std::atomic<int> watchers_{0};
+  StreamPlaces places_{kMostStreams, kMostOfOne};
   std::atomic<bool> draining_{false};
 };
 

@@ -133,6 +133,31 @@ TEST_F(ObservationHandlerTest, EveryRpcByEveryRole) {
   EXPECT_TRUE(lab_.ledger.store.audit().empty()) << "empty requests change nothing";
 }
 
+TEST_F(ObservationHandlerTest, NothingIsSaidOfAStateThatMayNotBeTheChains) {
+  using Stub = v1::ObservationKeyService::Stub;
+  lab_.Sign(kEdge);
+  auto reader = As(Role::kReader), signer = As(Role::kCollector, "nobody"), noc1 = As(Role::kOperator, "noc-1");
+  const auto expect = [&](const std::string& reason) {
+    Do<v1::GetObservationKeyResponse>(reader, &Stub::GetObservationKey, Asking<v1::GetObservationKeyRequest>());
+    EXPECT_EQ(GetReason(status_), reason);
+    Do<v1::ListObservationKeysResponse>(reader, &Stub::ListObservationKeys, Asking<v1::ListObservationKeysRequest>());
+    EXPECT_EQ(GetReason(status_), reason);
+    Do<v1::RegisterPublicKeyResponse>(signer, &Stub::RegisterPublicKey, Asking<v1::RegisterPublicKeyRequest>(2));
+    EXPECT_EQ(GetReason(status_), reason) << "not SCOPE_DENIED";
+    Do<v1::ActivateObservationKeyResponse>(noc1, &Stub::ActivateObservationKey,
+                                           Asking<v1::ActivateObservationKeyRequest>(2));
+    EXPECT_EQ(GetReason(status_), reason);
+  };
+  for (const SealReason seal : {SealReason::kStarting, SealReason::kRollback}) {
+    lab_.ledger->Seal(seal);
+    expect("SEALED");
+    lab_.ledger->Unseal(seal);
+  }
+  lab_.ledger.store.TakeOver("another.example.net:1");
+  ASSERT_TRUE(lab_.ledger->WaitActive(false, std::chrono::steady_clock::now() + 30s));
+  expect("NOT_ACTIVE");
+}
+
 TEST_F(ObservationHandlerTest, ARollFromTheFirstKeyToTheEndOfTheOldOneReachesHoldersLive) {
   using Stub = v1::ObservationKeyService::Stub;
   auto noc1 = As(Role::kOperator, "noc-1"), noc2 = As(Role::kOperator, "noc-2");

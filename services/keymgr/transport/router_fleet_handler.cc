@@ -87,6 +87,7 @@ absl::Status RouterKeyHandler::Watch(grpc::ServerContext& context, std::string_v
   std::string told;
   while (!draining_ && !context.IsCancelled()) {
     RETURN_IF_ERROR(guard.Check());
+    RETURN_IF_ERROR(keys_.Readable());
     ASSIGN_OR_RETURN(const auto fleet, fleets_.Get(id));
     v1::WatchFleetResponse message;
     FillFleet(*fleet, *message.mutable_fleet());

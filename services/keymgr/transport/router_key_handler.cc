@@ -294,6 +294,7 @@ grpc::Status RouterKeyHandler::ConfirmInstall(grpc::ServerContext* context, cons
                                               v1::ConfirmInstallResponse* response) {
   return Change(*context, "ConfirmInstall", *request,
                 [&](const Call& call, const RouterCaller& caller) -> absl::Status {
+                  if (!caller.is_operator) RETURN_IF_ERROR(reports_.Take(caller.identity));
                   RouterKeys::Report report;
                   ASSIGN_OR_RETURN(report.event, EventOf(request->event()));
                   report.package_valid = request->report().package_valid();

@@ -14,6 +14,7 @@
 #include "services/keymgr/domain/router_fleet.h"
 #include "services/keymgr/domain/router_keys.h"
 #include "services/keymgr/transport/call.h"
+#include "services/keymgr/transport/self_service.h"
 #include "virp/keymgr/v1/router_key.grpc.pb.h"
 
 namespace virp::keymgr {
@@ -28,7 +29,11 @@ class RouterKeyHandler final : public v1::RouterKeyService::Service {
 
   RouterKeyHandler(RouterKeys& keys, RouterFleets& fleets, std::shared_ptr<const service::CallerResolver> callers,
                    const Clock& clock)
-      : keys_(keys), fleets_(fleets), callers_(std::move(callers)), clock_(clock) {}
+      : keys_(keys),
+        fleets_(fleets),
+        callers_(std::move(callers)),
+        clock_(clock),
+        reports_(clock, 256, std::chrono::seconds(10)) {}
 
   // Ends watch streams, so that the server can end; none is begun any more.
   void Drain() { draining_ = true; }
@@ -102,6 +107,7 @@ class RouterKeyHandler final : public v1::RouterKeyService::Service {
   grpc::Status Change(const grpc::ServerContext& context, std::string_view method, const Request& request,
                       Make&& make) const {
     return Reply([&]() -> absl::Status {
+      RETURN_IF_ERROR(keys_.Readable());
       ASSIGN_OR_RETURN(const Call call, CallOf(*callers_, context, std::string(kService).append(method), request));
       ASSIGN_OR_RETURN(const RouterCaller caller, CallerOf(context, false));
       return make(call, caller);
@@ -111,6 +117,7 @@ class RouterKeyHandler final : public v1::RouterKeyService::Service {
   template <typename Read>
   grpc::Status Answer(const grpc::ServerContext& context, bool all_read, Read&& read) const {
     return Reply([&]() -> absl::Status {
+      RETURN_IF_ERROR(keys_.Readable());
       ASSIGN_OR_RETURN(const RouterCaller caller, CallerOf(context, all_read));
       return read(caller);
     }());
@@ -126,6 +133,7 @@ class RouterKeyHandler final : public v1::RouterKeyService::Service {
   RouterFleets& fleets_;
   const std::shared_ptr<const service::CallerResolver> callers_;
   const Clock& clock_;
+  SelfService reports_;  // by a router's agent: of all its keys, which are 64 and four events each
   std::atomic<bool> draining_{false};
   std::atomic<int> watchers_{0};
 };

@@ -348,5 +348,26 @@ TEST_F(RouterKeyHandlerTest, EveryRpcByEveryRole) {
   EXPECT_EQ(fixture_.ledger.store.audit().size(), 1U) << "empty requests change nothing";
 }
 
+// Neither "not yours" nor "not there" nor an empty list, which would be taken for an answer.
+TEST_F(RouterKeyHandlerTest, NothingIsSaidOfAStateThatMayNotBeTheChains) {
+  const auto* const service = v1::GetKeyPackageRequest::descriptor()->file()->service(0);
+  const auto expect = [&](const std::string& reason) {
+    for (int i = 0; i < service->method_count(); ++i) {
+      const std::string& method = service->method(i)->name();
+      const Role role = *Allowed().at(method).begin();
+      const auto channel = pki_.Channel(*server_, role, "somebody", Role::kKeymgr);
+      EXPECT_EQ(GetReason(testutil::EmptyCall(channel, "/" + service->full_name() + "/" + method)), reason) << method;
+    }
+  };
+  for (const SealReason seal : {SealReason::kStarting, SealReason::kRollback}) {
+    fixture_.ledger->Seal(seal);
+    expect("SEALED");
+    fixture_.ledger->Unseal(seal);
+  }
+  fixture_.ledger.store.TakeOver("another.example.net:1");
+  ASSERT_TRUE(fixture_.ledger->WaitActive(false, std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+  expect("NOT_ACTIVE");
+}
+
 }  // namespace
 }  // namespace virp::keymgr

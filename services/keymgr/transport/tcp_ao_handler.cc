@@ -28,7 +28,7 @@ absl::StatusOr<UnixNanos> UseFrom(bool set, const google::protobuf::Timestamp& t
 std::vector<service::MethodRule> TcpAoAccess() {
   const service::RoleSet readers{Role::kReader, Role::kOperator, Role::kApprover};
   const service::RoleSet operators{Role::kOperator};
-  const service::RoleSet agents{Role::kCollector, Role::kProducer, Role::kRtrBridge, Role::kOperator};
+  const service::RoleSet agents{Role::kRouter, Role::kCollector, Role::kProducer, Role::kRtrBridge, Role::kOperator};
   std::vector<service::MethodRule> rows;
   const auto add = [&rows](std::initializer_list<std::string_view> methods, const service::RoleSet& roles) {
     for (const std::string_view method : methods) rows.push_back({"/" + Method(method), roles});
@@ -42,8 +42,16 @@ std::vector<service::MethodRule> TcpAoAccess() {
 }
 
 absl::StatusOr<TcpAoKeys::Caller> TcpAoHandler::CallerOf(const grpc::ServerContext& context) const {
+  RETURN_IF_ERROR(keys_.Readable());
   ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
   return TcpAoKeys::Caller{caller.spiffe_id, caller.role == Role::kOperator};
+}
+
+template <typename Request>
+absl::StatusOr<Call> TcpAoHandler::ChangeOf(const grpc::ServerContext& context, std::string_view name,
+                                            const Request& request) const {
+  RETURN_IF_ERROR(keys_.Readable());
+  return CallOf(*callers_, context, Method(name), request);
 }
 
 template <typename Response>
@@ -56,7 +64,7 @@ grpc::Status TcpAoHandler::Answer(const absl::StatusOr<TcpAoKeys::PairPtr>& pair
 grpc::Status TcpAoHandler::CreateTcpAoPair(grpc::ServerContext* context, const v1::CreateTcpAoPairRequest* request,
                                            v1::CreateTcpAoPairResponse* response) {
   const auto create = [&]() -> absl::StatusOr<TcpAoKeys::PairPtr> {
-    ASSIGN_OR_RETURN(const Call call, CallOf(*callers_, *context, Method("CreateTcpAoPair"), *request));
+    ASSIGN_OR_RETURN(const Call call, ChangeOf(*context, "CreateTcpAoPair", *request));
     ASSIGN_OR_RETURN(const TcpAoPair pair, PairOf(request->pair()));
     ASSIGN_OR_RETURN(const UnixNanos use_from, UseFrom(request->has_use_from(), request->use_from()));
     return keys_.Create(call, pair, use_from);
@@ -66,10 +74,12 @@ grpc::Status TcpAoHandler::CreateTcpAoPair(grpc::ServerContext* context, const v
 
 grpc::Status TcpAoHandler::GetTcpAoPair(grpc::ServerContext*, const v1::GetTcpAoPairRequest* request,
                                         v1::GetTcpAoPairResponse* response) {
+  if (const absl::Status readable = keys_.Readable(); !readable.ok()) return Reply(readable);
   return Answer(keys_.Get(request->id()), *response);
 }
 
 absl::Status TcpAoHandler::Page(const v1::ListTcpAoPairsRequest& request, v1::ListTcpAoPairsResponse& response) const {
+  RETURN_IF_ERROR(keys_.Readable());
   ASSIGN_OR_RETURN(const std::size_t size, service::PageSizeOf(request.page_size()));
   ASSIGN_OR_RETURN(const std::string after, service::ReadPageToken(request.page_token(), "tcp_ao"));
   const auto pairs = keys_.List(after, size + 1);
@@ -86,7 +96,7 @@ grpc::Status TcpAoHandler::ListTcpAoPairs(grpc::ServerContext*, const v1::ListTc
 
 grpc::Status TcpAoHandler::DeleteTcpAoPair(grpc::ServerContext* context, const v1::DeleteTcpAoPairRequest* request,
                                            v1::DeleteTcpAoPairResponse*) {
-  const auto call = CallOf(*callers_, *context, Method("DeleteTcpAoPair"), *request);
+  const auto call = ChangeOf(*context, "DeleteTcpAoPair", *request);
   return Reply(call.ok() ? keys_.Delete(*call, request->id()) : call.status());
 }
 
@@ -94,7 +104,7 @@ grpc::Status TcpAoHandler::StartTcpAoRollover(grpc::ServerContext* context,
                                               const v1::StartTcpAoRolloverRequest* request,
                                               v1::StartTcpAoRolloverResponse* response) {
   const auto start = [&]() -> absl::StatusOr<TcpAoKeys::PairPtr> {
-    ASSIGN_OR_RETURN(const Call call, CallOf(*callers_, *context, Method("StartTcpAoRollover"), *request));
+    ASSIGN_OR_RETURN(const Call call, ChangeOf(*context, "StartTcpAoRollover", *request));
     ASSIGN_OR_RETURN(const UnixNanos use_from, UseFrom(request->has_use_from(), request->use_from()));
     return keys_.Roll(call, request->id(), use_from);
   };
@@ -105,7 +115,7 @@ grpc::Status TcpAoHandler::ForceTcpAoRollover(grpc::ServerContext* context,
                                               const v1::ForceTcpAoRolloverRequest* request,
                                               v1::ForceTcpAoRolloverResponse* response) {
   const auto force = [&]() -> absl::StatusOr<TcpAoKeys::PairPtr> {
-    ASSIGN_OR_RETURN(const Call call, CallOf(*callers_, *context, Method("ForceTcpAoRollover"), *request));
+    ASSIGN_OR_RETURN(const Call call, ChangeOf(*context, "ForceTcpAoRollover", *request));
     ASSIGN_OR_RETURN(const TcpAoForce how, ForceOf(request->force()));
     return keys_.Force(call, request->id(), how);
   };
@@ -115,7 +125,7 @@ grpc::Status TcpAoHandler::ForceTcpAoRollover(grpc::ServerContext* context,
 grpc::Status TcpAoHandler::AbortTcpAoRollover(grpc::ServerContext* context,
                                               const v1::AbortTcpAoRolloverRequest* request,
                                               v1::AbortTcpAoRolloverResponse* response) {
-  const auto call = CallOf(*callers_, *context, Method("AbortTcpAoRollover"), *request);
+  const auto call = ChangeOf(*context, "AbortTcpAoRollover", *request);
   if (!call.ok()) return Reply(call.status());
   return Answer(keys_.AbortRoll(*call, request->id()), *response);
 }
@@ -154,12 +164,13 @@ grpc::Status TcpAoHandler::ReportTcpAoEnd(grpc::ServerContext* context, const v1
 absl::Status TcpAoHandler::Fetch(const grpc::ServerContext& context, const v1::FetchTcpAoKeysRequest& request,
                                  v1::FetchTcpAoKeysResponse& response) {
   ASSIGN_OR_RETURN(const TcpAoKeys::Caller caller, CallerOf(context));
-  ASSIGN_OR_RETURN(const Call call, CallOf(*callers_, context, Method("FetchTcpAoKeys"), request));
+  ASSIGN_OR_RETURN(const Call call, ChangeOf(context, "FetchTcpAoKeys", request));
   ASSIGN_OR_RETURN(const TcpAoEnd end, EndOf(request.end()));
-  ASSIGN_OR_RETURN(const TcpAoPlan plan, keys_.Plan(caller, request.id(), end));
-  ASSIGN_OR_RETURN(const auto keys, keys_.Fetch(caller, call, request.id(), end));
-  response.set_serial(plan.serial);
-  for (const TcpAoKeys::Released& key : keys) {
+  RETURN_IF_ERROR(keys_.Plan(caller, request.id(), end).status());  // whose pair it is
+  if (!caller.is_operator) RETURN_IF_ERROR(fetches_.Take(caller.identity, request.id()));
+  ASSIGN_OR_RETURN(const auto fetched, keys_.Fetch(caller, call, request.id(), end));
+  response.set_serial(fetched.serial);
+  for (const TcpAoKeys::Released& key : fetched.keys) {
     v1::TcpAoSecretKey& to = *response.add_keys();
     to.set_version(key.tuple.version);
     to.set_send_id(key.tuple.ids.SendId(end));
@@ -177,7 +188,7 @@ grpc::Status TcpAoHandler::FetchTcpAoKeys(grpc::ServerContext* context, const v1
 absl::Status TcpAoHandler::Export(const grpc::ServerContext& context, const v1::ExportTcpAoKeyChainRequest& request,
                                   v1::ExportTcpAoKeyChainResponse& response) {
   ASSIGN_OR_RETURN(const TcpAoKeys::Caller caller, CallerOf(context));
-  ASSIGN_OR_RETURN(const Call call, CallOf(*callers_, context, Method("ExportTcpAoKeyChain"), request));
+  ASSIGN_OR_RETURN(const Call call, ChangeOf(context, "ExportTcpAoKeyChain", request));
   ASSIGN_OR_RETURN(const TcpAoEnd end, EndOf(request.end()));
   ASSIGN_OR_RETURN(const TcpAoFormat format, FormatOf(request.format()));
   ASSIGN_OR_RETURN(const crypto::Secret text,

@@ -9,6 +9,7 @@
 #include "lib/service/authorization.h"
 #include "lib/service/caller.h"
 #include "services/keymgr/domain/tcp_ao_keys.h"
+#include "services/keymgr/transport/self_service.h"
 #include "virp/keymgr/v1/tcp_ao_key.grpc.pb.h"
 
 namespace virp::keymgr {
@@ -20,7 +21,7 @@ std::vector<service::MethodRule> TcpAoAccess();
 class TcpAoHandler final : public v1::TcpAoKeyService::Service {
  public:
   TcpAoHandler(TcpAoKeys& keys, std::shared_ptr<const service::CallerResolver> callers, const Clock& clock)
-      : keys_(keys), callers_(std::move(callers)), clock_(clock) {}
+      : keys_(keys), callers_(std::move(callers)), clock_(clock), fetches_(clock, 20, std::chrono::seconds(30)) {}
 
   grpc::Status CreateTcpAoPair(grpc::ServerContext*, const v1::CreateTcpAoPairRequest*,
                                v1::CreateTcpAoPairResponse*) override;
@@ -45,6 +46,9 @@ class TcpAoHandler final : public v1::TcpAoKeyService::Service {
 
  private:
   absl::StatusOr<TcpAoKeys::Caller> CallerOf(const grpc::ServerContext& context) const;
+  template <typename Request>
+  absl::StatusOr<Call> ChangeOf(const grpc::ServerContext& context, std::string_view name,
+                                const Request& request) const;
   template <typename Response>
   grpc::Status Answer(const absl::StatusOr<TcpAoKeys::PairPtr>& pair, Response& response) const;
   absl::Status Page(const v1::ListTcpAoPairsRequest& request, v1::ListTcpAoPairsResponse& response) const;
@@ -60,6 +64,7 @@ class TcpAoHandler final : public v1::TcpAoKeyService::Service {
   TcpAoKeys& keys_;
   const std::shared_ptr<const service::CallerResolver> callers_;
   const Clock& clock_;
+  SelfService fetches_;  // by agents, of one pair
 };
 
 }  // namespace virp::keymgr

@@ -268,7 +268,7 @@ TEST_F(TcpAoHandlerTest, PairsComeInPagesAndGo) {
 testutil::AllowedRoles Allowed() {
   const std::set<Role> readers{Role::kReader, Role::kOperator, Role::kApprover};
   const std::set<Role> operators{Role::kOperator};
-  const std::set<Role> agents{Role::kCollector, Role::kProducer, Role::kRtrBridge, Role::kOperator};
+  const std::set<Role> agents{Role::kRouter, Role::kCollector, Role::kProducer, Role::kRtrBridge, Role::kOperator};
   return {{"GetTcpAoPair", readers},         {"ListTcpAoPairs", readers},       {"CreateTcpAoPair", operators},
           {"DeleteTcpAoPair", operators},    {"StartTcpAoRollover", operators}, {"ForceTcpAoRollover", operators},
           {"AbortTcpAoRollover", operators}, {"GetTcpAoPlan", agents},          {"ReportTcpAoEnd", agents},
@@ -279,6 +279,27 @@ TEST_F(TcpAoHandlerTest, EveryRpcByEveryRole) {
   const auto* const service = v1::TcpAoPair::descriptor()->file()->service(0);
   testutil::ExpectEveryRole(pki_, *server_, Role::kKeymgr, *service, TcpAoAccess(), Allowed());
   EXPECT_TRUE(ledger_.store.audit().empty()) << "empty requests change nothing";
+}
+
+// Neither "not yours" nor "not there" nor an empty list, which would be taken for an answer.
+TEST_F(TcpAoHandlerTest, NothingIsSaidOfAStateThatMayNotBeTheChains) {
+  const auto* const service = v1::TcpAoPair::descriptor()->file()->service(0);
+  const auto expect = [&](const std::string& reason) {
+    for (int i = 0; i < service->method_count(); ++i) {
+      const std::string& method = service->method(i)->name();
+      const Role role = *Allowed().at(method).begin();
+      const auto channel = pki_.Channel(*server_, role, "somebody", Role::kKeymgr);
+      EXPECT_EQ(GetReason(testutil::EmptyCall(channel, "/" + service->full_name() + "/" + method)), reason) << method;
+    }
+  };
+  for (const SealReason seal : {SealReason::kStarting, SealReason::kRollback}) {
+    ledger_->Seal(seal);
+    expect("SEALED");
+    ledger_->Unseal(seal);
+  }
+  ledger_.store.TakeOver("another.example.net:1");
+  ASSERT_TRUE(ledger_->WaitActive(false, std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+  expect("NOT_ACTIVE");
 }
 
 }  // namespace
