@@ -29,6 +29,18 @@ bool SameAddresses(const TcpAoPair& one, const TcpAoPair& other) {
          (a.address == other.sides[1].address && b.address == other.sides[0].address);
 }
 
+// A pair that follows one between these addresses goes on with its identifiers: those that rest there rest here.
+void RestOn(const Snapshot& state, TcpAoPairRecord& record) {
+  UnixNanos newest = 0;
+  state.ForEach<TcpAoPairRecord>([&](const auto& other) {
+    if (!other->deleted || !SameAddresses(record.pair, other->pair)) return true;
+    record.resting.insert(record.resting.end(), other->resting.begin(), other->resting.end());
+    if (other->changed >= newest) record.last_id = other->last_id;
+    newest = std::max(newest, other->changed);
+    return true;
+  });
+}
+
 AuditRecord Audit(std::string_view event, const TcpAoPairRecord& record, std::vector<std::uint32_t> versions,
                   frame::Tier tier = frame::Tier::kGreen) {
   AuditRecord audit;
@@ -92,13 +104,17 @@ absl::StatusOr<TcpAoKeys::PairPtr> TcpAoKeys::Create(const Call& call, const Tcp
     state.ForEach<TcpAoPairRecord>([&](const auto& other) {
       if (!other->deleted && SameAddresses(pair, other->pair))
         overlap = AlreadyExists("TCP-AO pair {} has these addresses: identifiers would overlap", other->pair.id);
+      if (!other->deleted && ChainName(pair) == ChainName(other->pair))
+        overlap = AlreadyExists("TCP-AO pair {} has the key chain {} on devices: one would replace the other",
+                                other->pair.id, ChainName(pair));
       return overlap.ok();
     });
     RETURN_IF_ERROR(overlap);
     const UnixNanos now = changes.now();
     auto record = std::make_shared<TcpAoPairRecord>();
     record->pair = pair;
-    ASSIGN_OR_RETURN(const TcpAoIds ids, AllocateTcpAoIds({}, 0, now));
+    RestOn(state, *record);
+    ASSIGN_OR_RETURN(const TcpAoIds ids, AllocateTcpAoIds(record->UsedIds(), record->last_id, now));
     const UnixNanos from = std::max(use_from, now);
     record->keys.push_back({{1, ids}, now, from});
     record->last_id = ids.from_b;
@@ -187,15 +203,14 @@ absl::StatusOr<TcpAoKeys::PairPtr> TcpAoKeys::AbortRoll(const Call& call, std::s
 }
 
 absl::Status TcpAoKeys::Delete(const Call& call, std::string_view id) {
-  RETURN_IF_ERROR(Commit(call, id, "tcp_ao_pair_deleted", [&](TcpAoPairRecord& record, UnixNanos) {
+  RETURN_IF_ERROR(Commit(call, id, "tcp_ao_pair_deleted", [&](TcpAoPairRecord& record, UnixNanos now) {
     if (!IsOver(record.roll)) {
       return WithReason(FailedPrecondition("the rollover to key {} is {}: let it end, or abort it, first",
                                            record.roll.new_key.version, TcpAoPhaseName(record.roll.phase)),
                         kRollover);
     }
     record.deleted = true;
-    record.keys.clear();
-    record.resting.clear();
+    while (!record.keys.empty()) record.Drop(record.keys.front().tuple.version, now);
     return absl::OkStatus();
   }));
   const MutexLock lock(mutex_);
@@ -307,9 +322,8 @@ absl::Status TcpAoKeys::Tick() {
 // ---- Letting keys out ----
 
 // The keys of the plan in `octets`, after the record that says so was committed.
-absl::StatusOr<std::vector<TcpAoKeys::Released>> TcpAoKeys::Release(const Call& call, const TcpAoPairRecord& record,
-                                                                    TcpAoEnd end, std::string_view event,
-                                                                    std::vector<crypto::Secret>* octets) {
+absl::StatusOr<TcpAoKeys::Fetched> TcpAoKeys::Release(const Call& call, const TcpAoPairRecord& record, TcpAoEnd end,
+                                                      std::string_view event, std::vector<crypto::Secret>* octets) {
   const TcpAoPlan plan = PlanFor(record.roll);
   const auto committed = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
     ASSIGN_OR_RETURN(const auto now, Copy(state, record.pair.id));
@@ -326,21 +340,22 @@ absl::StatusOr<std::vector<TcpAoKeys::Released>> TcpAoKeys::Release(const Call& 
   // A repeat adds no record, so it lets out what the first one recorded and nothing else.
   if (committed->answer != std::to_string(plan.serial))
     return Aborted("the plan has changed since this request_id: ask again with another");
-  std::vector<Released> out;
+  Fetched out;
+  out.serial = plan.serial;
   const auto snapshot = ledger_.snapshot();
   for (const TcpAoTuple& key : plan.keys) {
     const auto sealed = snapshot->FindKey(record.identity(key.version));
     if (sealed == nullptr) return Aborted("key {} is gone: ask for the plan again", key.version);
     ASSIGN_OR_RETURN(Custody* const custody, custodies_.Of(*sealed));
     ASSIGN_OR_RETURN(crypto::Secret secret, custody->Export(*sealed));
-    out.push_back({key, MasterKeyText(secret)});
+    out.keys.push_back({key, MasterKeyText(secret)});
     if (octets != nullptr) octets->push_back(std::move(secret));
   }
   return out;
 }
 
-absl::StatusOr<std::vector<TcpAoKeys::Released>> TcpAoKeys::Fetch(const Caller& caller, const Call& call,
-                                                                  std::string_view id, TcpAoEnd end) {
+absl::StatusOr<TcpAoKeys::Fetched> TcpAoKeys::Fetch(const Caller& caller, const Call& call, std::string_view id,
+                                                    TcpAoEnd end) {
   ASSIGN_OR_RETURN(const PairPtr pair, Allowed(caller, id, end));
   return Release(call, *pair, end, "tcp_ao_keys_released", nullptr);
 }

@@ -39,9 +39,11 @@ class TcpAoKeys {
       : ledger_(ledger), custodies_(custodies), clock_(clock), self_(std::move(self)) {}
 
   // Makes a pair with its first key. `use_from` 0: at once. InvalidArgument as CheckPair and CheckKeyId; AlreadyExists
-  // when the id, or the pair of addresses in either order, is there.
+  // when the id, its chain's name, or the pair of addresses in either order, is there. A pair between addresses that
+  // one had goes on with its identifiers.
   absl::StatusOr<PairPtr> Create(const Call& call, const TcpAoPair& pair, UnixNanos use_from);
-  absl::StatusOr<PairPtr> Get(std::string_view id) const;  // with what the ends reported since the start
+  absl::Status Readable() const { return ledger_.Readable(); }  // ask before what follows is answered from
+  absl::StatusOr<PairPtr> Get(std::string_view id) const;       // with what the ends reported since the start
   std::vector<PairPtr> List(std::string_view after, std::size_t limit) const;  // by id
   // Destroys its keys. FailedPrecondition with reason ROLLOVER while a rollover is not over.
   absl::Status Delete(const Call& call, std::string_view id);
@@ -65,9 +67,12 @@ class TcpAoKeys {
     TcpAoTuple tuple;
     crypto::Secret master_key;  // the hex text that both ends key with
   };
-  // Keys of the plan, oldest first; each fetch is recorded before they are let out.
-  absl::StatusOr<std::vector<Released>> Fetch(const Caller& caller, const Call& call, std::string_view id,
-                                              TcpAoEnd end);
+  struct Fetched {
+    std::uint64_t serial = 0;    // of the plan that these are the keys of
+    std::vector<Released> keys;  // oldest first
+  };
+  // Keys of the plan; each fetch is recorded before they are let out.
+  absl::StatusOr<Fetched> Fetch(const Caller& caller, const Call& call, std::string_view id, TcpAoEnd end);
 
   // With `secrets` recorded as a fetch, else nothing is. FailedPrecondition with reason NO_TIME for a format that
   // switches keys by the clock while the rollover has no time for that: name one when it starts.
@@ -88,8 +93,8 @@ class TcpAoKeys {
                                   SealedKey key);
   void Destroy(std::vector<SealedKey> keys);
   absl::StatusOr<PairPtr> Allowed(const Caller& caller, std::string_view id, TcpAoEnd end) const;
-  absl::StatusOr<std::vector<Released>> Release(const Call& call, const TcpAoPairRecord& record, TcpAoEnd end,
-                                                std::string_view event, std::vector<crypto::Secret>* octets);
+  absl::StatusOr<Fetched> Release(const Call& call, const TcpAoPairRecord& record, TcpAoEnd end, std::string_view event,
+                                  std::vector<crypto::Secret>* octets);
   absl::Status Settle(const Call& call, const TcpAoPairRecord& seen, const TcpAoRoll& next);
 
   Ledger& ledger_;

@@ -77,17 +77,18 @@ TEST_F(TcpAoKeysTest, AKeyIsMadeRolledAndDestroyed) {
   Obey(4);
   EXPECT_EQ(Phase(), TcpAoPhase::kOldRemoved);
   ASSERT_OK_AND_ASSIGN(const auto before, keys_->Fetch(Operator(), TestCall("f1"), kId, TcpAoEnd::kA));
-  ASSERT_EQ(before.size(), 1U);
-  EXPECT_EQ(before[0].master_key.size(), 48U) << "24 octets in hex";
+  ASSERT_EQ(before.keys.size(), 1U);
+  EXPECT_EQ(before.serial, keys_->Plan(Operator(), kId, TcpAoEnd::kA)->serial);
+  EXPECT_EQ(before.keys[0].master_key.size(), 48U) << "24 octets in hex";
 
   ASSERT_OK(keys_->Roll(TestCall("roll"), kId, 0));
   EXPECT_EQ(Sealed(), 2U);
   ASSERT_OK_AND_ASSIGN(const auto during,
                        keys_->Fetch(Agent(TcpAoEnd::kB), TestCall("f2", std::string(kAgentB)), kId, TcpAoEnd::kB));
-  ASSERT_EQ(during.size(), 2U);
-  EXPECT_EQ(during[0].master_key.view(), before[0].master_key.view());
-  EXPECT_NE(during[1].master_key.view(), before[0].master_key.view());
-  EXPECT_NE(during[1].tuple.ids, before[0].tuple.ids);
+  ASSERT_EQ(during.keys.size(), 2U);
+  EXPECT_EQ(during.keys[0].master_key.view(), before.keys[0].master_key.view());
+  EXPECT_NE(during.keys[1].master_key.view(), before.keys[0].master_key.view());
+  EXPECT_NE(during.keys[1].tuple.ids, before.keys[0].tuple.ids);
   Obey(4);
   EXPECT_EQ(Phase(), TcpAoPhase::kOldRemoved);
   EXPECT_EQ(Sealed(), 1U);
@@ -108,6 +109,22 @@ TEST_F(TcpAoKeysTest, AKeyIsMadeRolledAndDestroyed) {
                           "tcp_ao_roll_moved", "tcp_ao_keys_released", "tcp_ao_roll_started", "tcp_ao_keys_released",
                           "tcp_ao_roll_moved", "tcp_ao_roll_moved", "tcp_ao_roll_moved", "tcp_ao_roll_moved",
                           "tcp_ao_pair_deleted"));
+}
+
+TEST_F(TcpAoKeysTest, IdentifiersRestOverADeletedPair) {
+  ASSERT_OK(keys_->Create(TestCall("create"), Pair(), 0));
+  Obey(4);
+  ASSERT_OK(keys_->Roll(TestCall("roll"), kId, 0));
+  Obey(4);
+  const TcpAoIds second = keys_->Get(kId).value()->keys[0].tuple.ids;
+  ASSERT_OK(keys_->Delete(TestCall("delete"), kId));
+  ASSERT_OK_AND_ASSIGN(const auto next,
+                       keys_->Create(TestCall("next"), Pair("edge-a/core-1b", "192.0.2.2", "192.0.2.1"), 0));
+  EXPECT_EQ(next->resting.size(), 4U) << "of both keys";
+  EXPECT_EQ(next->keys[0].tuple.ids.from_a, second.from_b + 1) << "in turn";
+  // Elsewhere they mean nothing.
+  ASSERT_OK_AND_ASSIGN(const auto other, keys_->Create(TestCall("other"), Pair("c", "192.0.2.5", "192.0.2.6"), 0));
+  EXPECT_TRUE(other->resting.empty());
 }
 
 TEST_F(TcpAoKeysTest, ARequestThatComesTwiceMakesOneKey) {
@@ -136,6 +153,8 @@ TEST_F(TcpAoKeysTest, AddressesBelongToOnePair) {
   EXPECT_THAT(keys_->Create(TestCall("3"), Pair("other", "192.0.2.2", "192.0.2.1"), 0).status(),
               StatusIs(StatusCode::kAlreadyExists, HasSubstr("overlap")));
   EXPECT_OK(keys_->Create(TestCall("4"), Pair("other", "192.0.2.1", "192.0.2.3"), 0).status());
+  EXPECT_THAT(keys_->Create(TestCall("5"), Pair("edge-a_core-1", "192.0.2.1", "192.0.2.4"), 0).status(),
+              StatusIs(StatusCode::kAlreadyExists, HasSubstr("key chain edge-a_core-1")));
   EXPECT_EQ(keys_->List("", 10).size(), 2U);
   EXPECT_EQ(keys_->List("", 1).size(), 1U);
   EXPECT_EQ(keys_->List(kId, 10).size(), 1U);
@@ -239,7 +258,7 @@ TEST_F(TcpAoKeysTest, ExportsFollowThePlan) {
     return made.ok() ? std::string(made->view()) : std::string(Message(made.status()));
   };
   const auto fetched = keys_->Fetch(Operator(), TestCall("f"), kId, TcpAoEnd::kA);
-  const std::string newest((*fetched)[1].master_key.view());
+  const std::string newest(fetched->keys[1].master_key.view());
   EXPECT_THAT(text(TcpAoFormat::kBird, true), HasSubstr(newest));
   EXPECT_THAT(text(TcpAoFormat::kBird, false), Not(HasSubstr(newest)));
   EXPECT_THAT(text(TcpAoFormat::kJunos, true), HasSubstr("no time")) << "the clock would switch too soon";
