@@ -64,7 +64,8 @@ absl::StatusOr<std::vector<std::string>> ParseCertsOnly(std::string_view bytes);
 // whether it may be trusted is the caller's to find out.
 absl::StatusOr<x509::Certificate> VerifySigner(const SignedData& data);
 
-// Encrypts for the holder of the certificate's key (P-256 or RSA) with AES-256-GCM: AuthEnvelopedData, RFC 5083.
+// Encrypts for the holder of the certificate's key with AES-256-GCM: AuthEnvelopedData, RFC 5083. InvalidArgument
+// unless the key is P-256, or RSA of 3,072 bits or more.
 absl::StatusOr<std::string> Encrypt(std::string_view content, std::string_view recipient_certificate);
 // InvalidArgument when it is no such thing, is for somebody else, or was changed. `private_key` is PKCS #8 in DER.
 absl::StatusOr<crypto::Secret> Decrypt(std::string_view enveloped, std::string_view recipient_certificate,

@@ -35,6 +35,20 @@ absl::StatusOr<X509Ptr> Recipient(std::string_view der) {
   return out;
 }
 
+// What a package holds is of 128 bits of security, and is to be worth no less on its way (RFC 8635 section 11).
+absl::Status CheckStrength(const X509& recipient) {
+  constexpr int kLeastRsaBits = 3'072;
+  const EVP_PKEY* const key = X509_get0_pubkey(&recipient);
+  char group[16] = {};
+  const bool p256 = key != nullptr && EVP_PKEY_is_a(key, "EC") == 1 &&
+                    EVP_PKEY_get_group_name(key, group, sizeof group, nullptr) == 1 &&
+                    std::string_view(group) == SN_X9_62_prime256v1;
+  const bool rsa = key != nullptr && EVP_PKEY_is_a(key, "RSA") == 1 && EVP_PKEY_get_bits(key) >= kLeastRsaBits;
+  DrainOpenSslErrors();
+  if (p256 || rsa) return absl::OkStatus();
+  return InvalidArgument("recipient's key: neither P-256 nor RSA of at least {} bits", kLeastRsaBits);
+}
+
 std::string Encoded(X509* certificate) {
   unsigned char* bytes = nullptr;
   const int size = i2d_X509(certificate, &bytes);
@@ -82,6 +96,7 @@ absl::StatusOr<std::vector<std::string>> ParseCertsOnly(std::string_view bytes) 
 
 absl::StatusOr<std::string> Encrypt(std::string_view content, std::string_view recipient_certificate) {
   ASSIGN_OR_RETURN(const X509Ptr recipient, Recipient(recipient_certificate));
+  RETURN_IF_ERROR(CheckStrength(*recipient));
   const BioPtr in(BIO_new_mem_buf(content.data(), static_cast<int>(content.size())));
   const std::unique_ptr<STACK_OF(X509), StackDeleter> recipients(sk_X509_new_null());
   crypto::OrDie(in != nullptr && recipients != nullptr && sk_X509_push(recipients.get(), recipient.get()) > 0,

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/base/bytes.h"
+#include "lib/rpki/key_package.h"
 #include "tests/testutil/rpki_lab.h"
 #include "tests/testutil/status_matchers.h"
 
@@ -109,17 +110,27 @@ TEST_F(CmsTest, CertsOnlyInBerIsReadToo) {
 }
 
 TEST_F(CmsTest, EncryptsForOneRecipient) {
-  ASSERT_OK_AND_ASSIGN(const std::string enveloped, Encrypt("secret content", lab_.ca));
+  const auto holder = [&](char first) {
+    crypto::Secret scalar(std::string(crypto::kP256ScalarSize, first));
+    const auto key = *crypto::P256PrivateKey::FromScalar(scalar.view());
+    return std::pair(lab_.Router(64496, key.public_key()), *rpki::EncodePkcs8(scalar.view(), key.public_key().point()));
+  };
+  const auto [certificate, key] = holder('\x01');
+  ASSERT_OK_AND_ASSIGN(const std::string enveloped, Encrypt("secret content", certificate));
   EXPECT_EQ(enveloped.find("secret content"), std::string::npos);
-  const crypto::Secret key = testutil::RsaKeyForTests(1).Pkcs8();
-  ASSERT_OK_AND_ASSIGN(const crypto::Secret back, Decrypt(enveloped, lab_.ca, key.view()));
+  ASSERT_OK_AND_ASSIGN(const crypto::Secret back, Decrypt(enveloped, certificate, key.view()));
   EXPECT_EQ(back.view(), "secret content");
-  EXPECT_FALSE(Decrypt(enveloped, lab_.ta, testutil::RsaKeyForTests(0).Pkcs8().view()).ok());
+  const auto [other, other_key] = holder('\x02');
+  EXPECT_FALSE(Decrypt(enveloped, other, other_key.view()).ok());
   std::string changed = enveloped;
   changed.back() = static_cast<char>(changed.back() ^ 1);
-  EXPECT_FALSE(Decrypt(changed, lab_.ca, key.view()).ok());
-  EXPECT_FALSE(Decrypt("", lab_.ca, key.view()).ok());
+  EXPECT_FALSE(Decrypt(changed, certificate, key.view()).ok());
+  EXPECT_FALSE(Decrypt("", certificate, key.view()).ok());
   EXPECT_FALSE(Encrypt("x", "no certificate").ok());
+}
+
+TEST_F(CmsTest, ARecipientsKeyIsAsStrongAsWhatItProtects) {
+  EXPECT_FALSE(Encrypt("x", lab_.ca).ok()) << "RSA of 2,048 bits";
 }
 
 }  // namespace

@@ -74,7 +74,8 @@ void AddLife(CLI::App& keys, State& s) {
   provision->add_option("--file", to.file, "The account in JSON; - is standard input")->required();
   provision->add_option("--save", to.save, "Folder for what it needs")->required();
   for (CLI::App* const command : {package, provision})
-    command->add_option("--recipient", to.recipient, "Certificate of whom to encrypt for, P-256 or RSA");
+    command->add_option("--recipient", to.recipient,
+                        "Certificate of whom to encrypt for: P-256, or RSA of 3,072 bits or more");
   activate->add_flag("--emergency", to.emergency, "Before relying parties have it");
   activate->add_flag("--unconfirmed", to.unconfirmed, "Although the router has not reported that it holds it");
   for (CLI::App* const command : {taint, revoke})

@@ -35,7 +35,8 @@ void AddTransfers(CLI::App& router, State& s) {
   import->add_option("--trust-anchor", to.trust_anchor, "File of the trust anchor's certificate")->required();
   deposit->add_option("--key", to.file, "File of the private key, PKCS #8 in PEM")->required();
   ask->add_option("--agent", to.agent, "SPIFFE id of the replacement router");
-  ask->add_option("--recipient", to.recipient, "Certificate of whom to encrypt for, P-256 or RSA");
+  ask->add_option("--recipient", to.recipient,
+                  "Certificate of whom to encrypt for: P-256, or RSA of 3,072 bits or more");
   release->add_option("--save", to.save, "File for the package")->required();
   AddChange({import, deposit, ask, approve, release}, to.reason, to.request_id);
   AddYes({deposit, approve, release}, to.yes);
