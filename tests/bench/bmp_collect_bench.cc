@@ -84,7 +84,7 @@ class Bench {
       : messages_(messages), options_(Options(messages)), tables_(options_) {
     for (const char* source : {kSource, "collector-1"}) keys_.Put(source, {1, key, 0, std::nullopt});
     auto outbox =
-        Outbox::Open({.directory = directory, .max_bytes = std::uint64_t{64} << 30}, keys_, clock_, {&tables_});
+        deliver::Outbox::Open({.directory = directory, .max_bytes = std::uint64_t{64} << 30}, keys_, clock_, {&tables_});
     if (!outbox.ok()) throw std::runtime_error(std::string(virp::Message(outbox.status())));
     outbox_ = *std::move(outbox);
     batch_.emplace(tables_, *outbox_, stopping_);
@@ -146,7 +146,7 @@ class Bench {
   const BmpOptions options_;
   frame::KeyRing keys_;
   BmpTables tables_;
-  std::unique_ptr<Outbox> outbox_;
+  std::unique_ptr<deliver::Outbox> outbox_;
   const std::atomic<bool> stopping_{false};
   std::optional<BmpBatch> batch_;
   std::optional<BmpRouter> router_;

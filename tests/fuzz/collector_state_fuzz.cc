@@ -50,12 +50,12 @@ void RequireSameTables(CollectorStates& one, CollectorStates& other) {
 
 // A state that is loaded from what this one saves is the same.
 void RequireRest(CollectorStates& states, std::size_t which) {
-  collector::OutboxState& state = *states.all()[which];
+  virp::deliver::OutboxState& state = *states.all()[which];
   state.BeforeSave();
   const std::string saved = state.Save();
   state.AfterSave();
   CollectorStates loaded;
-  collector::OutboxState& again = *loaded.all()[which];
+  virp::deliver::OutboxState& again = *loaded.all()[which];
   REQUIRE(again.Load(saved).ok());
   if (&state == &states.tables) {
     RequireSameTables(states, loaded);
@@ -71,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t which = data[0] % 4;
   Input in{{reinterpret_cast<const char*>(data) + 1, size - 1}};
   CollectorStates states;
-  collector::OutboxState& state = *states.all()[which];
+  virp::deliver::OutboxState& state = *states.all()[which];
   if (!state.Load(in.Text()).ok()) return 0;
   RequireRest(states, which);
   while (!in.left.empty()) {

@@ -67,7 +67,7 @@ struct CollectorStates {
     for (int i = 0; i < 2; ++i) options.routers.emplace_back().source = kSources[i];
     return options;
   }
-  std::vector<collector::OutboxState*> all() { return {&tables, &fold, &submissions, &runs}; }
+  std::vector<deliver::OutboxState*> all() { return {&tables, &fold, &submissions, &runs}; }
 
   FakeClock clock;
   collector::EdgeLimits limits{RateLimitTable{}, clock};

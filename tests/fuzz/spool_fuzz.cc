@@ -83,7 +83,7 @@ Opened Open(const std::string& folder) {
   SpoolOptions options;
   options.directory = folder;
   options.max_bytes = 1 << 20;
-  auto outbox = collector::Outbox::Open(options, keys, states.clock, states.all(), &states.fold);
+  auto outbox = virp::deliver::Outbox::Open(options, keys, states.clock, states.all(), &states.fold);
   if (!outbox.ok()) return {outbox.status(), {}};
   Opened out;
   const auto frames = (*outbox)->spool().Read((*outbox)->spool().stats().first - 1, 1'000, 1 << 20);
