@@ -53,11 +53,11 @@ std::vector<std::string> Neighbor(std::string_view other, std::string_view own, 
 FrrDaemon::FrrDaemon(FrrOptions options)
     : options_(std::move(options)),
       // No kernel routes, no zebra, no change of user, no telnet. Some long options of 8.4 lose their argument.
-      process_(
-          {.command = {kBgpd, "-n", "-Z", "-S", "-P", "0", "-l", options_.address, "-p", std::to_string(kBgpPort), "-i",
-                       dir_.File("pid"), "--vty_socket", dir_.path(), "-f", dir_.File("bgpd.conf"), "-M", "bmp"},
-           .environment = {},
-           .log = dir_.File("output")}) {}
+      process_({.command = {kBgpd, "-n", "-Z", "-S", "-P", "0", "-l", options_.address, "-p", std::to_string(kBgpPort),
+                            "-i", dir_.File("pid"), "--vty_socket", dir_.path(), "-f", dir_.File("bgpd.conf"), "-M",
+                            options_.module},
+                .environment = {},
+                .log = dir_.File("output")}) {}
 
 FrrDaemon::~FrrDaemon() {
   Kill();

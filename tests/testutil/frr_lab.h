@@ -24,6 +24,7 @@ struct FrrOptions {
   std::string name;
   std::string address;              // where it listens for BGP
   std::vector<std::string> config;  // of bgpd, line by line
+  std::string module = "bmp";       // loaded with -M
 };
 
 // One bgpd in a folder of its own. Used by one thread, which must be the test's main thread (see Process). Ended with

@@ -1,0 +1,148 @@
+// The real bridge and real routers: whatever becomes of the data and of the bridge, each router ends with exactly the
+// table.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <functional>
+
+#include "tests/interop/rtr_routers.h"
+#include "tests/testutil/status_matchers.h"
+#include "tests/testutil/wait.h"
+
+namespace virp::testutil {
+namespace {
+
+constexpr std::size_t kVrps = 400;
+
+class RtrBridge : public ::testing::Test {
+ protected:
+  RtrLab lab_;
+};
+
+// What differs, in few words.
+std::string Difference(const RtrTable& has, const RtrTable& should) {
+  std::string out;
+  for (const std::string& line : has) {
+    if (!should.contains(line) && out.size() < 300) out += "+" + line + "; ";
+  }
+  for (const std::string& line : should) {
+    if (!has.contains(line) && out.size() < 600) out += "-" + line + "; ";
+  }
+  return out;
+}
+
+void ExpectTable(Router& router, const RtrTable& should, const std::string& when) {
+  RtrTable has;
+  const bool same = Eventually([&] { return (has = router.Table()) == should; });
+  EXPECT_TRUE(same) << when << ": " << Difference(has, should);
+}
+
+// Start, three churned refreshes, a restart of the bridge, a forced Cache Reset, and a set that is empty and filled
+// again.
+void FollowThroughEverything(RtrLab& lab, Router& router) {
+  RtrTable table = MakeRtrTable(kVrps);
+  lab.Write(table);
+  ASSERT_OK(lab.Start({"--history", "2"}));
+  ASSERT_OK(router.Start(lab));
+  ExpectTable(router, table, "at the start");
+  for (unsigned round = 1; round <= 3; ++round) {
+    table = MakeRtrTable(kVrps + 10 * round, round);
+    lab.Write(table);
+    lab.Hangup();
+    ExpectTable(router, table, "refresh " + std::to_string(round));
+  }
+  ASSERT_OK(lab.Stop());
+  ASSERT_OK(lab.Start({"--history", "2"}));
+  ExpectTable(router, table, "after a restart");
+  // Out of the window at once: the state is gone, so the sessions are new.
+  lab.Kill();
+  std::filesystem::remove_all(lab.File("state"));
+  table = MakeRtrTable(kVrps, 9);
+  lab.Write(table);
+  ASSERT_OK(lab.Start({"--history", "2"}));
+  ExpectTable(router, table, "after a Cache Reset");
+  lab.Write({});
+  lab.Hangup();
+  ExpectTable(router, {}, "when it is empty");
+  lab.Write(table);
+  lab.Hangup();
+  ExpectTable(router, table, "when it is filled again");
+}
+
+TEST_F(RtrBridge, BirdOverTcp) {
+  Bird bird(false);
+  FollowThroughEverything(lab_, bird);
+}
+
+TEST_F(RtrBridge, BirdOverSsh) {
+  Bird bird(true);
+  FollowThroughEverything(lab_, bird);
+}
+
+TEST_F(RtrBridge, FrrOverTcp) {
+  Frr frr;
+  FollowThroughEverything(lab_, frr);
+}
+
+TEST_F(RtrBridge, GoBgpOverTcp) {
+  GoBgp gobgp;
+  FollowThroughEverything(lab_, gobgp);
+}
+
+TEST_F(RtrBridge, ClientsOverEveryTransportGetTheWholeTable) {
+  const RtrTable table = MakeRtrTable(kVrps);
+  lab_.Write(table);
+  ASSERT_OK(lab_.Start());
+  const std::string at = std::to_string(lab_.tcp_port());
+  EXPECT_EQ(RtrClientTable("tcp 127.0.0.1 " + at), table);
+  const std::string ssh = " 127.0.0.1 " + std::to_string(lab_.ssh_port()) + " rpki ";
+  EXPECT_EQ(RtrClientTable("ssh" + ssh + lab_.client_key() + " " + lab_.known_hosts()), table);
+  EXPECT_EQ(RtrClientTable("ssh -w" + ssh + "secret"), table);
+  EXPECT_TRUE(RtrClientTable("ssh -w" + ssh + "wrong").empty());
+  const std::string dump = "-rtr.version 1 ";
+  EXPECT_EQ(RtrDumpTable(dump + "-connect " + lab_.tcp()), table);
+  EXPECT_EQ(RtrDumpTable(dump + "-type tls -tls.validate=false -connect " + lab_.tls()), table);
+  EXPECT_EQ(
+      RtrDumpTable(dump + "-type ssh -ssh.method password -ssh.auth.user rpki -ssh.auth.password secret -connect " +
+                   lab_.ssh()),
+      table);
+}
+
+// What a router does that is behind within the window, and what it costs: a delta, no reload.
+TEST_F(RtrBridge, ARouterThatComesBackAfterARestartNeedsNoReload) {
+  const RtrTable table = MakeRtrTable(kVrps);
+  lab_.Write(table);
+  ASSERT_OK(lab_.Start());
+  Bird bird(false);
+  ASSERT_OK(bird.Start(lab_));
+  ExpectTable(bird, table, "at the start");
+  ASSERT_OK(lab_.Stop());
+  ASSERT_OK(lab_.Start());
+  ASSERT_TRUE(Eventually([&] { return lab_.Metric("virp_rtr_bridge_answers_total{kind=\"incremental\"}") >= 1; }));
+  EXPECT_EQ(lab_.Metric("virp_rtr_bridge_answers_total{kind=\"full\"}"), 0);
+  EXPECT_EQ(lab_.Metric("virp_rtr_bridge_answers_total{kind=\"cache_reset\"}"), 0);
+  ExpectTable(bird, table, "after the restart");
+}
+
+TEST_F(RtrBridge, BadDataLeaveWhatIsServed) {
+  const RtrTable table = MakeRtrTable(kVrps);
+  lab_.Write(table);
+  ASSERT_OK(lab_.Start());
+  const std::string failed =
+      "virp_rtr_bridge_source_readings_total{result=\"failed\",source=\"" + lab_.File("vrps.json") + "\"}";
+  double failures = 0;
+  for (const std::string& bad : {std::string("{\"roas\": [{\"prefix\": \"192.0.2.0/24\""),
+                                 std::string(R"({"roas": [{"prefix": "192.0.2.0/33", "asn": 1}]})"),
+                                 std::string(R"({"roas": [{"prefix": "192.0.2.0/24", "asn": 4294967296}]})"),
+                                 std::string("\xff\xfe"), std::string(200'000, '['), std::string(R"({"roas": 1})")}) {
+    lab_.WriteText(bad);
+    lab_.Hangup();
+    EXPECT_TRUE(Eventually([&] { return lab_.Metric(failed) > failures; })) << bad.substr(0, 60);
+    failures = lab_.Metric(failed);
+    EXPECT_EQ(RtrClientTable("tcp 127.0.0.1 " + std::to_string(lab_.tcp_port())), table) << bad.substr(0, 60);
+  }
+}
+
+}  // namespace
+}  // namespace virp::testutil
