@@ -54,6 +54,8 @@ void FollowThroughEverything(RtrLab& lab, Router& router) {
   }
   ASSERT_OK(lab.Stop());
   ASSERT_OK(lab.Start({"--history", "2"}));
+  EXPECT_TRUE(Eventually([&] { return lab.Metric("virp_rtr_bridge_connections_opened_total") >= 1; }))
+      << "the router does not come back";
   ExpectTable(router, table, "after a restart");
   // Out of the window at once: the state is gone, so the sessions are new.
   lab.Kill();
@@ -80,6 +82,16 @@ TEST_F(RtrBridge, BirdOverSsh) {
   FollowThroughEverything(lab_, bird);
 }
 
+// libssh 0.10 as a client signs with an RSA key only when it knows in time that the server takes SHA-2.
+TEST_F(RtrBridge, BirdOverSshWithAnRsaKey) {
+  const RtrTable table = MakeRtrTable(kVrps);
+  lab_.Write(table);
+  ASSERT_OK(lab_.Start());
+  Bird bird(true, "rsa_key");
+  ASSERT_OK(bird.Start(lab_));
+  ExpectTable(bird, table, "at the start");
+}
+
 TEST_F(RtrBridge, FrrOverTcp) {
   Frr frr;
   FollowThroughEverything(lab_, frr);
@@ -98,6 +110,7 @@ TEST_F(RtrBridge, ClientsOverEveryTransportGetTheWholeTable) {
   EXPECT_EQ(RtrClientTable("tcp 127.0.0.1 " + at), table);
   const std::string ssh = " 127.0.0.1 " + std::to_string(lab_.ssh_port()) + " rpki ";
   EXPECT_EQ(RtrClientTable("ssh" + ssh + lab_.client_key() + " " + lab_.known_hosts()), table);
+  EXPECT_EQ(RtrClientTable("ssh" + ssh + lab_.rsa_key() + " " + lab_.known_hosts()), table);
   EXPECT_EQ(RtrClientTable("ssh -w" + ssh + "secret"), table);
   EXPECT_TRUE(RtrClientTable("ssh -w" + ssh + "wrong").empty());
   const std::string dump = "-rtr.version 1 ";

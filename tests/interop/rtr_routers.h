@@ -38,7 +38,7 @@ inline RtrTable Matches(const std::string& text, const std::string& pattern) {
 
 class Bird final : public Router {
  public:
-  explicit Bird(bool ssh) : ssh_(ssh) {}
+  explicit Bird(bool ssh, std::string key = "client_key") : ssh_(ssh), key_(std::move(key)) {}
 
   absl::Status Start(const RtrLab& lab) override {
     std::ofstream config(dir_.File("bird.conf"));
@@ -46,7 +46,7 @@ class Bird final : public Router {
            << "protocol device { }\nprotocol rpki cache {\n  debug all;\n  roa4 { table r4; };\n  roa6 { table r6; };\n"
            << "  remote 127.0.0.1 port " << (ssh_ ? lab.ssh_port() : lab.tcp_port()) << ";\n  retry keep 1;\n";
     if (ssh_) {
-      config << "  transport ssh { bird private key \"" << lab.client_key() << "\"; remote public key \""
+      config << "  transport ssh { bird private key \"" << lab.File(key_) << "\"; remote public key \""
              << lab.known_hosts() << "\"; user \"rpki\"; };\n";
     } else {
       config << "  transport tcp;\n";
@@ -69,6 +69,7 @@ class Bird final : public Router {
 
  private:
   const bool ssh_;
+  const std::string key_;
   TempDir dir_;
   Process process_;
 };

@@ -20,7 +20,7 @@ namespace {
 constexpr const char* kBridge = VIRP_BINARY_DIR "/services/rtr-bridge/virp-rtr-bridge";
 
 absl::Status Shell(const std::string& command) {
-  if (std::system((command + " >/dev/null 2>&1").c_str()) == 0) return absl::OkStatus();
+  if (std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0) return absl::OkStatus();
   return Unavailable("failed: {}", command);
 }
 
@@ -70,7 +70,9 @@ absl::Status RtrLab::MakeKeys() {
   const std::string at = dir_.path() + "/";
   RETURN_IF_ERROR(Shell("ssh-keygen -q -t ed25519 -N '' -f " + at + "host_key"));
   RETURN_IF_ERROR(Shell("ssh-keygen -q -t ed25519 -N '' -f " + at + "client_key"));
-  RETURN_IF_ERROR(Shell("(printf 'rpki '; cut -d' ' -f1,2 " + at + "client_key.pub) > " + at + "users"));
+  RETURN_IF_ERROR(Shell("ssh-keygen -q -t rsa -b 2048 -m PEM -N '' -f " + at + "rsa_key"));
+  RETURN_IF_ERROR(Shell("for key in client_key rsa_key; do printf 'rpki '; cut -d' ' -f1,2 " + at +
+                        "$key.pub; done > " + at + "users"));
   RETURN_IF_ERROR(Shell("umask 077; printf 'rpki:%s\\n' \"$(openssl passwd -6 secret)\" > " + at + "passwords"));
   RETURN_IF_ERROR(Shell(
       fmt::format("(printf '[127.0.0.1]:{} '; cut -d' ' -f1,2 {}host_key.pub) > {}known_hosts", ssh_.port(), at, at)));
@@ -108,6 +110,8 @@ absl::Status RtrLab::Start(const std::vector<std::string>& more) {
                      "100%",
                      "--notify-interval",
                      "0",
+                     "--rtr-retry",  // what rtrlib waits before it connects again
+                     "1",
                      "--state",
                      File("state"),
                      "--admin-listen",

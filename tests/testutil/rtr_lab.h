@@ -50,8 +50,10 @@ class RtrLab {
   int tcp_port() const { return tcp_.port(); }
   int ssh_port() const { return ssh_.port(); }
   std::string File(const std::string& name) const { return dir_.File(name); }
-  // A client's key that the bridge knows, and a known_hosts file with the bridge's. Password of user "rpki": "secret".
+  // Clients' keys that the bridge knows (Ed25519; RSA in PEM), and a known_hosts file with the bridge's. Password of
+  // user "rpki": "secret".
   std::string client_key() const { return File("client_key"); }
+  std::string rsa_key() const { return File("rsa_key"); }
   std::string known_hosts() const { return File("known_hosts"); }
 
   // A metric's value, 0 when it is not there: `virp_rtr_bridge_generation`.
