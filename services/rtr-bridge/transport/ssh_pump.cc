@@ -14,6 +14,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/status.h"
 #include "lib/crypto/sha256.h"
+#include "services/rtr-bridge/transport/ssh_front.h"
 
 namespace virp::rtr_bridge {
 namespace {
@@ -67,6 +68,7 @@ struct SshPump::Impl {
   std::unique_ptr<ssh_session_struct, SessionFree> session;
   std::unique_ptr<ssh_event_struct, EventFree> event;
   ssh_channel channel = nullptr;  // the session's
+  std::optional<SshFront> front;  // while keys are exchanged
   ssh_server_callbacks_struct server{};
   ssh_channel_callbacks_struct of_channel{};
   FileDescriptor ours, theirs;
@@ -75,7 +77,9 @@ struct SshPump::Impl {
   int refused = 0;
   std::size_t widest = 0;  // window that the router has offered
 
-  absl::Status Step();
+  absl::Status ExchangeKeys();
+  absl::Status PassOnSocket();
+  absl::Status MayGoOn(std::string_view what) const;
   int Refuse() {
     ++refused;
     return SSH_AUTH_DENIED;
@@ -145,9 +149,11 @@ absl::StatusOr<std::unique_ptr<SshPump>> SshPump::Make(ssh_bind bind, FileDescri
     return ErrnoStatus(errno, "no socket pair for", "an SSH connection");
   impl->ours.Reset(pair[0]);
   impl->theirs.Reset(pair[1]);
-  if (::ssh_bind_accept_fd(bind, impl->session.get(), socket.get()) != SSH_OK)
+  ASSIGN_OR_RETURN(impl->front, SshFront::Make(std::move(socket)));
+  FileDescriptor end(impl->front->TakeEnd());
+  if (::ssh_bind_accept_fd(bind, impl->session.get(), end.get()) != SSH_OK)
     return Unavailable("libssh: {}", ::ssh_get_error(bind));
-  socket.Release();  // the session's now
+  end.Release();  // the session's now
   ::ssh_set_blocking(impl->session.get(), 0);
   impl->SetCallbacks();
   return std::unique_ptr<SshPump>(new SshPump(std::move(impl)));
@@ -230,28 +236,53 @@ std::size_t SshPump::Impl::TakeData(const char* bytes, std::size_t size) {
   return size;
 }
 
+absl::Status SshPump::Impl::MayGoOn(std::string_view what) const {
+  if (options.stop.stop_requested()) return Unavailable("the listener stops");
+  if (steady_clock::now() >= options.deadline) return DeadlineExceeded("no {} in time", what);
+  return absl::OkStatus();
+}
+
+absl::Status SshPump::Impl::ExchangeKeys() {
+  while (true) {
+    RETURN_IF_ERROR(MayGoOn("key exchange"));
+    const int result = ::ssh_handle_key_exchange(session.get());
+    if (result == SSH_OK) break;
+    if (result == SSH_ERROR) {
+      front->Release();  // it may say why
+      static_cast<void>(front->Relay(std::chrono::milliseconds(0), /*reads=*/false));
+      return Unauthenticated("key exchange: {}", ::ssh_get_error(session.get()));
+    }
+    const bool pending = (::ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0 || !front->all_read();
+    RETURN_IF_ERROR(front->Relay(std::chrono::milliseconds(pending ? 0 : kTickMs), /*reads=*/true));
+  }
+  if (::ssh_event_add_session(event.get(), session.get()) != SSH_OK)
+    return Unavailable("libssh: {}", ::ssh_get_error(session.get()));
+  return PassOnSocket();
+}
+
+// Once each side has what the other said.
+absl::Status SshPump::Impl::PassOnSocket() {
+  front->Release();
+  while (true) {
+    RETURN_IF_ERROR(MayGoOn("key exchange"));
+    const bool pending = (::ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0;
+    if (!pending && front->all_read() && front->empty()) break;
+    if ((pending || !front->all_read()) && ::ssh_event_dopoll(event.get(), 0) == SSH_ERROR)
+      return Unavailable("libssh: {}", ::ssh_get_error(session.get()));
+    RETURN_IF_ERROR(front->Relay(std::chrono::milliseconds(front->empty() ? 0 : kTickMs), /*reads=*/false));
+  }
+  RETURN_IF_ERROR(front->StepAside(::ssh_get_fd(session.get())));
+  front.reset();
+  return absl::OkStatus();
+}
+
 absl::Status SshPump::LogIn() {
   Impl& self = *impl_;
-  ssh_session const session = self.session.get();
-  bool exchanged = false;
+  RETURN_IF_ERROR(self.ExchangeKeys());
   while (!self.subsystem) {
-    if (self.options.stop.stop_requested()) return Unavailable("the listener stops");
-    if (steady_clock::now() >= self.options.deadline)
-      return DeadlineExceeded("no {} in time", exchanged ? "login" : "key exchange");
+    RETURN_IF_ERROR(self.MayGoOn("login"));
     if (self.refused >= self.options.max_attempts)
       return Unauthenticated("too many keys and passwords that do not fit");
-    if (!exchanged) {
-      const int result = ::ssh_handle_key_exchange(session);
-      if (result == SSH_ERROR) return Unauthenticated("key exchange: {}", ::ssh_get_error(session));
-      exchanged = result == SSH_OK;
-      if (exchanged && ::ssh_event_add_session(self.event.get(), session) != SSH_OK)
-        return Unavailable("libssh: {}", ::ssh_get_error(session));
-      if (!exchanged) {
-        pollfd ready{::ssh_get_fd(session), POLLIN, 0};
-        ::poll(&ready, 1, kTickMs);
-      }
-      continue;
-    }
     if (::ssh_event_dopoll(self.event.get(), kTickMs) == SSH_ERROR || self.gone())
       return self.refused > 0 ? Unauthenticated("no key or password of the router fits")
                               : Unavailable("the router closed before it asked for {}", kSubsystem);
