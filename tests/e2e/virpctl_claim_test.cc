@@ -87,7 +87,7 @@ TEST_F(VirpctlTest, WhatCannotBeCarriedOutExitsWithTwoAndSaysWhy) {
   EXPECT_EQ(Ctl({"frobnicate"}).exit, kError);
   EXPECT_EQ(Ctl({"claim", "peer"}).exit, kError);
   EXPECT_EQ(Ctl({"status", "--output", "xml"}).exit, kError);
-  EXPECT_THAT(Ctl({"status", "--origin", "virp.example.net/other"}).err, HasSubstr("NOT_FOUND"));
+  EXPECT_THAT(Ctl({"status", "--origin", "virp.example.net/other"}).err, HasSubstr("NO_CHAIN"));
   ProgramResult result = testutil::RunProgram(Command({"status"}), {"HOME=" + dir_});
   EXPECT_EQ(result.exit, kError);
   EXPECT_THAT(result.err, HasSubstr("VIRPCTL_TLS_CERTIFICATE"));
