@@ -68,7 +68,8 @@ absl::Status CheckAuthority(const AuthoritySpec& spec) {
   if (!crypto::RsaPublicKey::IsSpki(spec.spki)) {
     return InvalidArgument("authority's key: not RSA with 2048 bits and exponent 65537 (RFC 7935 section 3)");
   }
-  if (spec.as_numbers.empty() && spec.addresses.empty()) return InvalidArgument("authority: without any resource");
+  if (spec.as_numbers.empty() && spec.addresses.empty() && spec.resources.empty())
+    return InvalidArgument("authority: without any resource");
   return absl::OkStatus();
 }
 
@@ -79,6 +80,10 @@ std::vector<std::string> AuthorityExtensions(const AuthoritySpec& spec, std::str
   if (!spec.notify_uri.empty()) accesses.push_back({oid::kRpkiNotify, spec.notify_uri});
   std::vector<std::string> out{encode::Authority(), encode::SubjectKeyIdentifier(key_identifier),
                                encode::CertificateAndCrlSign(), encode::SubjectInfo(accesses), encode::Policy()};
+  if (!spec.resources.empty()) {
+    out.insert(out.end(), spec.resources.begin(), spec.resources.end());
+    return out;
+  }
   if (!spec.addresses.empty()) out.push_back(encode::Addresses(spec.addresses));
   if (!spec.as_numbers.empty()) out.push_back(encode::AsNumbers(spec.as_numbers));
   return out;

@@ -62,6 +62,8 @@ struct AuthoritySpec {
   std::string_view spki;  // RSA-2048
   AsResources as_numbers;
   IpResources addresses;
+  // Instead of both: extensions as another certificate has them (x509::EncodeExtension).
+  std::vector<std::string> resources = {};
   std::string repository_uri;  // rsync directory, ends with '/'
   std::string manifest_uri;    // rsync
   std::string notify_uri;      // https, RRDP; may be empty

@@ -18,6 +18,9 @@ void AddRpkiOptions(service::Options& options, RpkiConfig& config) {
               "Address block of the authority; at least one, since validators doubt an authority without.", "PREFIX");
   options.Add(&config.authority.authority_life, "rpki-authority-life", "Life of the authorities' certificates.",
               hours(24 * 30));
+  options.Add(&config.authority.roll_staging, "rpki-roll-staging",
+              "How long relying parties are given to know a new key of the issuing authority.", hours(24),
+              hours(24 * 30));
   options.Add(&config.authority.router_life, "rpki-certificate-life", "Life of router certificates.", hours(24 * 8));
   options.Add(&config.authority.point_life, "rpki-publication-life",
               "How long CRL and manifest are good; behind it relying parties drop all router keys.",

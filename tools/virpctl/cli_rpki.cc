@@ -13,13 +13,15 @@ void AddRpki(CLI::App& keys, State& s) {
   CLI::App* const anchor = add("trust-anchor", "What relying parties and routers install", &RpkiTrustAnchor);
   add("publication", "What is published, and until when", &RpkiPublication);
   CLI::App* const publish = add("publish", "Publishes now", &RpkiPublish);
+  CLI::App* const roll = add("roll-authority", "The issuing authority comes to a new key, by itself, in a day or more",
+                             &RpkiRollAuthority);
   CLI::App* const expiring = add("expiring", "Certificates that end, and routers without one", &RpkiExpiring);
   CLI::App* const acknowledge = add("acknowledge", "Takes the warning about a certificate in hand", &RpkiAcknowledge);
   CLI::App* const calendar = add("calendar", "The ends of certificates as an iCalendar", &RpkiCalendar);
   CLI::App* const router_keys = add("export", "The published router keys as files", &RpkiExport);
   add("watch", "The published router keys, then each change", &RpkiWatch);
-  AddChange({set_up, publish, acknowledge}, s.rpki.reason, s.rpki.request_id);
-  AddYes({set_up}, s.rpki.yes);
+  AddChange({set_up, publish, roll, acknowledge}, s.rpki.reason, s.rpki.request_id);
+  AddYes({set_up, roll}, s.rpki.yes);
   for (CLI::App* const command : {set_up, anchor}) {
     command->add_option("--save", s.rpki.save, "File for the certificate, DER");
     command->add_option("--tal", s.rpki.tal, "File for the trust anchor locator");

@@ -36,6 +36,21 @@ absl::StatusOr<Exit> ShowAnchor(const Options& options, const RpkiOptions& rpki,
   return Exit::kYes;
 }
 
+std::string RollText(const pb::AuthorityRoll& roll) {
+  switch (roll.state()) {
+    case pb::AUTHORITY_ROLL_STATE_STAGING:
+      return fmt::format("version {}; version {} waits for relying parties to know it, since {}", roll.version(),
+                         roll.next(), roll.has_since() ? TimeText(roll.since()) : "its first publication");
+    case pb::AUTHORITY_ROLL_STATE_REISSUING:
+      return fmt::format("version {} issues; {} certificates are its own, {} are still of version {}", roll.next(),
+                         roll.reissued(), roll.left(), roll.version());
+    case pb::AUTHORITY_ROLL_STATE_RETIRING:
+      return fmt::format("version {}; the one before is revoked, the next publication says so", roll.version());
+    default:
+      return fmt::format("version {}", roll.version());
+  }
+}
+
 std::string KeyLine(std::string_view sign, const pb::RouterKeyEntry& key) {
   return fmt::format("{} AS{} {} until {}\n", sign, key.asn(), HexEncode(key.ski()), TimeText(key.expires()));
 }
@@ -112,10 +127,27 @@ absl::StatusOr<Exit> RpkiPublication(const Options& options, const RpkiOptions& 
     table.Add({"certificates", fmt::format("{}", out.certificates())});
     table.Add({"revoked", fmt::format("{}", out.revoked())});
     table.Add({"waiting", fmt::format("{}", out.waiting())});
+    if (out.set_up()) table.Add({"issuing key", RollText(out.roll())});
     table.Add({"problem", out.problem().empty() ? "-" : out.problem()});
     Print(table.ToString());
   }
   return out.problem().empty() ? Exit::kYes : Exit::kNo;
+}
+
+absl::StatusOr<Exit> RpkiRollAuthority(const Options& options, const RpkiOptions& rpki) {
+  RETURN_IF_ERROR(
+      Announce(rpki.yes, "A new key for the issuing authority",
+               {"relying parties get a day or more to know it; the option rpki-roll-staging says how long",
+                "then every router certificate is issued again by it, and the old key is revoked and destroyed",
+                "it goes on by itself: `keys rpki publication` says where it stands"}));
+  ASSIGN_OR_RETURN(const auto out,
+                   Ask(ToKeymgr(options), &Service::Stub::RollAuthority, Change<pb::RollAuthorityRequest>(rpki)));
+  if (options.json) {
+    RETURN_IF_ERROR(PrintJson(out));
+  } else {
+    Print(RollText(out.roll()) + "\n");
+  }
+  return Exit::kYes;
 }
 
 absl::StatusOr<Exit> RpkiPublish(const Options& options, const RpkiOptions& rpki) {

@@ -21,6 +21,8 @@ struct RpkiOptions {
 absl::StatusOr<Exit> RpkiSetUp(const Options& options, const RpkiOptions& rpki);
 absl::StatusOr<Exit> RpkiTrustAnchor(const Options& options, const RpkiOptions& rpki);
 absl::StatusOr<Exit> RpkiPublication(const Options& options, const RpkiOptions& rpki);
+// Starts it, or says where it stands with `publication`.
+absl::StatusOr<Exit> RpkiRollAuthority(const Options& options, const RpkiOptions& rpki);
 absl::StatusOr<Exit> RpkiPublish(const Options& options, const RpkiOptions& rpki);
 // Exit::kNo where a router that should have a certificate has none.
 absl::StatusOr<Exit> RpkiExpiring(const Options& options, const RpkiOptions& rpki);

@@ -24,6 +24,10 @@ constexpr std::size_t kNamed = 100;
 using RecordPtr = std::shared_ptr<const RouterCertificateRecord>;
 using Place = std::pair<std::string, std::uint32_t>;  // router, AS
 
+bool Matters(const RouterCertificateRecord& record, UnixNanos now) {
+  return !record.IsRevoked() && record.state != CertificateState::kReplaced && record.not_after + kMissedFor > now;
+}
+
 bool IsValid(const RouterCertificateRecord& record, UnixNanos now) {
   return record.state == CertificateState::kPublished && record.not_after > now;
 }
@@ -92,7 +96,7 @@ ExpiryWatch::ExpiryWatch(Ledger& ledger, const Clock& clock, std::vector<NoticeR
 std::vector<ExpiringCertificate> ExpiryWatch::OfRouters(const Snapshot& state, UnixNanos now) const {
   std::map<std::string, RecordPtr, std::less<>> newest;  // by key and AS: one that a later one replaced does not count
   state.ForEach<RouterCertificateRecord>([&](const RecordPtr& record) {
-    if (record->IsRevoked() || record->not_after + kMissedFor <= now || !in_use_(state, *record)) return true;
+    if (!Matters(*record, now) || !in_use_(state, *record)) return true;
     RecordPtr& place = newest[record->id.substr(0, record->id.rfind('/'))];
     if (place == nullptr || place->not_after < record->not_after) place = record;
     return true;
@@ -120,7 +124,7 @@ std::vector<ExpiringCertificate> ExpiryWatch::Watched(const Snapshot& state) con
   std::vector<ExpiringCertificate> out = OfRouters(state, now);
   state.ForEach<AuthorityRecord>([&](const std::shared_ptr<const AuthorityRecord>& authority) {
     const auto certificate = x509::ParseCertificate(authority->certificate);
-    if (!certificate.ok()) return true;
+    if (!certificate.ok() || authority->revoked != 0) return true;
     const UnixNanos end = NanosOf(certificate->not_after);
     out.push_back({.kind = std::string(AuthorityRecord::kKind),
                    .id = authority->id,
@@ -195,7 +199,7 @@ Coverage ExpiryWatch::coverage() const {
     if (not_after > now && (out.soonest == 0 || not_after < out.soonest)) out.soonest = not_after;
   };
   snapshot->ForEach<RouterCertificateRecord>([&](const RecordPtr& record) {
-    if (record->IsRevoked() || record->not_after + kMissedFor <= now || !in_use_(*snapshot, *record)) return true;
+    if (!Matters(*record, now) || !in_use_(*snapshot, *record)) return true;
     count({record->router, record->asn}, IsValid(*record, now), record->not_after);
     return true;
   });

@@ -40,8 +40,10 @@ absl::Status PublicationKeeper::CheckChain() {
 absl::StatusOr<bool> PublicationKeeper::Round() {
   if (!open_() || !authority_.State().set_up) return false;
   ASSIGN_OR_RETURN(const std::size_t ended, authority_.ExpireEnded());
+  const auto advanced = authority_.Advance();
   bool published = false;
   absl::Status trouble = PublishIfDue(published);
+  if (trouble.ok()) trouble = advanced.status();
   if (trouble.ok() && clock_.Steady() < not_before_ && retry_.count() != 0) return one_time_keys_.MakeOne();
   if (trouble.ok()) trouble = CheckChain();
   {
@@ -49,7 +51,7 @@ absl::StatusOr<bool> PublicationKeeper::Round() {
     health_.problem = std::string(Message(trouble));
   }
   RETURN_IF_ERROR(trouble);
-  return ended != 0 || one_time_keys_.MakeOne();
+  return ended != 0 || *advanced || one_time_keys_.MakeOne();
 }
 
 absl::Status PublicationKeeper::Ready() const {

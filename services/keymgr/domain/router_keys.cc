@@ -45,7 +45,11 @@ RouterKeys::RouterKeys(Ledger& ledger, const Custodies& custodies, RpkiAuthority
       self_(std::move(self)),
       book_(ledger, options),
       nonces_(clock),
-      transfer_(ledger, custodies, authority, clock, options.transfer_life, self_) {}
+      transfer_(ledger, custodies, authority, clock, options.transfer_life, self_) {
+  authority_.OnReissue([this](const Snapshot& now, const RouterCertificateRecord& old_one,
+                              const RouterCertificateRecord& new_one,
+                              Changes& changes) { NoteReissued(now, old_one, new_one, changes); });
+}
 
 std::vector<RecordType> RouterKeys::Types() {
   return {TypeOf<RouterRecord>(),       TypeOf<RouterSlotRecord>(),  TypeOf<RouterRequestRecord>(),

@@ -277,6 +277,9 @@ class RouterKeys {
   absl::Status Renewals(const std::string& slot, Due& due) const;
   absl::Status NextKey(const std::string& slot, Due& due);
 
+  void NoteReissued(const Snapshot& now, const RouterCertificateRecord& old_one, const RouterCertificateRecord& new_one,
+                    Changes& changes) const;
+
   // router_requests.cc
   absl::Status PruneRequests(UnixNanos time);
 

@@ -197,6 +197,24 @@ absl::StatusOr<RouterKeys::SlotPtr> RouterKeys::Revoke(const Call& call, std::st
                  }});
 }
 
+// The authority came to a new key: what it issued again is the newest certificate of its version.
+void RouterKeys::NoteReissued(const Snapshot& now, const RouterCertificateRecord& old_one,
+                              const RouterCertificateRecord& new_one, Changes& changes) const {
+  RouterBook::ForEachSlot(now, old_one.router, [&](const SlotPtr& seen) {
+    if (seen->asn != old_one.asn) return true;
+    for (const RouterVersion& version : seen->versions) {
+      if (std::ranges::find(version.certificates, old_one.id) == version.certificates.end()) continue;
+      auto slot = std::make_shared<RouterSlotRecord>(*seen);
+      std::vector<std::string>& certificates = slot->Find(version.version)->certificates;
+      certificates.push_back(new_one.id);
+      if (certificates.size() > kMaxSlotCertificates) certificates.erase(certificates.begin());
+      book_.Put(changes, std::move(slot));
+      return false;
+    }
+    return true;
+  });
+}
+
 // ---- time ----
 
 RouterKeys::Settled RouterKeys::Settle(const Snapshot& now, RouterSlotRecord& slot, UnixNanos time) const {
@@ -215,9 +233,11 @@ RouterKeys::Settled RouterKeys::Settle(const Snapshot& now, RouterSlotRecord& sl
       break;
     }
     if (key->state != RouterKeyState::kRevoked || version.crl_out) continue;
-    version.crl_out = std::ranges::all_of(
-        RpkiAuthority::CertificatesOf(now, version.spki, slot.asn),
-        [&](const auto& one) { return one->state == CertificateState::kRevoked || one->not_after <= time; });
+    version.crl_out =
+        std::ranges::all_of(RpkiAuthority::CertificatesOf(now, version.spki, slot.asn), [&](const auto& one) {
+          return one->state == CertificateState::kRevoked || one->state == CertificateState::kReplaced ||
+                 one->not_after <= time;
+        });
     if (version.crl_out) {
       key->since = time;  // the CRL spreads from now on
       out.changed = true;

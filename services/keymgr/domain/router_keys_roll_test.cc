@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "lib/base/error_info.h"
+#include "lib/rpki/key_package.h"
 #include "services/keymgr/domain/router_fixture.h"
 #include "services/keymgr/domain/router_use.h"
 #include "tests/testutil/status_matchers.h"
@@ -501,6 +502,47 @@ TEST(RouterMany, TenThousandStayQuickToAsk) {
   EXPECT_LE(fixture.ledger.store.audit().size() - records, 800U);
   for (int i = 0; i < 6; ++i) ASSERT_OK(fixture.keys->Advance());
   EXPECT_THAT(fixture.keys->ListPending("", 10), IsEmpty());
+}
+
+TEST_F(RouterRollTest, TheAuthoritysNewKeyGivesEachKeyItsNewCertificate) {
+  RouterSpec spec = RouterFixture::Spec("edge-b", KeyMethod::kOperatorDriven);
+  spec.asns = {64497, 64498};
+  ASSERT_OK_AND_ASSIGN(const auto made, keys().ProvisionRouter(fixture_.NewCall(), spec, ""));
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  Bring(1, old_);
+  const std::string before = Slot()->Find(1)->certificates.back();
+  const UnixNanos renew_at = Slot()->Find(1)->renew_at;
+  RpkiAuthority& authority = *fixture_.authority;
+  ASSERT_OK(authority.StartRoll(fixture_.NewCall()));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  fixture_.ledger.clock.Advance(kDay);
+  for (int i = 0; i < 12; ++i) {
+    ASSERT_OK(authority.Advance().status());
+    ASSERT_OK(fixture_.PublishAndAdvance());
+    EXPECT_TRUE(InUse(1));
+    EXPECT_EQ(fixture_.StateOf(kSlot, 1), State::kActive);
+    EXPECT_EQ(Plan().sign_with, 1U);
+    EXPECT_THAT(authority.RouterKeys(), SizeIs(3)) << i;
+  }
+  EXPECT_EQ(authority.Roll().version, 2U);
+  EXPECT_EQ(authority.Roll().state, AuthorityState::kCurrent);
+  EXPECT_THAT(Slot()->Find(1)->certificates, ElementsAre(before, testing::_));
+  EXPECT_EQ(Slot()->Find(1)->renew_at, renew_at);
+  // What routers and packages get leads to the trust anchor.
+  const std::string anchor = *authority.TrustAnchor();
+  const std::string certificate = *keys().CertificateOf(RouterFixture::Operator(), kSlot, 1);
+  EXPECT_TRUE(rpki::CheckPath(certificate, authority.AuthoritiesBelow(), anchor, {}, {.asn = 64496}).empty());
+  EXPECT_TRUE(authority.IsOurs(certificate));
+  EXPECT_FALSE(authority.IsOurs((*authority.Get(before))->certificate));
+  spec.id = "edge-c";
+  ASSERT_OK_AND_ASSIGN(const auto later, keys().ProvisionRouter(fixture_.NewCall(), spec, ""));
+  const auto opened = rpki::OpenKeyPackage(later.keys[0].package.view(), anchor, std::nullopt);
+  ASSERT_OK(opened);
+  EXPECT_TRUE(opened->path.empty()) << rpki::AsStatus(opened->path, "the package is signed by a key of the new one");
+  // A revoked key is off the air for both.
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, Continuity::kDisableBgpsec));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  EXPECT_THAT(authority.RouterKeys(), SizeIs(4));
 }
 
 }  // namespace

@@ -54,6 +54,7 @@ absl::StatusOr<RpkiAuthority::Authorities> RpkiAuthority::Find() const {
   out.snapshot = ledger_.snapshot();
   out.anchor = out.snapshot->Find<AuthorityRecord>(kAnchorId);
   out.issuer = out.snapshot->Find<AuthorityRecord>(kIssuerId);
+  out.next = out.snapshot->Find<AuthorityRecord>(kNewIssuerId);
   if (out.anchor == nullptr || out.issuer == nullptr) {
     return WithReason(FailedPrecondition("there is no RPKI authority yet: set it up first"), "NO_AUTHORITY");
   }
@@ -72,26 +73,27 @@ absl::StatusOr<rpki::Issuer> RpkiAuthority::IssuerOf(const Authorities& both, co
   rpki::Issuer out;
   out.name = certificate.subject;
   ASSIGN_OR_RETURN(out.key_identifier, rpki::KeyIdentifier(certificate.spki));
-  out.certificate_uri = which.id == kAnchorId ? AnchorUri(which.base_uri) : IssuerUri(which.base_uri);
-  out.crl_uri = CrlUri(which.base_uri, which.id);
+  out.certificate_uri = which.IsAnchor() ? AnchorUri(which.base_uri) : IssuerUri(which.base_uri, which.stem());
+  out.crl_uri = CrlUri(which.base_uri, which.folder(), which.stem());
   ASSIGN_OR_RETURN(out.signer, SignerOf(*key));
   return out;
 }
 
-rpki::AuthoritySpec RpkiAuthority::SpecOf(std::string_view id, std::string_view name, std::string_view spki) const {
+rpki::AuthoritySpec RpkiAuthority::SpecOf(const AuthorityRecord& which, std::string_view name,
+                                          std::string_view spki) const {
   return {.common_name = std::string(name),
           .serial = rpki::RandomSerial(),
           .validity = {Now(), Now() + options_.authority_life},
           .spki = spki,
           .as_numbers = options_.as_numbers,
           .addresses = options_.addresses,
-          .repository_uri = PointUri(options_.base_uri, id),
-          .manifest_uri = ManifestUri(options_.base_uri, id),
+          .repository_uri = PointUri(which.base_uri, which.folder()),
+          .manifest_uri = ManifestUri(which.base_uri, which.folder(), which.stem()),
           .notify_uri = ""};
 }
 
-absl::StatusOr<SealedKey> RpkiAuthority::MakeKey(std::string_view id) {
-  const KeyIdentity identity{KeyKind::kIssuer, std::string(id), 1, Algorithm::kRsa2048};
+absl::StatusOr<SealedKey> RpkiAuthority::MakeKey(std::string_view id, std::uint32_t version) {
+  const KeyIdentity identity{KeyKind::kIssuer, std::string(id), version, Algorithm::kRsa2048};
   return custodies_.For(KeyKind::kIssuer).Generate(identity, ExportPolicy::kNever);
 }
 
@@ -105,8 +107,8 @@ absl::Status RpkiAuthority::SetUp(const Call& call) {
     return InvalidArgument("base URI '{}' is not rsync://HOST/MODULE/", options_.base_uri);
   if (!options_.base_uri.ends_with('/'))
     return InvalidArgument("base URI '{}' has no '/' at its end", options_.base_uri);
-  ASSIGN_OR_RETURN(const SealedKey anchor_key, MakeKey(kAnchorId));
-  ASSIGN_OR_RETURN(const SealedKey issuer_key, MakeKey(kIssuerId));
+  ASSIGN_OR_RETURN(const SealedKey anchor_key, MakeKey(kAnchorId, 1));
+  ASSIGN_OR_RETURN(const SealedKey issuer_key, MakeKey(kIssuerId, 1));
   auto anchor = std::make_shared<AuthorityRecord>();
   auto issuer = std::make_shared<AuthorityRecord>();
   anchor->id = kAnchorId;
@@ -114,17 +116,16 @@ absl::Status RpkiAuthority::SetUp(const Call& call) {
   anchor->base_uri = issuer->base_uri = options_.base_uri;
   anchor->key_version = issuer->key_version = 1;
   ASSIGN_OR_RETURN(const x509::Signer signer, SignerOf(anchor_key));
-  ASSIGN_OR_RETURN(
-      anchor->certificate,
-      rpki::IssueTrustAnchor(SpecOf(kAnchorId, options_.trust_anchor_name, anchor_key.public_half), signer));
+  ASSIGN_OR_RETURN(anchor->certificate,
+                   rpki::IssueTrustAnchor(SpecOf(*anchor, options_.trust_anchor_name, anchor_key.public_half), signer));
   rpki::Issuer above;
   ASSIGN_OR_RETURN(above.name, rpki::EncodeName(options_.trust_anchor_name));
   ASSIGN_OR_RETURN(above.key_identifier, rpki::KeyIdentifier(anchor_key.public_half));
   above.certificate_uri = AnchorUri(options_.base_uri);
-  above.crl_uri = CrlUri(options_.base_uri, kAnchorId);
+  above.crl_uri = CrlUri(options_.base_uri, kAnchorId, kAnchorId);
   above.signer = signer;
   ASSIGN_OR_RETURN(issuer->certificate, rpki::IssueAuthorityCertificate(
-                                            SpecOf(kIssuerId, options_.authority_name, issuer_key.public_half), above));
+                                            SpecOf(*issuer, options_.authority_name, issuer_key.public_half), above));
   const auto receipt = ledger_.Commit(call, [&](const Snapshot& now, Changes& changes) -> absl::Status {
     if (now.Find<AuthorityRecord>(kIssuerId) != nullptr)
       return AlreadyExists("the RPKI authority was set up meanwhile");
@@ -148,21 +149,39 @@ absl::Status RpkiAuthority::SetUp(const Call& call) {
 }
 
 absl::StatusOr<std::shared_ptr<const rpki::Chain>> RpkiAuthority::ChainOf(const Authorities& both) const {
+  const std::string& issuer = both.Signing().certificate;
   const MutexLock lock(chain_mutex_);
-  if (chain_ == nullptr || chain_->issuer() != both.issuer->certificate ||
-      chain_->trust_anchor() != both.anchor->certificate) {
-    ASSIGN_OR_RETURN(chain_, rpki::Chain::Make(both.issuer->certificate, both.anchor->certificate));
+  if (chain_ == nullptr || chain_->issuer() != issuer || chain_->trust_anchor() != both.anchor->certificate) {
+    ASSIGN_OR_RETURN(chain_, rpki::Chain::Make(issuer, both.anchor->certificate));
   }
   return chain_;
 }
 
-absl::Status RpkiAuthority::CheckIssued(const Authorities& both, std::string_view der, const Order& order,
-                                        const crypto::P256PublicKey& key) const {
+// Signed and checked, for whoever knows the rest. `key`: the same as `spki`, when its point is known to be good.
+absl::StatusOr<std::shared_ptr<RouterCertificateRecord>> RpkiAuthority::Sign(const Authorities& both, std::uint32_t asn,
+                                                                             std::uint32_t bgp_id,
+                                                                             std::string_view spki, rpki::Time until,
+                                                                             const crypto::P256PublicKey* key) const {
+  ASSIGN_OR_RETURN(const rpki::Issuer issuer, IssuerOf(both, both.Signing()));
+  auto record = std::make_shared<RouterCertificateRecord>();
+  record->serial = rpki::RandomSerial();
+  ASSIGN_OR_RETURN(
+      record->certificate,
+      rpki::IssueRouterCertificate(
+          {.asn = asn, .bgp_id = bgp_id, .serial = record->serial, .validity = {Now(), until}, .spki = spki}, issuer));
   // Fails closed when our own chain is not what it should be: expired, changed, or without this AS.
   const auto chain = ChainOf(both);
   if (!chain.ok()) return WithCode(chain.status(), absl::StatusCode::kFailedPrecondition);
-  const rpki::Refusals refusals = (*chain)->Check(der, {.asn = order.asn, .now = Now(), .key = &key});
-  return WithCode(rpki::AsStatus(refusals, "the new certificate"), absl::StatusCode::kFailedPrecondition);
+  const rpki::Refusals refusals =
+      (*chain)->Check(record->certificate, {.asn = asn, .now = Now(), .spki = spki, .key = key});
+  RETURN_IF_ERROR(WithCode(rpki::AsStatus(refusals, "the new certificate"), absl::StatusCode::kFailedPrecondition));
+  ASSIGN_OR_RETURN(const std::string key_identifier, rpki::KeyIdentifier(spki));
+  record->id = fmt::format("{}/{}/{}", HexEncode(key_identifier), asn, HexEncode(record->serial));
+  record->asn = asn;
+  record->bgp_id = bgp_id;
+  record->not_after = NanosOf(until);
+  record->issuer_version = both.Signing().key_version;
+  return record;
 }
 
 // Signed and checked, and not recorded yet.
@@ -174,31 +193,21 @@ absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Certify(const Order
     ASSIGN_OR_RETURN(checked, rpki::RouterRequest::Check(order.request, {.asn = order.asn}));
     request = &*checked;
   }
-  const std::string_view spki = request->key().spki();
   ASSIGN_OR_RETURN(const Authorities both, Find());
-  ASSIGN_OR_RETURN(const rpki::Issuer issuer, IssuerOf(both, *both.issuer));
-  auto record = std::make_shared<RouterCertificateRecord>();
-  record->serial = rpki::RandomSerial();
-  const rpki::Time until = Now() + order.life.value_or(options_.router_life);
-  ASSIGN_OR_RETURN(record->certificate, rpki::IssueRouterCertificate({.asn = order.asn,
-                                                                      .bgp_id = order.bgp_id,
-                                                                      .serial = record->serial,
-                                                                      .validity = {Now(), until},
-                                                                      .spki = spki},
-                                                                     issuer));
-  RETURN_IF_ERROR(CheckIssued(both, record->certificate, order, request->key()));
-  ASSIGN_OR_RETURN(const std::string key_identifier, rpki::KeyIdentifier(spki));
-  record->id = fmt::format("{}/{}/{}", HexEncode(key_identifier), order.asn, HexEncode(record->serial));
+  ASSIGN_OR_RETURN(auto record, Sign(both, order.asn, order.bgp_id, request->key().spki(),
+                                     Now() + order.life.value_or(options_.router_life), &request->key()));
   record->router = order.router;
-  record->asn = order.asn;
-  record->bgp_id = order.bgp_id;
-  record->not_after = NanosOf(until);
   return record;
 }
 
 // `order` outlives it.
 Edit RpkiAuthority::EditFor(const Order& order, CertificatePtr record, bool renew) const {
   return [&order, record = std::move(record), renew](const Snapshot& state, Changes& changes) -> absl::Status {
+    const auto next = state.Find<AuthorityRecord>(kNewIssuerId);
+    const bool rolled = next != nullptr && next->state == AuthorityState::kReissuing;
+    const auto signing = rolled ? next : state.Find<AuthorityRecord>(kIssuerId);
+    if (signing == nullptr || signing->key_version != record->issuer_version)
+      return Aborted("the authority came to a new key meanwhile: try again");
     if (order.also) RETURN_IF_ERROR(order.also(state, *record, changes));
     absl::Status conflict;
     state.ForEach<RouterCertificateRecord>(
@@ -297,7 +306,8 @@ absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Get(std::string_vie
 absl::StatusOr<std::string> RpkiAuthority::CertsOnly(std::string_view id) const {
   ASSIGN_OR_RETURN(const CertificatePtr certificate, Get(id));
   ASSIGN_OR_RETURN(const Authorities both, Find());
-  return cms::CertsOnly({certificate->certificate, both.issuer->certificate});
+  const bool is_new = both.next != nullptr && both.next->key_version == certificate->issuer_version;
+  return cms::CertsOnly({certificate->certificate, (is_new ? both.next : both.issuer)->certificate});
 }
 
 absl::StatusOr<std::string> RpkiAuthority::TrustAnchor() const {
@@ -313,22 +323,33 @@ absl::StatusOr<std::string> RpkiAuthority::Tal() const {
 
 std::vector<std::string> RpkiAuthority::AuthoritiesBelow() const {
   const auto both = Find();
-  return both.ok() ? std::vector<std::string>{both->issuer->certificate} : std::vector<std::string>();
+  if (!both.ok()) return {};
+  std::vector<std::string> out{both->issuer->certificate};
+  if (both->next != nullptr) out.push_back(both->next->certificate);
+  return out;
+}
+
+bool RpkiAuthority::IsOurs(std::string_view certificate) const {
+  const auto both = Find();
+  return both.ok() && rpki::CheckIssuedBy(certificate, both->Signing().certificate).empty();
 }
 
 absl::StatusOr<std::string> RpkiAuthority::CertifyTransferKey(std::string_view spki, std::chrono::seconds life) const {
   ASSIGN_OR_RETURN(const Authorities both, Find());
-  ASSIGN_OR_RETURN(const rpki::Issuer issuer, IssuerOf(both, *both.issuer));
+  ASSIGN_OR_RETURN(const rpki::Issuer issuer, IssuerOf(both, both.Signing()));
   return rpki::IssueTransferCertificate(
       {.serial = rpki::RandomSerial(), .validity = {Now(), Now() + life}, .spki = spki}, issuer);
 }
 
 absl::Status RpkiAuthority::CheckChain() const {
   ASSIGN_OR_RETURN(const Authorities both, Find());
-  for (const rpki::Refusals& refusals :
-       {rpki::CheckAuthorityCertificate(both.anchor->certificate, rpki::AuthorityKind::kTrustAnchor, Now()),
-        rpki::CheckAuthorityCertificate(both.issuer->certificate, rpki::AuthorityKind::kSubordinate, Now()),
-        rpki::CheckIssuedBy(both.issuer->certificate, both.anchor->certificate)}) {
+  std::vector<rpki::Refusals> all{
+      rpki::CheckAuthorityCertificate(both.anchor->certificate, rpki::AuthorityKind::kTrustAnchor, Now())};
+  for (const std::string& below : AuthoritiesBelow()) {
+    all.push_back(rpki::CheckAuthorityCertificate(below, rpki::AuthorityKind::kSubordinate, Now()));
+    all.push_back(rpki::CheckIssuedBy(below, both.anchor->certificate));
+  }
+  for (const rpki::Refusals& refusals : all) {
     RETURN_IF_ERROR(WithCode(rpki::AsStatus(refusals, "our own authorities"), absl::StatusCode::kFailedPrecondition));
   }
   return absl::OkStatus();

@@ -48,11 +48,24 @@ struct RpkiOptions {
   rpki::AsResources as_numbers;  // all that certificates may be issued for
   rpki::IpResources addresses;   // an authority with AS numbers only troubles some relying parties
   std::chrono::hours authority_life{24 * 365 * 10};
+  // Until relying parties have the certificate of a new issuing key: at least a day (RFC 6489 section 2).
+  std::chrono::seconds roll_staging{std::chrono::hours(24)};
   std::chrono::hours router_life{24 * 365};
   // CRL and manifest: how long they are good, and how long before their end they are replaced. A point whose manifest
   // is stale loses all its router keys.
   std::chrono::seconds point_life{std::chrono::hours(24)};
   std::chrono::seconds refresh_before{std::chrono::hours(8)};
+};
+
+// Where the roll of the issuing authority's key stands.
+struct AuthorityRoll {
+  std::uint32_t version = 0;  // of the key that issues
+  // Of the roll: kCurrent when there is none. kStaging and kReissuing are about `next`, kRetiring about the one before.
+  AuthorityState state = AuthorityState::kCurrent;
+  std::uint32_t next = 0;    // version; 0: none
+  UnixNanos since = 0;       // in this state; 0: staging has not begun, the new certificate is not out yet
+  std::size_t reissued = 0;  // certificates by the new key
+  std::size_t left = 0;      // those that are not issued again yet
 };
 
 // What relying parties can see now, as far as known.
@@ -144,35 +157,77 @@ class RpkiAuthority {
   // the mark back from those that have not ended, which a wrong clock left: they are published again. How many.
   absl::StatusOr<std::size_t> ExpireEnded();
 
+  // The issuing authority comes to a new key (RFC 6489): the key and its certificate now, all else by Advance.
+  // FailedPrecondition with reason ROLLING while the roll before is not over.
+  absl::Status StartRoll(const Call& call);
+  AuthorityRoll Roll() const;
+  // What time asks for: certificates of authorities that end are made anew with their keys; a roll goes on, a bounded
+  // part at a time. Whether something was done. Call it every few seconds on the active manager.
+  absl::StatusOr<bool> Advance();
+  // `also` changes what else must know that a certificate was issued again. Before the ledger starts.
+  using Reissued = std::function<void(const Snapshot& now, const RouterCertificateRecord& old_one,
+                                      const RouterCertificateRecord& new_one, Changes& changes)>;
+  void OnReissue(Reissued also) { reissued_ = std::move(also); }
+  // Whether the authority that issues now made this certificate.
+  bool IsOurs(std::string_view certificate) const;
+
   // Whether the chain below the trust anchor holds now: its dates, names, signatures and resources.
   absl::Status CheckChain() const;
 
  private:
   struct Authorities {
     std::shared_ptr<const AuthorityRecord> anchor, issuer;
+    std::shared_ptr<const AuthorityRecord> next;  // during a roll, else null
     std::shared_ptr<const Snapshot> snapshot;
+    const AuthorityRecord& Signing() const {
+      return next != nullptr && next->state == AuthorityState::kReissuing ? *next : *issuer;
+    }
   };
   struct Wanted {
-    rpki::Files files;
-    std::vector<x509::Revoked> revoked;
+    struct Point {
+      rpki::Files files;
+      std::vector<x509::Revoked> revoked;
+    };
+    std::map<std::uint32_t, Point> points;  // by version of the issuing key
+    std::vector<x509::Revoked> authorities;
+    std::size_t listed = 0, revoked = 0;
     std::vector<std::string> issued, revoking;  // ids that change their state when this is out
   };
   absl::StatusOr<Authorities> Find() const;
-  absl::StatusOr<SealedKey> MakeKey(std::string_view id);
+  absl::StatusOr<SealedKey> MakeKey(std::string_view id, std::uint32_t version);
   absl::StatusOr<x509::Signer> SignerOf(const SealedKey& key) const;
   absl::StatusOr<rpki::Issuer> IssuerOf(const Authorities& both, const AuthorityRecord& which) const;
-  rpki::AuthoritySpec SpecOf(std::string_view id, std::string_view name, std::string_view spki) const;
-  Wanted WantedNow(const Snapshot& state) const;
+  rpki::AuthoritySpec SpecOf(const AuthorityRecord& which, std::string_view name, std::string_view spki) const;
+  Wanted WantedNow(const Authorities& both) const;
   absl::StatusOr<PublicationTarget::Tree> Build(const Authorities& both, std::uint64_t number, Wanted& wanted,
                                                 rpki::Time until);
-  absl::StatusOr<std::shared_ptr<const RouterCertificateRecord>> Certify(const Order& order) const;
+  absl::StatusOr<CertificatePtr> Certify(const Order& order) const;
+  absl::StatusOr<std::shared_ptr<RouterCertificateRecord>> Sign(const Authorities& both, std::uint32_t asn,
+                                                                std::uint32_t bgp_id, std::string_view spki,
+                                                                rpki::Time until,
+                                                                const crypto::P256PublicKey* key) const;
   Edit EditFor(const Order& order, CertificatePtr record, bool renew) const;
   absl::StatusOr<std::shared_ptr<const rpki::Chain>> ChainOf(const Authorities& both) const;
-  absl::Status CheckIssued(const Authorities& both, std::string_view der, const Order& order,
-                           const crypto::P256PublicKey& key) const;
   absl::StatusOr<std::uint64_t> TakeNumber(const Call& call, bool& replayed);
   absl::Status Mark(const std::vector<std::string>& ids, CertificateState as, std::string_view event);
-  absl::Status RecordPublished(const Wanted& wanted, std::uint64_t number, rpki::Time until, std::string fields);
+  absl::Status RecordPublished(const Authorities& both, const Wanted& wanted, std::uint64_t number, rpki::Time until,
+                               std::string fields);
+
+  // rpki_roll.cc
+  struct Left {
+    std::vector<CertificatePtr> todo;  // of the key that goes, and not issued again
+    std::size_t reissued = 0;
+    bool all_out = true;  // those that were are published
+  };
+  static Left LeftOf(const Snapshot& state, const AuthorityRecord& old_one, const AuthorityRecord& new_one,
+                     UnixNanos now);
+  absl::StatusOr<std::string> CertifyAuthority(const Authorities& both, const AuthorityRecord& which,
+                                               std::string_view name, std::string_view spki) const;
+  absl::StatusOr<bool> RenewEnding(const Authorities& both, const AuthorityRecord& which);
+  absl::StatusOr<bool> GoOn(const Authorities& both);
+  absl::Status Reissue(const Authorities& both, std::vector<CertificatePtr> todo);
+  absl::Status Switch(const Authorities& both);
+  absl::StatusOr<bool> Retire(const Authorities& both, const AuthorityRecord& old_one);
   Call OwnCall(std::string_view what) const;
   rpki::Time Now() const;
 
@@ -183,6 +238,7 @@ class RpkiAuthority {
   const Clock& clock_;
   const RpkiOptions options_;
   const std::string self_;
+  Reissued reissued_;
   mutable Mutex chain_mutex_;
   mutable std::shared_ptr<const rpki::Chain> chain_ ABSL_GUARDED_BY(chain_mutex_);  // that was asked for last
   Mutex publishing_;  // one publication at a time: numbers reach the target in their order

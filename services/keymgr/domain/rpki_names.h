@@ -11,7 +11,7 @@
 
 namespace virp::keymgr {
 
-inline constexpr std::string_view kAnchorId = "ta", kIssuerId = "ca";
+inline constexpr std::string_view kAnchorId = "ta", kIssuerId = "ca", kNewIssuerId = "ca-new";
 inline constexpr UnixNanos kNanosPerSecond = 1'000'000'000;
 
 inline rpki::Time TimeOf(UnixNanos nanos) {
@@ -24,17 +24,18 @@ inline UnixNanos NanosOf(rpki::Time time) {
 inline std::string PointUri(std::string_view base, std::string_view id) {
   return fmt::format("{}{}/", base, id);
 }
-inline std::string CrlUri(std::string_view base, std::string_view id) {
-  return fmt::format("{}{}/{}.crl", base, id, id);
+// `stem`: of an authority's files, which changes with its key; the folder stays.
+inline std::string CrlUri(std::string_view base, std::string_view id, std::string_view stem) {
+  return fmt::format("{}{}/{}.crl", base, id, stem);
 }
-inline std::string ManifestUri(std::string_view base, std::string_view id) {
-  return fmt::format("{}{}/{}.mft", base, id, id);
+inline std::string ManifestUri(std::string_view base, std::string_view id, std::string_view stem) {
+  return fmt::format("{}{}/{}.mft", base, id, stem);
 }
 inline std::string AnchorUri(std::string_view base) {
   return fmt::format("{}ta.cer", base);
 }
-inline std::string IssuerUri(std::string_view base) {
-  return fmt::format("{}ta/ca.cer", base);
+inline std::string IssuerUri(std::string_view base, std::string_view stem) {
+  return fmt::format("{}ta/{}.cer", base, stem);
 }
 
 }  // namespace virp::keymgr

@@ -22,11 +22,16 @@ std::string FileNameOf(const RouterCertificateRecord& record) {
   return name + ".cer";
 }
 
-// To be changed.
-absl::StatusOr<std::shared_ptr<AuthorityRecord>> AuthorityIn(const Snapshot& state, std::string_view id) {
-  const auto found = state.Find<AuthorityRecord>(id);
-  if (found == nullptr) return WithReason(FailedPrecondition("there is no RPKI authority any more"), "NO_AUTHORITY");
-  return std::make_shared<AuthorityRecord>(*found);
+// Those whose CRL and manifest are published. Without the two that are always there is no authority any more.
+absl::StatusOr<std::vector<std::shared_ptr<const AuthorityRecord>>> PublishingOf(const Snapshot& state) {
+  std::vector<std::shared_ptr<const AuthorityRecord>> out;
+  for (const std::string_view id : {kAnchorId, kIssuerId, kNewIssuerId}) {
+    auto found = state.Find<AuthorityRecord>(id);
+    if (found == nullptr && id != kNewIssuerId)
+      return WithReason(FailedPrecondition("there is no RPKI authority any more"), "NO_AUTHORITY");
+    if (found != nullptr) out.push_back(std::move(found));
+  }
+  return out;
 }
 
 }  // namespace
@@ -54,18 +59,31 @@ std::vector<std::string> RpkiAuthority::PublishedCertificates() const {
   return out;
 }
 
-RpkiAuthority::Wanted RpkiAuthority::WantedNow(const Snapshot& state) const {
+RpkiAuthority::Wanted RpkiAuthority::WantedNow(const Authorities& both) const {
   Wanted out;
   const UnixNanos now = clock_.NowNanos();
-  state.ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
-    if (record->state == CertificateState::kIssued) out.issued.push_back(record->id);
+  out.points[both.issuer->key_version];
+  if (both.next != nullptr) out.points[both.next->key_version];
+  both.snapshot->ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
+    // What an authority issued that is revoked itself is neither listed nor on a CRL any more.
+    const auto point = out.points.find(record->issuer_version);
     if (record->state == CertificateState::kRevoking) out.revoking.push_back(record->id);
-    if (record->not_after <= now) return true;  // neither listed nor on the CRL any more
+    if (point == out.points.end()) return true;
+    if (record->state == CertificateState::kIssued) out.issued.push_back(record->id);
+    if (record->not_after <= now) return true;  // nor is what ended
     if (record->IsRevoked()) {
-      out.revoked.push_back({record->serial, TimeOf(record->revoked)});
+      point->second.revoked.push_back({record->serial, TimeOf(record->revoked)});
+      ++out.revoked;
     } else {
-      out.files.emplace(FileNameOf(*record), record->certificate);
+      point->second.files.emplace(FileNameOf(*record), record->certificate);
+      ++out.listed;
     }
+    return true;
+  });
+  both.snapshot->ForEach<AuthorityRecord>([&](const std::shared_ptr<const AuthorityRecord>& authority) {
+    const auto certificate = x509::ParseCertificate(authority->certificate);
+    if (authority->revoked != 0 && certificate.ok() && NanosOf(certificate->not_after) > now)
+      out.authorities.push_back({std::string(certificate->serial), TimeOf(authority->revoked)});
     return true;
   });
   return out;
@@ -79,10 +97,14 @@ PublicationState RpkiAuthority::State() const {
   out.number = both->issuer->published_number;
   out.published_at = both->issuer->published_at;
   out.published_until = both->issuer->published_until;
+  both->snapshot->ForEach<AuthorityRecord>([&](const std::shared_ptr<const AuthorityRecord>& authority) {
+    out.waiting += authority->waiting ? 1U : 0U;
+    return true;
+  });
   both->snapshot->ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
     switch (record->state) {
       case CertificateState::kPublished:
-        ++out.certificates;
+        if (record->issuer_version == both->issuer->key_version) ++out.certificates;  // not those of a roll, twice
         break;
       case CertificateState::kRevoked:
         if (record->not_after > clock_.NowNanos()) ++out.revoked;
@@ -92,6 +114,7 @@ PublicationState RpkiAuthority::State() const {
         ++out.waiting;
         break;
       case CertificateState::kExpired:
+      case CertificateState::kReplaced:
         break;
     }
     return true;
@@ -118,19 +141,27 @@ absl::StatusOr<PublicationTarget::Tree> RpkiAuthority::Build(const Authorities& 
                        std::vector<x509::Revoked> revoked) -> absl::Status {
     ASSIGN_OR_RETURN(const rpki::Issuer issuer, IssuerOf(both, which));
     const crypto::RsaPrivateKey one_time_key = one_time_keys_.Take();
-    ASSIGN_OR_RETURN(rpki::Files files, rpki::BuildPoint({.repository_uri = PointUri(which.base_uri, which.id),
-                                                          .manifest_uri = ManifestUri(which.base_uri, which.id),
-                                                          .number = number,
-                                                          .this_update = Now(),
-                                                          .next_update = until,
-                                                          .revoked = std::move(revoked),
-                                                          .certificates = std::move(certificates)},
-                                                         issuer, one_time_key));
-    for (auto& [name, bytes] : files) tree[which.id + "/" + name] = std::move(bytes);
+    const std::string folder = which.folder();
+    ASSIGN_OR_RETURN(rpki::Files files,
+                     rpki::BuildPoint({.repository_uri = PointUri(which.base_uri, folder),
+                                       .manifest_uri = ManifestUri(which.base_uri, folder, which.stem()),
+                                       .number = number,
+                                       .this_update = Now(),
+                                       .next_update = until,
+                                       .revoked = std::move(revoked),
+                                       .certificates = std::move(certificates)},
+                                      issuer, one_time_key));
+    for (auto& [name, bytes] : files) tree[folder + "/" + name] = std::move(bytes);
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(add(*both.anchor, {{"ca.cer", both.issuer->certificate}}, {}));
-  RETURN_IF_ERROR(add(*both.issuer, std::move(wanted.files), std::move(wanted.revoked)));
+  rpki::Files authorities;
+  for (const auto& which : {both.issuer, both.next}) {
+    if (which == nullptr) continue;
+    authorities[which->stem() + ".cer"] = which->certificate;
+    Wanted::Point& point = wanted.points[which->key_version];
+    RETURN_IF_ERROR(add(*which, std::move(point.files), std::move(point.revoked)));
+  }
+  RETURN_IF_ERROR(add(*both.anchor, std::move(authorities), std::move(wanted.authorities)));
   return tree;
 }
 
@@ -141,13 +172,11 @@ absl::StatusOr<std::uint64_t> RpkiAuthority::TakeNumber(const Call& call, bool& 
   ASSIGN_OR_RETURN(const std::uint64_t there, target_.Number());
   const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
     std::uint64_t number = there;
-    for (const std::string_view id : {kAnchorId, kIssuerId}) {
-      ASSIGN_OR_RETURN(const auto record, AuthorityIn(state, id));
-      number = std::max(number, record->number);
-    }
+    ASSIGN_OR_RETURN(const auto all, PublishingOf(state));
+    for (const auto& authority : all) number = std::max(number, authority->number);
     ++number;
-    for (const std::string_view id : {kAnchorId, kIssuerId}) {
-      ASSIGN_OR_RETURN(const auto record, AuthorityIn(state, id));
+    for (const auto& authority : all) {
+      auto record = std::make_shared<AuthorityRecord>(*authority);
       record->number = number;
       changes.Put(record);
     }
@@ -169,16 +198,34 @@ absl::StatusOr<std::uint64_t> RpkiAuthority::TakeNumber(const Call& call, bool& 
   return number;
 }
 
-absl::Status RpkiAuthority::RecordPublished(const Wanted& wanted, std::uint64_t number, rpki::Time until,
-                                            std::string fields) {
+absl::Status RpkiAuthority::RecordPublished(const Authorities& both, const Wanted& wanted, std::uint64_t number,
+                                            rpki::Time until, std::string fields) {
   const auto receipt = ledger_.Commit(OwnCall("publish"), [&](const Snapshot& state, Changes& changes) -> absl::Status {
-    for (const std::string_view id : {kAnchorId, kIssuerId}) {
-      ASSIGN_OR_RETURN(const auto record, AuthorityIn(state, id));
+    ASSIGN_OR_RETURN(const auto all, PublishingOf(state));
+    for (const auto& authority : all) {
+      const auto published = both.snapshot->Find<AuthorityRecord>(authority->id);
+      if (published == nullptr || published->key_version != authority->key_version) continue;  // a roll went on since
+      auto record = std::make_shared<AuthorityRecord>(*authority);
       record->published_number = number;
       record->published_at = changes.now();
       record->published_until = NanosOf(until);
-      changes.Put(record);
+      if (published->certificate == record->certificate) {
+        record->waiting = false;
+        if (record->state == AuthorityState::kStaging && record->since == 0) record->since = changes.now();
+      }
+      changes.Put(std::move(record));
     }
+    state.ForEach<AuthorityRecord>([&](const std::shared_ptr<const AuthorityRecord>& authority) {
+      if (authority->state != AuthorityState::kRetiring ||
+          both.snapshot->Find<AuthorityRecord>(authority->id) == nullptr)
+        return true;
+      auto record = std::make_shared<AuthorityRecord>(*authority);
+      record->state = AuthorityState::kRetired;
+      record->since = changes.now();
+      record->waiting = false;
+      changes.Put(std::move(record));
+      return true;
+    });
     const auto move = [&](const std::vector<std::string>& ids, CertificateState from, CertificateState to) {
       for (const std::string& id : ids) {
         const auto found = state.Find<RouterCertificateRecord>(id);
@@ -206,17 +253,16 @@ absl::Status RpkiAuthority::Publish(const Call* call) {
   ASSIGN_OR_RETURN(const std::uint64_t number, TakeNumber(call == nullptr ? OwnCall("publish") : *call, replayed));
   if (replayed) return absl::OkStatus();
   ASSIGN_OR_RETURN(const Authorities both, Find());
-  Wanted wanted = WantedNow(*both.snapshot);
+  Wanted wanted = WantedNow(both);
   const rpki::Time until = Now() + options_.point_life;
-  const std::size_t listed = wanted.files.size(), revoked = wanted.revoked.size();
   ASSIGN_OR_RETURN(const PublicationTarget::Tree tree, Build(both, number, wanted, until));
   frame::JsonWriter json;
-  json.BeginObject().Field("number", number).Field("certificates", std::uint64_t{listed});
-  json.Field("revoked", std::uint64_t{revoked});
+  json.BeginObject().Field("number", number).Field("certificates", std::uint64_t{wanted.listed});
+  json.Field("revoked", std::uint64_t{wanted.revoked});
   // What exactly was out, for whoever asks later: a manifest has the digests of all else.
-  json.Field("manifest_sha256", HexEncode(View(crypto::Sha256(tree.at("ca/ca.mft")))));
+  json.Field("manifest_sha256", HexEncode(View(crypto::Sha256(tree.at("ca/" + both.issuer->stem() + ".mft")))));
   RETURN_IF_ERROR(target_.Publish(tree, number));
-  return RecordPublished(wanted, number, until, json.EndObject().Take());
+  return RecordPublished(both, wanted, number, until, json.EndObject().Take());
 }
 
 absl::StatusOr<std::size_t> RpkiAuthority::ExpireEnded() {

@@ -100,8 +100,11 @@ absl::Status TransferKeys::Replace(const TransferKeyRecord* old) {
 absl::StatusOr<std::shared_ptr<const TransferKeyRecord>> TransferKeys::Current() {
   const MutexLock lock(making_);
   auto found = ledger_.snapshot()->Find<TransferKeyRecord>("transfer");
-  // A package may lie about for some time before it is opened.
-  if (found != nullptr && found->not_after > clock_.NowNanos() + Nanos(life_) / 4) return found;
+  // A package may lie about for some time before it is opened. One of an authority's old key is good no more.
+  if (found != nullptr && found->not_after > clock_.NowNanos() + Nanos(life_) / 4 &&
+      authority_.IsOurs(found->certificate)) {
+    return found;
+  }
   RETURN_IF_ERROR(Replace(found.get()));
   found = ledger_.snapshot()->Find<TransferKeyRecord>("transfer");
   if (found == nullptr) return Aborted("the manager is not active any more");

@@ -26,6 +26,15 @@ std::string Method(std::string_view name) {
   return std::string(kService).append(name);
 }
 
+void Fill(v1::AuthorityRoll& to, const AuthorityRoll& roll) {
+  to.set_version(roll.version);
+  to.set_state(static_cast<v1::AuthorityRollState>(roll.state));
+  to.set_next(roll.next);
+  if (roll.since != 0) *to.mutable_since() = service::TimestampOf(roll.since);
+  to.set_reissued(roll.reissued);
+  to.set_left(roll.left);
+}
+
 void Fill(v1::ExpiringCertificate& to, const ExpiringCertificate& one) {
   to.set_kind(one.kind);
   to.set_id(one.id);
@@ -59,7 +68,7 @@ std::vector<service::MethodRule> RpkiAccess() {
   const auto add = [&rows](std::initializer_list<std::string_view> methods, const service::RoleSet& roles) {
     for (const std::string_view method : methods) rows.push_back({"/" + Method(method), roles});
   };
-  add({"SetUpAuthority", "PublishNow"}, operators);
+  add({"SetUpAuthority", "PublishNow", "RollAuthority"}, operators);
   add({"AcknowledgeExpiry"}, service::RoleSet{Role::kOperator, Role::kApprover});
   add({"GetTrustAnchor"}, service::RoleSet::All());
   add({"GetPublication", "ListExpiringCertificates", "ExportExpiryCalendar"}, readers);
@@ -113,6 +122,7 @@ grpc::Status RpkiHandler::GetPublication(grpc::ServerContext*, const v1::GetPubl
   response->set_revoked(state.revoked);
   response->set_waiting(state.waiting);
   response->set_problem(parts_.keeper.health().problem);
+  keymgr::Fill(*response->mutable_roll(), parts_.authority.Roll());
   return grpc::Status::OK;
 }
 
@@ -226,6 +236,15 @@ grpc::Status RpkiHandler::ListExpiringCertificates(grpc::ServerContext*,
                                                    const v1::ListExpiringCertificatesRequest* request,
                                                    v1::ListExpiringCertificatesResponse* response) {
   return Reply(List(*request, *response));
+}
+
+grpc::Status RpkiHandler::RollAuthority(grpc::ServerContext* context, const v1::RollAuthorityRequest* request,
+                                        v1::RollAuthorityResponse* response) {
+  const auto call = CallOf(*callers_, *context, Method("RollAuthority"), *request);
+  if (!call.ok()) return Reply(call.status());
+  if (const absl::Status done = parts_.authority.StartRoll(*call); !done.ok()) return Reply(done);
+  keymgr::Fill(*response->mutable_roll(), parts_.authority.Roll());
+  return grpc::Status::OK;
 }
 
 grpc::Status RpkiHandler::AcknowledgeExpiry(grpc::ServerContext* context, const v1::AcknowledgeExpiryRequest* request,

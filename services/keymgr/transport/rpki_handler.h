@@ -50,6 +50,8 @@ class RpkiHandler final : public v1::RpkiService::Service {
   grpc::Status GetPublication(grpc::ServerContext*, const v1::GetPublicationRequest*,
                               v1::GetPublicationResponse*) override;
   grpc::Status PublishNow(grpc::ServerContext*, const v1::PublishNowRequest*, v1::PublishNowResponse*) override;
+  grpc::Status RollAuthority(grpc::ServerContext*, const v1::RollAuthorityRequest*,
+                             v1::RollAuthorityResponse*) override;
   grpc::Status WatchRouterKeys(grpc::ServerContext*, const v1::WatchRouterKeysRequest*,
                                grpc::ServerWriter<v1::WatchRouterKeysResponse>*) override;
   grpc::Status ExportRouterKeys(grpc::ServerContext*, const v1::ExportRouterKeysRequest*,

@@ -315,6 +315,7 @@ testutil::AllowedRoles Allowed() {
   const std::set<Role> operators{Role::kOperator}, all(service::kAllRoles.begin(), service::kAllRoles.end());
   return {{"SetUpAuthority", operators},
           {"PublishNow", operators},
+          {"RollAuthority", operators},
           {"AcknowledgeExpiry", {Role::kOperator, Role::kApprover}},
           {"GetTrustAnchor", all},
           {"GetPublication", readers},
