@@ -55,8 +55,8 @@ class Manager {
     keys_ = std::make_unique<keymgr::ObservationKeys>(*ledger_, custodies_, [this] { return custody_.Ready(); });
     ledger_->Start();
     if (!ledger_->WaitActive(true, std::chrono::steady_clock::now() + std::chrono::seconds(30))) std::abort();
-    Must(keeper_->Open());
     ledger_->Unseal(keymgr::SealReason::kStarting);
+    Must(keeper_->Open());
     for (int i = 0; i < settings.sources; ++i) Add(fmt::format("edge-{}.bgpd", i));
     const service::Security security = pki_.MakeSecurity(keymgr::ObservationAccess());
     handler_ = std::make_unique<keymgr::ObservationHandler>(*keys_, *ledger_, security.callers);
