@@ -279,10 +279,11 @@ TEST_F(KeymgrKillTest, AKeyThatTheRouterMadeAndPutIntoEscrow) {
          [this] { return ReleaseRefusal("noc-1") == "NOT_APPROVED"; }});
   Drive({"approve-release",
          [this](const std::string& id) {
-           return desk_
-               .Ask(&Stub::ApproveEscrowRelease, desk_.Of<v1::ApproveEscrowReleaseRequest>(kOwn, 1, id),
-                    Role::kApprover, "second")
-               .status();
+           auto request = desk_.Of<v1::ApproveEscrowReleaseRequest>(kOwn, 1, id);
+           const auto asked = desk_.Version(kOwn, 1);
+           if (!asked.ok()) return asked.status();
+           request.set_expected(asked->escrow_request().digest());
+           return desk_.Ask(&Stub::ApproveEscrowRelease, request, Role::kApprover, "second").status();
          },
          [this] { return ReleaseRefusal("noc-2") == "SAME_PERSON"; }});
   Drive({"release",

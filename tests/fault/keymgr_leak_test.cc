@@ -269,10 +269,11 @@ TEST_P(KeymgrLeakTest, AKeyInEscrowIsInTheArenaAndInEnvelopesOnly) {
 
   auto ask = desk.Of<v1::RequestEscrowReleaseRequest>("edge-b/64497", 1);
   ask.set_agent(pki_.Id(Role::kRouter, "edge-b2"));
-  ASSERT_OK(desk.Ask(&Desk::Stub::RequestEscrowRelease, ask).status());
-  ASSERT_OK(desk.Ask(&Desk::Stub::ApproveEscrowRelease, desk.Of<v1::ApproveEscrowReleaseRequest>("edge-b/64497", 1),
-                     Role::kApprover, "second")
-                .status());
+  const auto asked = desk.Ask(&Desk::Stub::RequestEscrowRelease, ask);
+  ASSERT_OK(asked);
+  auto approval = desk.Of<v1::ApproveEscrowReleaseRequest>("edge-b/64497", 1);
+  approval.set_expected(asked->request().digest());
+  ASSERT_OK(desk.Ask(&Desk::Stub::ApproveEscrowRelease, approval, Role::kApprover, "second").status());
   {
     const auto taken = desk.Ask(&Desk::Stub::EscrowRelease, desk.Of<v1::EscrowReleaseRequest>("edge-b/64497", 1));
     ASSERT_OK(taken);
