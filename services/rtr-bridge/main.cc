@@ -153,7 +153,8 @@ absl::StatusOr<int> Run(const Config& config) {
   Pulse pulse("the house", clock);
   service::Runner runner;
   runner.OnReload("sources", [&] {
-    sources->RefreshAll(std::chrono::milliseconds(0));  // this thread feeds the watchdog: it does not wait for other people's servers
+    sources->RefreshAll(
+        std::chrono::milliseconds(0));  // this thread feeds the watchdog: it does not wait for other people's servers
     return absl::OkStatus();
   });
   runner.OnReload("routers' keys", [&] { return routers->Reload(); });

@@ -83,8 +83,8 @@ class Bench {
   Bench(std::uint32_t messages, const std::shared_ptr<const frame::OKey>& key, const std::string& directory)
       : messages_(messages), options_(Options(messages)), tables_(options_) {
     for (const char* source : {kSource, "collector-1"}) keys_.Put(source, {1, key, 0, std::nullopt});
-    auto outbox =
-        deliver::Outbox::Open({.directory = directory, .max_bytes = std::uint64_t{64} << 30}, keys_, clock_, {&tables_});
+    auto outbox = deliver::Outbox::Open({.directory = directory, .max_bytes = std::uint64_t{64} << 30}, keys_, clock_,
+                                        {&tables_});
     if (!outbox.ok()) throw std::runtime_error(std::string(virp::Message(outbox.status())));
     outbox_ = *std::move(outbox);
     batch_.emplace(tables_, *outbox_, stopping_);
