@@ -24,6 +24,11 @@ using std::chrono::steady_clock;
 constexpr std::string_view kSubsystem = "rpki-rtr";
 constexpr int kTickMs = 250;
 constexpr std::size_t kPacket = 32 << 10;  // what OpenSSH's packets carry at most
+// BIRD reads at most 4,096 octets each time its socket is readable, and libssh as a client takes as much from the
+// socket at once: what it decrypted beyond that BIRD does not see until more comes. So a burst to libssh ends in
+// packets so small that what such a piece holds fits BIRD's buffer, over more than one piece.
+constexpr std::size_t kSmallPacket = 256, kSmallTail = 8 << 10;
+constexpr std::string_view kLibssh = "SSH-2.0-libssh";
 constexpr std::size_t kMaxUser = 64;
 // The fastest of the sound ones first; what the client prefers decides.
 constexpr const char* kCiphers =
@@ -74,6 +79,7 @@ struct SshPump::Impl {
   FileDescriptor ours, theirs;
   std::string identity;
   bool authenticated = false, subsystem = false, closed = false;
+  bool small_tails = false;  // the client is libssh
   int refused = 0;
   std::size_t widest = 0;  // window that the router has offered
 
@@ -90,6 +96,7 @@ struct SshPump::Impl {
   std::size_t TakeData(const char* bytes, std::size_t size);
   absl::Status Forward();
   bool MayWrite();
+  std::size_t NextPacket() const;
   void SetCallbacks();
   void SetChannelCallbacks();
   bool gone() const { return closed || (::ssh_get_status(session.get()) & (SSH_CLOSED | SSH_CLOSED_ERROR)) != 0; }
@@ -271,6 +278,8 @@ absl::Status SshPump::Impl::PassOnSocket() {
       return Unavailable("libssh: {}", ::ssh_get_error(session.get()));
     RETURN_IF_ERROR(front->Relay(std::chrono::milliseconds(front->empty() ? 0 : kTickMs), /*reads=*/false));
   }
+  const char* const banner = ::ssh_get_clientbanner(session.get());
+  small_tails = banner != nullptr && std::string_view(banner).starts_with(kLibssh);
   RETURN_IF_ERROR(front->StepAside(::ssh_get_fd(session.get())));
   front.reset();
   return absl::OkStatus();
@@ -302,12 +311,21 @@ bool SshPump::Impl::MayWrite() {
          static_cast<std::size_t>(waiting) <= window;
 }
 
+// How many octets the next packet to the router may carry, its window apart.
+std::size_t SshPump::Impl::NextPacket() const {
+  if (!small_tails) return kPacket;
+  int waiting = 0;
+  if (::ioctl(ours.get(), FIONREAD, &waiting) != 0) return kSmallPacket;
+  const auto size = static_cast<std::size_t>(std::max(waiting, 0));
+  return size <= kSmallTail + kSmallPacket ? kSmallPacket : std::min(kPacket, size - kSmallTail);
+}
+
 // What the bridge says, into the channel: as much as the router's window takes, and only while the socket keeps up.
 absl::Status SshPump::Impl::Forward() {
   std::array<char, kPacket> buffer;
   while (!gone() && MayWrite()) {
     const std::size_t window = ::ssh_channel_window_size(channel);
-    const ssize_t got = ::recv(ours.get(), buffer.data(), std::min(window, buffer.size()), 0);
+    const ssize_t got = ::recv(ours.get(), buffer.data(), std::min(window, NextPacket()), 0);
     if (got == 0) {
       closed = true;
       ::ssh_channel_send_eof(channel);
