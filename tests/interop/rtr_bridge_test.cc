@@ -14,6 +14,7 @@ namespace virp::testutil {
 namespace {
 
 constexpr std::size_t kVrps = 400;
+constexpr std::chrono::seconds kReconnect{120};  // GoBGP tries again after half a minute
 
 class RtrBridge : public ::testing::Test {
  protected:
@@ -34,7 +35,7 @@ std::string Difference(const RtrTable& has, const RtrTable& should) {
 
 void ExpectTable(Router& router, const RtrTable& should, const std::string& when) {
   RtrTable has;
-  const bool same = Eventually([&] { return (has = router.Table()) == should; });
+  const bool same = WaitUntil(kReconnect, [&] { return (has = router.Table()) == should; });
   EXPECT_TRUE(same) << when << ": " << Difference(has, should);
 }
 
@@ -54,7 +55,7 @@ void FollowThroughEverything(RtrLab& lab, Router& router) {
   }
   ASSERT_OK(lab.Stop());
   ASSERT_OK(lab.Start({"--history", "2"}));
-  EXPECT_TRUE(Eventually([&] { return lab.Metric("virp_rtr_bridge_connections_opened_total") >= 1; }))
+  EXPECT_TRUE(WaitUntil(kReconnect, [&] { return lab.Metric("virp_rtr_bridge_connections_opened_total") >= 1; }))
       << "the router does not come back";
   ExpectTable(router, table, "after a restart");
   // Out of the window at once: the state is gone, so the sessions are new.
