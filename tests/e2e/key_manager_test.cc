@@ -284,7 +284,8 @@ TEST_F(KeyManagerTest, ACollectorThatIsOfflineBeyondARollLosesNothingAndNothingI
     }
     return frames;
   };
-  ASSERT_TRUE(WaitUntil(30s, [&] { return held() >= offline; })) << held() << " of " << offline;
+  ASSERT_TRUE(WaitUntil(90s, [&] { return held() >= offline; })) << held() << " of " << offline << "\n"
+                                                                 << lab_.collector().log();
   for (const SeenEntry& seen : Entries()) {
     if (seen.source == ServiceLab::kSubmitted) EXPECT_LE(seen.number, before) << "accepted although too late";
   }
