@@ -335,6 +335,7 @@ TEST_F(LedgerEngineTest, WhatIsToBeSealedIsSealedBeforeAnybodySeesThatItIsActive
   ASSERT_TRUE(test_->Commit(TestCall(), PutThing("a", 1)).ok());
   test_.store.TakeOver("another:1");
   EXPECT_FALSE(test_->Commit(TestCall(), PutThing("a", 2)).ok());
+  ASSERT_TRUE(wait(false));
   test_.store.GiveUp();
   ASSERT_TRUE(wait(true));
   EXPECT_NE(test_->snapshot()->Find<Thing>("a"), nullptr);
