@@ -33,16 +33,23 @@ class TcpCutter {
   }
   ~TcpCutter() {
     stop_ = true;
-    ++cuts_;
     acceptor_.join();
-    const MutexLock lock(mutex_);
-    for (std::thread& carrier : carriers_) carrier.join();
+    Cut();
   }
   TcpCutter(const TcpCutter&) = delete;
   TcpCutter& operator=(const TcpCutter&) = delete;
 
   const std::string& address() const { return address_; }
-  void Cut() { ++cuts_; }
+  // Returns when none of them carries any more: what a server says after it reaches nobody.
+  void Cut() {
+    std::vector<std::thread> carriers;
+    {
+      const MutexLock lock(mutex_);
+      ++cuts_;
+      carriers.swap(carriers_);
+    }
+    for (std::thread& carrier : carriers) carrier.join();
+  }
   // Where connections go from now on; nowhere when empty.
   void SetTarget(const std::string& target) {
     const MutexLock lock(mutex_);
@@ -69,11 +76,11 @@ class TcpCutter {
       const auto target = ParseHostPort(target_);
       if (!client || !target.ok()) continue;
       ++accepted_;
-      carriers_.emplace_back([this, port = target->port, from = std::move(client)] { Carry(from, port); });
+      carriers_.emplace_back(
+          [this, cuts = cuts_.load(), port = target->port, from = std::move(client)] { Carry(from, port, cuts); });
     }
   }
-  void Carry(const FileDescriptor& client, std::uint16_t port) {
-    const int cuts = cuts_;
+  void Carry(const FileDescriptor& client, std::uint16_t port, int cuts) {
     const FileDescriptor server(socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in address = Loopback(port);
     if (connect(server.get(), Generic(&address), sizeof address) != 0) return;
