@@ -69,6 +69,8 @@ class ServiceLab {
 
   std::size_t onodes() const { return onodes_.size(); }
   const std::string& onode_address(std::size_t i = 0) const { return onodes_.at(i)->address; }
+  // Key directory of collector and O-Nodes; a source that a test adds puts its key there before Start.
+  std::string key_folder() const { return dir_.File("keys"); }
   std::string onode_folder(std::size_t i = 0) const { return onodes_.at(i)->folder; }  // state, and the SQLite database
   std::string collector_address() const { return submit_port_.address(); }
   std::string collector_folder() const { return dir_.File("collector"); }  // spool

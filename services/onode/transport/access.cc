@@ -22,7 +22,7 @@ std::vector<MethodRule> AccessTable() {
       {"VerifyClaim", "VerifyClaims", "WatchClaim", "GetSubject", "ListSubjects", "ListObservations",
        "WatchObservations"},
       readers);
-  add("virp.verify.v1.VerifyService", {"VerifyFrame"}, {Role::kOperator, Role::kCollector});
+  add("virp.verify.v1.VerifyService", {"VerifyFrame"}, {Role::kOperator, Role::kCollector, Role::kRtrBridge});
   add("virp.chain.v1.ChainService",
       {"GetChain", "StreamEntries", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof", "GetEvidence",
        "VerifyChain"},

@@ -49,9 +49,10 @@ Cache::Cache(CacheOptions options, SourceTable sources, bool slurm_files, rtr::R
 absl::Status Cache::Restore(std::string_view state) {
   const MutexLock lock(mutex_);
   ASSIGN_OR_RETURN(SavedCache saved, ParseSavedCache(state));
+  RETURN_IF_ERROR(history_.Restore(saved.history));
   generations_ = std::move(saved.generations);
   last_number_ = saved.last_number;
-  return history_.Restore(saved.history);
+  return absl::OkStatus();
 }
 
 std::string Cache::Save() const {
@@ -158,9 +159,23 @@ void Cache::Rebuild() {
     return;
   }
   if (held_ && held_->sha256 == made->sha256) return;
-  std::vector<std::string> objections = FindObjections(options_.guards, serving_.get(), *made->payloads);
+  if (IsAsBefore(made->sha256)) return Serve(*std::move(made), std::nullopt);
+  std::vector<std::string> objections = Objections(*made->payloads);
   if (objections.empty()) return Serve(*std::move(made), std::nullopt);
   Hold(*std::move(made), std::move(objections), now);
+}
+
+bool Cache::IsAsBefore(const Hash& sha256) const {
+  return serving_ == nullptr && !generations_.empty() && generations_.back().sha256 == sha256;
+}
+
+std::vector<std::string> Cache::Objections(const vrp::Payloads& next) const {
+  if (serving_ != nullptr) return FindObjections(options_.guards, *serving_, next);
+  if (generations_.empty()) return FindObjections(options_.guards, std::nullopt, next);
+  Counts served = generations_.back().counts;
+  if (options_.drop_router_keys) served.router_keys = 0;  // it is the operator who has them go
+  if (options_.drop_aspas) served.aspas = 0;
+  return FindObjections(options_.guards, served, next);
 }
 
 void Cache::Hold(Candidate candidate, std::vector<std::string> reasons, UnixNanos now) {
@@ -188,14 +203,7 @@ absl::Status Cache::Accept(std::uint64_t generation, const Request& request) {
 void Cache::Serve(Candidate candidate, const std::optional<Request>& accepted) {
   static const vrp::Payloads kNothing;
   held_.reset();
-  const bool as_before = serving_ == nullptr && !generations_.empty() && generations_.back().sha256 == candidate.sha256;
-  if (as_before) {  // this start goes on where the last one ended
-    history_.Update(candidate.payloads, candidate.sha256);
-    serving_ = std::move(candidate.payloads);
-    generations_.back().serials = SerialsOf(*history_.snapshot());
-    Keep();
-    return on_snapshot_(history_.snapshot(), generations_.back());
-  }
+  if (IsAsBefore(candidate.sha256)) return Resume(std::move(candidate));
   Generation generation;
   generation.number = ++last_number_;
   generation.activated = clock_.NowNanos();
@@ -211,9 +219,23 @@ void Cache::Serve(Candidate candidate, const std::optional<Request>& accepted) {
   generations_.push_back(std::move(generation));
   while (generations_.size() > kept) generations_.pop_front();
   Keep();
-  auto frame = recorder_.Record(witness_.Served(generations_.back(), accepted));
+  auto frame = recorder_.Record(witness_.Served(generations_.back(), accepted, false));
   if (frame.ok()) generations_.back().frame = *std::move(frame);
   on_snapshot_(history_.snapshot(), generations_.back());
+}
+
+// This start goes on where the last one ended, which is on record too: with the serials that are told from now on.
+void Cache::Resume(Candidate candidate) {
+  history_.Update(candidate.payloads, candidate.sha256);
+  serving_ = std::move(candidate.payloads);
+  Generation& generation = generations_.back();
+  generation.serials = SerialsOf(*history_.snapshot());
+  generation.sources = std::move(candidate.sources);
+  generation.slurm = std::move(candidate.slurm);
+  Keep();
+  auto frame = recorder_.Record(witness_.Served(generation, std::nullopt, true));
+  if (frame.ok()) generation.frame = *std::move(frame);
+  on_snapshot_(history_.snapshot(), generation);
 }
 
 // Before a router hears of a serial it is in the file. While the file cannot be written the sessions are ones that it

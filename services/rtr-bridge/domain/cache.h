@@ -63,7 +63,8 @@ class Cache {
   Cache(CacheOptions options, SourceTable sources, bool slurm_files, rtr::RandomSession random, const Witness& witness,
         Recorder& recorder, StateFile& state, const Clock& clock, OnSnapshot on_snapshot);
 
-  // What Write was given before the last end. Errors of rtr::History::Restore; the cache then begins anew.
+  // What Write was given before the last end; before the first source was read. Errors of rtr::History::Restore; the
+  // cache then begins anew. Payloads are not part of it: until there are some the guards go by their numbers.
   absl::Status Restore(std::string_view state);
 
   void TakeGood(std::size_t source, Reading reading);
@@ -91,8 +92,12 @@ class Cache {
   };
   void Rebuild() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Candidate> Make(UnixNanos now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the set is the one that routers have from the start before this one.
+  bool IsAsBefore(const Hash& sha256) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::vector<std::string> Objections(const vrp::Payloads& next) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Hold(Candidate candidate, std::vector<std::string> reasons, UnixNanos now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Serve(Candidate candidate, const std::optional<Request>& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Resume(Candidate candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Keep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RecordSourceChange(std::size_t source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -234,6 +234,72 @@ TEST_F(CacheTest, ARestartOverOtherDataBeginsNewSessions) {
     EXPECT_NE(told_.back().serials[version].session, before.serials[version].session);
 }
 
+// The set itself is not kept over a restart. An accident upstream must not come through because of one.
+TEST_F(CacheTest, TheGuardsHoldAfterARestartToo) {
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(100))));
+  Cache& again = Make();
+  ASSERT_OK(again.Restore(state_.written));
+  again.TakeGood(0, ReadingOf(SetOf(ManyRoas(10))));
+  EXPECT_EQ(told_.size(), 1U) << "routers keep what they have";
+  const CacheStatus status = again.status();
+  EXPECT_FALSE(status.serving.has_value());
+  ASSERT_TRUE(status.held.has_value());
+  EXPECT_THAT(status.held->reasons, ::testing::ElementsAre(HasSubstr("90 of 100")));
+  EXPECT_EQ(recorder_.Count("generation_held"), 1U);
+  ASSERT_OK(again.Accept(2, {"spiffe://x/operator/a", "half of it was ours", "id"}));
+  EXPECT_EQ(served(), 10U);
+}
+
+TEST_F(CacheTest, WhatWasServedIsServedAgainWhateverTheGuardsSay) {
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(100))));
+  options_.guards.min_records = 200;
+  Cache& again = Make();
+  ASSERT_OK(again.Restore(state_.written));
+  again.TakeGood(0, ReadingOf(SetOf(ManyRoas(99))));
+  ASSERT_TRUE(again.status().held.has_value());
+  again.TakeGood(0, ReadingOf(SetOf(ManyRoas(100))));
+  EXPECT_EQ(served(), 100U);
+  EXPECT_FALSE(again.status().held.has_value());
+}
+
+// What the operator switched off is no loss.
+TEST_F(CacheTest, AKindThatIsNoLongerServedIsNotHeld) {
+  vrp::Payloads both = SetOf(ManyRoas(10));
+  for (std::uint32_t customer = 1; customer <= 10; ++customer) {
+    vrp::Aspa& aspa = both.aspas.emplace_back();
+    aspa.customer = customer;
+    aspa.providers = {64496};
+  }
+  Make().TakeGood(0, ReadingOf(both));
+  options_.drop_aspas = true;
+  Cache& again = Make();
+  ASSERT_OK(again.Restore(state_.written));
+  again.TakeGood(0, ReadingOf(both));
+  EXPECT_EQ(served(), 10U);
+}
+
+TEST_F(CacheTest, TheStateOfAnotherReplicaIsNotGoneOnWith) {
+  options_.history.owner = "bridge-1";
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(100))));
+  options_.history.owner = "bridge-2";
+  Cache& again = Make();
+  EXPECT_FALSE(again.Restore(state_.written).ok());
+  EXPECT_THAT(again.generations(), IsEmpty()) << "they are the other's";
+  again.TakeGood(0, ReadingOf(SetOf(ManyRoas(10))));
+  EXPECT_EQ(served(), 10U);
+}
+
+// The chain then says what is served since when, with the serials that are told, and that frame can be proven.
+TEST_F(CacheTest, ARestartPutsWhatIsServedOnRecordAgain) {
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  Cache& again = Make();
+  ASSERT_OK(again.Restore(state_.written));
+  again.TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  EXPECT_EQ(recorder_.Count("generation_served"), 2U);
+  EXPECT_EQ(recorder_.Count("\"resumed\":true"), 1U);
+  EXPECT_EQ(again.generations().back().frame, "frame 2");
+}
+
 TEST_F(CacheTest, ADamagedStateIsRefusedAndTheCacheBeginsAnew) {
   Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
   for (std::size_t at = 0; at < state_.written.size(); at += 7) {

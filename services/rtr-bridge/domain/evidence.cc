@@ -73,7 +73,8 @@ std::string_view NameOf(Transport transport) {
   return "unknown";
 }
 
-deliver::Observation Witness::Served(const Generation& generation, const std::optional<Request>& accepted) const {
+deliver::Observation Witness::Served(const Generation& generation, const std::optional<Request>& accepted,
+                                     bool resumed) const {
   JsonWriter out = BeginCache("generation_served", name_);
   out.Field("generation", generation.number).Field("set_sha256", HexOf(generation.sha256));
   out.Key("serials").BeginArray();
@@ -87,6 +88,7 @@ deliver::Observation Witness::Served(const Generation& generation, const std::op
   out.Field("announced", generation.announced).Field("withdrawn", generation.withdrawn);
   WriteHashes(out, "sources", generation.sources);
   WriteHashes(out, "slurm", generation.slurm);
+  if (resumed) out.Field("resumed", true);
   if (accepted) WriteRequest(out, *accepted);
   return Made(Type::kCacheSerialChange, Tier::kGreen, out);
 }

@@ -46,7 +46,8 @@ class Witness {
  public:
   explicit Witness(std::string name) : name_(std::move(name)) {}
 
-  deliver::Observation Served(const Generation& generation, const std::optional<Request>& accepted) const;
+  // `resumed`: it was served before this start, too.
+  deliver::Observation Served(const Generation& generation, const std::optional<Request>& accepted, bool resumed) const;
   deliver::Observation Held(const HeldGeneration& held) const;
   // A source failed, or gives data again; `expired`: what it had is no longer served.
   deliver::Observation SourceFailed(std::string_view source, std::string_view problem, bool expired) const;

@@ -1,5 +1,6 @@
 #include "services/rtr-bridge/domain/guards.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "lib/base/status.h"
@@ -10,6 +11,7 @@ namespace virp::rtr_bridge {
 namespace {
 
 constexpr std::size_t kFewRoutes = 5;  // that are named in an objection
+constexpr std::string_view kIpv4 = "IPv4 VRPs", kIpv6 = "IPv6 VRPs", kKeys = "router keys", kAspas = "ASPAs";
 
 absl::StatusOr<std::uint32_t> ParseAs(std::string_view text) {
   if (text.starts_with("AS") || text.starts_with("as")) text.remove_prefix(2);
@@ -37,20 +39,34 @@ bool IsTooMuch(std::size_t changed, std::size_t of, double part) {
   return changed > 1 && static_cast<double>(changed) > part * static_cast<double>(of);
 }
 
+struct Change {
+  std::size_t before = 0, lost = 0, gained = 0;
+};
+
 template <typename T>
-void CheckKind(const GuardOptions& options, std::string_view kind, const std::vector<T>& serving,
-               const std::vector<T>& next, std::vector<std::string>& objections) {
-  const std::size_t lost = CountMissing(serving, next);
-  if (IsTooMuch(lost, serving.size(), options.max_drop)) {
-    objections.push_back(fmt::format("{} of {} {} would go, more than the {:.4g} % of --max-drop", lost, serving.size(),
-                                     kind, options.max_drop * 100));
+Change Between(const GuardOptions& options, const std::vector<T>& serving, const std::vector<T>& next) {
+  return {serving.size(), CountMissing(serving, next), options.max_growth ? CountMissing(next, serving) : 0};
+}
+Change Between(std::size_t before, std::size_t next) {
+  return {before, before - std::min(before, next), next - std::min(before, next)};
+}
+
+void CheckKind(const GuardOptions& options, std::string_view kind, const Change& change,
+               std::vector<std::string>& objections) {
+  if (IsTooMuch(change.lost, change.before, options.max_drop)) {
+    objections.push_back(fmt::format("{} of {} {} would go, more than the {:.4g} % of --max-drop", change.lost,
+                                     change.before, kind, options.max_drop * 100));
   }
-  if (!options.max_growth) return;
-  const std::size_t gained = CountMissing(next, serving);
-  if (IsTooMuch(gained, serving.size(), *options.max_growth)) {
-    objections.push_back(fmt::format("{} {} would come to {}, more than the {:.4g} % of --max-growth", gained, kind,
-                                     serving.size(), *options.max_growth * 100));
+  if (options.max_growth && IsTooMuch(change.gained, change.before, *options.max_growth)) {
+    objections.push_back(fmt::format("{} {} would come to {}, more than the {:.4g} % of --max-growth", change.gained,
+                                     kind, change.before, *options.max_growth * 100));
   }
+}
+
+void CheckNumber(const GuardOptions& options, const vrp::Payloads& next, std::vector<std::string>& objections) {
+  if (next.size() >= options.min_records) return;
+  objections.push_back(
+      fmt::format("it has {} records, fewer than the {} of --min-records", next.size(), options.min_records));
 }
 
 void CheckRoutes(const GuardOptions& options, const vrp::Payloads& next, std::vector<std::string>& objections) {
@@ -83,18 +99,28 @@ absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view name
   return routes;
 }
 
-std::vector<std::string> FindObjections(const GuardOptions& options, const vrp::Payloads* serving,
+std::vector<std::string> FindObjections(const GuardOptions& options, const vrp::Payloads& serving,
                                         const vrp::Payloads& next) {
   std::vector<std::string> objections;
-  if (next.size() < options.min_records) {
-    objections.push_back(
-        fmt::format("it has {} records, fewer than the {} of --min-records", next.size(), options.min_records));
-  }
-  if (serving != nullptr) {
-    CheckKind(options, "IPv4 VRPs", serving->vrps4, next.vrps4, objections);
-    CheckKind(options, "IPv6 VRPs", serving->vrps6, next.vrps6, objections);
-    CheckKind(options, "router keys", serving->router_keys, next.router_keys, objections);
-    CheckKind(options, "ASPAs", serving->aspas, next.aspas, objections);
+  CheckNumber(options, next, objections);
+  CheckKind(options, kIpv4, Between(options, serving.vrps4, next.vrps4), objections);
+  CheckKind(options, kIpv6, Between(options, serving.vrps6, next.vrps6), objections);
+  CheckKind(options, kKeys, Between(options, serving.router_keys, next.router_keys), objections);
+  CheckKind(options, kAspas, Between(options, serving.aspas, next.aspas), objections);
+  CheckRoutes(options, next, objections);
+  return objections;
+}
+
+std::vector<std::string> FindObjections(const GuardOptions& options, const std::optional<Counts>& served,
+                                        const vrp::Payloads& next) {
+  std::vector<std::string> objections;
+  CheckNumber(options, next, objections);
+  if (served) {
+    const Counts counts = Counts::Of(next);
+    CheckKind(options, kIpv4, Between(served->vrps4, counts.vrps4), objections);
+    CheckKind(options, kIpv6, Between(served->vrps6, counts.vrps6), objections);
+    CheckKind(options, kKeys, Between(served->router_keys, counts.router_keys), objections);
+    CheckKind(options, kAspas, Between(served->aspas, counts.aspas), objections);
   }
   CheckRoutes(options, next, objections);
   return objections;

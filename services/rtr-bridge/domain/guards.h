@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/ip.h"
 #include "lib/vrp/payload.h"
+#include "services/rtr-bridge/domain/generation.h"
 
 namespace virp::rtr_bridge {
 
@@ -29,10 +30,13 @@ struct GuardOptions {
 // with NAME:LINE.
 absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view name, std::string_view text);
 
-// Why `next` must not be served instead of `serving` without being asked, a sentence each; empty when it may. `serving`
-// is null before anything was served: then only the number and the routes count. Each kind of payload is held against
-// its own number, and a single one may always come or go.
-std::vector<std::string> FindObjections(const GuardOptions& options, const vrp::Payloads* serving,
+// Why `next` must not be served instead of `serving` without being asked, a sentence each; empty when it may. Each kind
+// of payload is held against its own number, and a single one may always come or go.
+std::vector<std::string> FindObjections(const GuardOptions& options, const vrp::Payloads& serving,
+                                        const vrp::Payloads& next);
+// The same where only the numbers of what was served are known, as after a restart: what goes or comes is taken to be
+// the difference. Without numbers nothing was served yet: then only --min-records and the routes count.
+std::vector<std::string> FindObjections(const GuardOptions& options, const std::optional<Counts>& served,
                                         const vrp::Payloads& next);
 
 }  // namespace virp::rtr_bridge

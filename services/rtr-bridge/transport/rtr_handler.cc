@@ -52,6 +52,12 @@ std::string TokenOf(std::size_t place, const std::string& filter, std::uint64_t 
   return service::MakePageToken(std::to_string(generation) + "/" + std::to_string(place), filter);
 }
 
+absl::Status WhyNothing(const CacheStatus& status) {
+  if (!status.held) return Unavailable("{}", Message(status.merge_problem));
+  return Unavailable("nothing is served yet, a guard holds generation {}: {}", status.held->number,
+                     fmt::join(status.held->reasons, "; "));
+}
+
 // From `place` on, at most `size` that fit; where the next page begins, or the end.
 template <typename T, typename Fits, typename Add>
 std::size_t FillPage(const std::vector<T>& from, std::size_t place, std::size_t& size, Fits&& fits, Add&& add) {
@@ -275,7 +281,7 @@ absl::Status RtrHandler::DoRefresh(const service::Identity& caller, const pb::Re
     refreshed_[key] = request.SerializeAsString();
   }
   const CacheStatus status = parts_.cache.status();
-  if (!status.serving) return WithReason(Unavailable("{}", Message(status.merge_problem)), "NO_DATA");
+  if (!status.serving) return WithReason(WhyNothing(status), "NO_DATA");
   ToMessage(*status.serving, *response.mutable_serving());
   if (status.held) ToMessage(*status.held, *response.mutable_held());
   FillSources(status, *response.mutable_sources());
