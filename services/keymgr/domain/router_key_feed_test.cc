@@ -58,7 +58,7 @@ TEST_F(RouterKeyFeedTest, TheWholeSetAndThenEachChange) {
   ASSERT_THAT(Told(came), ElementsAre(std::pair(64496u, true)));
   EXPECT_EQ(came.changes[0].key.spki, one_.public_key().spki());
   Issue(two_, 64497);
-  ASSERT_OK(rpki_.authority->Revoke(TestCall(), first));
+  ASSERT_OK(RevokeCertificate(*rpki_.ledger, first));
   // Revoked: withdrawn at once, not only when the CRL is out.
   EXPECT_THAT(Told(Since(came)), ElementsAre(std::pair(64496u, false)));
   Publish();
@@ -74,7 +74,7 @@ TEST_F(RouterKeyFeedTest, WhatCameAndWentBetweenIsNotTold) {
   const RouterKeyNews none = feed_.All();
   const std::string id = Issue(one_);
   Publish();
-  ASSERT_OK(rpki_.authority->Revoke(TestCall(), id));
+  ASSERT_OK(RevokeCertificate(*rpki_.ledger, id));
   const RouterKeyNews news = Since(none);
   EXPECT_GT(news.serial, none.serial);
   EXPECT_FALSE(news.restart);

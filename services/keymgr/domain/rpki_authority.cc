@@ -257,21 +257,6 @@ std::vector<absl::StatusOr<RpkiAuthority::CertificatePtr>> RpkiAuthority::IssueA
   return out;
 }
 
-absl::Status RpkiAuthority::Revoke(const Call& call, std::string_view id) {
-  const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
-    const auto found = state.Find<RouterCertificateRecord>(id);
-    if (found == nullptr) return NotFound("router certificate {} is not there", id);
-    if (found->IsRevoked()) return WithReason(FailedPrecondition("router certificate {} is revoked", id), "REVOKED");
-    auto record = std::make_shared<RouterCertificateRecord>(*found);
-    record->state = CertificateState::kRevoking;
-    record->revoked = changes.now();
-    changes.Audit(AuditOf("router_certificate_revoked", *record));
-    changes.Put(std::move(record));
-    return absl::OkStatus();
-  });
-  return receipt.status();
-}
-
 absl::Status RpkiAuthority::RevokeIn(const Snapshot& now, Changes& changes, std::string_view id) {
   const auto found = now.Find<RouterCertificateRecord>(id);
   if (found == nullptr) return NotFound("router certificate {} is not there", id);
@@ -301,13 +286,6 @@ absl::StatusOr<RpkiAuthority::CertificatePtr> RpkiAuthority::Get(std::string_vie
   CertificatePtr out = ledger_.snapshot()->Find<RouterCertificateRecord>(id);
   if (out == nullptr) return NotFound("router certificate {} is not there", id);
   return out;
-}
-
-absl::StatusOr<std::string> RpkiAuthority::CertsOnly(std::string_view id) const {
-  ASSIGN_OR_RETURN(const CertificatePtr certificate, Get(id));
-  ASSIGN_OR_RETURN(const Authorities both, Find());
-  const bool is_new = both.next != nullptr && both.next->key_version == certificate->issuer_version;
-  return cms::CertsOnly({certificate->certificate, (is_new ? both.next : both.issuer)->certificate});
 }
 
 absl::StatusOr<std::string> RpkiAuthority::TrustAnchor() const {

@@ -120,16 +120,13 @@ class RpkiAuthority {
   };
   std::vector<absl::StatusOr<CertificatePtr>> IssueAll(const std::vector<Item>& items);
 
-  // It is on the CRL after the next Publish. NotFound; FailedPrecondition with reason REVOKED when it is already.
-  absl::Status Revoke(const Call& call, std::string_view id);
-  // The same within an Edit of somebody else, who leaves the audit record. What is revoked already stays so.
+  // Within an Edit of somebody else, who leaves the audit record: on the CRL after the next Publish. What is revoked
+  // already stays so. NotFound.
   static absl::Status RevokeIn(const Snapshot& now, Changes& changes, std::string_view id);
   // Every certificate of a key for an AS, whatever became of it; whose slots and lists they are in does not matter.
   static std::vector<CertificatePtr> CertificatesOf(const Snapshot& now, std::string_view spki, std::uint32_t asn);
 
   absl::StatusOr<CertificatePtr> Get(std::string_view id) const;
-  // The certificate with every authority below the trust anchor, PKCS #7 (RFC 8635 section 7).
-  absl::StatusOr<std::string> CertsOnly(std::string_view id) const;
   absl::StatusOr<std::string> TrustAnchor() const;  // DER
   absl::StatusOr<std::string> Tal() const;
   std::vector<std::string> AuthoritiesBelow() const;  // the trust anchor, DER; none before SetUp

@@ -47,10 +47,7 @@ TEST_F(RpkiAuthorityTest, IssuesWhatItsChainProves) {
   ASSERT_OK_AND_ASSIGN(const auto certificate, rpki_.Issue(key_, 64496, "edge-a"));
   EXPECT_EQ(certificate->state, CertificateState::kIssued);
   ASSERT_OK_AND_ASSIGN(const std::string anchor, authority().TrustAnchor());
-  ASSERT_OK_AND_ASSIGN(const std::string p7, authority().CertsOnly(certificate->id));
-  ASSERT_OK_AND_ASSIGN(const rpki::Imported imported, rpki::ImportCertificates(p7));
-  EXPECT_EQ(imported.router, certificate->certificate);
-  const auto refusals = rpki::CheckPath(imported.router, imported.authorities, anchor, {},
+  const auto refusals = rpki::CheckPath(certificate->certificate, authority().AuthoritiesBelow(), anchor, {},
                                         {.asn = 64496, .now = rpki_.Now(), .spki = key_.public_key().spki()});
   EXPECT_TRUE(refusals.empty()) << rpki::AsStatus(refusals, "path");
   ASSERT_OK_AND_ASSIGN(const std::string tal, authority().Tal());
@@ -76,9 +73,9 @@ TEST_F(RpkiAuthorityTest, PublishesEachCertificateAndNothingElse) {
 
   const auto next = crypto::P256PrivateKey::Generate();
   ASSERT_OK_AND_ASSIGN(const auto new_one, rpki_.Issue(next, 64496, "edge-a"));
-  ASSERT_OK(authority().Revoke(TestCall(), old_one->id));
-  EXPECT_THAT(authority().Revoke(TestCall(), old_one->id), ReasonIs("REVOKED"));
-  EXPECT_THAT(authority().Revoke(TestCall(), "nothing"), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_OK(RevokeCertificate(*rpki_.ledger, old_one->id));
+  ASSERT_OK(RevokeCertificate(*rpki_.ledger, old_one->id)) << "it stays so";
+  EXPECT_THAT(RevokeCertificate(*rpki_.ledger, "nothing"), StatusIs(absl::StatusCode::kNotFound));
   ASSERT_OK(authority().Publish());
   EXPECT_THAT(Published(), ElementsAre(new_one->certificate));
   EXPECT_EQ(RevokedCount(), 1u);
@@ -200,7 +197,7 @@ TEST_F(RpkiAuthorityTest, AKeyBelongsToOneRouter) {
 
 TEST_F(RpkiAuthorityTest, RecordsComeBackFromTheirRows) {
   ASSERT_OK_AND_ASSIGN(const auto certificate, rpki_.Issue(key_, 64496, "edge-a"));
-  ASSERT_OK(authority().Revoke(TestCall(), certificate->id));
+  ASSERT_OK(RevokeCertificate(*rpki_.ledger, certificate->id));
   ASSERT_OK(authority().Publish());
   for (const Row& row : rpki_.ledger.store.rows()) {
     const auto back =

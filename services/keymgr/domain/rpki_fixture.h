@@ -67,6 +67,19 @@ class MapTarget final : public PublicationTarget {
   absl::Status fails, fails_after;  // before and after anything was changed
 };
 
+// As the end of a router key does it, without the key.
+inline absl::Status RevokeCertificate(Ledger& ledger, std::string_view id, const Call& call = TestCall()) {
+  return ledger
+      .Commit(call,
+              [&](const Snapshot& now, Changes& changes) {
+                AuditRecord audit;
+                audit.event = "router_key_revoked";
+                changes.Audit(std::move(audit));
+                return RpkiAuthority::RevokeIn(now, changes, id);
+              })
+      .status();
+}
+
 struct RpkiFixture {
   // For who has to subscribe to the ledger before it starts.
   enum Later { kLater };

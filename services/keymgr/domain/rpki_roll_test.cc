@@ -177,7 +177,7 @@ TEST_F(RpkiRollTest, WhatIsRevokedMeanwhileStaysRevoked) {
   ASSERT_OK(authority().Publish());
   rpki_.ledger.clock.Advance(hours(24));
   EXPECT_THAT(authority().Advance(), IsOkAndHolds(true));
-  ASSERT_OK(authority().Revoke(TestCall(), first));
+  ASSERT_OK(RevokeCertificate(*rpki_.ledger, first));
   EXPECT_THAT(authority().Advance(), IsOkAndHolds(true));
   for (int i = 0; i < 6; ++i) {
     ASSERT_OK(authority().Publish());

@@ -209,7 +209,7 @@ TEST_F(RpkiHandlerTest, AWatcherSeesAllAndThenEachChange) {
   EXPECT_FALSE(early.restarted());
   EXPECT_EQ(early.keys().size(), 2u);
   const std::uint64_t two = early.serial();
-  ASSERT_OK(rpki_.authority->Revoke(TestCall(), first));
+  ASSERT_OK(RevokeCertificate(*rpki_.ledger, first));
   ASSERT_TRUE(early.Next());
   EXPECT_FALSE(early.keys().contains(64496)) << "before the CRL is out";
   // Who comes late sees the same; who was away is told the difference, from where it was.
