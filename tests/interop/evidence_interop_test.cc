@@ -1,9 +1,6 @@
 // What we emit, checked by programs that share no code with us (verify_evidence.py, check_evidence.py).
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -13,6 +10,7 @@
 #include "lib/chain/export.h"
 #include "lib/chain/proof.h"
 #include "lib/chain/tiles.h"
+#include "tests/testutil/shell.h"
 #include "tests/testutil/temp_dir.h"
 
 namespace virp::chain {
@@ -66,16 +64,6 @@ class EvidenceInteropTest : public ::testing::Test {
     };
   }
 
-  std::pair<int, std::string> Run(const std::string& command) const {
-    std::FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-    if (pipe == nullptr) return {-1, "popen failed"};
-    std::string out;
-    std::array<char, 4096> buffer{};
-    while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) out.append(buffer.data(), got);
-    const int status = ::pclose(pipe);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, out};
-  }
-
   std::string Script(const std::string& name) const {
     return "python3 -B '" VIRP_SOURCE_DIR "/tests/interop/" + name + "' ";
   }
@@ -124,7 +112,7 @@ TEST_F(EvidenceInteropTest, PythonAgreesAndRefusesEachChangedByte) {
   ASSERT_TRUE(WriteClaimBundle({R"({"verdict":"CONFIRMED"})", {ProofOf(3, 300), ProofOf(200, 300)}}, SinkTo(tar)).ok());
   Write("claim.tar", tar);
 
-  const auto [status, out] = Run(Script("check_evidence.py") + File(""));
+  const auto [status, out] = testutil::RunCommand(Script("check_evidence.py") + File(""));
   EXPECT_EQ(status, 0) << out;
   EXPECT_NE(out.find("30 cases verified, "), std::string::npos) << out;
   EXPECT_NE(out.find("export of 600 entries, claim of 2 proofs"), std::string::npos) << out;
@@ -135,11 +123,11 @@ TEST_F(EvidenceInteropTest, TheScriptAsAPersonRunsIt) {
   Write("note", NoteAt(9));
   Write("proof", EncodeProof(ProofOf(4, 9)));
   const std::string verify = Script("verify_evidence.py") + Key();
-  EXPECT_EQ(Run(verify + " checkpoint" + File("note")).first, 0);
-  EXPECT_EQ(Run(verify + " proof" + File("proof")).first, 0);
+  EXPECT_EQ(testutil::RunCommand(verify + " checkpoint" + File("note")).status, 0);
+  EXPECT_EQ(testutil::RunCommand(verify + " proof" + File("proof")).status, 0);
   const CheckpointSigner other = CheckpointSigner::FromSeed(kOrigin, std::string(32, 'o')).value();
   const auto [status, out] =
-      Run(Script("verify_evidence.py") + other.verifier_key().ToString() + " proof" + File("proof"));
+      testutil::RunCommand(Script("verify_evidence.py") + other.verifier_key().ToString() + " proof" + File("proof"));
   EXPECT_EQ(status, 1);
   EXPECT_EQ(out.substr(0, 8), "refused:") << out;
 }
@@ -154,9 +142,9 @@ TEST_F(EvidenceInteropTest, GnuTarReadsAndWritesExports) {
   ASSERT_TRUE(writer->Finish().ok());
   Write("ours.tar", tar);
   const std::string there = "cd" + File("") + " && ";
-  const auto [status, out] = Run(there +
-                                 "mkdir x && tar -C x -xf ours.tar && tar -tf ours.tar > names && "
-                                 "tar -C x --format=ustar -cf theirs.tar -T names");
+  const auto [status, out] = testutil::RunCommand(there +
+                                                  "mkdir x && tar -C x -xf ours.tar && tar -tf ours.tar > names && "
+                                                  "tar -C x --format=ustar -cf theirs.tar -T names");
   ASSERT_EQ(status, 0) << out;
   std::ifstream file(folder_.File("theirs.tar"), std::ios::binary);
   const std::string theirs(std::istreambuf_iterator<char>(file), {});

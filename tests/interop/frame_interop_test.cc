@@ -1,15 +1,13 @@
 // What we emit, checked by a program that shares no code with us (verify_frame.py).
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
-#include <array>
-#include <cstdio>
 #include <fstream>
 #include <string>
 
 #include "lib/frame/frame.h"
 #include "lib/frame/key.h"
 #include "lib/frame/payload.h"
+#include "tests/testutil/shell.h"
 #include "tests/testutil/temp_dir.h"
 
 namespace virp::frame {
@@ -21,19 +19,11 @@ class FrameInteropTest : public ::testing::Test {
     std::ofstream(folder_.File(name), std::ios::binary | std::ios::trunc) << bytes;
   }
 
-  // Exit status of the script and what it printed.
-  std::pair<int, std::string> Verify(const std::string& frame, const std::string& key_file) const {
+  testutil::CommandResult Verify(const std::string& frame, const std::string& key_file) const {
     Write("frame", frame);
     Write("key", key_file);
-    const std::string command = "python3 -B '" VIRP_SOURCE_DIR "/tests/interop/verify_frame.py' '" +
-                                folder_.File("frame") + "' '" + folder_.File("key") + "' 2>&1";
-    std::FILE* pipe = ::popen(command.c_str(), "r");
-    if (pipe == nullptr) return {-1, "popen failed"};
-    std::string out;
-    std::array<char, 4096> buffer{};
-    while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) out.append(buffer.data(), got);
-    const int status = ::pclose(pipe);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, out};
+    return testutil::RunCommand("python3 -B '" VIRP_SOURCE_DIR "/tests/interop/verify_frame.py' '" +
+                                folder_.File("frame") + "' '" + folder_.File("key") + "'");
   }
 
   static std::string Emit(const OKey& key, std::string_view payload) {
@@ -74,7 +64,7 @@ TEST_F(FrameInteropTest, PythonVerifiesWithARawKey) {
 TEST_F(FrameInteropTest, PythonRefusesOneChangedByte) {
   const std::string key_file(32, 'k');
   const std::string good = Emit(*OKey::Hmac(key_file).value(), "{}");
-  ASSERT_EQ(Verify(good, key_file).first, 0);
+  ASSERT_EQ(Verify(good, key_file).status, 0);
   // A byte of the header, the payload and the tag; lib/frame's own tests change them all.
   for (const std::size_t at : {6U, 24U, 57U}) {
     std::string bad = good;
@@ -82,7 +72,7 @@ TEST_F(FrameInteropTest, PythonRefusesOneChangedByte) {
     const auto [status, out] = Verify(bad, key_file);
     EXPECT_EQ(status, 1) << "byte " << at << ": " << out;
   }
-  EXPECT_EQ(Verify(good, std::string(32, 'l')).first, 1) << "another key";
+  EXPECT_EQ(Verify(good, std::string(32, 'l')).status, 1) << "another key";
 }
 
 }  // namespace

@@ -6,12 +6,9 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -24,28 +21,12 @@
 #include "lib/base/file.h"
 #include "tests/testutil/process.h"
 #include "tests/testutil/rpki_lab.h"
+#include "tests/testutil/shell.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
 #include "tests/testutil/wait.h"
 
 namespace virp::testutil {
-
-struct CommandResult {
-  int status = -1;
-  std::string output;  // standard output and error
-};
-
-inline CommandResult RunCommand(const std::string& command) {
-  CommandResult out;
-  FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
-  if (pipe == nullptr) return out;
-  std::array<char, 4096> buffer{};
-  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe))
-    out.output.append(buffer.data(), got);
-  const int status = ::pclose(pipe);
-  out.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return out;
-}
 
 inline void WriteBytes(const std::string& path, std::string_view bytes) {
   std::filesystem::create_directories(std::filesystem::path(path).parent_path());

@@ -4,7 +4,6 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -12,6 +11,7 @@
 
 #include "lib/base/file.h"
 #include "lib/base/status.h"
+#include "tests/testutil/shell.h"
 #include "tests/testutil/wait.h"
 
 namespace virp::testutil {
@@ -20,21 +20,12 @@ namespace {
 constexpr const char* kBridge = VIRP_BINARY_DIR "/services/rtr-bridge/virp-rtr-bridge";
 
 absl::Status Shell(const std::string& command) {
-  if (std::system(("(" + command + ") >/dev/null 2>&1").c_str()) == 0) return absl::OkStatus();
-  return Unavailable("failed: {}", command);
+  const CommandResult result = RunCommand(command);
+  if (result.status == 0) return absl::OkStatus();
+  return Unavailable("{} ended with {}: {}", command, result.status, result.output);
 }
 
 }  // namespace
-
-std::string OutputOf(const std::string& command) {
-  std::string out;
-  FILE* const pipe = ::popen((command + " 2>/dev/null").c_str(), "r");
-  if (pipe == nullptr) return out;
-  std::array<char, 4096> buffer{};
-  while (const std::size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) out.append(buffer.data(), got);
-  ::pclose(pipe);
-  return out;
-}
 
 RtrTable MakeRtrTable(std::size_t vrps, unsigned seed) {
   RtrTable table;

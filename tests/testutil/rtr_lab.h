@@ -24,9 +24,6 @@ using RtrTable = std::set<std::string>;
 // AS numbers for every seventh.
 RtrTable MakeRtrTable(std::size_t vrps, unsigned seed = 0);
 
-// What a shell command prints on its standard output.
-std::string OutputOf(const std::string& command);
-
 // As one writes it by hand, without metadata.
 std::string RtrTableJson(const RtrTable& table);
 
