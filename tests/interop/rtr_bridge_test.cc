@@ -6,6 +6,7 @@
 #include <fstream>
 #include <functional>
 
+#include "tests/interop/openbgpd.h"
 #include "tests/interop/rtr_routers.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/wait.h"
@@ -35,33 +36,51 @@ std::string Difference(const RtrTable& has, const RtrTable& should) {
 
 void ExpectTable(Router& router, const RtrTable& should, const std::string& when) {
   RtrTable has;
-  const bool same = WaitUntil(kReconnect, [&] { return (has = router.Table()) == should; });
-  EXPECT_TRUE(same) << when << ": " << Difference(has, should);
+  const RtrTable view = router.View(should);
+  const bool same = WaitUntil(kReconnect, [&] { return (has = router.Table()) == view; });
+  EXPECT_TRUE(same) << when << ": " << Difference(has, view);
+}
+
+// The one router came once, and was never told, or said, that something is wrong.
+void ExpectOneSession(const RtrLab& lab, const std::string& when) {
+  EXPECT_EQ(lab.Metric("virp_rtr_bridge_connections_opened_total"), 1) << when << lab.log();
+}
+
+// The tables of the cycle below: the first, three of its refreshes, the one after the reset.
+RtrTable CycleTable(unsigned step) {
+  return step <= 3 ? MakeRtrTable(kVrps + 10 * step, step) : MakeRtrTable(kVrps, 9);
+}
+std::vector<RtrTable> TablesOfTheCycle() {
+  std::vector<RtrTable> tables;
+  for (unsigned step = 0; step <= 4; ++step) tables.push_back(CycleTable(step));
+  return tables;
 }
 
 // Start, three churned refreshes, a restart of the bridge, a forced Cache Reset, and a set that is empty and filled
 // again.
 void FollowThroughEverything(RtrLab& lab, Router& router) {
-  RtrTable table = MakeRtrTable(kVrps);
+  RtrTable table = CycleTable(0);
   lab.Write(table);
   ASSERT_OK(lab.Start({"--history", "2"}));
   ASSERT_OK(router.Start(lab));
   ExpectTable(router, table, "at the start");
   for (unsigned round = 1; round <= 3; ++round) {
-    table = MakeRtrTable(kVrps + 10 * round, round);
+    table = CycleTable(round);
     lab.Write(table);
     lab.Hangup();
     ExpectTable(router, table, "refresh " + std::to_string(round));
   }
+  ExpectOneSession(lab, "before the restart");
   ASSERT_OK(lab.Stop());
   ASSERT_OK(lab.Start({"--history", "2"}));
   EXPECT_TRUE(WaitUntil(kReconnect, [&] { return lab.Metric("virp_rtr_bridge_connections_opened_total") >= 1; }))
       << "the router does not come back";
   ExpectTable(router, table, "after a restart");
+  ExpectOneSession(lab, "after a restart");
   // Out of the window at once: the state is gone, so the sessions are new.
   lab.Kill();
   std::filesystem::remove_all(lab.File("state"));
-  table = MakeRtrTable(kVrps, 9);
+  table = CycleTable(4);
   lab.Write(table);
   ASSERT_OK(lab.Start({"--history", "2"}));
   ExpectTable(router, table, "after a Cache Reset");
@@ -71,6 +90,7 @@ void FollowThroughEverything(RtrLab& lab, Router& router) {
   lab.Write(table);
   lab.Hangup();
   ExpectTable(router, table, "when it is filled again");
+  ExpectOneSession(lab, "at the end");
 }
 
 TEST_F(RtrBridge, BirdOverTcp) {
@@ -101,6 +121,13 @@ TEST_F(RtrBridge, FrrOverTcp) {
 TEST_F(RtrBridge, GoBgpOverTcp) {
   GoBgp gobgp;
   FollowThroughEverything(lab_, gobgp);
+}
+
+TEST_F(RtrBridge, OpenBgpdOverTcp) {
+  if (::geteuid() != 0) GTEST_SKIP() << "OpenBGPD starts as root only";
+  OpenBgpd openbgpd(TablesOfTheCycle());
+  FollowThroughEverything(lab_, openbgpd);
+  EXPECT_EQ(openbgpd.Complaints(), "");
 }
 
 TEST_F(RtrBridge, ClientsOverEveryTransportGetTheWholeTable) {

@@ -13,6 +13,7 @@
 #include "tests/testutil/process.h"
 #include "tests/testutil/reserved_port.h"
 #include "tests/testutil/rtr_lab.h"
+#include "tests/testutil/shell.h"
 #include "tests/testutil/temp_dir.h"
 
 namespace virp::testutil {
@@ -23,8 +24,8 @@ class Router {
   virtual ~Router() = default;
   virtual absl::Status Start(const RtrLab& lab) = 0;
   virtual RtrTable Table() = 0;
-  // How often its session was set up, as far as it tells; a session that holds stays at 1.
-  virtual int sessions() { return 1; }
+  // What Table() should be when the cache has this one.
+  virtual RtrTable View(const RtrTable& table) const { return table; }
 };
 
 // Each match of three groups (prefix, longest length, AS) of the text is a VRP.
