@@ -16,7 +16,8 @@ namespace virp {
 namespace {
 
 constexpr int kBacklog = 512;
-// A silent router is probed after 10 s, and given up after three probes 5 s apart. BMP itself has no liveness.
+// A silent router is probed after 10 s, and given up after three probes 5 s apart: BMP has no liveness, RTR asks
+// rarely.
 constexpr int kKeepIdle = 10, kKeepInterval = 5, kKeepCount = 3;
 
 IpAddress AddressIn(const SocketAddress& address) {
@@ -121,8 +122,9 @@ absl::Status ConnectResult(int socket, std::string_view to) {
 
 absl::Status SetMd5Key(int socket, const IpAddress& peer, std::string_view key) {
   tcp_md5sig option{};
-  if (key.size() > sizeof(option.tcpm_key))
-    return InvalidArgument("a TCP-MD5 key has at most {} bytes", sizeof(option.tcpm_key));
+  // For the kernel a key of no bytes means that the peer's key goes.
+  if (key.empty() || key.size() > sizeof(option.tcpm_key))
+    return InvalidArgument("a TCP-MD5 key has 1 to {} bytes", sizeof(option.tcpm_key));
   const std::optional<IpAddress> address = AddressFor(socket, peer);
   if (!address) return absl::OkStatus();  // cannot connect here
   const SocketAddress at = MakeSocketAddress(*address, 0);

@@ -31,7 +31,8 @@ absl::StatusOr<FileDescriptor> BeginConnect(const IpAddress& address, std::uint1
 absl::Status ConnectResult(int socket, std::string_view to);
 
 // RFC 2385: from now on segments to and from that address carry the key's digest, and others are dropped by the kernel.
-// On a listening socket for the connections that come. FailedPrecondition when the kernel has no TCP-MD5.
+// On a listening socket for the connections that come. InvalidArgument for a key that is empty or too long,
+// FailedPrecondition when the kernel has no TCP-MD5.
 absl::Status SetMd5Key(int socket, const IpAddress& peer, std::string_view key);
 
 }  // namespace virp

@@ -45,6 +45,16 @@ TEST(TcpTest, Md5KeysOfADualStackListenerHoldForItsIpv4Peers) {
   EXPECT_FALSE(Connects(listening.get(), "another", 200));
 }
 
+TEST(TcpTest, AnEmptyMd5KeyDoesNotTakeTheProtectionAway) {
+  ASSERT_OK_AND_ASSIGN(const FileDescriptor listening, ListenTcp({"127.0.0.1", 0}));
+  const absl::Status set = SetMd5Key(listening.get(), kLoopback, "secret");
+  if (absl::IsFailedPrecondition(set)) GTEST_SKIP() << set;
+  ASSERT_OK(set);
+  EXPECT_THAT(SetMd5Key(listening.get(), kLoopback, ""), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_FALSE(Connects(listening.get(), "", 200));
+  EXPECT_TRUE(Connects(listening.get(), "secret", 5'000));
+}
+
 TEST(TcpAoTest, RefusesWhatNoKeyIs) {
   const FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   EXPECT_THAT(AddTcpAoKey(socket.get(), kLoopback, {1, 1, "md5", "secret"}),

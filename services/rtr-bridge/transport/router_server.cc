@@ -34,9 +34,10 @@ absl::StatusOr<crypto::Secret> ReadKey(const std::string& path) {
   crypto::Secret text(kMaxKeyFile);
   ASSIGN_OR_RETURN(const std::size_t size, ReadUpTo(file.get(), text.data(), kMaxKeyFile, path));
   text.Truncate(std::min(size, text.view().substr(0, size).find_first_of("\r\n")));
+  if (text.view().empty()) return InvalidArgument("{}: the first line is empty; it is the key", path);
   if (!text.view().starts_with("hex:")) return text;
   auto bytes = HexDecode(text.view().substr(4));
-  if (!bytes.ok()) return InvalidArgument("{}: behind hex: there are no hexadecimal digits", path);
+  if (!bytes.ok() || bytes->empty()) return InvalidArgument("{}: behind hex: there are no hexadecimal digits", path);
   crypto::Secret key(bytes->size());
   std::copy(bytes->begin(), bytes->end(), key.data());
   crypto::Wipe(bytes->data(), bytes->size());

@@ -28,6 +28,7 @@ struct SshOptions {
   std::size_t max_unauthenticated = 64;
   std::chrono::milliseconds login_timeout{30'000};  // key exchange, authentication and subsystem together
   int max_attempts = 6;                             // keys and passwords tried on one connection
+  std::chrono::milliseconds flush_timeout{30'000};  // for what is left once the bridge has closed its end
 };
 
 // A router that came in over SSH. `socket` is one end of a stream pair: what is written to it the router reads.

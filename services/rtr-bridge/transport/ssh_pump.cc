@@ -23,6 +23,9 @@ using std::chrono::steady_clock;
 
 constexpr std::string_view kSubsystem = "rpki-rtr";
 constexpr int kTickMs = 250;
+// For the router's close after ours: libssh as a client throws away what it has not handed on when the end comes with
+// it.
+constexpr std::chrono::milliseconds kLinger{1'000};
 constexpr std::size_t kPacket = 32 << 10;  // what OpenSSH's packets carry at most
 // BIRD reads at most 4,096 octets each time its socket is readable, and libssh as a client takes as much from the
 // socket at once: what it decrypted beyond that BIRD does not see until more comes. So a burst to libssh ends in
@@ -78,8 +81,9 @@ struct SshPump::Impl {
   ssh_channel_callbacks_struct of_channel{};
   FileDescriptor ours, theirs;
   std::string identity;
-  bool authenticated = false, subsystem = false, closed = false;
-  bool small_tails = false;  // the client is libssh
+  bool authenticated = false, subsystem = false;
+  bool closed = false, said_all = false;  // by the router; by the bridge, whose close is on its way
+  bool small_tails = false;               // the client is libssh
   int refused = 0;
   std::size_t widest = 0;  // window that the router has offered
 
@@ -96,6 +100,7 @@ struct SshPump::Impl {
   std::size_t TakeData(const char* bytes, std::size_t size);
   absl::Status Forward();
   bool MayWrite();
+  bool BridgeHungUp() const;
   std::size_t NextPacket() const;
   void SetCallbacks();
   void SetChannelCallbacks();
@@ -323,11 +328,11 @@ std::size_t SshPump::Impl::NextPacket() const {
 // What the bridge says, into the channel: as much as the router's window takes, and only while the socket keeps up.
 absl::Status SshPump::Impl::Forward() {
   std::array<char, kPacket> buffer;
-  while (!gone() && MayWrite()) {
+  while (!gone() && !said_all && MayWrite()) {
     const std::size_t window = ::ssh_channel_window_size(channel);
     const ssize_t got = ::recv(ours.get(), buffer.data(), std::min(window, NextPacket()), 0);
     if (got == 0) {
-      closed = true;
+      said_all = true;
       ::ssh_channel_send_eof(channel);
       ::ssh_channel_close(channel);
       return absl::OkStatus();
@@ -339,14 +344,29 @@ absl::Status SshPump::Impl::Forward() {
   return absl::OkStatus();
 }
 
+bool SshPump::Impl::BridgeHungUp() const {
+  pollfd end{ours.get(), 0, 0};
+  return ::poll(&end, 1, 0) > 0;
+}
+
 absl::Status SshPump::Run() {
   Impl& self = *impl_;
+  std::optional<steady_clock::time_point> until;  // once the bridge has closed
   while (!self.options.stop.stop_requested() && !self.gone()) {
     RETURN_IF_ERROR(self.Forward());
+    const auto now = steady_clock::now();
+    if (!until && self.BridgeHungUp()) until = now + self.options.flush_timeout;
+    if (self.said_all) until = std::min(until.value_or(now + kLinger), now + kLinger);
+    if (until && now >= *until) {
+      if (self.said_all) break;
+      return DeadlineExceeded("the router does not read");
+    }
     const bool pending = (::ssh_get_poll_flags(self.session.get()) & SSH_WRITE_PENDING) != 0;
-    std::array<pollfd, 2> ready{{{::ssh_get_fd(self.session.get()), POLLIN, 0}, {self.ours.get(), 0, 0}}};
+    // poll(2) tells of an end that hung up whoever asks: while the router takes nothing, nobody may ask.
+    const bool may_write = !self.said_all && self.MayWrite();
+    std::array<pollfd, 2> ready{
+        {{::ssh_get_fd(self.session.get()), POLLIN, 0}, {may_write ? self.ours.get() : -1, POLLIN, 0}}};
     if (pending) ready[0].events |= POLLOUT;
-    if (self.MayWrite()) ready[1].events = POLLIN;
     if (::poll(ready.data(), ready.size(), kTickMs) > 0 && ready[0].revents != 0 &&
         ::ssh_event_dopoll(self.event.get(), 0) == SSH_ERROR)
       return absl::OkStatus();  // the router is gone
