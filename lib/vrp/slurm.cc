@@ -18,6 +18,7 @@ struct Claims {
   std::vector<Prefix> prefixes;
   std::vector<std::uint32_t> key_ases;
   std::vector<std::uint32_t> customers;
+  std::size_t assertions = 0;
 };
 
 virp::Prefix ToPrefix(const PrefixText& text) {
@@ -256,6 +257,7 @@ class SlurmReader {
   }
 
   void Check(const absl::Status& added) {
+    ++claims_.assertions;
     if (!added.ok()) fields_.Problem(Message(added));
   }
 
@@ -306,6 +308,10 @@ absl::Status CheckNumbers(std::span<const SlurmText> files, const std::vector<Cl
   return absl::OkStatus();
 }
 
+std::size_t FiltersIn(const Slurm& slurm) {
+  return slurm.prefix_filters.size() + slurm.bgpsec_filters.size() + slurm.aspa_filters.size();
+}
+
 }  // namespace
 
 absl::StatusOr<Slurm> ParseSlurm(std::span<const SlurmText> files) {
@@ -316,10 +322,11 @@ absl::StatusOr<Slurm> ParseSlurm(std::span<const SlurmText> files) {
     if (file.text.size() > kMaxSlurmBytes) {
       return ResourceExhausted("{} has {} bytes, {} are the limit", file.name, file.text.size(), kMaxSlurmBytes);
     }
+    const std::size_t before = FiltersIn(out);
     auto one = SlurmReader(file.text, out, builder).Run();
     if (!one.ok()) return Annotate(one.status(), file.name);
+    out.files.push_back({file.name, crypto::Sha256(file.text), FiltersIn(out) - before, one->assertions});
     claims.push_back(*std::move(one));
-    out.files.push_back({file.name, crypto::Sha256(file.text)});
   }
   RETURN_IF_ERROR(CheckPrefixes(files, claims));
   RETURN_IF_ERROR(CheckNumbers(files, claims, &Claims::key_ases, "router keys"));

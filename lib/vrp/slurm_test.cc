@@ -101,6 +101,21 @@ TEST(Slurm, TheExampleOfTheRfc) {
   EXPECT_EQ(applied.filtered, 7U);
 }
 
+TEST(Slurm, CountsWhatEachFileSays) {
+  const auto slurm = Parse({File({{{"prefix", "192.0.2.0/24"}}, {{"asn", 7}}}, kNo,
+                                 {{{"asn", 64496}, {"prefix", "198.51.100.0/24"}}}, kNo),
+                            AspaFile({{{"customer_asid", 3}}}, {{{"customer_asid", 2}, {"providers", {9}}},
+                                                                {{"customer_asid", 5}, {"providers", {9}}}}),
+                            File(kNo, kNo, kNo, kNo)});
+  ASSERT_OK(slurm);
+  ASSERT_EQ(slurm->files.size(), 3U);
+  EXPECT_EQ(slurm->files[0].filters, 2U);
+  EXPECT_EQ(slurm->files[0].assertions, 1U);
+  EXPECT_EQ(slurm->files[1].filters, 1U);
+  EXPECT_EQ(slurm->files[1].assertions, 2U);
+  EXPECT_EQ(slurm->files[2].filters + slurm->files[2].assertions, 0U);
+}
+
 TEST(Slurm, KeysInEitherBase64) {
   const RouterKey key = TestKey(64496, 0);
   for (const auto& [ski, spki] :

@@ -141,6 +141,8 @@ absl::Status CheckEvidence(const Config& config) {
   const EvidenceConfig& evidence = config.evidence;
   if (!config.serves_grpc()) {
     if (config.keeps_evidence()) return InvalidArgument("name: evidence needs tls-certificate, tls-key and tls-roots");
+    if (!config.break_glass_socket.empty())
+      return InvalidArgument("break-glass-socket: without tls-certificate there is no service that it could serve");
     return absl::OkStatus();
   }
   if (config.tls.private_key.empty() || config.tls.roots.empty())
@@ -222,7 +224,7 @@ void AddSourceOptions(service::Options& options, Config& config, Given& given) {
   options.Add(&config.state, "state", "Directory of sessions, serials and changes, for restarts.", "DIR");
 }
 
-void AddEvidenceOptions(service::Options& options, EvidenceConfig& evidence) {
+void AddEvidenceOptions(service::Options& options, EvidenceConfig& evidence, SessionLogOptions& sessions) {
   options.Add(&evidence.name, "name", "The bridge's own source name; without one it keeps no evidence.", "SOURCE");
   options.Add(&evidence.keys, "keys", "Key directory with the bridge's O-Key.", "DIR");
   keys::AddKeySupplyOptions(options, &evidence.key_supply);
@@ -232,6 +234,9 @@ void AddEvidenceOptions(service::Options& options, EvidenceConfig& evidence) {
               "Verifier key (C2SP) of the chain's checkpoints, pinned; several during a roll.", "KEY");
   options.Add(&evidence.spool, "spool", "Directory of the spool and the audit's state.", "DIR");
   options.AddSize(&evidence.spool_limit, "spool-limit", "Bytes that the spool may use.", 1 << 20);
+  options.Add(&sessions.per_router, "router-records",
+              "Records about one router in a minute; what comes beyond is summarised in one.", std::size_t{1},
+              std::size_t{100'000});
 }
 
 absl::Status Finish(Given& given, Config& config) {
@@ -265,7 +270,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
   AddRouterOptions(options, config, given);
   AddSourceOptions(options, config, given);
-  AddEvidenceOptions(options, config.evidence);
+  AddEvidenceOptions(options, config.evidence, config.session_log);
   options.Check([&]() -> absl::Status { return Finish(given, config); });
   return options.Read(argc, argv, out);
 }

@@ -48,6 +48,7 @@ struct Config {
   std::vector<SourceOptions> sources;
   MergeRule merge;
   std::vector<std::string> slurm;
+  SessionLogOptions session_log;
 
   bool serves_grpc() const { return !tls.certificate.empty(); }
   bool keeps_evidence() const { return !evidence.name.empty(); }

@@ -77,8 +77,8 @@ absl::StatusOr<std::unique_ptr<EvidencePart>> EvidencePart::Make(const Config& c
   deliver::SpoolOptions spool;
   spool.directory = evidence.spool + "/frames";
   spool.max_bytes = evidence.spool_limit;
-  ASSIGN_OR_RETURN(part->outbox_, deliver::Outbox::Open(spool, part->supply_->keys(), clock, {}));
-  part->recorder_ = std::make_unique<OutboxRecorder>(witness, *part->outbox_, clock);
+  ASSIGN_OR_RETURN(part->outbox_, deliver::Outbox::Open(spool, part->supply_->keys(), clock, {&part->records_}));
+  part->recorder_ = std::make_unique<OutboxRecorder>(witness, *part->outbox_, part->records_, clock);
   ASSIGN_OR_RETURN(auto delivery, DeliveryOf(config));
   ASSIGN_OR_RETURN(part->deliverer_, deliver::Deliverer::Make(std::move(delivery), part->outbox_->spool(),
                                                               part->connector_, part->findings_, clock));
@@ -102,7 +102,8 @@ absl::Status EvidencePart::Tick(SessionLog& log) {
   return first;
 }
 
-void EvidencePart::Drain(std::chrono::nanoseconds patience) {
+void EvidencePart::Drain(SessionLog& log, std::chrono::nanoseconds patience) {
+  service::LogStatus(service::LogLevel::kInfo, "the last records", recorder_->Stop(log));
   const bool flushed =
       outbox_->spool().problem().ok() && deliverer_->Flush(std::chrono::steady_clock::now() + patience);
   if (!flushed) {

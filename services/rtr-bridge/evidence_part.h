@@ -39,7 +39,8 @@ class EvidencePart {
   void Start();
   // Several times a second: beats, sessions' records, alarms, snapshots of the spool.
   absl::Status Tick(SessionLog& log);
-  void Drain(std::chrono::nanoseconds patience);
+  // The last records, and their delivery as far as it comes in time.
+  void Drain(SessionLog& log, std::chrono::nanoseconds patience);
 
   OutboxRecorder& recorder() { return *recorder_; }
   const deliver::Deliverer& deliverer() const { return *deliverer_; }
@@ -56,6 +57,7 @@ class EvidencePart {
   const Config& config_;
   const service::ChannelFactory onodes_, managers_;
   std::unique_ptr<keys::KeySupply> supply_;
+  RecordsState records_;
   std::unique_ptr<deliver::Outbox> outbox_;
   std::unique_ptr<OutboxRecorder> recorder_;
   AuditFindings findings_;

@@ -8,6 +8,7 @@
 #include "lib/service/refusal_log.h"
 #include "lib/service/run.h"
 #include "lib/service/server.h"
+#include "services/rtr-bridge/break_glass.h"
 #include "services/rtr-bridge/config.h"
 #include "services/rtr-bridge/evidence_part.h"
 #include "services/rtr-bridge/storage/state_file.h"
@@ -93,7 +94,7 @@ absl::StatusOr<int> Run(const Config& config) {
   Recorder& recorder = evidence != nullptr ? static_cast<Recorder&>(evidence->recorder()) : no_recorder;
 
   ASSIGN_OR_RETURN(const auto state, StateDirectory::Open(config.state));
-  SessionLog log(witness);
+  SessionLog log(witness, clock, config.session_log);
   ASSIGN_OR_RETURN(const auto routers, RouterServer::Start(config.routers, log, clock));
   Board board;
   CacheOptions cache_options = config.cache;
@@ -116,6 +117,7 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto sources,
                    SourceRunner::Make(config.sources, {config.slurm}, std::move(feeds), cache, clock));
 
+  std::unique_ptr<service::BreakGlassServer> break_glass;
   if (config.serves_grpc()) {
     RtrHandlerParts parts{.name = config.evidence.name,
                           .cache = cache,
@@ -136,8 +138,9 @@ absl::StatusOr<int> Run(const Config& config) {
     options.listen = FormatHostPort(config.listen);
     options.tls = config.tls;
     options.reflection = config.reflection;
-    ASSIGN_OR_RETURN(api.server, service::ServerRunner::Start(options, api.security, clock,
-                                                              {{api.handler.get(), "virp.rtr.v1.RtrService"}}));
+    const std::vector<service::ServedService> services{{api.handler.get(), "virp.rtr.v1.RtrService"}};
+    ASSIGN_OR_RETURN(api.server, service::ServerRunner::Start(options, api.security, clock, services));
+    ASSIGN_OR_RETURN(break_glass, StartBreakGlass(config.break_glass_socket, recorder, services));
   }
 
   service::Metrics metrics("rtr_bridge");
@@ -169,14 +172,13 @@ absl::StatusOr<int> Run(const Config& config) {
   runner.OnDrain("routers", [&] { routers->Drain(rtr::ErrorCode::kCacheRestart, config.drain_patience); });
   runner.OnDrain("server", [&] {
     if (api.server == nullptr) return;
+    break_glass.reset();
     api.handler->Drain();
     api.server->Drain(config.common.drain_delay, config.common.drain_grace);
   });
   runner.OnDrain("evidence", [&] {
     routers->Stop();
-    if (evidence == nullptr) return;
-    service::LogStatus(service::LogLevel::kInfo, "the last records", evidence->recorder().Flush(log));
-    evidence->Drain(config.common.drain_grace);
+    if (evidence != nullptr) evidence->Drain(log, config.common.drain_grace);
   });
   runner.tasks().Start("house",
                        [&](const std::stop_token& stop) { return KeepHouse(stop, cache, log, evidence.get(), pulse); });

@@ -1,6 +1,8 @@
 // What the RTR bridge puts on record, with the programs as they are run: what was served to whom, and what they
 // confirmed, is answered from the chain alone.
 #include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
+#include <unistd.h>
 
 #include "lib/chain/proof.h"
 #include "lib/vrp/json.h"
@@ -117,6 +119,127 @@ TEST_F(RtrEvidenceTest, HowStronglyARouterProvedWhoItIsIsOnRecord) {
   const auto records = AuditUntil("session_closed", "bridge-1/router/127.0.0.1", 2);
   EXPECT_THAT(WhatWasServed(records, "127.0.0.1", Now()).identified,
               ElementsAre(StartsWith("ssh ssh:rpki/SHA256:"), "ssh ssh:rpki/password"));
+}
+
+constexpr char kSpooled[] = "virp_rtr_bridge_records_total{result=\"spooled\"}";
+
+std::vector<std::string> EventsOf(const std::vector<Record>& records) {
+  std::vector<std::string> out;
+  for (const Record& record : records) {
+    if (record.type != frame::Type::kHeartbeat) out.push_back(record.event());
+  }
+  return out;
+}
+
+nlohmann::json Last(const std::vector<Record>& records, const std::string& event) {
+  nlohmann::json out = nlohmann::json::object();
+  for (const Record& record : records) {
+    if (record.event() == event) out = record.payload;
+  }
+  return out;
+}
+
+TEST_F(RtrEvidenceTest, WithoutTheONodeItServesAndLosesNothingThatItSpooled) {
+  const RtrTable first = MakeRtrTable(200), second = MakeRtrTable(220, 1);
+  bridge_.Write(first);
+  ASSERT_OK(StartBridge());
+  LoopbackRouter router(bridge_.tcp_port(), kRouter);
+  ASSERT_TRUE(router.Until([](const auto&) { return true; }));
+  const std::uint32_t serial = router.state().serial;
+  ASSERT_FALSE(AuditUntil("end_of_data_sent", kRouterSubject).empty());
+
+  lab_.onode().Kill();
+  bridge_.Write(second);
+  ASSERT_TRUE(router.Until([&](const auto& state) { return state.serial == serial + 1; }));
+  ASSERT_TRUE(testutil::Eventually([&] { return bridge_.Metric(kSpooled) >= 6; }));
+  ASSERT_OK_AND_ASSIGN(const auto unproven, GetGeneration(2));
+  EXPECT_FALSE(unproven.evidence().frame().empty());
+  EXPECT_EQ(unproven.evidence().proof_file(), "");
+  EXPECT_NE(unproven.evidence().problem(), "");
+  ASSERT_OK_AND_ASSIGN(const auto waiting, GetStatus());
+  EXPECT_GE(waiting.delivery().pending(), 3);
+
+  bridge_.Kill();
+  const UnixNanos killed = Now();
+  ASSERT_OK(StartBridge());
+  LoopbackRouter other(bridge_.tcp_port(), "127.0.0.22");
+  ASSERT_TRUE(other.Until([](const auto&) { return true; }));
+  EXPECT_EQ(other.state().serial, serial + 1);
+  EXPECT_EQ(other.state().session, router.state().session);
+  ASSERT_TRUE(testutil::Eventually([&] { return bridge_.Metric(kSpooled) >= 3; }));
+
+  ASSERT_OK(lab_.StartONode());
+  const auto records = AuditUntil("end_of_data_sent", "bridge-1/router/127.0.0.22");
+  EXPECT_THAT(EventsOf(records),
+              ElementsAre("bridge_started", "generation_served", "session_opened", "end_of_data_sent",
+                          "generation_served", "serial_confirmed", "end_of_data_sent",  // spooled before the kill
+                          "bridge_started", "records_lost", "generation_served", "session_opened", "end_of_data_sent"));
+  for (std::size_t i = 0; i < records.size(); ++i) EXPECT_EQ(records[i].sequence, i + 1) << "not one is missing";
+  const auto lost = std::find_if(records.begin(), records.end(),
+                                 [](const Record& record) { return record.event() == "records_lost"; });
+  ASSERT_NE(lost, records.end());
+  EXPECT_EQ(lost->payload.at("why"), "crash");
+  EXPECT_LT(lost->payload.at("since_ns").get<UnixNanos>(), killed);
+  EXPECT_GT(lost->payload.at("until_ns").get<UnixNanos>(), killed);
+  EXPECT_EQ(WhatWasServed(records, kRouter, killed).sent->at("set_sha256"), HashOf(second));
+  EXPECT_TRUE(WhatWasServed(records, kRouter, killed).connected);
+  EXPECT_FALSE(WhatWasServed(records, kRouter, Now()).connected) << "its connection ended with that start";
+
+  ASSERT_TRUE(testutil::Eventually([&] {
+    const auto proven = GetGeneration(2);
+    return proven.ok() && !proven->evidence().proof_file().empty();
+  }));
+  ASSERT_OK_AND_ASSIGN(const auto report, lab_.VerifyChain());
+  EXPECT_EQ(report.result(), chain::v1::VerifyReport::RESULT_VERIFIED) << report.ShortDebugString();
+}
+
+TEST_F(RtrEvidenceTest, AnEndInOrderLosesNothing) {
+  bridge_.Write(MakeRtrTable(50));
+  ASSERT_OK(StartBridge());
+  LoopbackRouter router(bridge_.tcp_port(), kRouter);
+  ASSERT_TRUE(router.Until([](const auto&) { return true; }));
+  ASSERT_OK(bridge_.Stop());
+  ASSERT_OK(StartBridge());
+  const auto records = AuditUntil("generation_served", kCacheSubject, 2);
+  EXPECT_THAT(EventsOf(records),
+              ElementsAre("bridge_started", "generation_served", "session_opened", "end_of_data_sent", "session_closed",
+                          "bridge_stopped", "bridge_started", "generation_served"));
+  EXPECT_EQ(Last(records, "generation_served").value("resumed", false), true);
+}
+
+TEST_F(RtrEvidenceTest, TheBreakGlassSocketIsServedAndEachUseIsOnRecord) {
+  const std::string socket = bridge_.File("glass") + "/socket";
+  bridge_.Write(MakeRtrTable(50));
+  ASSERT_OK(StartBridge({"--break-glass-socket", socket}));
+  const auto stub =
+      rtr::v1::RtrService::NewStub(grpc::CreateChannel("unix:" + socket, grpc::InsecureChannelCredentials()));
+  const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(30);
+  grpc::ClientContext status_context, refresh_context, denied_context;
+  for (grpc::ClientContext* context : {&status_context, &refresh_context, &denied_context})
+    context->set_deadline(deadline);
+  rtr::v1::GetStatusResponse status;
+  ASSERT_TRUE(stub->GetStatus(&status_context, {}, &status).ok());
+  EXPECT_EQ(status.serving().generation(), 1U);
+  rtr::v1::RefreshRequest refresh;
+  refresh.set_reason("the certificates have lapsed");
+  refresh.set_request_id("1");
+  rtr::v1::RefreshResponse refreshed;
+  const grpc::Status asked = stub->Refresh(&refresh_context, refresh, &refreshed);
+  EXPECT_TRUE(asked.ok()) << asked.error_message();
+  rtr::v1::ListVrpsResponse vrps;
+  EXPECT_EQ(stub->ListVrps(&denied_context, {}, &vrps).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+
+  const auto records = AuditUntil("sources_refreshed", kCacheSubject);
+  std::vector<std::string> used;
+  for (const Record& record : records) {
+    if (record.event() != "break_glass") continue;
+    EXPECT_EQ(record.type, frame::Type::kActionOutcome);
+    EXPECT_EQ(record.payload.at("uid"), ::getuid());
+    used.push_back(record.payload.at("method"));
+  }
+  EXPECT_THAT(used, ElementsAre("/virp.rtr.v1.RtrService/GetStatus", "/virp.rtr.v1.RtrService/Refresh"));
+  EXPECT_EQ(Last(records, "sources_refreshed").value("by", ""), "break-glass");
+  EXPECT_EQ(Last(records, "sources_refreshed").value("reason", ""), "the certificates have lapsed");
 }
 
 }  // namespace

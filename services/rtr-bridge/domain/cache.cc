@@ -200,6 +200,10 @@ absl::Status Cache::Accept(std::uint64_t generation, const Request& request) {
   return absl::OkStatus();
 }
 
+void Cache::RecordRefresh(const Request& request) {
+  static_cast<void>(recorder_.Record(witness_.Refreshed(request)));
+}
+
 void Cache::Serve(Candidate candidate, const std::optional<Request>& accepted) {
   static const vrp::Payloads kNothing;
   held_.reset();

@@ -79,6 +79,9 @@ class Cache {
   // Serves the held generation of that number. FailedPrecondition with reason NOT_HELD when it is not held.
   absl::Status Accept(std::uint64_t generation, const Request& request);
 
+  // Puts on record that somebody had the sources read.
+  void RecordRefresh(const Request& request);
+
   // Null while nothing is loaded.
   std::shared_ptr<const rtr::Snapshot> snapshot() const;
   CacheStatus status() const;

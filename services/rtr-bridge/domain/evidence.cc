@@ -1,5 +1,9 @@
 #include "services/rtr-bridge/domain/evidence.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "lib/frame/payload.h"
 
 namespace virp::rtr_bridge {
@@ -8,6 +12,27 @@ namespace {
 using frame::JsonWriter;
 using frame::Tier;
 using frame::Type;
+
+// A frame has room for 65,279 bytes, also where each byte of a text becomes three.
+constexpr std::size_t kMaxText = 256;
+constexpr std::size_t kMaxName = 120;    // of what there may be many
+constexpr std::size_t kMostHashes = 64;  // sources may be as many
+constexpr std::size_t kMostSlurm = 32;
+constexpr std::size_t kMostReasons = 16;
+
+// Texts are other people's. Of one that is too long both ends stay: a key's fingerprint is behind the user's name.
+std::string Fit(std::string_view text, std::size_t most = kMaxText) {
+  constexpr std::string_view kCut = "...";
+  std::string out(text.substr(0, most));
+  if (text.size() > most) {
+    const std::size_t half = (most - kCut.size()) / 2;
+    out = fmt::format("{}{}{}", text.substr(0, half), kCut, text.substr(text.size() - half));
+  }
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
+  }
+  return out;
+}
 
 std::string HexOf(const Hash& hash) {
   return HexEncode({reinterpret_cast<const char*>(hash.data()), hash.size()});
@@ -19,15 +44,18 @@ void WriteCounts(JsonWriter& out, const Counts& counts) {
   out.Field("router_keys", counts.router_keys).Field("aspas", counts.aspas).EndObject();
 }
 
-void WriteHashes(JsonWriter& out, std::string_view key, const std::vector<NamedHash>& hashes) {
+void WriteHashes(JsonWriter& out, const std::string& key, const std::vector<NamedHash>& hashes, std::size_t most) {
+  const std::size_t count = std::min(hashes.size(), most);
   out.Key(key).BeginArray();
-  for (const NamedHash& one : hashes)
-    out.BeginObject().Field("name", one.name).Field("sha256", HexOf(one.sha256)).EndObject();
+  for (std::size_t i = 0; i < count; ++i)
+    out.BeginObject().Field("name", Fit(hashes[i].name, kMaxName)).Field("sha256", HexOf(hashes[i].sha256)).EndObject();
   out.EndArray();
+  if (hashes.size() > count) out.Field(key + "_more", hashes.size() - count);
 }
 
 void WriteRequest(JsonWriter& out, const Request& request) {
-  out.Field("by", request.by).Field("reason", request.reason).Field("request_id", request.request_id);
+  out.Field("by", Fit(request.by)).Field("reason", Fit(request.reason));
+  out.Field("request_id", Fit(request.request_id));
 }
 
 deliver::Observation Made(Type type, Tier tier, JsonWriter& out) {
@@ -51,8 +79,21 @@ JsonWriter BeginCache(std::string_view event, const std::string& name) {
 JsonWriter BeginSession(std::string_view event, const std::string& name, const SessionName& session) {
   JsonWriter out = Begin(event, name + "/router/" + session.peer);
   out.Field("connection", session.connection).Field("port", session.port);
-  out.Field("transport", NameOf(session.transport)).Field("identity", session.identity);
+  out.Field("transport", NameOf(session.transport)).Field("identity", Fit(session.identity));
   return out;
+}
+
+// Null where there was none; without a hash where it is not known.
+void WriteData(JsonWriter& out, std::string_view key, const std::optional<SessionSummary::Data>& data) {
+  out.Key(key);
+  if (!data) {
+    out.Null();
+    return;
+  }
+  out.BeginObject().Field("connection", data->connection).Field("version", data->version);
+  out.Field("session_id", data->serial.session).Field("serial", data->serial.serial);
+  if (data->sha256 != Hash{}) out.Field("set_sha256", HexOf(data->sha256));
+  out.EndObject();
 }
 
 }  // namespace
@@ -86,8 +127,8 @@ deliver::Observation Witness::Served(const Generation& generation, const std::op
   out.EndArray();
   WriteCounts(out, generation.counts);
   out.Field("announced", generation.announced).Field("withdrawn", generation.withdrawn);
-  WriteHashes(out, "sources", generation.sources);
-  WriteHashes(out, "slurm", generation.slurm);
+  WriteHashes(out, "sources", generation.sources, kMostHashes);
+  WriteHashes(out, "slurm", generation.slurm, kMostSlurm);
   if (resumed) out.Field("resumed", true);
   if (accepted) WriteRequest(out, *accepted);
   return Made(Type::kCacheSerialChange, Tier::kGreen, out);
@@ -98,20 +139,20 @@ deliver::Observation Witness::Held(const HeldGeneration& held) const {
   out.Field("generation", held.number).Field("set_sha256", HexOf(held.sha256));
   WriteCounts(out, held.counts);
   out.Key("reasons").BeginArray();
-  for (const std::string& reason : held.reasons) out.String(reason);
+  for (std::size_t i = 0; i < std::min(held.reasons.size(), kMostReasons); ++i) out.String(Fit(held.reasons[i]));
   out.EndArray();
-  if (held.until) out.Field("until", *held.until);
+  if (held.until) out.Field("until_ns", *held.until);
   return Made(Type::kCacheSerialChange, Tier::kYellow, out);
 }
 
 deliver::Observation Witness::SourceFailed(std::string_view source, std::string_view problem, bool expired) const {
-  JsonWriter out = Begin("source_failed", name_ + "/source/" + std::string(source));
-  out.Field("problem", problem).Field("expired", expired);
+  JsonWriter out = Begin("source_failed", name_ + "/source/" + Fit(source));
+  out.Field("problem", Fit(problem)).Field("expired", expired);
   return Made(Type::kCacheSerialChange, Tier::kYellow, out);
 }
 
 deliver::Observation Witness::SourceRecovered(std::string_view source) const {
-  JsonWriter out = Begin("source_recovered", name_ + "/source/" + std::string(source));
+  JsonWriter out = Begin("source_recovered", name_ + "/source/" + Fit(source));
   return Made(Type::kCacheSerialChange, Tier::kGreen, out);
 }
 
@@ -137,14 +178,51 @@ deliver::Observation Witness::SessionConfirmed(const SessionName& session, std::
 
 deliver::Observation Witness::SessionClosed(const SessionName& session, std::string_view why) const {
   JsonWriter out = BeginSession("session_closed", name_, session);
-  out.Field("why", why);
+  out.Field("why", Fit(why));
   return Made(Type::kRouterSessionChange, Tier::kGreen, out);
 }
 
-deliver::Observation Witness::RecordsLost(std::uint64_t count, UnixNanos since) const {
+deliver::Observation Witness::SessionsSummarised(const SessionName& session, const SessionSummary& summary) const {
+  JsonWriter out = Begin("sessions_summarised", name_ + "/router/" + session.peer);
+  out.Field("transport", NameOf(session.transport)).Field("identity", Fit(session.identity));
+  out.Field("opened", summary.opened).Field("sent", summary.sent).Field("confirmed", summary.confirmed);
+  out.Field("closed", summary.closed).Field("first_ns", summary.first).Field("last_ns", summary.last);
+  WriteData(out, "last_sent", summary.last_sent);
+  WriteData(out, "last_confirmed", summary.last_confirmed);
+  out.Field("limit", "OVER_LIMIT");
+  return Made(Type::kRouterSessionChange, Tier::kYellow, out);
+}
+
+deliver::Observation Witness::Started(PreviousEnd previous) const {
+  JsonWriter out = BeginCache("bridge_started", name_);
+  out.Field("previous", previous == PreviousEnd::kNone      ? "none"
+                        : previous == PreviousEnd::kStopped ? "stopped"
+                                                            : "crashed");
+  return Made(Type::kCacheSerialChange, Tier::kGreen, out);
+}
+
+deliver::Observation Witness::Stopped() const {
+  JsonWriter out = BeginCache("bridge_stopped", name_);
+  return Made(Type::kCacheSerialChange, Tier::kGreen, out);
+}
+
+deliver::Observation Witness::RecordsLost(const LostRecords& lost) const {
+  using Why = LostRecords::Why;
   JsonWriter out = BeginCache("records_lost", name_);
-  out.Field("count", count).Field("since", since);
+  out.Field("why", lost.why == Why::kNoRoom ? "no_room" : lost.why == Why::kOverLimit ? "over_limit" : "crash");
+  if (lost.count) {
+    out.Field("count", *lost.count);
+  } else {
+    out.Key("count").Null();
+  }
+  out.Field("since_ns", lost.since).Field("until_ns", lost.until);
   return Made(Type::kCacheSerialChange, Tier::kYellow, out);
+}
+
+deliver::Observation Witness::Refreshed(const Request& request) const {
+  JsonWriter out = BeginCache("sources_refreshed", name_);
+  WriteRequest(out, request);
+  return Made(Type::kCacheSerialChange, Tier::kGreen, out);
 }
 
 }  // namespace virp::rtr_bridge

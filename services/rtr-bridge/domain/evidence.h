@@ -41,6 +41,30 @@ struct SessionName {
   std::string identity;  // empty: the address is all there is
 };
 
+// What a router's connections said beyond the limit of a minute (session_log.h). Times are when it was told.
+struct SessionSummary {
+  std::uint64_t opened = 0, sent = 0, confirmed = 0, closed = 0;
+  UnixNanos first = 0, last = 0;
+  struct Data {
+    std::uint64_t connection = 0;
+    std::uint8_t version = 0;
+    Serial serial;
+    Hash sha256{};  // zero where it is not known
+  };
+  std::optional<Data> last_sent, last_confirmed;
+};
+
+// How the start before this one ended.
+enum class PreviousEnd : std::uint8_t { kNone, kStopped, kCrashed };
+
+// Records that are not in the chain and never will be.
+struct LostRecords {
+  enum class Why : std::uint8_t { kNoRoom, kOverLimit, kCrash };
+  Why why{};
+  std::optional<std::uint64_t> count;  // nothing: nobody knows
+  UnixNanos since = 0, until = 0;      // when they would have been made
+};
+
 // Makes the observations of one bridge. `name` is its source's name: subjects begin with it.
 class Witness {
  public:
@@ -60,8 +84,16 @@ class Witness {
   // The router named this serial in a query: it has what that End of Data ended.
   deliver::Observation SessionConfirmed(const SessionName& session, std::uint8_t version, Serial serial) const;
   deliver::Observation SessionClosed(const SessionName& session, std::string_view why) const;
-  // Records that could not be spooled.
-  deliver::Observation RecordsLost(std::uint64_t count, UnixNanos since) const;
+  // Instead of records of their own, which were too many. `session` is the newest of the connections.
+  deliver::Observation SessionsSummarised(const SessionName& session, const SessionSummary& summary) const;
+
+  // With the first record of a start; all connections of earlier starts are over.
+  deliver::Observation Started(PreviousEnd previous) const;
+  // With the last one: nothing of this start is missing that is not said to be.
+  deliver::Observation Stopped() const;
+  deliver::Observation RecordsLost(const LostRecords& lost) const;
+  // Somebody had the sources read.
+  deliver::Observation Refreshed(const Request& request) const;
 
   const std::string& name() const { return name_; }
 

@@ -8,6 +8,8 @@ namespace {
 
 constexpr UnixNanos kKept = 3'600'000'000'000;  // an hour
 constexpr std::size_t kMostKept = 10'000;
+constexpr std::chrono::minutes kMinute{1};
+constexpr std::chrono::seconds kLook{1};
 
 Serial SerialOf(const rtr::ServedData& data) {
   return {data.session, data.serial};
@@ -16,41 +18,134 @@ Serial SerialOf(const rtr::ServedData& data) {
 }  // namespace
 
 void SessionLog::Add(deliver::Observation observation) {
-  if (waiting_.size() < limit_) {
+  if (waiting_.size() < options_.most_waiting) {
     waiting_.push_back(std::move(observation));
   } else {
     ++lost_;
   }
 }
 
+deliver::Observation SessionLog::Made(const SessionName& name, const Said& said) const {
+  switch (said.kind) {
+    case Kind::kOpened:
+      return witness_.SessionOpened(name, said.version);
+    case Kind::kSent:
+      return witness_.SessionSent(name, said.version, said.serial, said.sha256);
+    case Kind::kConfirmed:
+      return witness_.SessionConfirmed(name, said.version, said.serial);
+    case Kind::kClosed:
+      break;
+  }
+  return witness_.SessionClosed(name, said.why);
+}
+
+void SessionLog::Tell(const SessionName& name, const Said& said) {
+  const Time now = clock_.Steady();
+  if (now - all_since_ >= kMinute) {
+    all_since_ = now;
+    all_records_ = 0;
+  }
+  const bool too_many = all_records_ >= options_.all_routers;
+  const auto key = std::pair(name.peer, name.identity);
+  auto minute = minutes_.find(key);
+  if (minute != minutes_.end() && now - minute->second.since >= kMinute) {
+    EndMinute(minute);
+    minute = minutes_.end();
+  }
+  if (minute == minutes_.end()) {
+    if (too_many) {
+      ++over_limit_;
+      return;
+    }
+    minute = minutes_.emplace(key, Minute{now, 0, name, std::nullopt}).first;
+  }
+  if (too_many || minute->second.summary || minute->second.records >= options_.per_router)
+    return Summarise(minute->second, name, said);
+  ++minute->second.records;
+  ++all_records_;
+  Add(Made(name, said));
+}
+
+void SessionLog::Summarise(Minute& minute, const SessionName& name, const Said& said) {
+  const UnixNanos now = clock_.NowNanos();
+  if (!minute.summary) minute.summary.emplace().first = now;
+  SessionSummary& summary = *minute.summary;
+  summary.last = now;
+  minute.name = name;
+  first_summarised_ = std::min(first_summarised_.value_or(summary.first), summary.first);
+  const SessionSummary::Data data{name.connection, said.version, said.serial, said.sha256};
+  switch (said.kind) {
+    case Kind::kOpened:
+      ++summary.opened;
+      break;
+    case Kind::kSent:
+      ++summary.sent;
+      summary.last_sent = data;
+      break;
+    case Kind::kConfirmed:
+      ++summary.confirmed;
+      summary.last_confirmed = data;
+      break;
+    case Kind::kClosed:
+      ++summary.closed;
+      break;
+  }
+}
+
+SessionLog::Minutes::iterator SessionLog::EndMinute(Minutes::iterator minute) {
+  if (minute->second.summary) Add(witness_.SessionsSummarised(minute->second.name, *minute->second.summary));
+  return minutes_.erase(minute);
+}
+
+void SessionLog::EndMinutes(Time now, bool all) {
+  if (now < next_look_ && !all) return;
+  next_look_ = now + kLook;
+  first_summarised_.reset();
+  for (auto minute = minutes_.begin(); minute != minutes_.end();) {
+    if (all || now - minute->second.since >= kMinute) {
+      minute = EndMinute(minute);
+      continue;
+    }
+    if (const auto& summary = minute->second.summary; summary)
+      first_summarised_ = std::min(first_summarised_.value_or(summary->first), summary->first);
+    ++minute;
+  }
+}
+
 void SessionLog::Take(const SessionName& name, const rtr::ServerSessionState& state,
                       const std::vector<rtr::SessionEvent>& events, Told& told) {
-  using Kind = rtr::SessionEvent::Kind;
+  using Event = rtr::SessionEvent::Kind;
   if (events.empty() || !state.version) return;  // of strangers that never spoke a version there are no records
   const MutexLock lock(mutex_);
   for (const rtr::SessionEvent& event : events) {
-    if (event.kind == Kind::kVersionAgreed && !std::exchange(told.opened, true)) {
-      Add(witness_.SessionOpened(name, *state.version));
-    } else if (event.kind == Kind::kEndOfDataSent && told.sent != event.data) {
+    if (event.kind == Event::kVersionAgreed && !std::exchange(told.opened, true)) {
+      Tell(name, {Kind::kOpened, *state.version, {}, {}, {}});
+    } else if (event.kind == Event::kEndOfDataSent && told.sent != event.data) {
       told.sent = event.data;
-      Add(witness_.SessionSent(name, *state.version, SerialOf(event.data), event.data.hash));
-    } else if (event.kind == Kind::kConfirmed && told.confirmed != event.data) {
+      Tell(name, {Kind::kSent, *state.version, SerialOf(event.data), event.data.hash, {}});
+    } else if (event.kind == Event::kConfirmed && told.confirmed != event.data) {
       told.confirmed = event.data;
-      Add(witness_.SessionConfirmed(name, *state.version, SerialOf(event.data)));
+      Tell(name, {Kind::kConfirmed, *state.version, SerialOf(event.data), event.data.hash, {}});
     }
   }
 }
 
 void SessionLog::TakeClosed(const RouterView& view, const Told& told) {
   const MutexLock lock(mutex_);
-  if (told.opened) Add(witness_.SessionClosed(view.name, view.close_reason));
-  if (closed_.size() >= kMostKept) closed_.erase(closed_.begin());
+  if (told.opened) Tell(view.name, {Kind::kClosed, 0, {}, {}, view.close_reason});
+  if (closed_.size() >= kMostKept) closed_.pop_front();
   closed_.push_back(view);
 }
 
-SessionLog::Batch SessionLog::Drain() {
+SessionLog::Batch SessionLog::Drain(bool last) {
   const MutexLock lock(mutex_);
-  return {std::exchange(waiting_, {}), std::exchange(lost_, 0)};
+  EndMinutes(clock_.Steady(), last);
+  Batch batch;
+  batch.observations = std::exchange(waiting_, {});
+  batch.lost = std::exchange(lost_, 0);
+  batch.over_limit = std::exchange(over_limit_, 0);
+  batch.complete_until = first_summarised_.value_or(clock_.NowNanos());
+  return batch;
 }
 
 std::vector<RouterView> SessionLog::Closed(UnixNanos now) const {

@@ -97,6 +97,8 @@ grpc::Status RtrHandler::GetStatus(grpc::ServerContext*, const pb::GetStatusRequ
       pb::SlurmStatus& to = *response->add_slurm_files();
       to.set_path(file.name);
       to.set_sha256(std::string(View(file.sha256)));
+      to.set_filters(static_cast<std::int32_t>(file.filters));
+      to.set_assertions(static_cast<std::int32_t>(file.assertions));
     }
   }
   if (!status.slurm.problem.ok()) response->set_slurm_problem(std::string(status.slurm.problem.message()));
@@ -271,11 +273,13 @@ absl::Status RtrHandler::DoRefresh(const service::Identity& caller, const pb::Re
                       "REQUEST_ID_REUSED");
   }
   if (known == refreshed_.end()) {
+    const Request asked{caller.break_glass ? "break-glass" : caller.spiffe_id, request.reason(), request.request_id()};
     if (request.accept_generation() != 0) {
-      RETURN_IF_ERROR(
-          parts_.cache.Accept(request.accept_generation(), {caller.spiffe_id, request.reason(), request.request_id()}));
-    } else if (!parts_.sources.RefreshAll(kRefreshPatience)) {
-      return Unavailable("not every source was read within a minute; the status tells which");
+      RETURN_IF_ERROR(parts_.cache.Accept(request.accept_generation(), asked));
+    } else {
+      parts_.cache.RecordRefresh(asked);
+      if (!parts_.sources.RefreshAll(kRefreshPatience))
+        return Unavailable("not every source was read within a minute; the status tells which");
     }
     if (refreshed_.size() >= kMostRemembered) refreshed_.clear();
     refreshed_[key] = request.SerializeAsString();
