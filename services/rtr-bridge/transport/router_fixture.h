@@ -100,7 +100,7 @@ class RouterServerTest : public ::testing::Test {
   testutil::TempDir dir_;
   const SystemClock clock_;
   const Witness witness_{"rtr.test"};
-  SessionLog log_{witness_};
+  SessionLog log_{witness_, clock_};
   RouterServerOptions options_;
   std::unique_ptr<RouterServer> server_;
 };
