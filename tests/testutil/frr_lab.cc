@@ -151,17 +151,33 @@ std::string FrrDaemon::log() const {
 }
 
 FrrLab::FrrLab(int bmp_port, FrrPrePolicy pre_policy) : bmp_port_(bmp_port) {
+  std::vector<std::string> lines;
+  // Else bgpd keeps nothing from before policy, and says End-of-RIB of a view that it never sends a route of.
+  if (pre_policy == FrrPrePolicy::kKept) lines.emplace_back(" neighbor PEER soft-reconfiguration inbound");
+  lines.emplace_back(" bmp targets station");
+  lines.emplace_back("  bmp monitor ipv4 unicast pre-policy");
+  if (bmp_port != 0) lines.push_back("  " + BmpConnect());
+  MakeRouters(lines, "bmp");
+}
+
+FrrLab::FrrLab(const FrrModule& module) : bmp_port_(0) {
+  MakeRouters(module.lines, module.spec);
+}
+
+// In the lines PEER stands for edge-b's address.
+void FrrLab::MakeRouters(const std::vector<std::string>& lines, std::string module) {
   const std::string network = OwnNetwork(), a = network + ".1", b = network + ".2";
   auto lines_a = testutil::Neighbor(b, a, "64501");
   lines_a.push_back(fmt::format(" neighbor {} passive", b));  // or the two connections collide at every start
-  // Else bgpd keeps nothing from before policy, and says End-of-RIB of a view that it never sends a route of.
-  if (pre_policy == FrrPrePolicy::kKept) lines_a.push_back(fmt::format(" neighbor {} soft-reconfiguration inbound", b));
-  lines_a.push_back(" bmp targets station");
-  lines_a.push_back("  bmp monitor ipv4 unicast pre-policy");
-  if (bmp_port != 0) lines_a.push_back("  " + BmpConnect());
+  for (std::string line : lines) {
+    if (const auto at = line.find("PEER"); at != std::string::npos) line.replace(at, 4, b);
+    lines_a.push_back(std::move(line));
+  }
   auto lines_b = testutil::Neighbor(a, b, "64500");
   lines_b.push_back(fmt::format(" neighbor {} timers connect 1", a));
-  edge_a_ = std::make_unique<FrrDaemon>(FrrOptions{"edge-a", a, Router("64500", "192.0.2.1", lines_a)});
+  FrrOptions of_a{"edge-a", a, Router("64500", "192.0.2.1", lines_a)};
+  of_a.module = std::move(module);
+  edge_a_ = std::make_unique<FrrDaemon>(std::move(of_a));
   edge_b_ = std::make_unique<FrrDaemon>(FrrOptions{"edge-b", b, Router("64501", "192.0.2.2", lines_b)});
 }
 

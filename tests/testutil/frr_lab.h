@@ -62,12 +62,19 @@ class FrrDaemon {
 // Whether edge-a keeps what edge-b announced as it was before policy (`soft-reconfiguration inbound`), for adj-in-pre.
 enum class FrrPrePolicy { kKept, kNotKept };
 
+// Another module than BMP in edge-a.
+struct FrrModule {
+  std::string spec;                // as bgpd's -M wants it
+  std::vector<std::string> lines;  // of its configuration, under edge-a's `router bgp`
+};
+
 class FrrLab {
  public:
   static constexpr std::chrono::seconds kPatience{30};
 
   // Configured, not started. `bmp_port`: on 127.0.0.1, where edge-a connects to; 0: no BMP.
   explicit FrrLab(int bmp_port, FrrPrePolicy pre_policy = FrrPrePolicy::kKept);
+  explicit FrrLab(const FrrModule& module);
 
   absl::Status Start();  // both; returns when their session is Established on either side
 
@@ -96,6 +103,7 @@ class FrrLab {
   absl::Status OpenBmp();
 
  private:
+  void MakeRouters(const std::vector<std::string>& lines_of_a, std::string module);
   std::string Neighbor(const FrrDaemon& at) const;  // "neighbor ADDRESS" as `at` configures it
   absl::Status Configure(FrrDaemon& at, const std::string& line);
   std::string BmpConnect() const;

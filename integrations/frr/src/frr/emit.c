@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Events on their way into the ring. Each gets its number here, also when there is no room for it: the loss record that
+// follows says which numbers were dropped.
+#include <time.h>
+
+#include "module.h"
+
+enum { kStepBack = 1000000000 };  // ns; less than that is taken for the clock being slewed
+
+static uint64_t wall_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static bool push_plain(struct virp_event* event) {
+  void* const room = virp_ring_reserve(virp.ring, sizeof(*event));
+  if (room == NULL) return false;
+  memcpy(room, event, sizeof(*event));
+  virp_ring_commit(virp.ring);
+  return true;
+}
+
+// Times of an epoch do not fall. A clock that steps back begins a new epoch (version 2); in version 1 time stands still
+// until the clock has caught up.
+static uint64_t next_time(void) {
+  uint64_t now = wall_ns();
+  if (now < virp.last_ns && virp.last_ns - now > kStepBack && virp.config.version == 2) {
+    struct virp_event mark = {.kind = VIRP_SAW_EPOCH};
+    if (push_plain(&mark)) {
+      virp.sequence = 0;
+      virp.last_ns = now;
+      virp.restate_tables = true;
+      virp.lost_from = 0;  // of an epoch that has ended
+    }
+  }
+  if (now < virp.last_ns) now = virp.last_ns;
+  virp.last_ns = now;
+  return now;
+}
+
+static void number(struct virp_event* event) {
+  event->time_ns = next_time();
+  event->sequence = ++virp.sequence;
+}
+
+static void lose(void) {
+  if (virp.lost_from == 0) virp.lost_from = virp.sequence;
+  ++virp.lost;
+}
+
+bool virp_tell_loss(void) {
+  if (virp.lost_from == 0) return true;
+  if (!virp_ring_fits(virp.ring, sizeof(struct virp_event), 0)) return false;
+  struct virp_event loss = {.kind = VIRP_SAW_LOSS, .tier = VIRP_YELLOW, .from = virp.lost_from, .to = virp.sequence};
+  number(&loss);
+  if (loss.sequence == 1) return true;  // a new epoch began: nothing of it is missing
+  if (!push_plain(&loss)) return false;
+  virp.lost_from = 0;
+  virp.restate_tables = true;
+  return true;
+}
+
+uint64_t virp_emit(struct virp_event* event, const struct virp_route* routes, const struct virp_piece* pieces,
+                   int count) {
+  const size_t fixed = sizeof(*event) + event->routes * sizeof(*routes);
+  size_t size = fixed;
+  for (int i = 0; i < count; ++i) size += pieces[i].size;
+  if (virp.lost_from != 0 && virp_ring_fits(virp.ring, sizeof(*event), size)) virp_tell_loss();
+  number(event);
+  char* to = virp.lost_from != 0 ? NULL : virp_ring_reserve(virp.ring, size);
+  if (to == NULL) {
+    lose();
+    return event->sequence;
+  }
+  memcpy(to, event, sizeof(*event));
+  if (event->routes > 0) memcpy(to + sizeof(*event), routes, event->routes * sizeof(*routes));
+  to += fixed;
+  for (int i = 0; i < count; ++i) {
+    if (pieces[i].size > 0) memcpy(to, pieces[i].text, pieces[i].size);
+    to += pieces[i].size;
+  }
+  virp_ring_commit(virp.ring);
+  virp_speaker_wake(virp.speaker);
+  return event->sequence;
+}
+
+void virp_mark(uint8_t kind) {
+  struct virp_event mark = {.kind = kind};
+  push_plain(&mark);
+  virp_speaker_wake(virp.speaker);
+}
+
+void virp_beat(uint8_t kind) {
+  if (virp.config.version == 1 && kind == VIRP_SAW_BEAT) return;  // version 1 has none; do not use a number up
+  struct virp_event beat = {.kind = kind, .tier = kind == VIRP_SAW_BEAT ? VIRP_GREEN : VIRP_YELLOW};
+  beat.lost = virp.lost;
+  beat.depth = virp_ring_depth(virp.ring);
+  beat.established = virp.established;
+  beat.config = virp_config_hash();
+  virp_emit(&beat, NULL, NULL, 0);
+}
+
+void virp_count_lost(void) {
+  ++virp.sequence;
+  lose();
+}

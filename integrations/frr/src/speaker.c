@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
+#include "speaker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "door.h"
+#include "epoch.h"
+#include "event.h"
+
+enum {
+  kBuffer = 2 << 20,
+  kAhead = 256 << 10,    // signed and not sent: beyond it the ring waits
+  kBehind = 256 << 10,   // sent and kept: two socket buffers of 64 KiB, one read of the collector's, one frame
+  kBehindFrames = 1000,  // the collector knows the last 1,024 frames of a version 1 source again
+  kChunk = 64 << 10,
+  kBackoffMin = 100,  // ms
+  kBackoffMax = 5000,
+  kSteady = 10000,  // ms of connection after which the next failure starts from kBackoffMin
+  kBatch = 64,
+  kStopping = 10,  // ms
+};
+
+struct counters {
+  _Atomic uint64_t made[256], made_all, delivered, failed, signing_errors, socket_errors, connects, resent, epoch,
+      cpu_ns, problems;
+  _Atomic bool connected;
+};
+
+struct virp_speaker {
+  struct virp_ring* ring;
+  struct virp_settings* settings;  // the thread's
+  _Atomic(struct virp_settings*) next;
+  struct virp_voice voice;
+  struct counters counters;
+  pthread_t thread;
+  int wake;
+  _Atomic bool asleep, stop, abandon, all_sent;
+  pthread_mutex_t mutex;
+  char problem[VIRP_WHY];  // by the mutex
+
+  // The thread's own. Frames lie in [kept, end): those before `sent` went into the socket, some of them are kept.
+  uint8_t* buffer;
+  size_t kept, sent, sent_frames, end;  // sent_frames: the end of the last frame that was sent whole
+  size_t kept_frames;                   // of those sent whole
+  size_t counted;                       // frames before it were counted as delivered
+  int socket;
+  uint64_t retry_at, connected_at, backoff;  // ms of the monotonic clock
+  bool closing;                              // after VIRP_SAW_CLOSE: no new connection until something is to be said
+};
+
+static uint64_t clock_ns(clockid_t id) {
+  struct timespec now;
+  clock_gettime(id, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+static uint64_t now_ms(void) {
+  return clock_ns(CLOCK_MONOTONIC) / 1000000u;
+}
+
+struct virp_settings* virp_settings_new(void) {
+  return calloc(1, sizeof(struct virp_settings));
+}
+void virp_settings_free(struct virp_settings* settings) {
+  if (settings == NULL) return;
+  virp_key_free(settings->key);
+  free(settings);
+}
+
+static void set_problem(struct virp_speaker* at, const char* why) {
+  pthread_mutex_lock(&at->mutex);
+  if (strcmp(at->problem, why) != 0) {
+    snprintf(at->problem, sizeof(at->problem), "%s", why);
+    atomic_fetch_add(&at->counters.problems, 1);
+  }
+  pthread_mutex_unlock(&at->mutex);
+}
+
+static void new_epoch(struct virp_speaker* at) {
+  char why[VIRP_WHY];
+  const uint64_t last = at->voice.epoch;
+  uint64_t epoch = virp_epoch_next(at->settings->epoch_file, clock_ns(CLOCK_REALTIME), why);
+  if (epoch <= last) epoch = last + 1;
+  at->voice.epoch = epoch;
+  atomic_store(&at->counters.epoch, epoch);
+  if (why[0] != '\0') set_problem(at, why);
+}
+
+static void disconnect(struct virp_speaker* at, const char* why) {
+  const bool was_connected = at->socket >= 0;
+  if (was_connected) close(at->socket);
+  at->socket = -1;
+  atomic_store(&at->counters.connected, false);
+  atomic_fetch_add(&at->counters.resent, at->kept_frames);
+  at->sent = at->sent_frames = at->kept;  // all that is kept goes out again
+  at->kept_frames = 0;
+  if (why == NULL) return;
+  set_problem(at, why);
+  atomic_fetch_add(&at->counters.socket_errors, 1);
+  const uint64_t now = now_ms();
+  if (was_connected && now - at->connected_at >= kSteady) at->backoff = kBackoffMin;
+  at->retry_at = now + at->backoff + (now % 64);  // not all routers of a site at once
+  at->backoff = at->backoff * 2 > kBackoffMax ? kBackoffMax : at->backoff * 2;
+}
+
+static void take_settings(struct virp_speaker* at, struct virp_settings* settings) {
+  struct virp_settings* const old = at->settings;
+  const bool moved = old == NULL || strcmp(old->socket, settings->socket) != 0 || old->uid != settings->uid;
+  const bool renamed = old == NULL || strcmp(old->source, settings->source) != 0 || old->version != settings->version;
+  at->settings = settings;
+  at->voice.version = settings->version;
+  at->voice.source = settings->source;
+  at->voice.build_id = settings->build_id;
+  virp_source_id(settings->source, at->voice.source_id);
+  if (old != NULL && (moved || renamed)) {
+    if (renamed)
+      at->kept = at->sent = at->sent_frames = at->end = at->kept_frames = at->counted = 0;  // another's by now
+    disconnect(at, NULL);
+    at->retry_at = 0;
+  }
+  if (renamed && settings->version == 2) new_epoch(at);
+  virp_settings_free(old);
+}
+
+static bool unsent(const struct virp_speaker* at) {
+  return at->sent < at->end;
+}
+
+// Frames that were sent whole stay until as much was sent after them as a dying collector may lose.
+static void forget(struct virp_speaker* at) {
+  while (at->sent_frames < at->end) {
+    const size_t next = at->sent_frames + virp_frame_size(at->buffer + at->sent_frames);
+    if (next > at->sent) break;
+    at->sent_frames = next;
+    ++at->kept_frames;
+    if (next <= at->counted) continue;
+    at->counted = next;
+    atomic_fetch_add_explicit(&at->counters.delivered, 1, memory_order_relaxed);
+  }
+  while (at->kept_frames > 0 && (at->sent_frames - at->kept > kBehind || at->kept_frames > kBehindFrames)) {
+    at->kept += virp_frame_size(at->buffer + at->kept);
+    --at->kept_frames;
+  }
+  if (at->kept < kBuffer / 2) return;
+  memmove(at->buffer, at->buffer + at->kept, at->end - at->kept);
+  at->sent -= at->kept;
+  at->sent_frames -= at->kept;
+  at->end -= at->kept;
+  at->counted -= at->counted < at->kept ? at->counted : at->kept;
+  at->kept = 0;
+}
+
+static void connect_again(struct virp_speaker* at) {
+  char why[VIRP_WHY] = "";
+  at->socket = virp_door_open(at->settings->socket, at->settings->uid, why);
+  if (at->socket < 0) {
+    disconnect(at, why);
+    return;
+  }
+  at->connected_at = now_ms();
+  atomic_fetch_add(&at->counters.connects, 1);
+  atomic_store(&at->counters.connected, true);
+  set_problem(at, "");
+}
+
+static void send_some(struct virp_speaker* at) {
+  while (at->socket >= 0 && unsent(at)) {
+    const size_t left = at->end - at->sent;
+    const ssize_t gone =
+        send(at->socket, at->buffer + at->sent, left < kChunk ? left : kChunk, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (gone < 0) {
+      if (errno == EAGAIN || errno == EINTR) return;
+      char why[VIRP_WHY];
+      snprintf(why, sizeof(why), "the collector's connection: %s", strerror(errno));
+      disconnect(at, why);
+      return;
+    }
+    at->sent += (size_t)gone;
+    forget(at);
+  }
+}
+
+static void say(struct virp_speaker* at, const struct virp_event* event) {
+  const uint8_t type = virp_event_type(event, at->voice.version);
+  if (type == 0) return;
+  if (at->voice.version == 1 && at->voice.epoch == 0) {  // of version 1 the first time stamp of the run is the epoch
+    at->voice.epoch = event->time_ns;
+    atomic_store(&at->counters.epoch, event->time_ns);
+  }
+  struct virp_frame_header header = {at->voice.version, type, event->tier, event->time_ns, event->sequence,
+                                     at->voice.epoch,   {0}};
+  memcpy(header.source_id, at->voice.source_id, sizeof(header.source_id));
+  uint8_t* const frame = at->buffer + at->end;
+  struct virp_text payload;
+  virp_text_init(&payload, (char*)frame + virp_frame_header_size(header.version), VIRP_PAYLOAD_MAX);
+  const size_t size = virp_event_payload(event, &at->voice, &payload)
+                          ? virp_frame_seal(&header, at->settings->key, frame, virp_text_size(&payload))
+                          : 0;
+  if (size == 0) {
+    atomic_fetch_add(&at->counters.signing_errors, 1);
+    atomic_fetch_add(&at->counters.failed, 1);
+    return;
+  }
+  at->end += size;
+  atomic_fetch_add_explicit(&at->counters.made[type], 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&at->counters.made_all, 1, memory_order_relaxed);
+}
+
+// Up to kBatch events. True when something was taken.
+static bool take_some(struct virp_speaker* at) {
+  bool taken = false;
+  for (int i = 0; i < kBatch && at->end - at->sent < kAhead && kBuffer - at->end > VIRP_FRAME_MAX; ++i) {
+    size_t size;
+    const struct virp_event* const event = virp_ring_peek(at->ring, &size);
+    if (event == NULL) break;
+    taken = true;
+    if (event->kind == VIRP_SAW_CLOSE) {
+      at->closing = true;
+    } else if (event->kind == VIRP_SAW_EPOCH) {
+      new_epoch(at);
+    } else {
+      at->closing = false;
+      say(at, event);
+    }
+    virp_ring_release(at->ring);
+  }
+  return taken;
+}
+
+static void rest(struct virp_speaker* at) {
+  atomic_store(&at->asleep, true);
+  int timeout = -1;
+  if (virp_ring_depth(at->ring) > 0 && at->end - at->sent < kAhead) timeout = 0;
+  if (at->socket < 0 && !at->closing) {
+    const uint64_t now = now_ms();
+    timeout = timeout == 0 || at->retry_at <= now ? 0 : (int)(at->retry_at - now);
+  }
+  if (atomic_load(&at->next) != NULL) timeout = 0;
+  if (atomic_load(&at->stop) && (timeout < 0 || timeout > kStopping)) timeout = kStopping;
+  struct pollfd files[2] = {{at->wake, POLLIN, 0},
+                            {at->socket, (short)(POLLIN | POLLRDHUP | (unsent(at) ? POLLOUT : 0)), 0}};
+  const int ready = poll(files, at->socket >= 0 ? 2 : 1, timeout);
+  atomic_store(&at->asleep, false);
+  if (ready <= 0) return;
+  uint64_t count;
+  if ((files[0].revents & POLLIN) != 0 && read(at->wake, &count, sizeof(count)) < 0) return;
+  // The collector never answers: what can be read is its end.
+  if (at->socket >= 0 && (files[1].revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) != 0)
+    disconnect(at, "the collector closed the connection");
+}
+
+static bool finished(const struct virp_speaker* at) {
+  return virp_ring_depth(at->ring) == 0 && !unsent(at);
+}
+
+// What is kept was said. A collector that dies over it misses it: nobody waits for an answer here.
+static void hang_up(struct virp_speaker* at) {
+  close(at->socket);
+  at->socket = -1;
+  atomic_store(&at->counters.connected, false);
+  at->kept = at->sent_frames = at->sent;
+  at->kept_frames = 0;
+}
+
+static void* run(void* argument) {
+  struct virp_speaker* const at = argument;
+  pthread_setname_np(pthread_self(), "virp");
+  while (!atomic_load(&at->abandon)) {
+    struct virp_settings* const settings = atomic_exchange(&at->next, NULL);
+    if (settings != NULL) take_settings(at, settings);
+    const bool taken = take_some(at);
+    if (at->socket < 0 && (!at->closing || unsent(at)) && now_ms() >= at->retry_at) connect_again(at);
+    send_some(at);
+    if (at->closing && finished(at) && at->socket >= 0) hang_up(at);
+    atomic_store_explicit(&at->counters.cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID), memory_order_relaxed);
+    if (atomic_load(&at->stop) && finished(at)) {
+      atomic_store(&at->all_sent, true);
+      break;
+    }
+    if (!taken) rest(at);
+  }
+  return NULL;
+}
+
+static void release(struct virp_speaker* at) {
+  if (at->socket >= 0) close(at->socket);
+  if (at->wake >= 0) close(at->wake);
+  virp_settings_free(at->settings);
+  virp_settings_free(atomic_exchange(&at->next, NULL));
+  pthread_mutex_destroy(&at->mutex);
+  free(at->buffer);
+  free(at);
+}
+
+static struct virp_speaker* refuse(struct virp_speaker* at, char why[VIRP_WHY], const char* what, int error) {
+  snprintf(why, VIRP_WHY, "%s: %s", what, strerror(error));
+  if (at != NULL) release(at);
+  return NULL;
+}
+
+struct virp_speaker* virp_speaker_start(struct virp_ring* ring, struct virp_settings* settings, char why[VIRP_WHY]) {
+  struct virp_speaker* const at = calloc(1, sizeof(*at));
+  if (at == NULL) {
+    virp_settings_free(settings);
+    return refuse(NULL, why, "no memory", ENOMEM);
+  }
+  at->ring = ring;
+  at->socket = -1;
+  at->backoff = kBackoffMin;
+  atomic_init(&at->next, settings);
+  pthread_mutex_init(&at->mutex, NULL);
+  at->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  at->buffer = malloc(kBuffer);
+  if (at->wake < 0 || at->buffer == NULL) return refuse(at, why, "no memory for the speaker", errno);
+  sigset_t all, before;  // bgpd's signals are its main thread's
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const int error = pthread_create(&at->thread, NULL, run, at);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return error == 0 ? at : refuse(at, why, "no thread", error);
+}
+
+static void ring_bell(struct virp_speaker* at) {
+  const uint64_t one = 1;
+  if (write(at->wake, &one, sizeof(one)) < 0) return;  // it is full: the thread is being woken already
+}
+
+void virp_speaker_configure(struct virp_speaker* at, struct virp_settings* settings) {
+  virp_settings_free(atomic_exchange(&at->next, settings));
+  ring_bell(at);
+}
+
+void virp_speaker_wake(struct virp_speaker* at) {
+  atomic_thread_fence(memory_order_seq_cst);
+  if (atomic_load_explicit(&at->asleep, memory_order_relaxed) && atomic_exchange(&at->asleep, false)) ring_bell(at);
+}
+
+static bool join(struct virp_speaker* at, unsigned milliseconds) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += milliseconds / 1000;
+  until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
+  if (until.tv_nsec >= 1000000000) {
+    until.tv_nsec -= 1000000000;
+    ++until.tv_sec;
+  }
+  return pthread_timedjoin_np(at->thread, NULL, &until) == 0;
+}
+
+bool virp_speaker_stop(struct virp_speaker* at, unsigned milliseconds) {
+  atomic_store(&at->stop, true);
+  ring_bell(at);
+  bool joined = join(at, milliseconds);
+  if (!joined) {
+    atomic_store(&at->abandon, true);
+    ring_bell(at);
+    joined = join(at, 100);
+  }
+  if (!joined) return false;
+  const bool all = atomic_load(&at->all_sent);
+  release(at);
+  return all;
+}
+
+void virp_speaker_look(struct virp_speaker* at, struct virp_figures* out) {
+  const struct counters* const now = &at->counters;
+  for (int i = 0; i < 256; ++i) out->made[i] = atomic_load(&now->made[i]);
+  out->made_all = atomic_load(&now->made_all);
+  out->delivered = atomic_load(&now->delivered);
+  out->failed = atomic_load(&now->failed);
+  out->signing_errors = atomic_load(&now->signing_errors);
+  out->socket_errors = atomic_load(&now->socket_errors);
+  out->connects = atomic_load(&now->connects);
+  out->resent = atomic_load(&now->resent);
+  out->epoch = atomic_load(&now->epoch);
+  out->cpu_ns = atomic_load(&now->cpu_ns);
+  out->connected = atomic_load(&now->connected);
+  pthread_mutex_lock(&at->mutex);
+  out->problems = atomic_load(&now->problems);
+  snprintf(out->problem, sizeof(out->problem), "%s", at->problem);
+  pthread_mutex_unlock(&at->mutex);
+}
