@@ -10,9 +10,9 @@
 #include "lib/base/status.h"
 #include "lib/base/units.h"
 #include "lib/crypto/sha256.h"
+#include "lib/http/fetch.h"
 #include "lib/vrp/json.h"
 #include "lib/vrp/signature.h"
-#include "services/rtr-bridge/transport/http_fetch.h"
 
 namespace virp::rtr_bridge {
 namespace {
@@ -106,15 +106,15 @@ class FileReader final : public SourceReader {
 
 class HttpReader final : public SourceReader {
  public:
-  HttpReader(Decoder decoder, std::unique_ptr<HttpFetch> data, std::unique_ptr<HttpFetch> signature)
+  HttpReader(Decoder decoder, std::unique_ptr<http::HttpFetch> data, std::unique_ptr<http::HttpFetch> signature)
       : decoder_(std::move(decoder)), data_(std::move(data)), signature_(std::move(signature)) {}
 
   absl::StatusOr<std::optional<Reading>> Read(const std::atomic<bool>& stop) override {
-    ASSIGN_OR_RETURN(Fetched fetched, data_->Get(stop));
+    ASSIGN_OR_RETURN(http::Fetched fetched, data_->Get(stop));
     if (!fetched.changed) return std::nullopt;
     std::string signature;
     if (decoder_.needs_signature()) {
-      ASSIGN_OR_RETURN(Fetched signed_by, signature_->Get(stop));
+      ASSIGN_OR_RETURN(http::Fetched signed_by, signature_->Get(stop));
       signature = std::move(signed_by.body);
     }
     ASSIGN_OR_RETURN(auto reading, decoder_.Decode(std::move(fetched.body), signature));
@@ -124,15 +124,16 @@ class HttpReader final : public SourceReader {
 
  private:
   Decoder decoder_;
-  const std::unique_ptr<HttpFetch> data_, signature_;
+  const std::unique_ptr<http::HttpFetch> data_, signature_;
 };
 
-absl::StatusOr<std::unique_ptr<HttpFetch>> FetchOf(const SourceOptions& options, const std::string& url) {
-  HttpFetchOptions fetch;
+absl::StatusOr<std::unique_ptr<http::HttpFetch>> FetchOf(const SourceOptions& options, const std::string& url) {
+  http::HttpFetchOptions fetch;
+  fetch.user_agent = "virp-rtr-bridge";
   fetch.url = url;
   fetch.roots = options.roots;
   fetch.max_bytes = options.max_bytes;
-  return HttpFetch::Make(std::move(fetch));
+  return http::HttpFetch::Make(std::move(fetch));
 }
 
 }  // namespace

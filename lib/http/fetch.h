@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 
-namespace virp::rtr_bridge {
+namespace virp::http {
 
 struct HttpFetchOptions {
   std::string url;      // http:// or https://, no user or password in it
@@ -19,7 +19,7 @@ struct HttpFetchOptions {
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds timeout{120'000};  // of the whole answer
   std::chrono::seconds stall_timeout{20};      // this long under 1 KiB/s: given up
-  std::string user_agent = "virp-rtr-bridge";  // sent to proxies as well
+  std::string user_agent = "virp";             // sent to proxies as well
 };
 
 struct Fetched {
@@ -52,4 +52,4 @@ class HttpFetch {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace virp::rtr_bridge
+}  // namespace virp::http

@@ -1,4 +1,4 @@
-#include "services/rtr-bridge/transport/http_fetch.h"
+#include "lib/http/fetch.h"
 
 #include <curl/curl.h>
 
@@ -11,7 +11,7 @@
 #include "lib/base/status.h"
 #include "lib/base/text.h"
 
-namespace virp::rtr_bridge {
+namespace virp::http {
 namespace {
 
 constexpr long kMaxRedirects = 5;
@@ -39,7 +39,7 @@ absl::Status CheckUrl(const std::string& text) {
   const std::string scheme = Part(url.get(), CURLUPART_SCHEME);
   if (scheme != "https" && scheme != "http") return InvalidArgument("'{}': only http:// and https://", text);
   if (!Part(url.get(), CURLUPART_USER).empty() || !Part(url.get(), CURLUPART_PASSWORD).empty())
-    return InvalidArgument("a user or password in a source's URL would stand in logs and metrics");
+    return InvalidArgument("a user or password in a URL would stand in logs and metrics");
   return absl::OkStatus();
 }
 
@@ -128,7 +128,7 @@ absl::Status HttpFetch::Impl::Failure(CURLcode code, const Answer& answer, const
   const std::string_view what = *detail != '\0' ? detail : curl_easy_strerror(code);
   if (answer.too_large || code == CURLE_FILESIZE_EXCEEDED)
     return ResourceExhausted("{}: more than {} bytes; nothing of it is used", options.url, options.max_bytes);
-  if (code == CURLE_ABORTED_BY_CALLBACK) return absl::CancelledError("the bridge stops");
+  if (code == CURLE_ABORTED_BY_CALLBACK) return absl::CancelledError("stopped");
   if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
     return Unauthenticated("{}: {}", options.url, what);
   return Unavailable("{}: {}", options.url, what);
@@ -204,4 +204,4 @@ void HttpFetch::Forget() {
   impl_->kept = {};
 }
 
-}  // namespace virp::rtr_bridge
+}  // namespace virp::http
