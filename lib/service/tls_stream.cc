@@ -59,10 +59,8 @@ std::string PeerPem(SSL* ssl) {
   return {text, static_cast<std::size_t>(size)};
 }
 
-// What both sides have in common: files that do, versions, no session that outlives its connection.
-absl::StatusOr<SslCtxPtr> MakeContext(const SSL_METHOD* method, const TlsFiles& files, int oldest,
-                                      TlsAcceptor::Names names = TlsAcceptor::Names::kSpiffe) {
-  if (names == TlsAcceptor::Names::kSpiffe) RETURN_IF_ERROR(InspectTlsFiles(files).status());
+// What both sides have in common: versions, no session that outlives its connection.
+SslCtxPtr BareContext(const SSL_METHOD* method, int oldest) {
   SslCtxPtr owned(SSL_CTX_new(method));
   SSL_CTX* const ctx = owned.get();
   crypto::OrDie(ctx != nullptr && SSL_CTX_set_min_proto_version(ctx, oldest) == 1 &&
@@ -71,10 +69,23 @@ absl::StatusOr<SslCtxPtr> MakeContext(const SSL_METHOD* method, const TlsFiles& 
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  const bool loaded = SSL_CTX_use_certificate_chain_file(ctx, files.certificate.c_str()) == 1 &&
-                      SSL_CTX_use_PrivateKey_file(ctx, files.private_key.c_str(), SSL_FILETYPE_PEM) == 1 &&
-                      SSL_CTX_check_private_key(ctx) == 1 &&
-                      (files.roots.empty() || SSL_CTX_load_verify_file(ctx, files.roots.c_str()) == 1);
+  return owned;
+}
+
+bool LoadCertificate(SSL_CTX* ctx, const TlsFiles& files) {
+  return SSL_CTX_use_certificate_chain_file(ctx, files.certificate.c_str()) == 1 &&
+         SSL_CTX_use_PrivateKey_file(ctx, files.private_key.c_str(), SSL_FILETYPE_PEM) == 1 &&
+         SSL_CTX_check_private_key(ctx) == 1;
+}
+
+// And with files that do.
+absl::StatusOr<SslCtxPtr> MakeContext(const SSL_METHOD* method, const TlsFiles& files, int oldest,
+                                      TlsAcceptor::Names names = TlsAcceptor::Names::kSpiffe) {
+  if (names == TlsAcceptor::Names::kSpiffe) RETURN_IF_ERROR(InspectTlsFiles(files).status());
+  SslCtxPtr owned = BareContext(method, oldest);
+  SSL_CTX* const ctx = owned.get();
+  const bool loaded =
+      LoadCertificate(ctx, files) && (files.roots.empty() || SSL_CTX_load_verify_file(ctx, files.roots.c_str()) == 1);
   if (!loaded)
     return InvalidArgument("{}, {}, {}: OpenSSL does not take them: {}", files.certificate, files.private_key,
                            files.roots, DrainOpenSslErrors());
@@ -261,6 +272,34 @@ absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(
   std::unique_ptr<TlsStream> stream(new TlsStream(std::move(impl)));
   RETURN_IF_ERROR(check(stream->peer_certificate_pem()));
   return stream;
+}
+
+absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTlsTo(int socket, const TlsClientOptions& options,
+                                                        std::chrono::nanoseconds timeout) {
+  const SslCtxPtr context = BareContext(TLS_client_method(), TLS1_2_VERSION);
+  const TlsFiles& files = options.files;
+  if (!files.certificate.empty() && !LoadCertificate(context.get(), files))
+    return InvalidArgument("{}, {}: OpenSSL does not take them: {}", files.certificate, files.private_key,
+                           DrainOpenSslErrors());
+  if (options.verify) {
+    const bool rooted = files.roots.empty() ? SSL_CTX_set_default_verify_paths(context.get()) == 1
+                                            : SSL_CTX_load_verify_file(context.get(), files.roots.c_str()) == 1;
+    if (!rooted) return InvalidArgument("{}: OpenSSL does not take it: {}", files.roots, DrainOpenSslErrors());
+    SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
+  }
+  auto impl = std::make_unique<TlsStream::Impl>();
+  impl->ssl.reset(SSL_new(context.get()));
+  SSL* const ssl = impl->ssl.get();
+  crypto::OrDie(ssl != nullptr && SSL_set_fd(ssl, socket) == 1, "SSL_new");
+  const bool address = IpAddress::Parse(options.name).ok();
+  std::string name = options.name;
+  const bool named = address
+                         ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) == 1
+                         : !name.empty() && SSL_set1_host(ssl, name.c_str()) == 1 &&
+                               SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data()) == 1;
+  if (!named) return InvalidArgument("'{}' is no host name", options.name);
+  RETURN_IF_ERROR(Handshake(ssl, SSL_connect, socket, timeout, "server"));
+  return std::unique_ptr<TlsStream>(new TlsStream(std::move(impl)));
 }
 
 }  // namespace virp::service

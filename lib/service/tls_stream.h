@@ -44,6 +44,8 @@ class TlsStream {
   friend absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(
       int socket, const TlsFiles& files, const std::string& host,
       const std::function<absl::Status(std::string_view leaf_pem)>& check, std::chrono::nanoseconds timeout);
+  friend absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTlsTo(int socket, const struct TlsClientOptions& options,
+                                                                 std::chrono::nanoseconds timeout);
   struct Impl;
   explicit TlsStream(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
@@ -118,5 +120,15 @@ class TlsAcceptor {
 absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTls(
     int socket, const TlsFiles& files, const std::string& host,
     const std::function<absl::Status(std::string_view leaf_pem)>& check, std::chrono::nanoseconds timeout);
+
+// How a tool meets servers that are not of the platform, by names or addresses instead of SPIFFE ids.
+struct TlsClientOptions {
+  TlsFiles files;      // without certificate and key none is shown; without roots the system's count
+  std::string name;    // host name or address that the server's certificate must have; told to it when it is a name
+  bool verify = true;  // false: whoever answers will do
+};
+// The same with TLS 1.2 or 1.3. Errors likewise.
+absl::StatusOr<std::unique_ptr<TlsStream>> ConnectTlsTo(int socket, const TlsClientOptions& options,
+                                                        std::chrono::nanoseconds timeout);
 
 }  // namespace virp::service
