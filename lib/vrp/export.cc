@@ -73,6 +73,8 @@ void AppendMetadata(std::string& out, const Payloads& set, const ExportMetadata&
   out.append("{\n\t\"metadata\": {\n\t\t\"buildtime\": \"").append(TimeText(metadata.generated)).append("\"");
   number("generated", static_cast<std::uint64_t>(metadata.generated));
   if (metadata.serial) number("serial", *metadata.serial);
+  if (metadata.session) number("sessionid", *metadata.session);
+  if (metadata.rtr_version) number("rtr_version", *metadata.rtr_version);
   number("vrps", set.vrps4.size() + set.vrps6.size());
   number("uniquevrps", set.vrps4.size() + set.vrps6.size());
   number("bgpsec_pubkeys", set.router_keys.size());

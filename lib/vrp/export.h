@@ -12,8 +12,10 @@
 namespace virp::vrp {
 
 struct ExportMetadata {
-  std::int64_t generated = 0;           // seconds since 1970; also written as buildtime
-  std::optional<std::uint32_t> serial;  // of RTR, where the set is one that was served
+  std::int64_t generated = 0;                 // seconds since 1970; also written as buildtime
+  std::optional<std::uint32_t> serial;        // of RTR, where the set is one that was served
+  std::optional<std::uint16_t> session{};     // likewise; `sessionid`
+  std::optional<std::uint8_t> rtr_version{};  // likewise
 };
 
 // `metadata`, `roas` by address, IPv4 first, `bgpsec_keys`, `aspas`. A payload without expiry has no `expires`.

@@ -59,6 +59,9 @@ void AddConnection(CLI::App& app, State& s) {
   app.add_option("--keymgr", s.options.keymgr, "host:port of the key manager, for commands about keys that it has")
       ->envname("VIRPCTL_KEYMGR")
       ->capture_default_str();
+  app.add_option("--rtr-bridge", s.options.rtr_bridge, "host:port of the RTR bridge, for commands about one")
+      ->envname("VIRPCTL_RTR_BRIDGE")
+      ->capture_default_str();
   app.add_option("--tls-certificate", to.certificate, "PEM file: our certificate")->envname("VIRPCTL_TLS_CERTIFICATE");
   app.add_option("--tls-key", to.key, "PEM file: its private key")->envname("VIRPCTL_TLS_KEY");
   app.add_option("--tls-roots", to.roots, "PEM file: authorities")->envname("VIRPCTL_TLS_ROOTS");
@@ -133,6 +136,7 @@ std::unique_ptr<CLI::App> MakeApp(State& state) {
   AddLocal(*app, state);
   AddBgpsec(*app, state);
   AddRouter(*app, state);
+  AddRtr(*app, state);
   return app;
 }
 

@@ -13,6 +13,7 @@
 #include "tools/virpctl/commands.h"
 #include "tools/virpctl/router_options.h"
 #include "tools/virpctl/rpki_options.h"
+#include "tools/virpctl/rtr_options.h"
 
 namespace virp::virpctl {
 
@@ -29,6 +30,10 @@ struct State {
   RouterReportOptions router_report;
   RouterKeyOptions router_keys;
   RpkiOptions rpki;
+  RtrOptions rtr;
+  RtrMonitorOptions rtr_monitor;
+  RtrBenchOptions rtr_bench;
+  RtrBridgeOptions rtr_bridge;
   OKeyOptions o_key;
   KeymgrOptions keymgr;
   ClaimOptions claim;
@@ -67,6 +72,7 @@ void AddTcpAo(CLI::App& keys, State& state);
 void AddRouter(CLI::App& app, State& state);
 void AddRouterKeys(CLI::App& keys, State& state);
 void AddRpki(CLI::App& keys, State& state);
+void AddRtr(CLI::App& app, State& state);
 void AddOKeys(CLI::App& keys, State& state);
 void AddKeymgr(CLI::App& keys, State& state);
 void AddLocal(CLI::App& app, State& state);

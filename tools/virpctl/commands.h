@@ -26,14 +26,16 @@ struct Connection {
   std::string trust_domain;
   std::string origin;  // may be empty when the O-Node has one chain
   std::chrono::seconds timeout{10};
-  bool to_collector = false;  // `onode` is a collector
-  bool to_keymgr = false;     // `onode` is a key manager
+  bool to_collector = false;   // `onode` is a collector
+  bool to_keymgr = false;      // `onode` is a key manager
+  bool to_rtr_bridge = false;  // `onode` is an RTR bridge
 };
 
 struct Options {
   Connection connection;
-  std::string collector = "127.0.0.1:8444";  // address, as `connection.onode`
-  std::string keymgr = "127.0.0.1:8445";     // likewise
+  std::string collector = "127.0.0.1:8444";   // address, as `connection.onode`
+  std::string keymgr = "127.0.0.1:8445";      // likewise
+  std::string rtr_bridge = "127.0.0.1:8446";  // likewise
   std::vector<std::string> trust;  // verifier keys, or files with one on each line; empty: those of the first contact
   std::string state;               // folder of the largest checkpoints; empty: one of the user's
   bool json = false;

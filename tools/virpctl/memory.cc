@@ -87,7 +87,7 @@ std::size_t Signatures(const std::string& note) {
 std::optional<Exit> ExitOf(const absl::Status& status) {
   const std::string reason = GetReason(status);
   if (reason == kNotTrusted) return Exit::kCannotSay;
-  for (const std::string_view broken : {kForked, kRolledBack, kBadSignature, kBrokenProof}) {
+  for (const std::string_view broken : {kForked, kRolledBack, kBadSignature, kBrokenProof, kRecordDiffers}) {
     if (reason == broken) return Exit::kNo;
   }
   return std::nullopt;

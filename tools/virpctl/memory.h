@@ -27,6 +27,7 @@ inline constexpr std::string_view kRolledBack = "CHAIN_ROLLED_BACK";       // le
 inline constexpr std::string_view kBadSignature = "CHECKPOINT_SIGNATURE";  // a key that we believe did not make it
 inline constexpr std::string_view kBrokenProof = "PROOF_BROKEN";           // does not lead to the signed root
 inline constexpr std::string_view kNotTrusted = "CHECKPOINT_NOT_TRUSTED";  // signed by none of the keys we believe
+inline constexpr std::string_view kRecordDiffers = "RECORD_DIFFERS";       // proven, and not what we were told
 // kNo, for kNotTrusted kCannotSay; nothing for all other reasons.
 std::optional<Exit> ExitOf(const absl::Status& status);
 

@@ -31,9 +31,10 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connect
   service::ChannelOptions options;
   options.target = connection.onode;
   options.tls = {connection.certificate, connection.key, connection.roots};
-  options.server.role = connection.to_keymgr      ? service::Role::kKeymgr
-                        : connection.to_collector ? service::Role::kCollector
-                                                  : service::Role::kOnode;
+  options.server.role = connection.to_keymgr       ? service::Role::kKeymgr
+                        : connection.to_collector  ? service::Role::kCollector
+                        : connection.to_rtr_bridge ? service::Role::kRtrBridge
+                                                   : service::Role::kOnode;
   ASSIGN_OR_RETURN(auto identities, service::IdentityMap::Default(connection.trust_domain));
   options.identities = std::make_shared<const service::IdentityMap>(std::move(identities));
   return service::MakeChannel(options);
