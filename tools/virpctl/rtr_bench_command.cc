@@ -11,6 +11,7 @@
 #include "lib/base/status.h"
 #include "tools/virpctl/interrupt.h"
 #include "tools/virpctl/output.h"
+#include "tools/virpctl/rtr_counter.h"
 #include "tools/virpctl/rtr_options.h"
 #include "tools/virpctl/rtr_payloads.h"
 
@@ -37,23 +38,23 @@ double OwnCpu() {
   return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
-// One of them. It counts records and keeps none.
+// One of them.
 struct SimulatedRouter {
-  SimulatedRouter(std::unique_ptr<RtrLink> to, const rtr::ClientSessionOptions& options)
-      : link(std::move(to)), session(options) {}
+  SimulatedRouter(std::unique_ptr<RtrLink> to, std::uint8_t version) : link(std::move(to)), counter(version) {}
 
   std::unique_ptr<RtrLink> link;  // null: it is gone
-  rtr::ClientSession session;
+  RtrCounter counter;
   std::vector<Time> updated, notified;  // each answer that was complete, each Serial Notify
+  std::uint64_t full_records = 0, full_bytes = 0;
   std::string problem;
 };
 
 absl::Status SendTo(SimulatedRouter& router) {
-  std::array<std::string_view, 1> piece;
-  while (router.session.Peek(piece) > 0) {
-    ASSIGN_OR_RETURN(const auto sent, router.link->Write(piece[0]));
+  std::string& output = router.counter.output();
+  while (!output.empty()) {
+    ASSIGN_OR_RETURN(const auto sent, router.link->Write(output));
     if (!sent) break;
-    router.session.Consume(*sent);
+    output.erase(0, *sent);
   }
   return absl::OkStatus();
 }
@@ -64,39 +65,34 @@ absl::Status Serve(SimulatedRouter& router, std::span<char> buffer) {
   ASSIGN_OR_RETURN(const auto got, router.link->Read(buffer));
   if (!got) return absl::OkStatus();
   if (*got == 0) return Unavailable("the cache closed the connection");
-  const rtr::ClientSessionState& state = router.session.state();
-  const std::uint64_t updates = state.updates, notifies = state.notifies;
+  RtrCounter& counter = router.counter;
+  const std::uint64_t updates = counter.updates(), notifies = counter.notifies();
   const Time now = steady_clock::now();
-  router.session.Feed({buffer.data(), *got}, now);
-  for (std::uint64_t i = updates; i < state.updates; ++i) router.updated.push_back(now);
-  for (std::uint64_t i = notifies; i < state.notifies; ++i) router.notified.push_back(now);
-  if (router.session.closing()) return Unavailable("{}", router.session.close_reason());
+  RETURN_IF_ERROR(counter.Feed({buffer.data(), *got}));
+  if (updates == 0 && counter.updates() > 0) {
+    router.full_records = counter.records();
+    router.full_bytes = counter.bytes();
+  }
+  for (std::uint64_t i = updates; i < counter.updates(); ++i) router.updated.push_back(now);
+  for (std::uint64_t i = notifies; i < counter.notifies(); ++i) router.notified.push_back(now);
   return SendTo(router);
 }
 
 class Bench {
  public:
-  Bench(const RtrPlace& place, const RtrAccess& access) : place_(place), access_(access), buffer_(kBuffer) {
-    session_.version = access.max_version;
-    session_.min_version = access.min_version;
-    session_.strict = false;
-    session_.keep = false;
-  }
+  Bench(const RtrPlace& place, const RtrAccess& access) : place_(place), access_(access), buffer_(kBuffer) {}
 
   absl::Status Connect(std::uint32_t routers, std::chrono::seconds timeout, const std::stop_token& stop) {
     for (std::uint32_t i = 0; i < routers; ++i) {
       if (stop.stop_requested()) return absl::CancelledError("stopped");
       auto link = OpenRtrLink(place_, access_, steady_clock::now() + timeout);
       if (!link.ok()) return Annotate(link.status(), fmt::format("router {} of {}", i + 1, routers));
-      routers_.emplace_back(*std::move(link), session_);
+      routers_.emplace_back(*std::move(link), access_.max_version);
     }
     return absl::OkStatus();
   }
-  void Ask() {
-    for (SimulatedRouter& router : routers_) router.session.Connected(steady_clock::now());
-  }
-
   // Until each router that is there has so many answers.
+  // Queries go out with the first call.
   absl::Status Await(std::size_t updates, Deadline deadline, const std::stop_token& stop) {
     std::vector<pollfd> sockets;
     while (true) {
@@ -107,7 +103,7 @@ class Bench {
       if (done) return absl::OkStatus();
       RETURN_IF_ERROR(CheckTime(deadline));
       sockets.clear();
-      for (const SimulatedRouter& router : routers_)
+      for (SimulatedRouter& router : routers_)
         sockets.push_back({router.link == nullptr ? -1 : router.link->socket(),
                            static_cast<short>(router.link == nullptr ? 0 : Wanted(router)), 0});
       if (::poll(sockets.data(), sockets.size(), 100) < 0 && errno != EINTR)
@@ -123,10 +119,8 @@ class Bench {
   std::vector<SimulatedRouter>& routers() { return routers_; }
 
  private:
-  static short Wanted(const SimulatedRouter& router) {
-    std::array<std::string_view, 1> piece;
-    const bool writes = router.session.Peek(piece) > 0;
-    return static_cast<short>(router.link->events() | (writes ? POLLOUT : 0));
+  static short Wanted(SimulatedRouter& router) {
+    return static_cast<short>(router.link->events() | (router.counter.output().empty() ? 0 : POLLOUT));
   }
   void ServeOne(SimulatedRouter& router) {
     const absl::Status served = Serve(router, buffer_);
@@ -137,7 +131,6 @@ class Bench {
 
   const RtrPlace place_;
   const RtrAccess access_;
-  rtr::ClientSessionOptions session_;
   std::vector<SimulatedRouter> routers_;
   std::vector<char> buffer_;
 };
@@ -173,8 +166,7 @@ Result::Round RoundOf(std::vector<SimulatedRouter>& routers, std::size_t round) 
     first = std::min(first, router.notified[round - 1]);
     last_notify = std::max(last_notify, router.notified[round - 1]);
     last_update = std::max(last_update, router.updated[round]);
-    const rtr::ClientUpdate& update = router.session.state().last_update;
-    out.changes = update.announced + update.withdrawn;
+    out.changes = router.counter.records();
   }
   if (first == Time::max()) return out;
   out.notify = SecondsBetween(first, last_notify);
@@ -252,13 +244,12 @@ absl::StatusOr<Exit> RtrBench(const Options& options, const RtrBenchOptions& how
   result.connect = SecondsBetween(start, steady_clock::now());
   const double cpu = OwnCpu();
   const Time asked = steady_clock::now();
-  bench.Ask();
   RETURN_IF_ERROR(bench.Await(1, asked + std::chrono::seconds(how.patience), stop));
   for (const SimulatedRouter& router : bench.routers()) {
     if (router.updated.empty()) continue;
     result.full.push_back(SecondsBetween(asked, router.updated[0]));
-    result.records = router.session.state().last_update.announced;
-    result.bytes = router.session.state().bytes_in;
+    result.records = router.full_records;
+    result.bytes = router.full_bytes;
   }
   for (std::uint32_t round = 1; round <= how.refreshes; ++round) {
     RETURN_IF_ERROR(bench.Await(round + 1, steady_clock::now() + std::chrono::seconds(how.patience), stop));

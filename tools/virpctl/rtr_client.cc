@@ -105,8 +105,7 @@ absl::Status RtrClient::Answer(Deadline deadline, const std::stop_token& stop) {
     if (session_.closing()) {
       const absl::Status said = Send();  // the Error Report, if the cache still listens
       static_cast<void>(said);
-      return state.error_sent ? absl::AbortedError(session_.close_reason())
-                              : Unavailable("{}", session_.close_reason());
+      return state.error_sent ? Aborted("{}", session_.close_reason()) : Unavailable("{}", session_.close_reason());
     }
     if (session_.idle() && state.updates != updates) return absl::OkStatus();
     const bool empty = state.error_received && state.error_received->code == 2 && session_.idle();

@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kMaxBytes = std::size_t{512} << 20;
 
 absl::Status Broken(const rtr::Fault& fault) {
-  return absl::AbortedError(fmt::format("the cache breaks the protocol: {}", fault.text));
+  return Aborted("the cache breaks the protocol: {}", fault.text);
 }
 
 }  // namespace
@@ -24,8 +24,7 @@ absl::StatusOr<bool> RtrDeltaReader::Feed(std::string_view bytes) {
     if (const auto fault = rtr::CheckLength(*header)) return Broken(*fault);
     const bool report = header->type == static_cast<std::uint8_t>(rtr::PduType::kErrorReport);
     if (const auto fault = rtr::CheckShape(*header, rtr::RulesOf(report ? 0 : version_))) return Broken(*fault);
-    if (!report && header->version != version_)
-      return absl::AbortedError(fmt::format("the cache answers in version {}", header->version));
+    if (!report && header->version != version_) return Aborted("the cache answers in version {}", header->version);
     const auto pdu = stream_.Whole(*header);
     if (!pdu) break;
     ASSIGN_OR_RETURN(const bool complete, One(*header, *pdu));
@@ -55,7 +54,7 @@ absl::StatusOr<bool> RtrDeltaReader::One(const rtr::Header& header, std::string_
           return false;
         } else if constexpr (std::is_same_v<T, rtr::EndOfData>) {
           delta_.serial = content.serial;
-          if (!answering_) return absl::AbortedError("an End of Data that ends no answer");
+          if (!answering_) return Aborted("an End of Data that ends no answer");
           return true;
         } else if constexpr (std::is_same_v<T, rtr::Ipv4Prefix> || std::is_same_v<T, rtr::Ipv6Prefix>) {
           RETURN_IF_ERROR(To(content.announce).Add(content.vrp));
@@ -71,7 +70,7 @@ absl::StatusOr<bool> RtrDeltaReader::One(const rtr::Header& header, std::string_
           }
           return false;
         } else {
-          return absl::AbortedError("a cache sends no queries");
+          return Aborted("a cache sends no queries");
         }
       },
       body);
