@@ -2,9 +2,13 @@
 
 #include <grpcpp/client_context.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <map>
+#include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,7 +27,12 @@
 namespace virp::rtr_bridge {
 namespace {
 
+using std::chrono::steady_clock;
+
 constexpr std::size_t kMostPayloads = 10'000'000;  // of a feed; a server that sends more is cut off
+// For a server's first words. Then twice the time that it says it may be silent for, within these.
+constexpr std::chrono::seconds kFirstWords{60};
+constexpr std::chrono::nanoseconds kLeastSilence = std::chrono::milliseconds(10), kMostSilence = std::chrono::hours(1);
 
 // The state as of the last complete message, and what came since.
 class State {
@@ -37,7 +46,7 @@ class State {
   absl::Status Add(const virp::rtr::v1::PayloadSet& announced, const virp::rtr::v1::PayloadSet& withdrawn) {
     if (!started_) return FailedPrecondition("changes came before a whole set");
     RETURN_IF_ERROR(AddMessage(announced, builder_));
-    RETURN_IF_ERROR(AddMessage(withdrawn, gone_));
+    RETURN_IF_ERROR(AddWithdrawn(withdrawn, gone_));
     if (builder_.size() + gone_.size() > kMostPayloads)
       return ResourceExhausted("more than {} payloads", kMostPayloads);
     return absl::OkStatus();
@@ -47,9 +56,10 @@ class State {
     const vrp::Payloads gone = std::exchange(gone_, {}).Build().payloads;
     if (std::exchange(whole_, false)) {
       state_ = std::make_shared<const vrp::Payloads>(std::move(news));
-      return state_;
+    } else {
+      state_ = std::make_shared<const vrp::Payloads>(vrp::Replaced(*state_, gone, std::move(news)));
     }
-    state_ = std::make_shared<const vrp::Payloads>(vrp::Replaced(*state_, gone, std::move(news)));
+    if (state_->size() > kMostPayloads) return ResourceExhausted("more than {} payloads", kMostPayloads);
     return state_;
   }
 
@@ -74,6 +84,9 @@ struct KeyManager {
     return stub.WatchRouterKeys(&context, request);
   }
   static void Note(const Message& message, Place& place) { place = {message.session(), message.serial()}; }
+  static absl::Status Check(const Message&, const Hash&) { return absl::OkStatus(); }  // it names no hash
+  // Nothing: it speaks when there is news.
+  static std::optional<std::chrono::nanoseconds> Silence(const Message&) { return std::nullopt; }
   static absl::Status Take(const Message& message, State& state) {
     virp::rtr::v1::PayloadSet announced, withdrawn;
     for (const auto& [from, to] : {std::pair{&message.announced(), &announced}, {&message.withdrawn(), &withdrawn}}) {
@@ -103,6 +116,14 @@ struct Bridge {
     return stub.WatchPayloads(&context, request);
   }
   static void Note(const Message& message, Place& place) { place = {message.session(), message.generation()}; }
+  static absl::Status Check(const Message& message, const Hash& hash) {
+    if (message.sha256() == View(hash)) return absl::OkStatus();
+    return DataLoss("what was sent makes another set than generation {}", message.generation());
+  }
+  static std::optional<std::chrono::nanoseconds> Silence(const Message& message) {
+    const std::int64_t seconds = std::clamp<std::int64_t>(message.silence().seconds(), 0, 3'600);
+    return std::chrono::seconds(seconds) + std::chrono::nanoseconds(message.silence().nanos());
+  }
   static absl::Status Take(const Message& message, State& state) {
     return state.Add(message.announced(), message.withdrawn());
   }
@@ -117,16 +138,21 @@ class GrpcFeed final : public Feed {
   void Run(const OnReading& on_reading, const OnFailure& on_failure) override {
     Backoff backoff({.initial = std::chrono::milliseconds(200), .max = std::chrono::seconds(10)});
     bool told = false;
-    for (std::size_t turn = 0;; ++turn) {
+    std::size_t at = 0, failed = 0;  // addresses, one after the other
+    while (true) {
       bool heard = false;
-      const absl::Status ended = WatchOne(addresses_[turn % addresses_.size()], [&](Reading reading) {
+      const Ended ended = WatchOne(addresses_[at], [&](Reading reading) {
         heard = true;
         told = false;
         backoff.Reset();
         on_reading(std::move(reading));
       });
-      if (!heard && turn + 1 < addresses_.size() && !stopping()) continue;  // the others before any pause
-      if (!stopping() && !std::exchange(told, true)) on_failure(ended);
+      if (heard) failed = 0;
+      if (!heard || ended.fault) {
+        at = (at + 1) % addresses_.size();
+        if (++failed < addresses_.size() && !stopping()) continue;  // the others before any pause
+        if (!stopping() && !std::exchange(told, true)) on_failure(ended.why);
+      }
       if (!Wait(backoff.Next())) return;
     }
   }
@@ -139,39 +165,77 @@ class GrpcFeed final : public Feed {
   }
 
  private:
-  absl::Status WatchOne(const std::string& address, const OnReading& on_reading) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, channels_(address));
-    const auto stub = Service::Stub::NewStub(channel);
+  struct Ended {
+    absl::Status why;
+    bool fault = false;  // what the server said, or did not say, is wrong
+  };
+
+  Ended WatchOne(const std::string& address, const OnReading& on_reading) {
+    const auto channel = channels_(address);
+    if (!channel.ok()) return {channel.status(), true};
+    const auto stub = Service::Stub::NewStub(*channel);
     grpc::ClientContext context;
     {
       const MutexLock lock(mutex_);
-      if (stopping_) return absl::OkStatus();
+      if (stopping_) return {};
       running_ = &context;
+      silent_ = false;
+      silence_ = kFirstWords;
+      quiet_until_ = steady_clock::now() + silence_;
     }
-    const auto stream = Service::Open(*stub, context, place_);
-    typename Service::Message message;
     absl::Status problem;
-    while (problem.ok() && stream->Read(&message)) problem = Take(message, on_reading);
-    if (!problem.ok()) {
-      context.TryCancel();
-      place_ = {};  // what was said does not fit what we have: all anew
+    grpc::Status ended;
+    {
+      const std::jthread guard([&] { LeaveTheSilent(context); });
+      const auto stream = Service::Open(*stub, context, place_);
+      typename Service::Message message;
+      while (problem.ok() && stream->Read(&message)) problem = Take(message, on_reading);
+      if (!problem.ok()) {
+        context.TryCancel();
+        place_ = {};  // what was said does not fit what we have: all anew
+      }
+      ended = stream->Finish();
+      const MutexLock lock(mutex_);
+      running_ = nullptr;
+      wake_.notify_all();
+      if (silent_ && problem.ok()) problem = DeadlineExceeded("the server has said nothing for too long");
     }
-    const grpc::Status ended = stream->Finish();
+    if (!problem.ok()) return {Annotate(problem, address), true};
+    return {ended.ok() ? Unavailable("{}: the stream ended", address)
+                       : Annotate(service::FromGrpcStatus(ended), address)};
+  }
+
+  // Ends the stream when its server is silent for longer than it said.
+  void LeaveTheSilent(grpc::ClientContext& context) {
     const MutexLock lock(mutex_);
-    running_ = nullptr;
-    if (!problem.ok()) return Annotate(problem, address);
-    return ended.ok() ? Unavailable("{}: the stream ended", address)
-                      : Annotate(service::FromGrpcStatus(ended), address);
+    while (running_ == &context) {
+      const auto now = steady_clock::now();
+      if (now < quiet_until_) {
+        wake_.wait_for(mutex_, std::min<std::chrono::nanoseconds>(quiet_until_ - now, kMostSilence));
+        continue;
+      }
+      silent_ = true;
+      context.TryCancel();
+      return;
+    }
   }
 
   absl::Status Take(const typename Service::Message& message, const OnReading& on_reading) {
+    {
+      const auto silence = Service::Silence(message);
+      const MutexLock lock(mutex_);
+      if (message.complete() && silence) silence_ = 2 * std::clamp(*silence, kLeastSilence, kMostSilence);
+      quiet_until_ = silence ? steady_clock::now() + silence_ : steady_clock::time_point::max();
+      wake_.notify_all();
+    }
     if (message.restart()) state_.Begin();
     RETURN_IF_ERROR(Service::Take(message, state_));
     if (!message.complete()) return absl::OkStatus();
     ASSIGN_OR_RETURN(auto payloads, state_.Complete());
-    Service::Note(message, place_);
     Reading reading;
     reading.sha256 = vrp::HashOf(*payloads);
+    RETURN_IF_ERROR(Service::Check(message, reading.sha256));
+    Service::Note(message, place_);
     reading.payloads = std::move(payloads);
     reading.live = true;
     on_reading(std::move(reading));
@@ -196,6 +260,10 @@ class GrpcFeed final : public Feed {
   std::condition_variable_any wake_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::ClientContext* running_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  // Of the stream that runs.
+  std::chrono::nanoseconds silence_ ABSL_GUARDED_BY(mutex_){};
+  steady_clock::time_point quiet_until_ ABSL_GUARDED_BY(mutex_);
+  bool silent_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 template <typename Service>

@@ -17,8 +17,8 @@ class Feed {
   virtual ~Feed() = default;
   using OnReading = std::function<void(Reading)>;
   using OnFailure = std::function<void(const absl::Status&)>;
-  // Connects, again and again, and tells each whole state, until Stop. Of an interruption only the first failure is
-  // told.
+  // Connects, again and again, and tells each whole state, until Stop. A stream that ends and is taken up again is no
+  // failure, as servers end them now and then. Of those behind each other the first is told, once no address has done.
   virtual void Run(const OnReading& on_reading, const OnFailure& on_failure) = 0;
   virtual void Stop() = 0;
 };

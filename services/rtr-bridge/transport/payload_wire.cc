@@ -38,7 +38,9 @@ void ToMessage(const vrp::Aspa& aspa, pb::Aspa& message) {
   message.set_expires(aspa.expires);
 }
 
-absl::Status AddMessage(const pb::PayloadSet& set, vrp::Builder& builder) {
+namespace {
+
+absl::Status AddVrpsAndKeys(const pb::PayloadSet& set, vrp::Builder& builder) {
   for (const pb::Vrp& vrp : set.vrps()) {
     const auto prefix = Prefix::Parse(vrp.prefix());
     if (!prefix.ok()) return prefix.status();
@@ -53,11 +55,25 @@ absl::Status AddMessage(const pb::PayloadSet& set, vrp::Builder& builder) {
     key.spki = message.spki();
     RETURN_IF_ERROR(builder.Add(std::move(key)));
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status AddMessage(const pb::PayloadSet& set, vrp::Builder& builder) {
+  RETURN_IF_ERROR(AddVrpsAndKeys(set, builder));
   for (const pb::Aspa& message : set.aspas()) {
     RETURN_IF_ERROR(builder.Add(vrp::Aspa{.customer = message.customer(),
                                           .expires = message.expires(),
                                           .providers = {message.providers().begin(), message.providers().end()}}));
   }
+  return absl::OkStatus();
+}
+
+absl::Status AddWithdrawn(const pb::PayloadSet& set, vrp::Builder& builder) {
+  RETURN_IF_ERROR(AddVrpsAndKeys(set, builder));
+  for (const pb::Aspa& message : set.aspas())
+    RETURN_IF_ERROR(builder.Add(vrp::Aspa{.customer = message.customer(), .providers = {0}}));
   return absl::OkStatus();
 }
 

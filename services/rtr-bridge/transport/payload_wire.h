@@ -16,5 +16,7 @@ void ToMessage(const vrp::Aspa& aspa, virp::rtr::v1::Aspa& message);
 
 // InvalidArgument says which payload is impossible.
 absl::Status AddMessage(const virp::rtr::v1::PayloadSet& set, vrp::Builder& builder);
+// Of payloads that go: an ASPA is named by its customer alone, and built with AS 0 as its provider.
+absl::Status AddWithdrawn(const virp::rtr::v1::PayloadSet& set, vrp::Builder& builder);
 
 }  // namespace virp::rtr_bridge
