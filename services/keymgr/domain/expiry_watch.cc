@@ -46,7 +46,7 @@ namespace {
 // What stands in the record counts for the certificate as it is, and for the warning that is due.
 std::optional<Acknowledgement> SeenBy(const ExpiryNoticeRecord* record, UnixNanos not_after, std::optional<int> days) {
   if (record == nullptr || !record->acknowledged || !days || record->not_after != not_after) return std::nullopt;
-  return record->acknowledged->days <= *days ? record->acknowledged : std::nullopt;
+  return record->acknowledged->days == *days ? record->acknowledged : std::nullopt;
 }
 
 }  // namespace
@@ -243,7 +243,7 @@ absl::StatusOr<std::size_t> ExpiryWatch::Round() {
     const std::size_t before = told;
     for (NoticeRecipient* const recipient : recipients_) {
       const auto last = record.told.find(std::string(recipient->name()));
-      if (last != record.told.end() && last->second <= *days) continue;
+      if (last != record.told.end() && last->second == *days) continue;
       if (const absl::Status done = recipient->Tell({certificate, *days}); !done.ok()) {
         if (trouble.ok()) trouble = Annotate(done, recipient->name());
         ++failed;

@@ -95,6 +95,16 @@ TEST_F(ExpiryWatchTest, EverybodyIsToldOnceForEachThreshold) {
             7);
 }
 
+TEST_F(ExpiryWatchTest, WhatWasSaidWhileTheClockWasAheadSilencesNoWarning) {
+  Issue(key_);
+  Advance(366);
+  EXPECT_OK(Watch().Round());
+  EXPECT_THAT(log_.Days(), ElementsAre(0));
+  rpki_.ledger.clock.SetWall(rpki_.ledger.clock.NowNanos() - 20 * kDay);
+  EXPECT_OK(Watch().Round());
+  EXPECT_THAT(log_.Days(), ElementsAre(30));
+}
+
 TEST_F(ExpiryWatchTest, AManagerThatWasDownSaysTheLastOneOnly) {
   Issue(key_);
   Advance(362);

@@ -18,7 +18,7 @@ absl::Status CheckLedgerBatch(const LedgerBatch& batch) {
 absl::Status CheckLease(std::string_view instance, std::string_view address, std::chrono::milliseconds duration) {
   if (instance.empty() || instance.size() > 128 || address.size() > 512)
     return InvalidArgument("a lease needs an instance of 1 to 128 bytes and an address of at most 512");
-  if (duration.count() <= 0 || duration > std::chrono::hours(24))
+  if (duration.count() <= 0 || duration > kLongestLease)
     return InvalidArgument("a lease of {} ms; wanted up to a day", duration.count());
   return absl::OkStatus();
 }
@@ -28,7 +28,10 @@ absl::Status Fenced(std::uint64_t term) {
 }
 
 absl::Status LeaseHeld(std::string_view holder) {
-  return Aborted("another key manager, instance {}, holds the lease", holder);
+  return Aborted(
+      "another key manager, instance {}, holds the lease: this one takes over when that one stops, or seconds after it "
+      "died",
+      holder);
 }
 
 absl::StatusOr<KeyIdentity> IdentityFrom(std::string_view kind, std::string_view id, std::uint64_t version,

@@ -25,6 +25,8 @@ inline constexpr std::size_t kMaxAuditReadBytes = 16 * 1024 * 1024;
 
 // InvalidArgument unless the batch has records that continue old_record without a hole.
 absl::Status CheckLedgerBatch(const LedgerBatch& batch);
+// No lease ends later from now: an end that does was written while the clock was far ahead, and is none.
+constexpr std::chrono::hours kLongestLease{24};
 absl::Status CheckLease(std::string_view instance, std::string_view address, std::chrono::milliseconds duration);
 absl::Status Fenced(std::uint64_t term);
 absl::Status LeaseHeld(std::string_view holder);

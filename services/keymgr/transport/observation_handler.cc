@@ -260,8 +260,12 @@ absl::Status ObservationHandler::Watch(grpc::ServerContext& context,
   StringSet told;  // sources of which something is the caller's
   for (std::uint64_t serial = 0; !draining_ && !context.IsCancelled();) {
     RETURN_IF_ERROR(guard.Check());
+    RETURN_IF_ERROR(ledger_.Readable());
     const ObservationKeys::News news = keys_.Wait(serial, serial == 0 ? std::chrono::milliseconds(0) : kLook);
     serial = news.serial;
+    // Holders forget what a complete list does not have: nothing is said unless the state was readable before and after
+    // it was looked at.
+    RETURN_IF_ERROR(ledger_.Readable());
     if (news.restart) told.clear();
     if (news.sources.empty() && !news.restart) continue;
     v1::WatchObservationKeysResponse message;

@@ -158,6 +158,34 @@ TEST_F(ObservationHandlerTest, NothingIsSaidOfAStateThatMayNotBeTheChains) {
   expect("NOT_ACTIVE");
 }
 
+// An empty list that is complete would make holders forget their keys.
+TEST_F(ObservationHandlerTest, AWatchEndsWhenTheStateIsNoLongerKnown) {
+  lab_.Sign(kEdge);
+  auto onode = As(Role::kOnode, "onode-1");
+  const auto read = [](auto& stream) {
+    v1::WatchObservationKeysResponse message;
+    return stream.Read(&message) ? message.sources_size() : -1;
+  };
+  const auto expect = [&](const std::function<void()>& happens, const std::string& reason) {
+    grpc::ClientContext before, after;
+    before.set_deadline(std::chrono::system_clock::now() + 30s);
+    after.set_deadline(std::chrono::system_clock::now() + 30s);
+    const auto stream = onode->WatchObservationKeys(&before, {});
+    EXPECT_EQ(read(*stream), 1);
+    happens();
+    EXPECT_EQ(read(*stream), -1) << "what comes then is said as if it were all";
+    EXPECT_EQ(GetReason(service::FromGrpcStatus(stream->Finish())), reason);
+    const auto late = onode->WatchObservationKeys(&after, {});
+    EXPECT_EQ(read(*late), -1);
+    EXPECT_EQ(GetReason(service::FromGrpcStatus(late->Finish())), reason);
+  };
+  for (const SealReason seal : {SealReason::kStarting, SealReason::kRollback}) {
+    expect([&] { lab_.ledger->Seal(seal); }, "SEALED");
+    lab_.ledger->Unseal(seal);
+  }
+  expect([&] { lab_.ledger.store.TakeOver("another.example.net:1"); }, "NOT_ACTIVE");
+}
+
 TEST_F(ObservationHandlerTest, ARollFromTheFirstKeyToTheEndOfTheOldOneReachesHoldersLive) {
   using Stub = v1::ObservationKeyService::Stub;
   auto noc1 = As(Role::kOperator, "noc-1"), noc2 = As(Role::kOperator, "noc-2");

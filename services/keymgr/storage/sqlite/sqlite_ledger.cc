@@ -179,7 +179,8 @@ absl::StatusOr<LedgerHead> SqliteLedgerStore::HeadFrom(SqliteDb& db) const {
   head.term = read.Uint(0);
   head.holder = read.Text(1);
   head.holder_address = read.Text(2);
-  head.lease_valid = !head.holder.empty() && read.Uint(3) > clock_.NowNanos();
+  const UnixNanos until = read.Uint(3), now = clock_.NowNanos();
+  head.lease_valid = !head.holder.empty() && until > now && std::chrono::nanoseconds(until - now) <= kLongestLease;
   head.record = read.Uint(4);
   head.epoch = read.Uint(5);
   head.sequence = read.Uint(6);
