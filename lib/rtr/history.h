@@ -87,7 +87,7 @@ struct HistoryOptions {
   std::string owner = {};
   std::uint32_t first_serial = 1;  // of a new session
 };
-inline constexpr std::size_t kMaxDeltas = 1000;
+inline constexpr std::size_t kMaxDeltas = 100;
 
 // Evenly spread; from the operating system, or a test's.
 using RandomSession = std::function<std::uint16_t()>;

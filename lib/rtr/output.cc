@@ -28,6 +28,14 @@ void OutputQueue::Append(std::shared_ptr<const Bytes> pdus) {
   segments_.push_back({.shared = std::move(pdus), .own = {}});
 }
 
+std::vector<std::pair<const Bytes*, std::size_t>> OutputQueue::shared() const {
+  std::vector<std::pair<const Bytes*, std::size_t>> out;
+  for (const Segment& segment : segments_) {
+    if (segment.shared != nullptr) out.emplace_back(segment.shared.get(), segment.whole().size());
+  }
+  return out;
+}
+
 std::size_t OutputQueue::Peek(std::span<std::string_view> pieces) const {
   const std::size_t count = std::min(pieces.size(), segments_.size());
   for (std::size_t i = 0; i < count; ++i) pieces[i] = segments_[i].rest();

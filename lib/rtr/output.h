@@ -8,6 +8,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "lib/rtr/encoded.h"
 
@@ -19,6 +21,9 @@ class OutputQueue {
   // Whole PDUs.
   void Append(std::string_view pdus);
   void Append(std::shared_ptr<const Bytes> pdus);  // held until it is sent; null is nothing
+
+  // Shared pieces that are not sent to their end: which, and their whole sizes.
+  std::vector<std::pair<const Bytes*, std::size_t>> shared() const;
 
   bool empty() const { return segments_.empty(); }
   std::size_t size() const { return static_cast<std::size_t>(appended_ - consumed_); }

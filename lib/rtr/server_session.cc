@@ -137,12 +137,15 @@ void ServerSession::AnswerSerial(const SerialQuery& query, std::string_view pdu,
     SendCacheReset(now);
     return;
   }
+  const auto body = snapshot_->Answer(version(), query.serial);
   ServedData confirmed{.session = query.session, .serial = query.serial, .hash = {}};
   const auto& sent = state_.sent;
-  if (sent && sent->session == query.session && sent->serial == query.serial) confirmed.hash = sent->hash;
-  state_.confirmed = confirmed;
-  events_.push_back({.kind = SessionEvent::Kind::kConfirmed, .data = confirmed});
-  const auto body = snapshot_->Answer(version(), query.serial);
+  const bool sent_here = sent && sent->session == query.session && sent->serial == query.serial;
+  if (sent_here) confirmed.hash = sent->hash;
+  if (sent_here || body) {  // else anybody could have us say that a router has what we never gave
+    state_.confirmed = confirmed;
+    events_.push_back({.kind = SessionEvent::Kind::kConfirmed, .data = confirmed});
+  }
   if (!body) {
     SendCacheReset(now);
     return;
@@ -199,14 +202,7 @@ void ServerSession::Tick(Time now) {
       output_.Clear();
       return;
     }
-    output_.CutToPdu();
-    on_the_way_.clear();
-    if (state_.version && RulesOf(version()).stall_report) {
-      SendError(version(), ErrorCode::kTransportFailure, {}, "the router does not read", now);
-    } else {
-      output_.Clear();
-    }
-    Close("the router does not read", now);
+    GiveUp("the router does not read", now);
     return;
   }
   if (!closing_ && !state_.version && now >= waits_since_ + options_.first_query_timeout) {
@@ -216,12 +212,24 @@ void ServerSession::Tick(Time now) {
   MaybeNotify(now);
 }
 
-// An answer that is not read within the expiry of its data is of no use, however the octets trickle.
+void ServerSession::GiveUp(std::string_view why, Time now) {
+  if (closing_) return;
+  output_.CutToPdu();
+  on_the_way_.clear();
+  if (state_.version && RulesOf(version()).stall_report) {
+    SendError(version(), ErrorCode::kTransportFailure, {}, why, now);
+  } else {
+    output_.Clear();
+  }
+  Close(std::string(why), now);
+}
+
+// What is read too slowly keeps old sets in memory; behind the expiry of its data it is of no use either.
 std::optional<ServerSession::Time> ServerSession::StallDeadline() const {
   if (output_.empty()) return std::nullopt;
   if (closing_) return last_progress_ + options_.flush_timeout;
   return std::min(last_progress_ + std::chrono::seconds(3 * options_.timers.retry),
-                  output_since_ + std::chrono::seconds(options_.timers.expire));
+                  output_since_ + std::min(options_.answer_timeout, std::chrono::seconds(options_.timers.expire)));
 }
 
 std::optional<ServerSession::Time> ServerSession::NextTick() const {

@@ -30,6 +30,7 @@ struct ServerSessionOptions {
   bool notify = true;
   std::chrono::seconds notify_interval{60};      // RFC 8210 section 8.2: not more often than once a minute
   std::chrono::seconds first_query_timeout{60};  // for a peer that says nothing, or nothing that can be served
+  std::chrono::seconds answer_timeout{600};      // for what is queued, however its octets trickle
   std::chrono::seconds flush_timeout{30};        // for the last words before a close
   std::size_t output_limit = 64 << 10;           // queued octets above which queries wait
   std::size_t input_limit = 256 << 10;           // unprocessed octets that end the session
@@ -57,7 +58,7 @@ struct SessionEvent {
   enum class Kind : std::uint8_t {
     kVersionAgreed,   // state().version
     kEndOfDataSent,   // data: the transport took the last octet of the answer
-    kConfirmed,       // data: the router's Serial Query named it; hash only when this connection sent it
+    kConfirmed,       // data: the router's Serial Query named it, and it is ours; hash only when this connection sent it
     kCacheResetSent,  //
     kErrorSent,       // error: queued
     kErrorReceived,   // error
@@ -70,8 +71,9 @@ struct SessionEvent {
 struct ServerSessionState {
   std::optional<std::uint8_t> version;
   std::optional<ServedData> sent;  // the last End of Data that left
-  // The last that a Serial Query of the router named, whatever was answered. It proves that the router had it only in
-  // so far as the router is believed. Its hash is zero unless it is that of `sent`.
+  // The last that a Serial Query of the router named and that we gave: it is in the window, or the one of `sent`. It
+  // proves that the router had it only in so far as the router is believed. Its hash is zero unless it is that of
+  // `sent`.
   std::optional<ServedData> confirmed;
   std::uint64_t bytes_in = 0;
   std::uint64_t bytes_out = 0;  // that the transport took
@@ -106,6 +108,12 @@ class ServerSession {
   // Ends the session: error 12 (kCacheRestart: we come back, keep the data) or 13 (kCacheShutdown) where the version
   // has them. An answer under way is cut off behind the PDU that it is in.
   void Shutdown(ErrorCode report, Time now);
+
+  // Ends the session because the router takes too long for what it asked for: error 10 where the version has it.
+  void GiveUp(std::string_view why, Time now);
+  // Bodies of answers that it has not taken to their end, and since when something is queued.
+  std::vector<std::pair<const Bytes*, std::size_t>> pinned() const { return output_.shared(); }
+  Time busy_since() const { return output_since_; }
 
   // False while so much is queued that no further query is processed, and when the session ends.
   bool WantsRead() const { return !closing_ && output_.size() <= options_.output_limit; }

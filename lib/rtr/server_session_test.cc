@@ -291,8 +291,8 @@ TEST(ServerSession, AStalledRouterGetsError10BehindAWholePduAndIsClosed) {
   Cache cache;
   cache.session->Feed(Hex("0202 0000 00000008 0202 0000 00000008"), cache.now);
   std::string bytes = testing::Drain(*cache.session, [&](std::size_t n) { cache.session->Consume(n, cache.now); }, 13);
-  EXPECT_EQ(cache.session->NextTick(), cache.now + seconds(1800));
-  cache.now += seconds(1799);
+  EXPECT_EQ(cache.session->NextTick(), cache.now + seconds(600));
+  cache.now += seconds(599);
   cache.session->Tick(cache.now);
   EXPECT_FALSE(cache.session->closing());
   cache.now += seconds(1);
@@ -307,15 +307,30 @@ TEST(ServerSession, AStalledRouterGetsError10BehindAWholePduAndIsClosed) {
 }
 
 TEST(ServerSession, AStalledRouterOfVersion1IsClosedWithoutAWord) {
-  Cache cache;
+  Cache cache({.timers = {.refresh = 900, .retry = 60, .expire = 7200}});
   cache.session->Feed(Hex("0102 0000 00000008"), cache.now);
-  cache.now += seconds(1800);
+  cache.now += seconds(180);
   cache.session->Tick(cache.now);
   EXPECT_TRUE(cache.session->ShouldClose());
 }
 
-TEST(ServerSession, ATrickleDoesNotOutliveItsData) {
+// It would keep the set that it began with in memory, and every router could do so with another one.
+TEST(ServerSession, ATrickleIsGivenUp) {
   Cache cache;
+  cache.session->Feed(Hex("0202 0000 00000008"), cache.now);
+  EXPECT_EQ(cache.session->pinned().size(), 1U);
+  for (int i = 0; i < 11 && !cache.session->closing(); ++i) {
+    cache.now += seconds(60);
+    testing::Drain(*cache.session, [&](std::size_t n) { cache.session->Consume(n, cache.now); }, 1);
+    cache.session->Tick(cache.now);
+  }
+  EXPECT_TRUE(cache.session->closing());
+  EXPECT_EQ(cache.now, ServerSession::Time(seconds(1000 + 600)));
+  EXPECT_TRUE(cache.session->pinned().empty());
+}
+
+TEST(ServerSession, ATrickleDoesNotOutliveItsData) {
+  Cache cache({.answer_timeout = seconds(100'000)});
   cache.session->Feed(Hex("0202 0000 00000008"), cache.now);
   for (int i = 0; i < 7 && !cache.session->closing(); ++i) {
     cache.now += seconds(1200);
@@ -392,6 +407,21 @@ TEST(ServerSession, KnowsWhatWasSentAndWhatWasConfirmed) {
   cache.Connect();
   cache.Ask("0101 0101 0000000c 00000001");
   EXPECT_EQ(cache.session->state().confirmed, (ServedData{.session = 0x101, .serial = 1, .hash = {}}));
+}
+
+// Anybody can name a serial: it is on record as the router's word only when we gave it.
+TEST(ServerSession, ASerialThatIsNotOursIsNoConfirmation) {
+  Cache cache;
+  cache.Ask("0102 0000 00000008");
+  cache.session->TakeEvents();
+  EXPECT_THAT(cache.Ask("0101 0101 0000000c 00000063"), ElementsAre(Hex("0108 0000 00000008")));
+  EXPECT_FALSE(cache.session->state().confirmed.has_value());
+  for (const auto& event : cache.session->TakeEvents()) EXPECT_NE(event.kind, SessionEvent::Kind::kConfirmed);
+  // What this connection was sent is ours, though the window no longer reaches back to it.
+  for (int i = 0; i < 5; ++i) cache.Load();
+  cache.Take();
+  cache.Ask("0101 0101 0000000c 00000001");
+  EXPECT_EQ(cache.session->state().confirmed, (ServedData{.session = 0x101, .serial = 1, .hash = HashOf(1)}));
 }
 
 TEST(ServerSession, Counts) {
