@@ -26,7 +26,8 @@ struct RouterView {
   std::string close_reason;  // empty while it is open
   rtr::ServerSessionState state;
   std::size_t queued = 0;
-  std::uint32_t lag = 0;  // serials between what is served and what was sent
+  std::uint32_t lag = 0;  // serials between what is served and what was sent; 0 when that was another session's
+  bool current = false;   // what is served was sent
 };
 
 // A router that flaps, or many that do, must not fill the chain.

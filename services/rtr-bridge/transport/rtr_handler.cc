@@ -104,8 +104,8 @@ grpc::Status RtrHandler::GetStatus(grpc::ServerContext*, const pb::GetStatusRequ
   if (!status.slurm.problem.ok()) response->set_slurm_problem(std::string(status.slurm.problem.message()));
   const std::vector<RouterView> routers = parts_.routers.Views();
   response->set_routers(static_cast<std::int32_t>(routers.size()));
-  response->set_routers_current(static_cast<std::int32_t>(std::count_if(
-      routers.begin(), routers.end(), [](const RouterView& view) { return view.state.sent && view.lag == 0; })));
+  response->set_routers_current(static_cast<std::int32_t>(
+      std::count_if(routers.begin(), routers.end(), [](const RouterView& view) { return view.current; })));
   response->set_merge_policy(ToMessage(status.rule.policy));
   if (parts_.deliverer == nullptr) return grpc::Status::OK;
   const deliver::DelivererStatus delivery = parts_.deliverer->status();
