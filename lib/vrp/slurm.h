@@ -43,7 +43,7 @@ struct BgpsecFilter {
 struct Slurm {
   struct File {
     std::string name;
-    Hash sha256;  // of its bytes
+    Hash sha256;                              // of its bytes
     std::size_t filters = 0, assertions = 0;  // in it, of all kinds
   };
   std::vector<File> files;

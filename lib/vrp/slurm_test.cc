@@ -102,11 +102,11 @@ TEST(Slurm, TheExampleOfTheRfc) {
 }
 
 TEST(Slurm, CountsWhatEachFileSays) {
-  const auto slurm = Parse({File({{{"prefix", "192.0.2.0/24"}}, {{"asn", 7}}}, kNo,
-                                 {{{"asn", 64496}, {"prefix", "198.51.100.0/24"}}}, kNo),
-                            AspaFile({{{"customer_asid", 3}}}, {{{"customer_asid", 2}, {"providers", {9}}},
-                                                                {{"customer_asid", 5}, {"providers", {9}}}}),
-                            File(kNo, kNo, kNo, kNo)});
+  const auto slurm = Parse(
+      {File({{{"prefix", "192.0.2.0/24"}}, {{"asn", 7}}}, kNo, {{{"asn", 64496}, {"prefix", "198.51.100.0/24"}}}, kNo),
+       AspaFile({{{"customer_asid", 3}}},
+                {{{"customer_asid", 2}, {"providers", {9}}}, {{"customer_asid", 5}, {"providers", {9}}}}),
+       File(kNo, kNo, kNo, kNo)});
   ASSERT_OK(slurm);
   ASSERT_EQ(slurm->files.size(), 3U);
   EXPECT_EQ(slurm->files[0].filters, 2U);

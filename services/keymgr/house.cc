@@ -17,6 +17,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTick{500};
 constexpr std::size_t kRewrapAtOnce = 256;
+constexpr std::uint64_t kAskForTime = 20;  // rounds between two questions while the clock is not believed
 
 bool Holds(const std::vector<SealReason>& sealed, SealReason reason) {
   return std::find(sealed.begin(), sealed.end(), reason) != sealed.end();
@@ -39,7 +40,8 @@ House::House(Household household) : house_(std::move(household)) {
 
 void House::Open(std::uint64_t term) {
   accepted_ = house_.rollback.times();
-  house_.keeper.Close();  // no key is in memory before it is known that it may be used
+  house_.keeper.Close();                          // no key is in memory before it is known that it may be used
+  static_cast<void>(house_.rollback.NoteTime());  // whoever does not answer says so in the comparison
   const absl::Status compared = house_.rollback.Check();
   if (GetReason(compared) == "ROLLBACK") {
     house_.ledger.Seal(SealReason::kRollback);
@@ -65,6 +67,12 @@ void House::Opened(const absl::Status& opened, std::uint64_t term) {
   if (opened.ok()) service::LogInfo("open", {{"term", term}});
 }
 
+// It comes right by itself, or the chain goes on to a time that proves it.
+void House::LookAtClock(const LedgerStatus& status) {
+  clock_.Tell(status.clock_problem.empty() ? absl::OkStatus() : FailedPrecondition("{}", status.clock_problem));
+  if (!status.clock_problem.empty() && ++rounds_ % kAskForTime == 0) static_cast<void>(house_.rollback.NoteTime());
+}
+
 bool House::Round() {
   const LedgerStatus status = house_.ledger.status();
   if (!status.active) {
@@ -72,6 +80,7 @@ bool House::Round() {
     if (std::exchange(opened_term_, 0) != 0) house_.keeper.Close();
     return false;
   }
+  LookAtClock(status);
   if (opened_term_ != status.term || accepted_ != house_.rollback.times()) Open(status.term);
   const std::vector<SealReason> sealed = house_.ledger.status().sealed;
   if (Holds(sealed, SealReason::kNoKek) && opened_term_ == status.term && !Holds(sealed, SealReason::kRollback)) {
@@ -115,7 +124,7 @@ void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const Kek
   const auto unlocked = metrics.AddGauge("unlocked_secret_bytes", "Memory for secrets that could not be locked.");
   std::map<SealReason, service::Gauge> sealed;
   for (const SealReason reason :
-       {SealReason::kStarting, SealReason::kNoKek, SealReason::kOperator, SealReason::kRollback}) {
+       {SealReason::kStarting, SealReason::kNoKek, SealReason::kOperator, SealReason::kClock, SealReason::kRollback}) {
     sealed[reason] = metrics.AddGauge("sealed", "1 while nothing may be changed for this reason.",
                                       {{"why", std::string(SealReasonName(reason))}});
   }

@@ -52,6 +52,7 @@ class House {
 
  private:
   void Open(std::uint64_t term);
+  void LookAtClock(const LedgerStatus& status);
   void Opened(const absl::Status& opened, std::uint64_t term);
 
   const Household house_;
@@ -59,7 +60,8 @@ class House {
   std::uint64_t accepted_ = 0;  // rollbacks, when it was opened
   // One each, so that no trouble hides another, or is said over and over in turn with it.
   Teller comparison_{"comparison with the chain; sealed until it is through"}, seal_{"key-encryption keys"},
-      rewrap_{"re-wrapping of envelopes"};
+      rewrap_{"re-wrapping of envelopes"}, clock_{"the clock; sealed until it is believed"};
+  std::uint64_t rounds_ = 0;
   std::vector<Teller> chores_;
 };
 

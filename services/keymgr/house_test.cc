@@ -25,7 +25,9 @@ class FakeChain final : public ChainHistory {
     return absl::OkStatus();
   }
   bool WasSeen() const override { return false; }
+  absl::StatusOr<std::optional<UnixNanos>> NewestTime() override { return newest_time; }
   absl::StatusOr<std::string> newest = Unavailable("no O-Node answers");
+  std::optional<UnixNanos> newest_time{};
 };
 
 bool IsOwn(const frame::Frame& frame) {
@@ -48,7 +50,12 @@ class HouseTest : public testing::Test {
   }
 
   testutil::TempDir folder_;
-  TestLedger test_{KekKeeper::Types()};
+  static LedgerOptions Options() {
+    LedgerOptions options = TestLedgerOptions();
+    options.clock_limits = ClockLimits{};
+    return options;
+  }
+  TestLedger test_{KekKeeper::Types(), Options()};
   KekRing ring_{folder_.path()};
   SoftwareCustody custody_{ring_};
   Custodies custodies_;
@@ -76,6 +83,33 @@ TEST_F(HouseTest, NothingIsWrittenBeforeTheComparisonIsThrough) {
   house_.Round();
   EXPECT_THAT(Sealed(), IsEmpty());
   EXPECT_THAT(Events(), ElementsAre("kek_adopted"));
+  EXPECT_EQ(chores_, 1);
+}
+
+TEST_F(HouseTest, WhatTheChainSaysOfTheTimeIsAskedBeforeAnythingIsDone) {
+  chain_.newest = std::string();
+  chain_.newest_time = test_.clock.NowNanos() + 86'400'000'000'000;
+  house_.Round();
+  EXPECT_THAT(Sealed(), ElementsAre(SealReason::kClock)) << "its clock is a day behind";
+  EXPECT_EQ(chores_, 0);
+  test_.clock.SetWall(*chain_.newest_time);
+  ASSERT_OK(test_->Commit(TestCall(), [](const Snapshot&, Changes& changes) {
+    changes.Audit({.event = "test", .source = {}, .keys = {}, .fields = {}});
+    return absl::OkStatus();
+  }));
+  house_.Round();
+  EXPECT_THAT(Sealed(), IsEmpty());
+  EXPECT_EQ(chores_, 1);
+}
+
+TEST_F(HouseTest, AnOperatorWhoUnsealsSaysThatTheClockIsRight) {
+  chain_.newest = std::string();
+  chain_.newest_time = test_.clock.NowNanos() + 86'400'000'000'000;
+  house_.Round();
+  ASSERT_THAT(Sealed(), ElementsAre(SealReason::kClock));
+  ASSERT_OK(keeper_.Unseal(TestCall("right")));
+  EXPECT_THAT(Sealed(), IsEmpty());
+  house_.Round();
   EXPECT_EQ(chores_, 1);
 }
 

@@ -113,7 +113,8 @@ absl::StatusOr<int> Run(const Config& config) {
     ASSIGN_OR_RETURN(deliverer, deliver::Deliverer::Make(std::move(delivery), log, connector, observer, clock));
   }
   const bool was_seen = deliverer != nullptr && deliverer->status().audited_size != 0;
-  ChainClient chain(config.origin, config.name, config.onodes, channels, was_seen);
+  ChainClient chain(config.origin, config.name, config.onodes, channels, was_seen,
+                    [&] { return deliverer == nullptr ? 0 : deliverer->status().audited_size; });
 
   const auto own_frame = [&](const frame::Frame& frame) {
     const auto key = own_key->Find(config.name, frame.header.key_version);

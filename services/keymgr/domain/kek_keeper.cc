@@ -248,6 +248,7 @@ absl::StatusOr<Receipt> KekKeeper::DoUnseal(const Call& call) {
   if (!status.ok()) return Failed(status);
   ledger_.Unseal(SealReason::kNoKek);
   ledger_.Unseal(SealReason::kOperator);
+  ledger_.AcceptClock();
   const MutexLock problem(mutex_);
   problem_.clear();
   return receipt;

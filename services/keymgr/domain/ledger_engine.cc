@@ -74,7 +74,6 @@ absl::Status LedgerEngine::Impl::Load() {
   loader.request = [&](AuditRow row) -> absl::Status {
     LedgerAnswer answered{std::move(row.actor), std::move(row.method), row.digest, {}};
     answered.receipt = {row.record, row.time, false, std::move(row.answer)};
-    last_time = std::max(last_time, row.time);
     requests.insert_or_assign(std::move(row.request_id), std::move(answered));
     return absl::OkStatus();
   };
@@ -82,7 +81,9 @@ absl::Status LedgerEngine::Impl::Load() {
   if (loaded.term != head.term) return Aborted("the lease was lost while the state was loaded");
   head = loaded;
   last_forgotten = now;
+  RETURN_IF_ERROR(LoadTime());
   builder.SetRecord(head.record);
+  LookAtClock();
   // Before anybody sees that it is active: what is to be sealed is sealed by then.
   if (on_active) RETURN_IF_ERROR(on_active());
   // First the state, then that it is active: who waits for that finds listeners told.
@@ -99,6 +100,16 @@ absl::Status LedgerEngine::Impl::Load() {
     status.frame_hash = head.frame_hash;
   }
   changed.notify_all();
+  return absl::OkStatus();
+}
+
+absl::Status LedgerEngine::Impl::LoadTime() {
+  AuditFilter newest;
+  newest.descending = true;
+  ASSIGN_OR_RETURN(const std::vector<AuditRow> rows, store.ReadAudit(newest, 1));
+  last_time = rows.empty() ? 0 : rows.front().time;
+  const MutexLock lock(mutex);
+  clock_guard.NoteRecord(last_time);
   return absl::OkStatus();
 }
 
@@ -254,6 +265,21 @@ void LedgerEngine::Unseal(SealReason reason) {
 void LedgerEngine::Started(std::uint64_t term) {
   const MutexLock lock(impl_->mutex);
   if (impl_->status.active && impl_->status.term == term) impl_->sealed.erase(SealReason::kStarting);
+}
+
+void LedgerEngine::NoteChainTime(UnixNanos newest_entry) {
+  {
+    const MutexLock lock(impl_->mutex);
+    impl_->clock_guard.NoteChain(newest_entry, impl_->clock.Steady());
+  }
+  impl_->LookAtClock();
+}
+
+void LedgerEngine::AcceptClock() {
+  const MutexLock lock(impl_->mutex);
+  impl_->clock_guard.Accept(impl_->clock.NowNanos(), impl_->clock.Steady());
+  impl_->status.clock_problem.clear();
+  impl_->sealed.erase(SealReason::kClock);
 }
 
 void LedgerEngine::OpenEpoch(std::uint64_t than) {

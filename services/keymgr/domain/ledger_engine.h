@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
 #include "lib/frame/key.h"
+#include "services/keymgr/domain/clock_guard.h"
 #include "services/keymgr/domain/ledger.h"
 #include "services/keymgr/domain/ledger_store.h"
 
@@ -36,6 +37,7 @@ struct LedgerOptions {
   std::size_t max_batch = 1'024;  // Edits per commit
   std::size_t max_waiting = 65'536;
   std::chrono::hours requests_kept{24 * 30};  // how long a repeated request id is known
+  ClockLimits clock_limits{};
 };
 
 // Why nothing may be changed. Several may hold at once; each is taken away by who set it.
@@ -43,9 +45,10 @@ enum class SealReason : std::uint8_t {
   kStarting = 1,  // checks of the start are not through
   kNoKek = 2,     // there is no key-encryption key, or not the right one
   kOperator = 3,  // somebody called Seal
-  kRollback = 4,  // the database is behind the chain, or beside it
+  kClock = 4,     // the wall clock is not to be believed; comes and goes by itself
+  kRollback = 5,  // the database is behind the chain, or beside it
 };
-std::string_view SealReasonName(SealReason reason);  // "STARTING", "NO_KEK", "OPERATOR", "ROLLBACK"
+std::string_view SealReasonName(SealReason reason);  // "STARTING", "NO_KEK", "OPERATOR", "CLOCK", ...
 
 struct LedgerStatus {
   bool active = false;
@@ -53,6 +56,7 @@ struct LedgerStatus {
   std::string active_address;                         // of the manager that is active, as far as known
   std::vector<SealReason> sealed;                     // empty: not sealed
   std::string problem;                                // why it is not active, or cannot commit; empty when all is well
+  std::string clock_problem;                          // what is wrong with the clock; empty when nothing is
   std::uint64_t record = 0, epoch = 0, sequence = 0;  // of the newest audit record
   Hash frame_hash{};
   std::uint64_t commits = 0, edits = 0, refused = 0;  // since the start
@@ -91,6 +95,10 @@ class LedgerEngine final : public Ledger {
   void Unseal(SealReason reason);
   // Takes kStarting off, when it is active in that term still: what was compared with the chain is what it holds.
   void Started(std::uint64_t term);
+  // What the chain says of the time: its newest entry's receive time, learnt now.
+  void NoteChainTime(UnixNanos newest_entry);
+  // An operator says that the clock is right.
+  void AcceptClock();
   // The next record opens a new boot epoch, greater than `than`: the chain knows a future of the present one.
   void OpenEpoch(std::uint64_t than);
 

@@ -43,15 +43,18 @@ struct LedgerEngine::Impl {
         options(std::move(o)),
         clock(c),
         source_id(frame::SourceIdOf(options.source)),
-        pulse("the ledger's thread", c) {}
+        pulse("the ledger's thread", c),
+        clock_guard(options.clock_limits) {}
 
   // On the ledger's thread.
   void Run(const std::stop_token& stop);
   absl::Status Activate();
   absl::Status Load();
+  absl::Status LoadTime();
   void Deactivate(const absl::Status& why);
   void Lead(const std::stop_token& stop);
   absl::Status Renew();
+  void LookAtClock();
   void Process(std::vector<Waiting>& edits);
   absl::StatusOr<Receipt> RunOne(BatchRun& run, LedgerBatch& batch, Waiting& waiting, const AuditSigner& signer);
   absl::Status Sign(const AuditSigner& signer, std::string_view payload, frame::Tier tier, AuditRow& row) const;
@@ -91,6 +94,7 @@ struct LedgerEngine::Impl {
   std::shared_ptr<const Snapshot> snapshot ABSL_GUARDED_BY(mutex) = std::make_shared<Snapshot>();
   LedgerStatus status ABSL_GUARDED_BY(mutex);
   std::set<SealReason> sealed ABSL_GUARDED_BY(mutex){SealReason::kStarting};
+  ClockGuard clock_guard ABSL_GUARDED_BY(mutex);
   std::uint64_t open_epoch ABSL_GUARDED_BY(mutex) = 0;  // the next record's epoch is above it
   bool stopped ABSL_GUARDED_BY(mutex) = false;
   std::jthread thread;

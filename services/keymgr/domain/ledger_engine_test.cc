@@ -15,6 +15,11 @@
 namespace virp::keymgr {
 namespace {
 
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr UnixNanos kDay = 86'400'000'000'000;
+
 // The kind of record that a part would have.
 struct Thing final : Record {
   static constexpr std::string_view kKind = "thing";
@@ -371,6 +376,70 @@ TEST_F(LedgerEngineTest, AClockThatStepsBackOpensANewEpoch) {
   EXPECT_EQ(audit[1].epoch, audit[0].epoch);
   EXPECT_GT(audit[2].epoch, audit[1].epoch);
   EXPECT_EQ(audit[2].sequence, 1U);
+}
+
+TEST(LedgerClock, NothingIsDoneByATimeThatCannotBe) {
+  LedgerOptions options = TestLedgerOptions();
+  options.clock_limits = ClockLimits{};
+  TestLedger test({TypeOf<Thing>()}, options);
+  LedgerEngine& ledger = test.Start();
+  ASSERT_TRUE(ledger.Commit(TestCall(), PutThing("a", 1)).ok());
+  const UnixNanos then = test.clock.NowNanos();
+  for (const UnixNanos wrong : {then + 20 * 365 * kDay, UnixNanos{0}}) {
+    test.clock.SetWall(wrong);
+    const auto refused = ledger.Commit(TestCall(), PutThing("a", 2));
+    EXPECT_EQ(GetMetadata(refused.status()).at("why"), "CLOCK");
+    EXPECT_THAT(ledger.status().clock_problem, HasSubstr("the clock says"));
+    EXPECT_TRUE(ledger.Readable().ok()) << "what is there is told";
+    EXPECT_FALSE(ledger.Open().ok()) << "and nothing moves on by the time";
+    test.clock.SetWall(then);
+    EXPECT_TRUE(ledger.Commit(TestCall(), PutThing("a", 3)).ok()) << "it came right";
+    EXPECT_THAT(ledger.status().clock_problem, IsEmpty());
+  }
+  test.clock.SetWall(then + 100 * kDay);
+  EXPECT_FALSE(ledger.Commit(TestCall(), PutThing("a", 4)).ok());
+  ledger.NoteChainTime(then + 100 * kDay);
+  EXPECT_TRUE(ledger.Commit(TestCall(), PutThing("a", 4)).ok()) << "the chain says the same";
+  test.clock.SetWall(then);
+  EXPECT_FALSE(ledger.Commit(TestCall(), PutThing("a", 5)).ok());
+  ledger.AcceptClock();
+  EXPECT_TRUE(ledger.Commit(TestCall(), PutThing("a", 5)).ok());
+  EXPECT_EQ(test.store.audit().size(), 5U);
+}
+
+// Each took the lease from one whose clock was right.
+TEST(LedgerClock, ARestartKnowsTheTimeOfTheNewestRecord) {
+  LedgerOptions options = TestLedgerOptions();
+  options.clock_limits = ClockLimits{};
+  TestLedger test({TypeOf<Thing>()}, options);
+  ASSERT_TRUE(test.Start().Commit(TestCall(), PutThing("a", 1)).ok());
+  test->Stop();
+  const UnixNanos then = test.clock.NowNanos();
+  for (const auto& [wall, held] :
+       {std::pair{then - 2 * kDay, true}, {then + 2 * kDay, true}, {then + kDay / 2, false}}) {
+    test.clock.SetWall(wall);
+    const auto again = *LedgerEngine::Make(test.store, {TypeOf<Thing>()}, options, test.clock);
+    again->Start();
+    ASSERT_TRUE(again->WaitActive(true, std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+    EXPECT_EQ(again->status().clock_problem.empty(), !held) << wall;
+    again->Stop();
+  }
+}
+
+// What was recorded before it was stopped is all that it knows: no request of a person need be among it.
+TEST(LedgerClock, AStepBackOverARestartOpensANewEpoch) {
+  TestLedger test({TypeOf<Thing>()});
+  Call nobodys = TestCall();
+  nobodys.request_id.clear();
+  ASSERT_TRUE(test.Start().Commit(nobodys, PutThing("a", 1)).ok());
+  test->Stop();
+  test.clock.SetWall(test.clock.NowNanos() - kDay / 48);
+  const auto again = *LedgerEngine::Make(test.store, {TypeOf<Thing>()}, TestLedgerOptions(), test.clock);
+  again->Start();
+  again->Unseal(SealReason::kStarting);
+  ASSERT_TRUE(again->WaitActive(true, std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+  ASSERT_TRUE(again->Commit(nobodys, PutThing("a", 2)).ok());
+  EXPECT_GT(test.store.audit()[1].epoch, test.store.audit()[0].epoch);
 }
 
 TEST_F(LedgerEngineTest, ACommitInDoubtIsSettledByReading) {

@@ -47,6 +47,7 @@ void LedgerEngine::Impl::Lead(const std::stop_token& stop) {
       for (Waiting& waiting : edits) waiting.promise.set_value(renewed);
       return Deactivate(renewed);
     }
+    LookAtClock();
     if (!edits.empty()) Process(edits);
     const MutexLock lock(mutex);
     if (!status.active) return;
@@ -65,6 +66,18 @@ absl::Status LedgerEngine::Impl::Renew() {
   }
   if (absl::IsAborted(renewed)) return WithReason(renewed, "FENCED");
   return std::chrono::steady_clock::now() < lease_until ? absl::OkStatus() : renewed;
+}
+
+// Before each batch, so that nothing is recorded, or done, by a time that cannot be.
+void LedgerEngine::Impl::LookAtClock() {
+  const MutexLock lock(mutex);
+  const absl::Status believed = clock_guard.Check(clock.NowNanos(), clock.Steady());
+  status.clock_problem = std::string(Message(believed));
+  if (believed.ok()) {
+    sealed.erase(SealReason::kClock);
+  } else {
+    sealed.insert(SealReason::kClock);
+  }
 }
 
 void LedgerEngine::Impl::Process(std::vector<Waiting>& edits) {

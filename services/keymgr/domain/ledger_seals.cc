@@ -16,6 +16,8 @@ std::string_view SealReasonName(SealReason reason) {
       return "NO_KEK";
     case SealReason::kOperator:
       return "OPERATOR";
+    case SealReason::kClock:
+      return "CLOCK";
     case SealReason::kRollback:
       return "ROLLBACK";
   }

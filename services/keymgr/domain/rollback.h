@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "lib/base/clock.h"
 #include "lib/frame/key.h"
 #include "services/keymgr/domain/key.h"
 #include "services/keymgr/domain/ledger_store.h"
@@ -26,6 +28,9 @@ class ChainHistory {
 
   // Whether a checkpoint of this chain was audited here before this start. False for a chain that succeeds another.
   virtual bool WasSeen() const = 0;
+
+  // Receive time of the chain's newest entry, whoever's it is; nothing while it has none.
+  virtual absl::StatusOr<std::optional<UnixNanos>> NewestTime() = 0;
 
   // All frames of the source, newest first, until `visit` says false or there are no more; its errors are passed on.
   virtual absl::Status Walk(const std::function<absl::StatusOr<bool>(const std::string& frame)>& visit) = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -22,6 +23,13 @@ absl::Status RollbackGuard::Check() {
   const MutexLock lock(mutex_);
   problem_ = checked.ok() ? "" : std::string(Message(checked));
   return checked;
+}
+
+absl::Status RollbackGuard::NoteTime() {
+  if (chain_ == nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::optional<UnixNanos> newest, chain_->NewestTime());
+  if (newest) ledger_.NoteChainTime(*newest);
+  return absl::OkStatus();
 }
 
 std::string RollbackGuard::problem() const {

@@ -31,6 +31,9 @@ class RollbackGuard {
   absl::Status Check();
   std::string problem() const;
 
+  // Lets the ledger know what the chain says of the time; OK when there is no chain to ask.
+  absl::Status NoteTime();
+
   // Records that the chain's record `chain_record` is known and that everything behind the ledger's newest one is lost.
   // The next record opens a new boot epoch. The house opens the manager then, which times() tells it. Errors besides
   // those of the ledger: FailedPrecondition with reason NOT_ROLLED_BACK when nothing is to be accepted, BESIDE, and

@@ -14,6 +14,7 @@ class FakeChain final : public ChainHistory {
  public:
   absl::StatusOr<std::string> NewestFrame() override { return answer; }
   bool WasSeen() const override { return seen; }
+  absl::StatusOr<std::optional<UnixNanos>> NewestTime() override { return std::nullopt; }
   absl::Status Walk(const std::function<absl::StatusOr<bool>(const std::string&)>& visit) override {
     for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
       ASSIGN_OR_RETURN(const bool on, visit(*frame));

@@ -1,11 +1,13 @@
 #include "services/keymgr/transport/chain_client.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/chain/entry.h"
 #include "lib/service/errors.h"
+#include "lib/service/wire.h"
 #include "virp/chain/v1/chain_service.grpc.pb.h"
 #include "virp/source/v1/source_service.grpc.pb.h"
 
@@ -19,6 +21,49 @@ void SetDeadline(grpc::ClientContext& context) {
 }
 
 }  // namespace
+
+absl::StatusOr<chain::v1::GetChainResponse> ChainClient::AskChain(const std::string& address) const {
+  ASSIGN_OR_RETURN(const auto channel, channels_(address));
+  chain::v1::GetChainRequest request;
+  request.set_origin(origin_);
+  chain::v1::GetChainResponse chain;
+  grpc::ClientContext asking;
+  SetDeadline(asking);
+  const grpc::Status asked = chain::v1::ChainService::NewStub(channel)->GetChain(&asking, request, &chain);
+  if (!asked.ok()) return service::FromGrpcStatus(asked);
+  return chain;
+}
+
+absl::StatusOr<std::optional<UnixNanos>> ChainClient::NewestTime() {
+  absl::Status failed = Unavailable("no O-Node is configured");
+  bool answered = false;
+  std::optional<UnixNanos> newest;
+  for (const std::string& address : onodes_) {
+    const auto chain = AskChain(address);
+    if (!chain.ok()) {
+      failed = Annotate(chain.status(), address);
+      continue;
+    }
+    answered = true;
+    if (!chain->has_newest_entry_at()) continue;
+    ASSIGN_OR_RETURN(const UnixNanos time, service::NanosOf(chain->newest_entry_at(), "newest_entry_at"));
+    newest = std::max(newest.value_or(0), time);
+  }
+  if (!answered) return failed;
+  return newest;
+}
+
+// What a chain says that is shorter than a checkpoint which was audited here is behind: it follows its leader, or was
+// restored. A key that left since then would leave again.
+absl::Status ChainClient::CheckLength(const std::string& address) const {
+  const std::uint64_t audited = audited_size_();
+  if (audited == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const chain::v1::GetChainResponse chain, AskChain(address));
+  if (chain.size() >= audited) return absl::OkStatus();
+  return Unavailable(
+      "it holds {} entries of the chain, and a checkpoint over {} was seen here: it is behind, or was restored",
+      chain.size(), audited);
+}
 
 absl::StatusOr<ChainClient::Place> ChainClient::AskNewest(const std::string& address) const {
   ASSIGN_OR_RETURN(const auto channel, channels_(address));
@@ -35,6 +80,7 @@ absl::StatusOr<ChainClient::Place> ChainClient::AskNewest(const std::string& add
     if (GetReason(refused) == "NO_SOURCE") return Place{};
     return refused;
   }
+  RETURN_IF_ERROR(CheckLength(address));
   if (!source.source().has_newest_entry()) return Place{};
   return Read(channel, {.address = address, .position = source.source().newest_entry()});
 }

@@ -50,6 +50,7 @@ class FakeONode final : public source::v1::SourceService::Service, public chain:
   }
 
   std::map<std::uint64_t, std::string> entries;
+  std::int64_t newest_at = 0;  // seconds
   grpc::Status refuse;
   int read = 0;
 
@@ -60,6 +61,15 @@ class FakeONode final : public source::v1::SourceService::Service, public chain:
     EXPECT_EQ(request->name(), kSource);
     if (!refuse.ok()) return refuse;
     if (!entries.empty()) response->mutable_source()->set_newest_entry(entries.rbegin()->first);
+    return grpc::Status::OK;
+  }
+  grpc::Status GetChain(grpc::ServerContext*, const chain::v1::GetChainRequest* request,
+                        chain::v1::GetChainResponse* response) override {
+    EXPECT_EQ(request->origin(), kOrigin);
+    if (!refuse.ok()) return refuse;
+    if (entries.empty()) return grpc::Status::OK;
+    response->set_size(entries.rbegin()->first + 1);
+    response->mutable_newest_entry_at()->set_seconds(newest_at);
     return grpc::Status::OK;
   }
   grpc::Status GetEntry(grpc::ServerContext*, const chain::v1::GetEntryRequest* request,
@@ -79,12 +89,15 @@ class FakeONode final : public source::v1::SourceService::Service, public chain:
 class ChainClientTest : public ::testing::Test {
  protected:
   ChainClient Client(std::vector<std::string> onodes) {
-    return {kOrigin, kSource, std::move(onodes),
+    return {kOrigin,
+            kSource,
+            std::move(onodes),
             [](const std::string& address) -> absl::StatusOr<std::shared_ptr<grpc::Channel>> {
               if (address == "nobody") return Unavailable("nobody is there");
               return grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
             },
-            false};
+            false,
+            [this] { return audited_; }};
   }
   // Frames, newest first, until there were `most`.
   absl::Status Walk(ChainClient client, std::size_t most = 100) {
@@ -95,9 +108,34 @@ class ChainClientTest : public ::testing::Test {
     });
   }
 
+  std::uint64_t audited_ = 0;
   FakeONode one_, other_;
   std::vector<std::string> seen_;
 };
+
+// A key that left after the restored, or lagging, chain's end would leave again.
+TEST_F(ChainClientTest, AChainThatIsShorterThanWhatWasAuditedIsNoAnswer) {
+  one_.Hold(3, chain::kNone, "first");
+  other_.Hold(3, chain::kNone, "first");
+  other_.Hold(9, 3, "second");
+  audited_ = 10;
+  EXPECT_THAT(Client({one_.address()}).NewestFrame(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("holds 4 entries")));
+  EXPECT_FALSE(Walk(Client({one_.address()})).ok());
+  EXPECT_EQ(*Client({one_.address(), other_.address()}).NewestFrame(), "second");
+  audited_ = 4;
+  EXPECT_EQ(*Client({one_.address()}).NewestFrame(), "first");
+}
+
+TEST_F(ChainClientTest, TheTimeIsThatOfTheNewestEntryOfAll) {
+  EXPECT_EQ(*Client({one_.address()}).NewestTime(), std::nullopt);
+  EXPECT_FALSE(Client({"nobody"}).NewestTime().ok());
+  one_.Hold(3, chain::kNone, "first");
+  one_.newest_at = 100;
+  other_.Hold(3, chain::kNone, "first");
+  other_.newest_at = 160;
+  EXPECT_EQ(*Client({one_.address(), "nobody", other_.address()}).NewestTime(), UnixNanos{160'000'000'000});
+}
 
 TEST_F(ChainClientTest, WalksFromTheNewestFrameToTheFirst) {
   one_.Hold(3, chain::kNone, "first");

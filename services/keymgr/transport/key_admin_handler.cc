@@ -74,7 +74,7 @@ grpc::Status KeyAdminHandler::GetStatus(grpc::ServerContext*, const v1::GetStatu
   response->set_active(status.active);
   response->set_active_address(status.active_address);
   for (const SealReason reason : status.sealed) response->add_sealed(std::string(SealReasonName(reason)));
-  for (const std::string& problem : {status.problem, keeper_.problem(), rollback_.problem()}) {
+  for (const std::string& problem : {status.problem, status.clock_problem, keeper_.problem(), rollback_.problem()}) {
     if (!problem.empty()) response->add_problems(problem);
   }
   response->set_record(status.record);

@@ -83,6 +83,7 @@ class KeyAdminTest : public testing::Test {
    public:
     absl::StatusOr<std::string> NewestFrame() override { return frames.empty() ? std::string() : frames.back(); }
     bool WasSeen() const override { return false; }
+    absl::StatusOr<std::optional<UnixNanos>> NewestTime() override { return std::nullopt; }
     absl::Status Walk(const std::function<absl::StatusOr<bool>(const std::string&)>& visit) override {
       for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
         ASSIGN_OR_RETURN(const bool on, visit(*frame));

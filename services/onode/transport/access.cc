@@ -24,10 +24,10 @@ std::vector<MethodRule> AccessTable() {
       readers);
   add("virp.verify.v1.VerifyService", {"VerifyFrame"}, {Role::kOperator, Role::kCollector, Role::kRtrBridge});
   add("virp.chain.v1.ChainService",
-      {"GetChain", "StreamEntries", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof", "GetEvidence",
-       "VerifyChain"},
+      {"StreamEntries", "GetCheckpoint", "GetInclusionProof", "GetConsistencyProof", "GetEvidence", "VerifyChain"},
       readers);
-  // A key manager compares its own history with what the chain holds of it.
+  // A key manager compares its own history with what the chain holds of it, and its clock with the chain's time.
+  add("virp.chain.v1.ChainService", {"GetChain"}, {Role::kReader, Role::kOperator, Role::kApprover, Role::kKeymgr});
   add("virp.chain.v1.ChainService", {"GetEntry"}, {Role::kReader, Role::kOperator, Role::kApprover, Role::kKeymgr});
   add("virp.source.v1.SourceService", {"GetSource"}, {Role::kReader, Role::kOperator, Role::kKeymgr});
   add("virp.source.v1.SourceService", {"ListSources", "ListQuarantine"}, keepers);
