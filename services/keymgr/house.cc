@@ -28,6 +28,10 @@ bool Holds(const std::vector<SealReason>& sealed, SealReason reason) {
 void LoggingObserver::OnRefused(std::string_view source, frame::Reason reason) {
   service::LogError("the O-Node refused an audit record for good",
                     {{"source", source}, {"reason", frame::ReasonName(reason)}});
+  if (reason == frame::Reason::kEquivocation || reason == frame::Reason::kReplayed ||
+      reason == frame::Reason::kEpochOld) {
+    doubt_ = true;
+  }
 }
 
 void LoggingObserver::OnAuditFailure(std::string_view what) {
@@ -81,6 +85,10 @@ bool House::Round() {
     return false;
   }
   LookAtClock(status);
+  if (house_.doubted && house_.doubted()) {
+    house_.ledger.Seal(SealReason::kStarting);
+    opened_term_ = 0;
+  }
   if (opened_term_ != status.term || accepted_ != house_.rollback.times()) Open(status.term);
   const std::vector<SealReason> sealed = house_.ledger.status().sealed;
   if (Holds(sealed, SealReason::kNoKek) && opened_term_ == status.term && !Holds(sealed, SealReason::kRollback)) {

@@ -1,6 +1,7 @@
 // What the key manager does by itself: opens when it became active, re-wraps, and tells how it is.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <stop_token>
@@ -26,6 +27,12 @@ class LoggingObserver final : public deliver::DeliveryObserver {
  public:
   void OnRefused(std::string_view source, frame::Reason reason) override;
   void OnAuditFailure(std::string_view what) override;
+  // Whether, since it was asked last, the chain turned out to have another record where ours was to be: a second
+  // manager writes under this one's name, or a copy of its database.
+  bool TakeDoubt() { return doubt_.exchange(false); }
+
+ private:
+  std::atomic<bool> doubt_{false};
 };
 
 struct Chore {
@@ -39,6 +46,7 @@ struct Household {
   RollbackGuard& rollback;
   AuditLog& log;  // let out when the comparison is through
   Pulse& pulse;
+  std::function<bool()> doubted{};  // LoggingObserver::TakeDoubt; null: nobody delivers
   // What else the time moves on, each round while the manager is active and open: quick when there is nothing to do.
   std::vector<Chore> chores{};
 };

@@ -65,10 +65,12 @@ class HouseTest : public testing::Test {
   AuditLog log_{*test_, test_.store, "keymgr-1"};
   Pulse pulse_{"house", test_.clock};
   int chores_ = 0;
-  House house_{{*test_, keeper_, rollback_, log_, pulse_, {{"a chore", [this] {
-                                                              ++chores_;
-                                                              return absl::OkStatus();
-                                                            }}}}};
+  LoggingObserver observer_;
+  House house_{
+      {*test_, keeper_, rollback_, log_, pulse_, [this] { return observer_.TakeDoubt(); }, {{"a chore", [this] {
+                                                                                               ++chores_;
+                                                                                               return absl::OkStatus();
+                                                                                             }}}}};
 };
 
 TEST_F(HouseTest, NothingIsWrittenBeforeTheComparisonIsThrough) {
@@ -111,6 +113,29 @@ TEST_F(HouseTest, AnOperatorWhoUnsealsSaysThatTheClockIsRight) {
   EXPECT_THAT(Sealed(), IsEmpty());
   house_.Round();
   EXPECT_EQ(chores_, 1);
+}
+
+// A copy of the database runs elsewhere: the chain has its record where ours was to be.
+TEST_F(HouseTest, WhenTheChainTurnsOutToHaveAnotherRecordItIsSealed) {
+  chain_.newest = std::string();
+  house_.Round();
+  ASSERT_THAT(Sealed(), IsEmpty());
+  TestLedger twin{KekKeeper::Types()};
+  twin.Start();
+  ASSERT_OK(twin->Commit(TestCall(), [](const Snapshot&, Changes& changes) {
+    changes.Audit({.event = "test", .source = {}, .keys = {}, .fields = {}});
+    return absl::OkStatus();
+  }));
+  chain_.newest = twin.store.audit().back().frame;
+  house_.Round();
+  EXPECT_THAT(Sealed(), IsEmpty()) << "it is not asked all the time";
+  observer_.OnRefused("keymgr-1", frame::Reason::kTooLarge);
+  house_.Round();
+  EXPECT_THAT(Sealed(), IsEmpty()) << "a record that does not fit is no twin";
+  observer_.OnRefused("keymgr-1", frame::Reason::kEquivocation);
+  house_.Round();
+  EXPECT_THAT(Sealed(), ElementsAre(SealReason::kRollback));
+  EXPECT_THAT(ring_.Known(), IsEmpty());
 }
 
 TEST_F(HouseTest, AMissingKeyIsLookedForAgain) {

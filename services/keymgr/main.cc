@@ -160,7 +160,7 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 
   Pulse pulse("housekeeping", clock);
-  House house({*ledger, keeper, rollback, log, pulse, keys.Chores()});
+  House house({*ledger, keeper, rollback, log, pulse, [&] { return observer.TakeDoubt(); }, keys.Chores()});
   service::Runner runner;
   service::ReloadOnHangup(runner, [&] { return own_key->Refresh(); }, [] { return absl::OkStatus(); }, *server);
   runner.OnWatchdog([&]() -> absl::Status {

@@ -55,6 +55,7 @@ absl::Status LedgerEngine::Impl::Load() {
   LedgerStore::Loader loader;
   loader.requests_since = now > kept ? now - kept : 0;
   loader.row = [&](const Row& row) -> absl::Status {
+    RETURN_IF_ERROR(Renew());  // a large state may take longer than the lease
     const auto type = std::find_if(types.begin(), types.end(), [&](const RecordType& t) { return t.kind == row.kind; });
     if (type == types.end())
       return FailedPrecondition("the database holds records of kind {}, which this release does not know", row.kind);
@@ -86,6 +87,7 @@ absl::Status LedgerEngine::Impl::Load() {
   LookAtClock();
   // Before anybody sees that it is active: what is to be sealed is sealed by then.
   if (on_active) RETURN_IF_ERROR(on_active());
+  RETURN_IF_ERROR(Renew());
   // First the state, then that it is active: who waits for that finds listeners told.
   Publish(builder.Build(), {}, true);
   {

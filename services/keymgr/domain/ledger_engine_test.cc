@@ -426,6 +426,27 @@ TEST(LedgerClock, ARestartKnowsTheTimeOfTheNewestRecord) {
   }
 }
 
+// A stand-by would take it, load for as long, and lose it in turn.
+TEST(LedgerLease, IsRenewedWhileALargeStateIsLoaded) {
+  LedgerOptions options = TestLedgerOptions();
+  options.lease = std::chrono::milliseconds(30);
+  TestLedger test({TypeOf<Thing>()}, options);
+  ASSERT_TRUE(test.Start().Commit(TestCall(), PutThing("a", 1)).ok());
+  test->Stop();
+  const auto again = *LedgerEngine::Make(test.store, {TypeOf<Thing>()}, options, test.clock);
+  std::size_t before = 0, during = 0;
+  test.store.on_row = [&] {
+    before = test.store.renewals();
+    std::this_thread::sleep_for(options.lease / 2);
+  };
+  again->Start([&] {
+    during = test.store.renewals();
+    return absl::OkStatus();
+  });
+  ASSERT_TRUE(again->WaitActive(true, std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+  EXPECT_EQ(during, before + 1);
+}
+
 // What was recorded before it was stopped is all that it knows: no request of a person need be among it.
 TEST(LedgerClock, AStepBackOverARestartOpensANewEpoch) {
   TestLedger test({TypeOf<Thing>()});

@@ -97,7 +97,10 @@ absl::StatusOr<std::string> RpkiAuthority::CertifyAuthority(const Authorities& b
 absl::StatusOr<bool> RpkiAuthority::RenewEnding(const Authorities& both, const AuthorityRecord& which) {
   ASSIGN_OR_RETURN(const x509::Certificate present, x509::ParseCertificate(which.certificate));
   const UnixNanos end = NanosOf(present.not_after);
-  if (clock_.NowNanos() + RenewAhead(end - NanosOf(present.not_before)) < end) return false;
+  const UnixNanos now = clock_.NowNanos(), begin = NanosOf(present.not_before);
+  // One that begins in the future was made by a clock that an operator believed, and nothing below it is valid till
+  // then.
+  if (begin <= now && now + RenewAhead(end - begin) < end) return false;
   ASSIGN_OR_RETURN(const std::string name, CommonNameOf(which));
   ASSIGN_OR_RETURN(const std::string certificate, CertifyAuthority(both, which, name, present.spki));
   Call call = OwnCall("rpki-authority");

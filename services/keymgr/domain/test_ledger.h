@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -41,6 +43,7 @@ class MemoryLedgerStore final : public LedgerStore {
   absl::Status RenewLease(std::uint64_t term, std::chrono::milliseconds) override {
     const MutexLock lock(mutex_);
     RETURN_IF_ERROR(down_);
+    ++renewals_;
     return CheckTerm(term);
   }
   absl::Status ReleaseLease(std::uint64_t term) override {
@@ -51,14 +54,20 @@ class MemoryLedgerStore final : public LedgerStore {
     return absl::OkStatus();
   }
   absl::StatusOr<LedgerHead> Load(const Loader& loader) override {
-    const MutexLock lock(mutex_);
-    RETURN_IF_ERROR(down_);
-    for (const auto& [at, row] : rows_) RETURN_IF_ERROR(loader.row(row));
-    for (const auto& [at, key] : keys_) RETURN_IF_ERROR(loader.key(key));
-    for (const AuditRow& row : audit_) {
+    const auto [head, rows, keys, audit] = [&] {
+      const MutexLock lock(mutex_);
+      return std::tuple(down_.ok() ? absl::StatusOr<LedgerHead>(head_) : down_, rows_, keys_, audit_);
+    }();
+    RETURN_IF_ERROR(head.status());
+    for (const auto& [at, row] : rows) {
+      if (on_row) on_row();
+      RETURN_IF_ERROR(loader.row(row));
+    }
+    for (const auto& [at, key] : keys) RETURN_IF_ERROR(loader.key(key));
+    for (const AuditRow& row : audit) {
       if (!row.request_id.empty() && row.time >= loader.requests_since) RETURN_IF_ERROR(loader.request(row));
     }
-    return head_;
+    return head;
   }
   absl::Status Commit(const LedgerBatch& batch) override {
     const MutexLock lock(mutex_);
@@ -108,6 +117,11 @@ class MemoryLedgerStore final : public LedgerStore {
   }
 
   // What the test does to it.
+  std::function<void()> on_row;  // before each row of a Load; set before the ledger starts
+  std::size_t renewals() const {
+    const MutexLock lock(mutex_);
+    return renewals_;
+  }
   void FailNextCommit(absl::Status status, bool commits_all_the_same = false) {
     const MutexLock lock(mutex_);
     next_commit_ = std::move(status);
@@ -163,7 +177,7 @@ class MemoryLedgerStore final : public LedgerStore {
   bool commits_all_the_same_ ABSL_GUARDED_BY(mutex_) = false;
   std::string refused_ ABSL_GUARDED_BY(mutex_);
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
-  std::size_t commits_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::size_t commits_ ABSL_GUARDED_BY(mutex_) = 0, renewals_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 inline LedgerOptions TestLedgerOptions() {

@@ -1,13 +1,16 @@
 #include "services/keymgr/transport/key_admin_handler.h"
 
 #include <charconv>
+#include <chrono>
 
+#include "absl/cleanup/cleanup.h"
 #include "lib/service/wire.h"
 #include "services/keymgr/transport/call.h"
 
 namespace virp::keymgr {
 namespace {
 
+constexpr std::chrono::seconds kReadPatience{5};
 constexpr std::uint32_t kDefaultDays = 60;
 constexpr std::uint32_t kMostDays = 3'660;
 constexpr std::size_t kPageBytes = 2 << 20;  // a message has 4 MiB
@@ -129,6 +132,9 @@ absl::Status KeyAdminHandler::List(const v1::ListAuditRecordsRequest& request, v
   const std::string filter_text = bound.SerializeAsString();
   ASSIGN_OR_RETURN(const std::string cursor, service::ReadPageToken(request.page_token(), filter_text));
   std::from_chars(cursor.data(), cursor.data() + cursor.size(), filter.after);
+  if (!reading_.try_acquire_for(kReadPatience))
+    return ResourceExhausted("{} callers read the history already; ask again", kMostReading);
+  const absl::Cleanup read = [this] { reading_.release(); };
   ASSIGN_OR_RETURN(const std::vector<AuditRow> rows, store_.ReadAudit(filter, size));
   std::size_t bytes = 0, taken = 0;
   for (const AuditRow& row : rows) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <semaphore>
 
 #include "lib/base/clock.h"
 #include "lib/service/caller.h"
@@ -43,6 +44,9 @@ class KeyAdminHandler final : public v1::KeyAdminService::Service {
   RollbackGuard& rollback_;
   const std::shared_ptr<const service::CallerResolver> callers_;
   const Clock& clock_;
+  // Readers of the history share the store's connections with commits and the lease, which must not wait for them.
+  static constexpr int kMostReading = 2;
+  std::counting_semaphore<kMostReading> reading_{kMostReading};
 };
 
 }  // namespace virp::keymgr
