@@ -216,6 +216,27 @@ TEST_F(RpkiRollTest, CertificatesOfAuthoritiesAreMadeAnewBeforeTheyEnd) {
   EXPECT_OK(authority().CheckChain());
 }
 
+// An operator believed a clock that was ahead: what was renewed by it begins when nobody is alive.
+TEST_F(RpkiRollTest, CertificatesOfAuthoritiesThatBeginInTheFutureAreMadeAnew) {
+  const auto key = crypto::P256PrivateKey::Generate();
+  Issue(key, 64496, "edge-a");
+  ASSERT_OK(authority().Publish());
+  const UnixNanos right = rpki_.ledger.clock.NowNanos();
+  rpki_.ledger.clock.Advance(hours(24 * 3500));
+  while (*authority().Advance()) {
+  }
+  rpki_.ledger.clock.SetWall(right + 60 * kNanosPerSecond);
+  while (*authority().Advance()) {
+  }
+  ASSERT_OK(authority().Publish());
+  for (const std::string path : {"ta.cer", "ta/ca.cer"}) {
+    const auto parsed = x509::ParseCertificate(rpki_.target.tree.at(path));
+    ASSERT_OK(parsed);
+    EXPECT_LE(parsed->not_before, rpki_.Now()) << path;
+  }
+  EXPECT_THAT(Listed(), UnorderedElementsAre(KeyOf(64496, key)));
+}
+
 TEST_F(RpkiRollTest, RecordsOfEarlierVersionsAreRead) {
   Issue(first_, 64496, "edge-a");
   for (Row row : rpki_.ledger.store.rows()) {
