@@ -1,15 +1,18 @@
 # shellcheck shell=bash
-# What scripts/demo is made of: a folder, processes that end with it, development keys, a key manager, an O-Node, a collector, two routers.
+# What scripts/demo is made of: a folder, processes that end with it, development keys, a key manager, an O-Node, a collector, two
+# routers that report; the third one, which follows an RTR bridge, is in rtr.sh.
 # Everything listens on loopback and on ports that were free. Set by the caller: build (a build folder), keep (yes or no).
 : "${build:?}" "${keep:?}"
 unset "${!VIRP@}"  # options that the user's own environment would give to our programs
 
 declare -A pid_of port_of
-declare -r origin=virp.example.net/demo trust_domain=demo.example bgpd=/usr/lib/frr/bgpd
+declare -r origin=virp.example.net/demo trust_domain=demo.example bgpd=/usr/lib/frr/bgpd bird=/usr/sbin/bird
 
 die() { printf 'demo: %s\n' "$*" >&2; exit 1; }
-[ -x "$bgpd" ] || die "there is no $bgpd; scripts/bootstrap installs it"
-[ -x "$build/tools/virpctl/virpctl" ] || die "$build has no virpctl; build virp-onode, virp-collector, virp-keymgr and virpctl"
+for program in "$bgpd" "$bird"; do
+  [ -x "$program" ] || die "there is no $program; scripts/bootstrap installs it"
+done
+[ -x "$build/tools/virpctl/virpctl" ] || die "$build has no virpctl; build virp-onode, virp-collector, virp-keymgr, virp-rtr-bridge and virpctl"
 temporary=${TMPDIR:-/tmp}
 [ "${#temporary}" -lt 70 ] || die "TMPDIR=$temporary is too long for sockets below it (107 characters each)"
 home=$(mktemp -d "$temporary/virp-demo.XXXXXX")  # mode 0700
@@ -78,7 +81,7 @@ make_keys() {
   export VIRPCTL_TRUST_DOMAIN=$trust_domain VIRPCTL_TLS_ROOTS="$home/pki/ca.crt" VIRPCTL_STATE="$home/seen"
   virpctl pki init --dir "$home/pki"
   local who
-  for who in onode/node-1 collector/collector-1 keymgr/keymgr-1 operator/noc operator/noc-2 reader/app router/edge-a; do
+  for who in onode/node-1 collector/collector-1 keymgr/keymgr-1 rtr-bridge/bridge-1 operator/noc operator/noc-2 reader/app router/edge-a; do
     virpctl pki issue --dir "$home/pki" --role "${who%/*}" --name "${who#*/}" --dns localhost --ip 127.0.0.1
   done
   virpctl keys create "$origin" --dir "$home/own-key"
@@ -151,11 +154,11 @@ start_keymgr() {
   wait_for 20 virpctl keys admin status
 }
 
-# issue SOURCE: its first O-Key. The collector makes it, one operator asks for it and another lets it in, the O-Node has it in its
-# chain before the collector uses it.
+# issue SOURCE SIGNER: its first O-Key. The signer makes it, one operator asks for it and another lets it in, the O-Node has it in
+# its chain before the signer uses it.
 issue() {
   use operator noc
-  virpctl keys o-keys create "$1" --signer "spiffe://$trust_domain/collector/collector-1" --reason "the demo"
+  virpctl keys o-keys create "$1" --signer "spiffe://$trust_domain/$2" --reason "the demo"
   virpctl keys o-keys prepare "$1" --suite ed25519 --reason "its first key"
   wait_for 20 key_is "$1" PENDING
   use operator noc-2
@@ -252,6 +255,7 @@ how_to_go_on() {
   cat > "$home/env" << E
 export PATH="$build/tools/virpctl:\$PATH"
 export VIRPCTL_ONODE=${port_of[onode]} VIRPCTL_TRUST_DOMAIN=$trust_domain VIRPCTL_STATE=$home/seen VIRPCTL_TRUST=$home/chain.key
+export VIRPCTL_RTR_BRIDGE=$VIRPCTL_RTR_BRIDGE
 export VIRPCTL_TLS_ROOTS=$home/pki/ca.crt VIRPCTL_TLS_CERTIFICATE=$home/pki/reader-app.crt VIRPCTL_TLS_KEY=$home/pki/reader-app.key
 E
   local grpcurl="grpcurl -cacert $home/pki/ca.crt -cert $home/pki/reader-app.crt -key $home/pki/reader-app.key"
@@ -264,6 +268,7 @@ All of it is still running, in $home (the broken copy: ${port_of[copy]}). Ask it
   virpctl status
   virpctl claim peer --router edge-a --peer $edge_b
   virpctl observations watch --after 0
+  virpctl rtr sessions
 
 or by gRPC, which describes itself (reflection):
 

@@ -24,7 +24,7 @@ nothing_is_left() {
 # It ends by itself, says what was promised, and leaves nothing behind.
 output=$("${demo[@]}" 2>&1) || { printf '%s\n' "$output"; fail "scripts/demo failed"; }
 for words in "AS64500 [0-9A-F]*" "1 signatures verified" router_key_compromised RETIRED "the version before" peer_status_changed CONFIRMED "proofs .* verified" VERIFIED CONSISTENT_BUT_UNAUTHENTICATED YELLOW REFUTED \
-  BROKEN "first broken entry: [0-9]"; do
+  "203.0.113.0/24-24 AS64510" "203.0.113.0/24-24 AS64501" "served: .*, proven" "confirmed: .*, proven" BROKEN "first broken entry: [0-9]"; do
   grep -q -- "$words" <<< "$output" || { printf '%s\n' "$output"; fail "scripts/demo did not say $words"; }
 done
 nothing_is_left "the demo"
@@ -61,10 +61,11 @@ typed() {  # typed PATTERN STATUS [WORDS]: the printed line that matches; how it
   fi
   rm "$TMPDIR/said"
 }
-[ "$(grep -c '^  [.a-z]' <<< "$output")" -eq 8 ] || { printf '%s\n' "$output"; fail "other than eight commands are printed"; }
+[ "$(grep -c '^  [.a-z]' <<< "$output")" -eq 9 ] || { printf '%s\n' "$output"; fail "other than nine commands are printed"; }
 typed '\. .*' 0
 typed 'virpctl status' 0 "state *OK"
 typed 'virpctl claim peer.*' 1 REFUTED
+typed 'virpctl rtr sessions' 0 127.0.0.1
 prefix="timeout 2" typed 'virpctl observations watch.*' 124 peer_backward_transition  # for ever
 typed 'grpcurl .* list' 0 virp.verify.v1.VerifyService
 typed 'grpcurl .*/VerifyClaim' 0 VERDICT_REFUTED

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <chrono>
+#include <fstream>
 #include <optional>
 
 #include "lib/rtr/client_session.h"
@@ -305,6 +306,17 @@ TEST_F(RtrWire, AnEmptySetIsServed) {
   Start("{\"roas\": []}");
   RawRouter router = Router();
   EXPECT_THAT(Records(router.Ask(ResetQuery(1))), IsEmpty());
+}
+
+// A recording of an export is as well-formed as the export: its own time tells.
+TEST_F(RtrWire, AnOldDocumentIsAFailedSource) {
+  std::ofstream(lab_.File("old.json"))
+      << R"({"metadata": {"buildtime": "2020-01-01T00:00:00Z"}, "roas": [{"prefix": "192.0.2.0/24", "asn": 1}]})";
+  std::ofstream(lab_.File("sources.json"))
+      << R"({"sources": [{"name": "old", "max_age": "24h", "location": ")" << lab_.File("old.json") << "\"}]}";
+  Start(kByHand, {"--sources", lab_.File("sources.json")});
+  EXPECT_GE(lab_.Metric("virp_rtr_bridge_source_readings_total{result=\"failed\",source=\"old\"}"), 1) << lab_.log();
+  EXPECT_EQ(Records(Router().Ask(ResetQuery(1))).size(), 5U);
 }
 
 // It asks for the table forty times and reads nothing, which is far more than sockets take.
