@@ -8,6 +8,7 @@
 #include "lib/vrp/json.h"
 #include "lib/vrp/set.h"
 #include "tests/e2e/rtr_evidence_fixture.h"
+#include "tests/testutil/shell.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/wait.h"
 
