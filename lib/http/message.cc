@@ -90,6 +90,8 @@ std::string_view PhraseOf(int code) {
       return "OK";
     case 202:
       return "Accepted";
+    case 304:
+      return "Not Modified";
     case 400:
       return "Bad Request";
     case 403:
@@ -134,9 +136,10 @@ std::size_t AppendHead(std::string& head, std::string_view bytes, std::size_t li
   return end == std::string::npos && head.size() >= limit + kEndOfHead.size() ? limit + 1 : end;
 }
 
-void AppendFields(std::string& out, const Fields& fields, std::size_t body_size) {
+void AppendFields(std::string& out, const Fields& fields, std::optional<std::size_t> body_size) {
   for (const Field& field : fields) fmt::format_to(std::back_inserter(out), "{}: {}\r\n", field.name, field.value);
-  fmt::format_to(std::back_inserter(out), "content-length: {}\r\n\r\n", body_size);
+  if (body_size) fmt::format_to(std::back_inserter(out), "content-length: {}\r\n", *body_size);
+  out += "\r\n";
 }
 
 }  // namespace
@@ -276,10 +279,10 @@ std::string Encode(const Request& request, std::string_view host) {
   return out + request.body;
 }
 
-std::string Encode(const Response& response, bool with_body) {
+std::string EncodeHead(const Response& response, std::size_t body_size) {
   std::string out = fmt::format("HTTP/1.1 {} {}\r\n", response.code, PhraseOf(response.code));
-  AppendFields(out, response.fields, response.body.size());
-  if (with_body) out += response.body;
+  // Of a 304 it would be the size of what is not sent (RFC 9110 section 8.6), which is not known here.
+  AppendFields(out, response.fields, response.code == 304 ? std::nullopt : std::optional(body_size));
   return out;
 }
 

@@ -107,9 +107,11 @@ class ResponseReader {
   Response response_;
 };
 
-// Whole messages. Content-Length is written here; so is Host for requests, from `host`.
+// A whole message. Content-Length and Host, from `host`, are written here.
 std::string Encode(const Request& request, std::string_view host);
-std::string Encode(const Response& response, bool with_body = true);
+// All but the body, which has `body_size` bytes and is sent behind it, or nothing of it to a HEAD. `response.body` is
+// not looked at.
+std::string EncodeHead(const Response& response, std::size_t body_size);
 
 // "application/pkcs10; charset=x": the type in lower case, and one parameter's value (no quotes, as it stands).
 std::string MediaType(std::string_view content_type);

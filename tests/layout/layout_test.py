@@ -33,7 +33,7 @@ BELOW = {
     "frame": {"base", "crypto"},
     "chain": {"base", "crypto", "frame"},
     "store": {"base"},
-    "service": {"base", "crypto"},
+    "service": {"base", "crypto", "http"},
     "deliver": {"base", "crypto", "frame", "chain", "service"},
     "keys": {"base", "crypto", "frame", "service"},
     "vrp": {"base", "crypto"},

@@ -4,19 +4,15 @@
 
 #include <chrono>
 #include <cstdint>
-#include <list>
 #include <map>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
-#include "lib/base/mutex.h"
 #include "lib/est/message.h"
-#include "lib/service/connection_gate.h"
 #include "lib/service/credentials.h"
-#include "lib/service/tls_stream.h"
+#include "lib/service/http_server.h"
 #include "services/keymgr/transport/est/est_answer.h"
 
 namespace virp::keymgr {
@@ -25,7 +21,6 @@ struct EstOptions {
   std::string listen;  // as ServerOptions
   service::TlsFiles tls;
   std::chrono::seconds reload = service::kDefaultReload;
-  // A connection is a thread: both bound what strangers can hold.
   service::GateLimits connections{.max_connections = 128, .max_per_address = 32};
   std::chrono::milliseconds handshake{5'000};
   // From the handshake to the last byte of the request, however slowly it comes, and as much again for the answer.
@@ -37,38 +32,22 @@ struct EstOptions {
 class EstServer {
  public:
   // Listens and serves at once. `security` is the gRPC port's; its table is replaced by that of EstAccess. `enrolment`
-  // and `clock` outlive it. Errors: those of TlsAcceptor::Make and ConnectionGate::Listen.
-  static absl::StatusOr<std::unique_ptr<EstServer>> Start(EstOptions options, Enrolment& enrolment,
+  // and `clock` outlive it. Errors: those of service::HttpServer.
+  static absl::StatusOr<std::unique_ptr<EstServer>> Start(const EstOptions& options, Enrolment& enrolment,
                                                           service::Security security, const Clock& clock);
-  ~EstServer();
 
-  // No new connections; those that are open are cut, and their threads joined. What was enrolled stays enrolled: a
-  // router that got no answer asks again.
-  void Stop();
+  // As service::HttpServer. What was enrolled stays enrolled: a router that got no answer asks again.
+  void Stop() { server_->Stop(); }
 
-  int port() const { return gate_->port(); }
-  int connections() const { return gate_->open(); }
-  // Answers so far by status code; 0: connections that ended before there was a request to answer.
-  std::map<int, std::uint64_t> Answers() const;
+  int port() const { return server_->port(); }
+  int connections() const { return server_->connections(); }
+  std::map<int, std::uint64_t> Answers() const { return server_->Answers(); }
 
  private:
-  struct Peer;
-  EstServer(EstOptions options, Enrolment& enrolment, service::Security security);
-  void Take(FileDescriptor socket);
-  void Serve(Peer& peer);
-  http::Response Converse(Peer& peer, service::TlsStream& tls);
-  void Count(int code);
-  void Reap();
+  EstServer(Enrolment& enrolment, service::Security security);
 
-  const EstOptions options_;
-  const service::RefusalHook on_refusal_;
   const EstAnswerer answerer_;
-  std::unique_ptr<service::TlsAcceptor> acceptor_;
-  std::unique_ptr<service::ConnectionGate> gate_;
-  mutable Mutex mutex_;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::list<std::unique_ptr<Peer>> peers_ ABSL_GUARDED_BY(mutex_);
-  std::map<int, std::uint64_t> answers_ ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<service::HttpServer> server_;
 };
 
 }  // namespace virp::keymgr
