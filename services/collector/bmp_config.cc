@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <concepts>
 #include <limits>
 #include <optional>
 #include <vector>
@@ -12,86 +11,25 @@
 #include "lib/base/status.h"
 #include "lib/base/units.h"
 #include "lib/service/config.h"
+#include "lib/service/json_fields.h"
 #include "lib/service/strict_json.h"
 
 namespace virp::collector {
 namespace {
 
 using nlohmann::json;
+using service::MemberAt;
+using service::ReadMember;
 
 constexpr std::size_t kMaxList = 10'000;
 constexpr std::size_t kMaxKeyFile = 4'096;
 constexpr std::uint16_t kBmpPort = 11019;  // IANA's
 
-std::string At(const std::string& where, const char* key) {
-  return where + "." + key;
-}
-
-// Each reads `object[key]` into `value`, which keeps its default when the key is absent.
-
-absl::Status Read(const json& object, const char* key, const std::string& where, std::string& value) {
-  if (!object.contains(key)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(value, service::StringMember(object, key, where));
-  return absl::OkStatus();
-}
-
-absl::Status Read(const json& object, const char* key, const std::string& where, std::vector<std::string>& value) {
-  if (!object.contains(key)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(value, service::StringsMember(object, key, kMaxList, where));
-  return absl::OkStatus();
-}
-
-template <typename T>
-  requires std::unsigned_integral<T>
-absl::Status Read(const json& object, const char* key, const std::string& where, T& value) {
-  if (!object.contains(key)) return absl::OkStatus();
-  const json& number = object[key];
-  if (!number.is_number_unsigned() || number.get<std::uint64_t>() > std::numeric_limits<T>::max()) {
-    return InvalidArgument("{}: must be a whole number of at most {}", At(where, key), std::numeric_limits<T>::max());
-  }
-  value = number.get<T>();
-  return absl::OkStatus();
-}
-
-absl::Status Read(const json& object, const char* key, const std::string& where, bool& value) {
-  if (!object.contains(key)) return absl::OkStatus();
-  if (!object[key].is_boolean()) return InvalidArgument("{}: must be true or false", At(where, key));
-  value = object[key].get<bool>();
-  return absl::OkStatus();
-}
-
-// Whole seconds, or finer where T is.
-template <typename Rep, typename Period>
-absl::Status Read(const json& object, const char* key, const std::string& where,
-                  std::chrono::duration<Rep, Period>& value) {
-  using Duration = std::chrono::duration<Rep, Period>;
-  std::string text;
-  RETURN_IF_ERROR(Read(object, key, where, text));
-  if (!object.contains(key)) return absl::OkStatus();
-  const auto given = ParseDuration(text);
-  if (!given.ok()) return Annotate(given.status(), At(where, key));
-  value = std::chrono::duration_cast<Duration>(*given);
-  if (value != *given || value <= Duration::zero()) {
-    return InvalidArgument("{}: must be at least {}, and a multiple of it", At(where, key),
-                           FormatDuration(Duration(1)));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ReadSize(const json& object, const char* key, const std::string& where, std::uint64_t& value) {
-  if (!object.contains(key) || object[key].is_number()) return Read(object, key, where, value);
-  ASSIGN_OR_RETURN(const std::string text, service::StringMember(object, key, where));
-  const auto size = ParseSize(text);
-  if (!size.ok()) return Annotate(size.status(), At(where, key));
-  value = *size;
-  return absl::OkStatus();
-}
-
-absl::Status Read(const json& object, const char* key, const std::string& where, BmpMode& value) {
+absl::Status ReadMode(const json& object, const char* key, const std::string& where, BmpMode& value) {
   std::string name(BmpModeName(value));
-  RETURN_IF_ERROR(Read(object, key, where, name));
+  RETURN_IF_ERROR(ReadMember(object, key, where, name));
   const auto mode = BmpModeFromName(name);
-  if (!mode) return InvalidArgument("{}: '{}' is none of events, prefixes, routes", At(where, key), name);
+  if (!mode) return InvalidArgument("{}: '{}' is none of events, prefixes, routes", MemberAt(where, key), name);
   value = *mode;
   return absl::OkStatus();
 }
@@ -102,23 +40,12 @@ absl::StatusOr<IpAddress> AddressIn(const std::string& text, const std::string& 
   return address->Unmapped();
 }
 
-absl::Status Read(const json& object, const char* key, const std::string& where, std::vector<Prefix>& value) {
-  std::vector<std::string> texts;
-  RETURN_IF_ERROR(Read(object, key, where, texts));
-  for (const std::string& text : texts) {
-    const auto prefix = Prefix::Parse(text);
-    if (!prefix.ok()) return Annotate(prefix.status(), At(where, key));
-    value.push_back(*prefix);
-  }
-  return absl::OkStatus();
-}
-
 // The file's one line, without its end.
 absl::Status ReadMd5Key(const json& object, const char* key, const std::string& where, std::string& value) {
   std::string path;
-  RETURN_IF_ERROR(Read(object, key, where, path));
+  RETURN_IF_ERROR(ReadMember(object, key, where, path));
   if (!object.contains(key)) return absl::OkStatus();
-  const std::string place = At(where, key);
+  const std::string place = MemberAt(where, key);
   RETURN_IF_ERROR(Annotate(service::CheckSecretFile(path), place));
   auto text = ReadFile(path, kMaxKeyFile);
   if (!text.ok()) return Annotate(text.status(), place);
@@ -154,7 +81,7 @@ std::optional<std::uint64_t> ParseRd(std::string_view text) {
 
 absl::Status ParseVrfs(const json& router, const std::string& where, BmpRouterOptions& options) {
   if (!router.contains("vrfs")) return absl::OkStatus();
-  const std::string place = At(where, "vrfs");
+  const std::string place = MemberAt(where, "vrfs");
   const json& vrfs = router["vrfs"];
   if (!vrfs.is_object() || vrfs.size() > kMaxList)
     return InvalidArgument("{}: maps route distinguishers to VRF names", place);
@@ -172,15 +99,15 @@ absl::Status ParsePeers(const json& router, const std::string& where, BmpRouterO
   if (!router.contains("peers")) return absl::OkStatus();
   const json& peers = router["peers"];
   if (!peers.is_array() || peers.size() > kMaxList)
-    return InvalidArgument("{}: is not a list of at most {}", At(where, "peers"), kMaxList);
+    return InvalidArgument("{}: is not a list of at most {}", MemberAt(where, "peers"), kMaxList);
   for (std::size_t i = 0; i < peers.size(); ++i) {
     const std::string place = fmt::format("{}.peers[{}]", where, i);
     RETURN_IF_ERROR(service::CheckObject(peers[i], {"address", "vrf", "mode"}, place));
     BmpPeerOptions peer;
     ASSIGN_OR_RETURN(const std::string address, service::StringMember(peers[i], "address", place));
     ASSIGN_OR_RETURN(peer.address, AddressIn(address, place));
-    RETURN_IF_ERROR(Read(peers[i], "vrf", place, peer.vrf));
-    RETURN_IF_ERROR(Read(peers[i], "mode", place, peer.mode));
+    RETURN_IF_ERROR(ReadMember(peers[i], "vrf", place, peer.vrf));
+    RETURN_IF_ERROR(ReadMode(peers[i], "mode", place, peer.mode));
     options.peers.push_back(std::move(peer));
   }
   return absl::OkStatus();
@@ -189,7 +116,7 @@ absl::Status ParsePeers(const json& router, const std::string& where, BmpRouterO
 absl::Status ParseRibs(const json& router, const std::string& where, BmpRouterOptions& options) {
   if (!router.contains("ribs")) return absl::OkStatus();
   std::vector<std::string> names;
-  RETURN_IF_ERROR(Read(router, "ribs", where, names));
+  RETURN_IF_ERROR(ReadMember(router, "ribs", where, names));
   options.ribs.fill(false);
   for (const std::string& name : names) {
     bool known = false;
@@ -198,7 +125,7 @@ absl::Status ParseRibs(const json& router, const std::string& where, BmpRouterOp
     }
     if (!known) {
       return InvalidArgument("{}: '{}' is none of adj-in-pre, adj-in-post, loc, adj-out-pre, adj-out-post",
-                             At(where, "ribs"), name);
+                             MemberAt(where, "ribs"), name);
     }
   }
   return absl::OkStatus();
@@ -208,7 +135,7 @@ absl::Status ParseProtected(const json& red, const std::string& where, BmpRedRul
   if (!red.contains("protected_prefixes")) return absl::OkStatus();
   const json& list = red["protected_prefixes"];
   if (!list.is_array() || list.size() > kMaxList) {
-    return InvalidArgument("{}: is not a list of at most {}", At(where, "protected_prefixes"), kMaxList);
+    return InvalidArgument("{}: is not a list of at most {}", MemberAt(where, "protected_prefixes"), kMaxList);
   }
   for (std::size_t i = 0; i < list.size(); ++i) {
     const std::string place = fmt::format("{}.protected_prefixes[{}]", where, i);
@@ -234,21 +161,21 @@ absl::Status ParseProtected(const json& red, const std::string& where, BmpRedRul
 absl::Status ParseRed(const json& router, const std::string& where, BmpRedRules& rules) {
   if (!router.contains("red")) return absl::OkStatus();
   const json& red = router["red"];
-  const std::string place = At(where, "red");
+  const std::string place = MemberAt(where, "red");
   RETURN_IF_ERROR(service::CheckObject(red, {"protected_prefixes", "sessions_lost", "maximum_prefix"}, place));
   RETURN_IF_ERROR(ParseProtected(red, place, rules));
-  RETURN_IF_ERROR(Read(red, "maximum_prefix", place, rules.maximum_prefix));
+  RETURN_IF_ERROR(ReadMember(red, "maximum_prefix", place, rules.maximum_prefix));
   if (!red.contains("sessions_lost")) return absl::OkStatus();
   const json& lost = red["sessions_lost"];
-  const std::string lost_place = At(place, "sessions_lost");
+  const std::string lost_place = MemberAt(place, "sessions_lost");
   RETURN_IF_ERROR(service::CheckObject(lost, {"more_than", "within"}, lost_place));
-  RETURN_IF_ERROR(Read(lost, "more_than", lost_place, rules.sessions_lost));
-  return Read(lost, "within", lost_place, rules.within);
+  RETURN_IF_ERROR(ReadMember(lost, "more_than", lost_place, rules.sessions_lost));
+  return ReadMember(lost, "within", lost_place, rules.within);
 }
 
 absl::Status ParsePathIds(const json& router, const std::string& where, bmp::PathIdPolicy& policy) {
   std::string name = "auto";
-  RETURN_IF_ERROR(Read(router, "path_ids", where, name));
+  RETURN_IF_ERROR(ReadMember(router, "path_ids", where, name));
   if (name == "auto") {
     policy = bmp::PathIdPolicy::kAuto;
   } else if (name == "negotiated") {
@@ -256,7 +183,7 @@ absl::Status ParsePathIds(const json& router, const std::string& where, bmp::Pat
   } else if (name == "never") {
     policy = bmp::PathIdPolicy::kNever;
   } else {
-    return InvalidArgument("{}: '{}' is none of auto, negotiated, never", At(where, "path_ids"), name);
+    return InvalidArgument("{}: '{}' is none of auto, negotiated, never", MemberAt(where, "path_ids"), name);
   }
   return absl::OkStatus();
 }
@@ -270,24 +197,24 @@ absl::Status ParseRouter(const json& item, const std::string& where, BmpIngestOp
   BmpRouterOptions router;
   ASSIGN_OR_RETURN(router.source, service::StringMember(item, "source", where));
   std::vector<std::string> addresses;
-  RETURN_IF_ERROR(Read(item, "addresses", where, addresses));
+  RETURN_IF_ERROR(ReadMember(item, "addresses", where, addresses));
   for (const std::string& text : addresses) {
-    ASSIGN_OR_RETURN(const IpAddress address, AddressIn(text, At(where, "addresses")));
+    ASSIGN_OR_RETURN(const IpAddress address, AddressIn(text, MemberAt(where, "addresses")));
     router.addresses.push_back(address);
   }
-  RETURN_IF_ERROR(Read(item, "sys_name", where, router.sys_name));
-  RETURN_IF_ERROR(Read(item, "dial", where, router.dial));
+  RETURN_IF_ERROR(ReadMember(item, "sys_name", where, router.sys_name));
+  RETURN_IF_ERROR(ReadMember(item, "dial", where, router.dial));
   RETURN_IF_ERROR(ReadMd5Key(item, "md5_key_file", where, router.md5_key));
-  RETURN_IF_ERROR(Read(item, "mode", where, router.mode));
+  RETURN_IF_ERROR(ReadMode(item, "mode", where, router.mode));
   RETURN_IF_ERROR(ParsePeers(item, where, router));
-  RETURN_IF_ERROR(Read(item, "prefixes", where, router.prefixes));
+  RETURN_IF_ERROR(ReadMember(item, "prefixes", where, router.prefixes));
   RETURN_IF_ERROR(ParseRibs(item, where, router));
   RETURN_IF_ERROR(ParseVrfs(item, where, router));
   RETURN_IF_ERROR(ParsePathIds(item, where, router.path_ids));
   RETURN_IF_ERROR(ParseRed(item, where, router.red));
-  RETURN_IF_ERROR(Read(item, "max_paths", where, router.max_paths));
-  RETURN_IF_ERROR(ReadSize(item, "max_attribute_bytes", where, router.max_attribute_bytes));
-  RETURN_IF_ERROR(Read(item, "max_peers", where, router.max_peers));
+  RETURN_IF_ERROR(ReadMember(item, "max_paths", where, router.max_paths));
+  RETURN_IF_ERROR(service::ReadSizeMember(item, "max_attribute_bytes", where, router.max_attribute_bytes));
+  RETURN_IF_ERROR(ReadMember(item, "max_peers", where, router.max_peers));
   options.bmp.routers.push_back(std::move(router));
   return absl::OkStatus();
 }
@@ -295,12 +222,12 @@ absl::Status ParseRouter(const json& item, const std::string& where, BmpIngestOp
 // Absent: loopback, when there is somebody to listen for.
 absl::Status ParseListen(const json& section, const std::string& where, BmpIngestOptions& options) {
   std::vector<std::string> texts;
-  RETURN_IF_ERROR(Read(section, "listen", where, texts));
+  RETURN_IF_ERROR(ReadMember(section, "listen", where, texts));
   for (const std::string& text : texts) {
     const auto at = ParseHostPort(text);
-    if (!at.ok()) return Annotate(at.status(), At(where, "listen"));
+    if (!at.ok()) return Annotate(at.status(), MemberAt(where, "listen"));
     if (!IpAddress::Parse(at->host).ok())
-      return InvalidArgument("{}: {} is not an address; names are not resolved", At(where, "listen"), text);
+      return InvalidArgument("{}: {} is not an address; names are not resolved", MemberAt(where, "listen"), text);
     options.listen.push_back(*at);
   }
   const auto& routers = options.bmp.routers;
@@ -319,16 +246,16 @@ absl::Status ParseBmp(const json& section, const std::string& where, BmpIngestOp
                                        {"listen", "max_connections", "max_connections_per_address",
                                         "initiation_timeout", "quiet", "restate_peers", "routers"},
                                        where));
-  RETURN_IF_ERROR(Read(section, "max_connections", where, options.max_connections));
-  RETURN_IF_ERROR(Read(section, "max_connections_per_address", where, options.max_per_address));
-  RETURN_IF_ERROR(Read(section, "initiation_timeout", where, options.initiation_timeout));
-  RETURN_IF_ERROR(Read(section, "quiet", where, options.bmp.quiet));
-  RETURN_IF_ERROR(Read(section, "restate_peers", where, options.bmp.restate_peers));
+  RETURN_IF_ERROR(ReadMember(section, "max_connections", where, options.max_connections));
+  RETURN_IF_ERROR(ReadMember(section, "max_connections_per_address", where, options.max_per_address));
+  RETURN_IF_ERROR(ReadMember(section, "initiation_timeout", where, options.initiation_timeout));
+  RETURN_IF_ERROR(ReadMember(section, "quiet", where, options.bmp.quiet));
+  RETURN_IF_ERROR(ReadMember(section, "restate_peers", where, options.bmp.restate_peers));
   if (options.max_connections == 0 || options.max_per_address == 0)
     return InvalidArgument("{}: limits must be above 0", where);
   const json routers = section.contains("routers") ? section["routers"] : json();
   if (!routers.is_array() || routers.empty() || routers.size() > kMaxList)
-    return InvalidArgument("{}: must list 1 to {}", At(where, "routers"), kMaxList);
+    return InvalidArgument("{}: must list 1 to {}", MemberAt(where, "routers"), kMaxList);
   for (std::size_t i = 0; i < routers.size(); ++i) {
     RETURN_IF_ERROR(ParseRouter(routers[i], fmt::format("{}.routers[{}]", where, i), options));
   }
