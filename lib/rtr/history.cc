@@ -21,12 +21,18 @@ std::size_t RecordsIn(const Line& line, std::uint8_t version) {
   return records;
 }
 
-// The last `steps` (at least one) of them as one.
-Encoded EncodeSteps(const std::vector<std::shared_ptr<const Delta>>& deltas, std::size_t steps, std::uint8_t version) {
-  if (steps == 1) return EncodeDelta(*deltas.back(), version);
+using Deltas = std::vector<std::shared_ptr<const Delta>>;
+
+// The last `steps` (at least two) of them as one.
+Delta ComposeSteps(const Deltas& deltas, std::size_t steps) {
   Delta whole = Compose(*deltas[deltas.size() - 2], *deltas.back());
   for (std::size_t i = 3; i <= steps; ++i) whole = Compose(*deltas[deltas.size() - i], whole);
-  return EncodeDelta(whole, version);
+  return whole;
+}
+
+Encoded EncodeSteps(const Deltas& deltas, std::size_t steps, std::uint8_t version) {
+  if (steps == 1) return EncodeDelta(*deltas.back(), version);
+  return EncodeDelta(ComposeSteps(deltas, steps), version);
 }
 
 }  // namespace
@@ -51,6 +57,14 @@ std::optional<Encoded> Snapshot::Answer(std::uint8_t version, std::uint32_t seri
   }
   std::call_once(answer->once, [&] { answer->value = EncodeSteps(line.deltas, behind, version); });
   return answer->value;
+}
+
+std::optional<Delta> Snapshot::Changes(std::uint8_t version, std::uint32_t serial) const {
+  const Line& line = *lines_.at(version);
+  const std::uint32_t behind = SerialDistance(serial, line.serial);
+  if (behind == 0) return Delta{};
+  if (behind > line.deltas.size()) return std::nullopt;
+  return behind == 1 ? *line.deltas.back() : ComposeSteps(line.deltas, behind);
 }
 
 History::History(HistoryOptions options, RandomSession random)

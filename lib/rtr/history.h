@@ -71,6 +71,8 @@ class Snapshot {
   // The body of the answer to a router that has `serial` of the current session: minimal, empty for the current serial,
   // composed and encoded once. Nothing when the serial is not in the window, be it too old or ahead.
   std::optional<Encoded> Answer(std::uint8_t version, std::uint32_t serial) const;
+  // The same as values, composed anew with each call. That of kMaxVersion has every kind of payload.
+  std::optional<Delta> Changes(std::uint8_t version, std::uint32_t serial) const;
 
  private:
   const std::shared_ptr<const vrp::Payloads> payloads_;

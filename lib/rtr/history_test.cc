@@ -82,6 +82,11 @@ TEST(History, AnswersFromTheWindowOnly) {
   EXPECT_FALSE(snapshot.Answer(1, 6).has_value());
   EXPECT_FALSE(snapshot.Answer(1, 11).has_value());
   EXPECT_FALSE(snapshot.Answer(1, 10 + 0x8000'0000U).has_value());
+  for (std::uint32_t serial = 5; serial <= 12; ++serial) {
+    const auto changes = snapshot.Changes(1, serial);
+    ASSERT_EQ(changes.has_value(), snapshot.Answer(1, serial).has_value()) << serial;
+    if (changes) EXPECT_EQ(EncodeDelta(*changes, 1).view(), snapshot.Answer(1, serial)->view()) << serial;
+  }
   // Encoded once.
   EXPECT_EQ(snapshot.Answer(1, 8)->bytes, snapshot.Answer(1, 8)->bytes);
   EXPECT_EQ(&snapshot.Image(1), &snapshot.Image(1));

@@ -24,6 +24,18 @@ std::vector<T> Merge(const std::vector<T>& set, const std::vector<T>& gone, std:
   return out;
 }
 
+template <typename T>
+std::vector<T> WithOtherExpiry(const std::vector<T>& before, const std::vector<T>& now) {
+  std::vector<T> out;
+  auto old = before.begin();
+  for (const T& payload : now) {
+    while (old != before.end() && Order(*old, payload) < 0) ++old;
+    if (old == before.end()) break;
+    if (Order(*old, payload) == 0 && old->expires != payload.expires) out.push_back(payload);
+  }
+  return out;
+}
+
 }  // namespace
 
 Payloads Replaced(const Payloads& set, const Payloads& gone, Payloads news) {
@@ -32,6 +44,15 @@ Payloads Replaced(const Payloads& set, const Payloads& gone, Payloads news) {
   out.vrps6 = Merge(set.vrps6, gone.vrps6, std::move(news.vrps6));
   out.router_keys = Merge(set.router_keys, gone.router_keys, std::move(news.router_keys));
   out.aspas = Merge(set.aspas, gone.aspas, std::move(news.aspas));
+  return out;
+}
+
+Payloads Renewed(const Payloads& before, const Payloads& now) {
+  Payloads out;
+  out.vrps4 = WithOtherExpiry(before.vrps4, now.vrps4);
+  out.vrps6 = WithOtherExpiry(before.vrps6, now.vrps6);
+  out.router_keys = WithOtherExpiry(before.router_keys, now.router_keys);
+  out.aspas = WithOtherExpiry(before.aspas, now.aspas);
   return out;
 }
 

@@ -9,4 +9,8 @@ namespace virp::vrp {
 // an ASPA, with other providers. What is in both is there. All three are sets; linear.
 Payloads Replaced(const Payloads& set, const Payloads& gone, Payloads news);
 
+// What is in both, as `now` has it, where it expires at another time there than in `before`. Linear; an ASPA is in both
+// when its customer is.
+Payloads Renewed(const Payloads& before, const Payloads& now);
+
 }  // namespace virp::vrp

@@ -23,10 +23,11 @@ std::string_view Trimmed(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
+constexpr std::string_view kBegin = "-----BEGIN PUBLIC KEY-----";
+constexpr std::string_view kEnd = "-----END PUBLIC KEY-----";
+
 // The DER of the one block of a PEM text, around which there may be comments.
 absl::StatusOr<std::string> DerOfPem(std::string_view pem) {
-  static constexpr std::string_view kBegin = "-----BEGIN PUBLIC KEY-----";
-  static constexpr std::string_view kEnd = "-----END PUBLIC KEY-----";
   const auto begin = pem.find(kBegin);
   const auto end = pem.find(kEnd);
   if (begin == std::string_view::npos || end == std::string_view::npos || end < begin ||
@@ -148,6 +149,19 @@ absl::StatusOr<SourceKey> SourceKey::FromPem(std::string_view pem) {
   auto key = crypto::P256PublicKey::FromSpki(der);
   if (!key.ok()) return InvalidArgument("the public key is neither of Ed25519 nor of P-256: {}", Message(key.status()));
   return SourceKey(Key(*std::move(key)));
+}
+
+absl::StatusOr<std::vector<SourceKey>> SourceKey::ListFromPem(std::string_view pem) {
+  std::vector<SourceKey> keys;
+  do {
+    if (keys.size() == kMaxSourceKeys) return InvalidArgument("more than {} public keys", kMaxSourceKeys);
+    const std::size_t first = std::min(pem.find(kBegin), pem.size());
+    const std::size_t next = std::min(pem.find(kBegin, first + 1), pem.size());
+    ASSIGN_OR_RETURN(SourceKey key, FromPem(pem.substr(0, next)));
+    keys.push_back(std::move(key));
+    pem.remove_prefix(next);
+  } while (!pem.empty());
+  return keys;
 }
 
 absl::Status SourceKey::VerifyDetached(std::string_view document, std::string_view signature) const {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -14,11 +15,14 @@
 namespace virp::vrp {
 
 inline constexpr std::size_t kMaxSignatureFile = 1024;
+inline constexpr std::size_t kMaxSourceKeys = 8;
 
 class SourceKey {
  public:
   // A public key of Ed25519 (RFC 8410) or P-256 in PEM ("BEGIN PUBLIC KEY"). InvalidArgument for all else.
   static absl::StatusOr<SourceKey> FromPem(std::string_view pem);
+  // One to kMaxSourceKeys of them behind each other: while a signer changes keys, either will do.
+  static absl::StatusOr<std::vector<SourceKey>> ListFromPem(std::string_view pem);
 
   // `signature` is the whole .sig file over the bytes of `document`: Ed25519 (64 bytes) or ECDSA with SHA-256 (DER), as
   // it is, or in base64 on one line. `openssl pkeyutl -sign -rawin` and `openssl dgst -sha256 -sign` make such files.
