@@ -30,10 +30,21 @@ void CountChanges(const rtr::Delta& delta, Generation& generation) {
     ++(change.after.empty() ? generation.withdrawn : generation.announced);
 }
 
+// Of two equal sets.
+bool ExpireAlike(const vrp::Payloads& a, const vrp::Payloads& b) {
+  const auto alike = [](const auto& one, const auto& other) {
+    return std::equal(one.begin(), one.end(), other.begin(), other.end(),
+                      [](const auto& x, const auto& y) { return x.expires == y.expires; });
+  };
+  return alike(a.vrps4, b.vrps4) && alike(a.vrps6, b.vrps6) && alike(a.router_keys, b.router_keys) &&
+         alike(a.aspas, b.aspas);
+}
+
 }  // namespace
 
 Cache::Cache(CacheOptions options, SourceTable sources, bool slurm_files, rtr::RandomSession random,
-             const Witness& witness, Recorder& recorder, StateFile& state, const Clock& clock, OnSnapshot on_snapshot)
+             const Witness& witness, Recorder& recorder, StateFile& state, const Clock& clock, OnSnapshot on_snapshot,
+             OnRenewal on_renewal)
     : options_(std::move(options)),
       slurm_files_(slurm_files),
       witness_(witness),
@@ -41,6 +52,7 @@ Cache::Cache(CacheOptions options, SourceTable sources, bool slurm_files, rtr::R
       state_(state),
       clock_(clock),
       on_snapshot_(std::move(on_snapshot)),
+      on_renewal_(std::move(on_renewal)),
       sources_(std::move(sources)),
       history_(options_.history, std::move(random)),
       told_failed_(sources_.sources().size()),
@@ -156,7 +168,7 @@ void Cache::Rebuild() {
   if (serving_ != nullptr && !generations_.empty() && generations_.back().sha256 == made->sha256) {
     held_.reset();
     held_candidate_ = {};
-    return;
+    return Renew(made->payloads);
   }
   if (held_ && held_->sha256 == made->sha256) return;
   if (IsAsBefore(made->sha256)) return Serve(*std::move(made), std::nullopt);
@@ -242,6 +254,14 @@ void Cache::Resume(Candidate candidate) {
   on_snapshot_(history_.snapshot(), generation);
 }
 
+// A validator says anew, with each run, how long its findings hold. Whoever has them from us must hear it, or drops
+// them when the first of these times is over.
+void Cache::Renew(const std::shared_ptr<const vrp::Payloads>& payloads) {
+  if (payloads == serving_ || ExpireAlike(*serving_, *payloads)) return;
+  serving_ = payloads;
+  if (on_renewal_) on_renewal_(history_.snapshot(), generations_.back(), serving_);
+}
+
 // Before a router hears of a serial it is in the file. While the file cannot be written the sessions are ones that it
 // does not know, so that no later start can give a serial of theirs another meaning.
 void Cache::Keep() {
@@ -269,6 +289,12 @@ CacheStatus Cache::status() const {
   status.slurm = slurm_;
   status.merge_problem = merge_problem_;
   return status;
+}
+
+UnixNanos Cache::TrueAt() const {
+  const UnixNanos now = clock_.NowNanos();
+  const MutexLock lock(mutex_);
+  return sources_.TrueAt(now);
 }
 
 std::vector<Generation> Cache::generations() const {

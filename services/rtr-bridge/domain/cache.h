@@ -58,10 +58,15 @@ class Cache {
  public:
   // Called with each new snapshot, under the cache's lock: must not call the cache.
   using OnSnapshot = std::function<void(const std::shared_ptr<const rtr::Snapshot>&, const Generation&)>;
+  // Likewise when payloads of the snapshot expire at other times than was told before: the same set, with these
+  // expiries. It is no news for routers, only for who passes payloads on.
+  using OnRenewal = std::function<void(const std::shared_ptr<const rtr::Snapshot>&, const Generation&,
+                                       const std::shared_ptr<const vrp::Payloads>&)>;
 
   // All outlive it. `slurm_files`: there are some, and nothing is served before they were read.
   Cache(CacheOptions options, SourceTable sources, bool slurm_files, rtr::RandomSession random, const Witness& witness,
-        Recorder& recorder, StateFile& state, const Clock& clock, OnSnapshot on_snapshot);
+        Recorder& recorder, StateFile& state, const Clock& clock, OnSnapshot on_snapshot,
+        OnRenewal on_renewal = nullptr);
 
   // What Write was given before the last end; before the first source was read. Errors of rtr::History::Restore; the
   // cache then begins anew. Payloads are not part of it: until there are some the guards go by their numbers.
@@ -86,6 +91,9 @@ class Cache {
   std::shared_ptr<const rtr::Snapshot> snapshot() const;
   CacheStatus status() const;
   std::vector<Generation> generations() const;  // of the window, the newest last
+  // The moment of which what is served is true: of all sources that are used, the earliest. A source's is when its
+  // document was made, or, where it does not say, was read last; of a feed that is up it is now.
+  UnixNanos TrueAt() const;
 
  private:
   struct Candidate {
@@ -101,6 +109,7 @@ class Cache {
   void Hold(Candidate candidate, std::vector<std::string> reasons, UnixNanos now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Serve(Candidate candidate, const std::optional<Request>& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Resume(Candidate candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Renew(const std::shared_ptr<const vrp::Payloads>& payloads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Keep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RecordSourceChange(std::size_t source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -112,12 +121,13 @@ class Cache {
   StateFile& state_;
   const Clock& clock_;
   const OnSnapshot on_snapshot_;
+  const OnRenewal on_renewal_;
 
   mutable Mutex mutex_;
   SourceTable sources_ ABSL_GUARDED_BY(mutex_);
   SlurmState slurm_ ABSL_GUARDED_BY(mutex_);
   rtr::History history_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<const vrp::Payloads> serving_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const vrp::Payloads> serving_ ABSL_GUARDED_BY(mutex_);  // with the newest expiries
   std::deque<Generation> generations_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t last_number_ ABSL_GUARDED_BY(mutex_) = 0;
   std::optional<HeldGeneration> held_ ABSL_GUARDED_BY(mutex_);

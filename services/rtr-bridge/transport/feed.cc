@@ -37,6 +37,13 @@ constexpr std::chrono::nanoseconds kLeastSilence = std::chrono::milliseconds(10)
 // The state as of the last complete message, and what came since.
 class State {
  public:
+  // A new stream: what the last one left unfinished is said again, or is no longer so.
+  void Resume() {
+    started_ = kept_;
+    whole_ = false;
+    builder_ = {};
+    gone_ = {};
+  }
   void Begin() {
     started_ = true;
     whole_ = true;
@@ -54,6 +61,7 @@ class State {
   absl::StatusOr<std::shared_ptr<const vrp::Payloads>> Complete() {
     vrp::Payloads news = std::exchange(builder_, {}).Build().payloads;
     const vrp::Payloads gone = std::exchange(gone_, {}).Build().payloads;
+    kept_ = true;
     if (std::exchange(whole_, false)) {
       state_ = std::make_shared<const vrp::Payloads>(std::move(news));
     } else {
@@ -64,7 +72,9 @@ class State {
   }
 
  private:
-  bool started_ = false, whole_ = false;
+  bool started_ = false;  // there is a set to change, or one is on its way
+  bool whole_ = false;    // it is on its way
+  bool kept_ = false;     // there is one
   vrp::Builder builder_, gone_;
   std::shared_ptr<const vrp::Payloads> state_ = std::make_shared<const vrp::Payloads>();
 };
@@ -183,6 +193,7 @@ class GrpcFeed final : public Feed {
       silence_ = kFirstWords;
       quiet_until_ = steady_clock::now() + silence_;
     }
+    state_.Resume();
     absl::Status problem;
     grpc::Status ended;
     {

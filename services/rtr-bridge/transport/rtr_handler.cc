@@ -138,7 +138,7 @@ grpc::Status RtrHandler::ListVrps(grpc::ServerContext*, const pb::ListVrpsReques
       return prefix.Contains(*near) || near->Contains(prefix);
     };
     const auto add = [&](const auto& vrp) { ToMessage(vrp, *response->add_vrps()); };
-    const vrp::Payloads& payloads = view->snapshot().payloads();
+    const vrp::Payloads& payloads = *view->payloads();
     const std::size_t v4 = payloads.vrps4.size();
     if (place < v4) place = FillPage(payloads.vrps4, place, size, fits, add);
     if (place >= v4) place = v4 + FillPage(payloads.vrps6, place - v4, size, fits, add);
@@ -156,7 +156,7 @@ grpc::Status RtrHandler::ListRouterKeys(grpc::ServerContext*, const pb::ListRout
     const std::uint64_t generation = view->generation().number;
     const std::string filter = "keys " + (request->has_asn() ? std::to_string(request->asn()) : "");
     ASSIGN_OR_RETURN(std::size_t place, PlaceIn(request->page_token(), filter, generation));
-    const auto& keys = view->snapshot().payloads().router_keys;
+    const auto& keys = view->payloads()->router_keys;
     place = FillPage(
         keys, place, size, [&](const vrp::RouterKey& key) { return !request->has_asn() || key.as == request->asn(); },
         [&](const vrp::RouterKey& key) { ToMessage(key, *response->add_router_keys()); });
@@ -174,7 +174,7 @@ grpc::Status RtrHandler::ListAspas(grpc::ServerContext*, const pb::ListAspasRequ
     const std::uint64_t generation = view->generation().number;
     const std::string filter = "aspas " + (request->has_customer() ? std::to_string(request->customer()) : "");
     ASSIGN_OR_RETURN(std::size_t place, PlaceIn(request->page_token(), filter, generation));
-    const auto& aspas = view->snapshot().payloads().aspas;
+    const auto& aspas = view->payloads()->aspas;
     place = FillPage(
         aspas, place, size,
         [&](const vrp::Aspa& aspa) { return !request->has_customer() || aspa.customer == request->customer(); },

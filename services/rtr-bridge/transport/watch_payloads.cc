@@ -4,6 +4,7 @@
 #include "lib/base/status.h"
 #include "lib/rtr/delta.h"
 #include "lib/service/errors.h"
+#include "lib/vrp/replace.h"
 #include "services/rtr-bridge/transport/payload_wire.h"
 #include "services/rtr-bridge/transport/rtr_handler.h"
 
@@ -76,7 +77,12 @@ bool SendAll(Sender sender, const vrp::Payloads& payloads) {
   return sender.Finish();
 }
 
-bool SendChanges(Sender sender, const rtr::Delta& delta) {
+// `renewed`: what is there before and after, and expires at another time.
+bool SendChanges(Sender sender, const rtr::Delta& delta, const vrp::Payloads& renewed) {
+  sender.Announce(renewed.vrps4);
+  sender.Announce(renewed.vrps6);
+  sender.Announce(renewed.router_keys);
+  sender.Announce(renewed.aspas);
   sender.Announce(delta.vrps4.announced);
   sender.Announce(delta.vrps6.announced);
   sender.Announce(delta.router_keys.announced);
@@ -84,8 +90,10 @@ bool SendChanges(Sender sender, const rtr::Delta& delta) {
   sender.Withdraw(delta.vrps6.withdrawn);
   sender.Withdraw(delta.router_keys.withdrawn);
   std::vector<vrp::Aspa> announced, withdrawn;
-  for (const rtr::AspaChange& change : delta.aspas)
-    (change.after.empty() ? withdrawn : announced).push_back({.customer = change.customer, .providers = change.after});
+  for (const rtr::AspaChange& change : delta.aspas) {
+    (change.after.empty() ? withdrawn : announced)
+        .push_back({.customer = change.customer, .expires = change.expires, .providers = change.after});
+  }
   sender.Announce(announced);
   sender.Withdraw(withdrawn);
   return sender.Finish();
@@ -99,19 +107,23 @@ grpc::Status RtrHandler::WatchPayloads(grpc::ServerContext* context, const pb::W
     ASSIGN_OR_RETURN(const service::Identity caller, parts_.callers->Resolve(*context));
     service::StreamGuard guard(*parts_.callers, caller, context);
     ASSIGN_OR_RETURN(std::shared_ptr<const ServedView> told, Serving());
-    const bool resumes = request->session() == watch_session_ && request->generation() == told->generation().number;
-    bool open = resumes || SendAll(Sender(*writer, watch_session_, *told, true), told->snapshot().payloads());
+    // Expiries that were renewed have no number of their own, so whoever was away then gets all.
+    const auto session = [this](const ServedView& view) {
+      return fmt::format("{}.{}", watch_session_, view.renewals());
+    };
+    const bool resumes = request->session() == session(*told) && request->generation() == told->generation().number;
+    bool open = resumes || SendAll(Sender(*writer, session(*told), *told, true), *told->payloads());
     auto silent_since = parts_.clock.Steady();
     while (open && !draining_ && !context->IsCancelled()) {
       RETURN_IF_ERROR(guard.Check());
       const auto now = parts_.board.WaitForOther(told.get(), kLook);
       if (now != told) {
-        open = SendChanges(Sender(*writer, watch_session_, *now, false),
-                           rtr::Diff(told->snapshot().payloads(), now->snapshot().payloads()));
+        open = SendChanges(Sender(*writer, session(*now), *now, false), rtr::Diff(*told->payloads(), *now->payloads()),
+                           vrp::Renewed(*told->payloads(), *now->payloads()));
         told = now;
         silent_since = parts_.clock.Steady();
       } else if (parts_.clock.Steady() - silent_since >= kSilence) {
-        open = SendChanges(Sender(*writer, watch_session_, *told, false), {});
+        open = SendChanges(Sender(*writer, session(*told), *told, false), {}, {});
         silent_since = parts_.clock.Steady();
       }
     }
