@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/base/text.h"
 
@@ -94,8 +95,10 @@ int CheckStop(void* data, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
 }
 
 absl::Status StatusOfCode(long code, const std::string& url) {
-  if (code == 408 || code == 429 || code >= 500) return Unavailable("{}: HTTP status {}", url, code);
-  return FailedPrecondition("{}: HTTP status {}", url, code);
+  const bool passing = code == 408 || code == 429 || code >= 500;
+  return WithReason(
+      passing ? Unavailable("{}: HTTP status {}", url, code) : FailedPrecondition("{}: HTTP status {}", url, code),
+      "HTTP_STATUS");
 }
 
 }  // namespace
@@ -131,6 +134,11 @@ absl::Status HttpFetch::Impl::Failure(CURLcode code, const Answer& answer, const
   if (code == CURLE_ABORTED_BY_CALLBACK) return absl::CancelledError("stopped");
   if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
     return Unauthenticated("{}: {}", options.url, what);
+  if (code == CURLE_OPERATION_TIMEDOUT) return DeadlineExceeded("{}: {}", options.url, what);
+  long last = 0;
+  curl_easy_getinfo(handle.get(), CURLINFO_RESPONSE_CODE, &last);
+  if (code == CURLE_TOO_MANY_REDIRECTS || (code == CURLE_UNSUPPORTED_PROTOCOL && last / 100 == 3))
+    return WithReason(FailedPrecondition("{}: a redirect: {}", options.url, what), "REDIRECT");
   return Unavailable("{}: {}", options.url, what);
 }
 

@@ -36,10 +36,11 @@ class HttpFetch {
   HttpFetch(const HttpFetch&) = delete;
   HttpFetch& operator=(const HttpFetch&) = delete;
 
-  // At most five redirects, never from https to http. Errors: Unavailable for what may pass (no connection, a stall,
-  // 5xx, 408, 429), FailedPrecondition for another status, ResourceExhausted beyond max_bytes, Unauthenticated for the
-  // server's certificate, Cancelled once `stop` is set. The validators of an answer (ETag, Last-Modified) are sent with
-  // the next call after Keep was called.
+  // At most five redirects, never from https to http: FailedPrecondition with reason REDIRECT. Other errors:
+  // Unavailable for what may pass (no connection, one that breaks off; with reason HTTP_STATUS for 5xx, 408, 429),
+  // FailedPrecondition with reason HTTP_STATUS for another status, DeadlineExceeded for a stall and a timeout,
+  // ResourceExhausted beyond max_bytes, Unauthenticated for the server's certificate, Cancelled once `stop` is set. The
+  // validators of an answer (ETag, Last-Modified) are sent with the next call after Keep was called.
   absl::StatusOr<Fetched> Get(const std::atomic<bool>& stop);
   // What Get gave last is in use: only then may the server leave it out next time.
   void Keep();

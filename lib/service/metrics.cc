@@ -26,9 +26,10 @@ bool IsName(std::string_view name) {
                      [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
 }
 
-absl::Status CheckMetric(std::string_view name, Kind kind, std::string_view help, const MetricLabels& labels) {
+absl::Status CheckMetric(std::string_view name, Kind kind, std::string_view help, const MetricLabels& labels,
+                         MetricName whose) {
   if (!IsName(name)) return InvalidArgument("metric '{}': not lower case with underscores", name);
-  if (name.ends_with("_total") != (kind == Kind::kCounter))
+  if (whose == MetricName::kOwn && name.ends_with("_total") != (kind == Kind::kCounter))
     return InvalidArgument("metric '{}': counters end in _total, others do not", name);
   if (help.empty()) return InvalidArgument("metric '{}': no help text", name);
   for (const auto& [key, value] : labels) {
@@ -87,11 +88,11 @@ struct Metrics::Impl {
 
   // The full name when the metric may be made, and fits what is known under its name.
   std::string Admit(std::string_view name, Kind kind, std::string_view help, const MetricLabels& labels,
-                    const std::vector<double>& bounds) {
-    std::string full = prefix + std::string(name);
+                    const std::vector<double>& bounds, MetricName whose = MetricName::kOwn) {
+    std::string full = (whose == MetricName::kOwn ? prefix : "") + std::string(name);
     Known wanted{kind, std::string(help), {}, bounds};
     for (const auto& [key, value] : labels) wanted.keys.push_back(key);
-    absl::Status problem = CheckMetric(name, kind, help, labels);
+    absl::Status problem = CheckMetric(name, kind, help, labels, whose);
     const MutexLock lock(mutex);
     if (problem.ok()) {
       const auto [at, added] = known.emplace(full, wanted);
@@ -141,8 +142,9 @@ Metrics::Metrics(std::string_view service) : impl_(std::make_unique<Impl>()) {
 }
 Metrics::~Metrics() = default;
 
-Counter Metrics::AddCounter(std::string_view name, std::string_view help, const MetricLabels& labels) {
-  const std::string full = impl_->Admit(name, Kind::kCounter, help, labels, {});
+Counter Metrics::AddCounter(std::string_view name, std::string_view help, const MetricLabels& labels,
+                            MetricName whose) {
+  const std::string full = impl_->Admit(name, Kind::kCounter, help, labels, {}, whose);
   if (full.empty()) return {};
   try {
     return Counter(
@@ -153,8 +155,8 @@ Counter Metrics::AddCounter(std::string_view name, std::string_view help, const 
   }
 }
 
-Gauge Metrics::AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels) {
-  const std::string full = impl_->Admit(name, Kind::kGauge, help, labels, {});
+Gauge Metrics::AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels, MetricName whose) {
+  const std::string full = impl_->Admit(name, Kind::kGauge, help, labels, {}, whose);
   if (full.empty()) return {};
   try {
     return Gauge(&prometheus::BuildGauge().Name(full).Help(std::string(help)).Register(impl_->registry).Add(labels));

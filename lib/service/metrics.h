@@ -55,6 +55,9 @@ class Gauge {
   prometheus::Gauge* gauge_ = nullptr;
 };
 
+// Whose name a metric has. Another program's is whole, and ends as it does there: for dashboards that were made for it.
+enum class MetricName { kOwn, kForeign };
+
 // Thread-safe.
 class Metrics {
  public:
@@ -68,8 +71,10 @@ class Metrics {
   // with other labels (of the same keys) is another time series of the same metric; the same name and labels give the
   // same one. Create all label sets at the start, so that rates begin at zero. A wrong name, help or label yields a
   // handle that does nothing and shows in status().
-  Counter AddCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {});
-  Gauge AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {});
+  Counter AddCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {},
+                     MetricName whose = MetricName::kOwn);
+  Gauge AddGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {},
+                 MetricName whose = MetricName::kOwn);
   // `from` is read at each scrape and outlives the Metrics. A name and its labels are given once.
   void AddHistogram(std::string_view name, std::string_view help, const Distribution& from,
                     const MetricLabels& labels = {});

@@ -36,6 +36,7 @@ struct Given {
   std::string must_stay_valid;
   std::uint8_t min_version = 0, max_version = rtr::kMaxVersion;
   std::uint32_t refresh = 3600, retry = 600, expire_timer = 7200;
+  std::string http;
 };
 
 // "10%" or "0.1".
@@ -137,6 +138,25 @@ absl::Status AddGuards(const Given& given, Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status AddHttp(const Given& given, const EvidenceConfig& evidence, HttpConfig& http) {
+  if (!given.http.empty()) {
+    const bool port_alone = given.http.find(':') == std::string::npos;
+    const auto listen = ParseHostPort(port_alone ? "127.0.0.1:" + given.http : given.http);
+    if (!listen.ok()) return Annotate(listen.status(), "http");
+    http.listen = *listen;
+  }
+  if (http.tls.certificate.empty() != http.tls.private_key.empty())
+    return InvalidArgument("http-certificate and http-key belong together");
+  if (http.tls.certificate.empty() && !http.tls.roots.empty())
+    return InvalidArgument("http-client-roots: clients show certificates over TLS only; it needs http-certificate");
+  if (!http.signing_key.empty() && !http.sign_as.empty())
+    return InvalidArgument("http-signing-key or http-sign-as, not both");
+  if (http.sign_as.empty()) return absl::OkStatus();
+  if (evidence.name.empty())
+    return InvalidArgument("http-sign-as: keys of sources need name and keys; a file is http-signing-key");
+  return Annotate(CheckSourceName(http.sign_as), "http-sign-as");
+}
+
 absl::Status CheckEvidence(const Config& config) {
   const EvidenceConfig& evidence = config.evidence;
   if (!config.serves_grpc()) {
@@ -224,6 +244,19 @@ void AddSourceOptions(service::Options& options, Config& config, Given& given) {
   options.Add(&config.state, "state", "Directory of sessions, serials and changes, for restarts.", "DIR");
 }
 
+void AddHttpOptions(service::Options& options, HttpConfig& http, Given& given) {
+  options.Add(&given.http, "http",
+              "Where /rpki.json and answers about routes are served over HTTP; a port alone is on the loopback.",
+              "ADDRESS");
+  options.Add(&http.tls.certificate, "http-certificate", "Certificate chain of that address, PEM: HTTPS then.", "FILE");
+  options.AddSecretFile(&http.tls.private_key, "http-key", "Its private key, PEM.");
+  options.Add(&http.tls.roots, "http-client-roots", "Authorities whose certificates clients must show, PEM.", "FILE");
+  options.AddSecretFile(&http.signing_key, "http-signing-key",
+                        "Private key, PEM, of Ed25519 or P-256: /rpki.json.sig is made with it.");
+  options.Add(&http.sign_as, "http-sign-as",
+              "Or the source, in the key directory or of the key manager, whose Ed25519 key makes it.", "SOURCE");
+}
+
 void AddEvidenceOptions(service::Options& options, EvidenceConfig& evidence, SessionLogOptions& sessions) {
   options.Add(&evidence.name, "name", "The bridge's own source name; without one it keeps no evidence.", "SOURCE");
   options.Add(&evidence.keys, "keys", "Key directory with the bridge's O-Key.", "DIR");
@@ -250,6 +283,7 @@ absl::Status Finish(Given& given, Config& config) {
   if (config.state.empty())
     return InvalidArgument("state: a directory is needed, so that routers need not reload after a restart");
   RETURN_IF_ERROR(CheckEvidence(config));
+  RETURN_IF_ERROR(AddHttp(given, config.evidence, config.http));
   RETURN_IF_ERROR(AddListeners(given, config));
   RETURN_IF_ERROR(AddSources(given, config));
   return AddGuards(given, config);
@@ -270,6 +304,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
   AddRouterOptions(options, config, given);
   AddSourceOptions(options, config, given);
+  AddHttpOptions(options, config.http, given);
   AddEvidenceOptions(options, config.evidence, config.session_log);
   options.Check([&]() -> absl::Status { return Finish(given, config); });
   return options.Read(argc, argv, out);

@@ -32,6 +32,14 @@ struct EvidenceConfig {
   std::uint64_t spool_limit = 1ULL << 30;
 };
 
+// The own HTTP(S) address; nothing is served without one.
+struct HttpConfig {
+  std::optional<HostPort> listen;
+  service::TlsFiles tls;    // with a certificate: HTTPS; with roots: clients must show one
+  std::string signing_key;  // PEM file; exports are signed with it
+  std::string sign_as;      // or with the key of this source
+};
+
 struct Config {
   service::CommonConfig common;
   HostPort listen{"127.0.0.1", 8446};  // gRPC; served when there is a certificate
@@ -40,6 +48,7 @@ struct Config {
   std::string break_glass_socket;
   bool reflection = false;
   EvidenceConfig evidence;
+  HttpConfig http;
   std::string state;  // directory: sessions, serials, delta window
 
   RouterServerOptions routers;

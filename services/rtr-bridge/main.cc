@@ -11,6 +11,7 @@
 #include "services/rtr-bridge/break_glass.h"
 #include "services/rtr-bridge/config.h"
 #include "services/rtr-bridge/evidence_part.h"
+#include "services/rtr-bridge/http_part.h"
 #include "services/rtr-bridge/storage/state_file.h"
 #include "services/rtr-bridge/transport/access.h"
 #include "services/rtr-bridge/transport/bridge_metrics.h"
@@ -56,12 +57,13 @@ struct Api {
 };
 
 absl::Status KeepHouse(const std::stop_token& stop, Cache& cache, SessionLog& log, EvidencePart* evidence,
-                       Pulse& pulse) {
+                       HttpPart& http, Pulse& pulse) {
   const AtWork work(pulse);
   absl::Status told;
   while (!stop.stop_requested()) {
     pulse.Beat();
     cache.Tick();
+    http.Tick();
     if (evidence != nullptr) {
       absl::Status now = evidence->Tick(log);
       if (!now.ok() && now != told) service::LogStatus(service::LogLevel::kError, "evidence cannot be kept", now);
@@ -99,14 +101,17 @@ absl::StatusOr<int> Run(const Config& config) {
   Board board;
   CacheOptions cache_options = config.cache;
   cache_options.history.owner = config.evidence.name;
-  Cache cache(std::move(cache_options), TableOf(config), !config.slurm.empty(), RandomSession, witness, recorder,
-              *state, clock, [&](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
-                routers->Publish(snapshot);
-                board.Publish(snapshot, generation);
-                service::LogInfo("a generation is served", {{"generation", generation.number},
-                                                            {"announced", generation.announced},
-                                                            {"withdrawn", generation.withdrawn}});
-              });
+  Cache cache(
+      std::move(cache_options), TableOf(config), !config.slurm.empty(), RandomSession, witness, recorder, *state, clock,
+      [&](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
+        routers->Publish(snapshot);
+        board.Publish(snapshot, generation);
+        service::LogInfo("a generation is served", {{"generation", generation.number},
+                                                    {"announced", generation.announced},
+                                                    {"withdrawn", generation.withdrawn}});
+      },
+      [&](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation,
+          const std::shared_ptr<const vrp::Payloads>& payloads) { board.Renew(snapshot, generation, payloads); });
   const absl::Cleanup stop_routers = [&routers] { routers->Stop(); };
   RETURN_IF_ERROR(Restore(*state, cache));
   FeedChannels feeds;
@@ -143,10 +148,20 @@ absl::StatusOr<int> Run(const Config& config) {
     ASSIGN_OR_RETURN(break_glass, StartBreakGlass(config.break_glass_socket, recorder, services));
   }
 
+  ASSIGN_OR_RETURN(const auto http, HttpPart::Start(config.http, config.evidence.name, board, cache,
+                                                    evidence != nullptr ? &evidence->supply().keys() : nullptr, clock));
   service::Metrics metrics("rtr_bridge");
-  AddMetrics(metrics, cache, *routers, *sources, evidence != nullptr ? &evidence->recorder() : nullptr, clock);
-  if (evidence != nullptr) evidence->supply().AddMetrics(metrics);
-  if (api.server != nullptr) refusals.AddMetrics(metrics, api.server.get());
+  MetricParts measured{
+      .cache = cache, .routers = *routers, .sources = *sources, .clock = clock, .http = http->server()};
+  if (evidence != nullptr) {
+    measured.recorder = &evidence->recorder();
+    measured.keys = &evidence->supply();
+  }
+  if (api.server != nullptr) {
+    measured.refusals = &refusals;
+    measured.server = api.server.get();
+  }
+  AddMetrics(metrics, measured);
   service::Readiness readiness;
   readiness.Add("data",
                 [&] { return board.view() != nullptr ? absl::OkStatus() : Unavailable("nothing is loaded yet"); });
@@ -169,6 +184,7 @@ absl::StatusOr<int> Run(const Config& config) {
   });
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("sources", [&] { sources->Stop(); });
+  runner.OnDrain("http", [&] { http->Drain(); });
   runner.OnDrain("routers", [&] { routers->Drain(rtr::ErrorCode::kCacheRestart, config.drain_patience); });
   runner.OnDrain("server", [&] {
     if (api.server == nullptr) return;
@@ -180,8 +196,8 @@ absl::StatusOr<int> Run(const Config& config) {
     routers->Stop();
     if (evidence != nullptr) evidence->Drain(log, config.common.drain_grace);
   });
-  runner.tasks().Start("house",
-                       [&](const std::stop_token& stop) { return KeepHouse(stop, cache, log, evidence.get(), pulse); });
+  runner.tasks().Start(
+      "house", [&](const std::stop_token& stop) { return KeepHouse(stop, cache, log, evidence.get(), *http, pulse); });
   if (evidence != nullptr) evidence->Start();
   sources->Start();
   if (api.server != nullptr) api.server->SetServing(true);
@@ -189,6 +205,7 @@ absl::StatusOr<int> Run(const Config& config) {
   for (const RouterServer::Bound& listener : routers->listeners()) listeners.push_back(listener.address);
   service::LogInfo("serving", {{"routers", fmt::format("{}", fmt::join(listeners, " "))},
                                {"address", api.server != nullptr ? api.server->address() : "none"},
+                               {"http", http->address()},
                                {"admin_port", admin->port()}});
   return runner.Run();
 }

@@ -92,4 +92,13 @@ std::optional<UnixNanos> SourceTable::NextExpiry(UnixNanos now) const {
   return next;
 }
 
+UnixNanos SourceTable::TrueAt(UnixNanos now) const {
+  UnixNanos earliest = now;
+  for (const std::size_t source : UsableAt(now)) {
+    const SourceState& state = sources_[source];
+    if (!state.reading->live) earliest = std::min(earliest, state.reading->built.value_or(*state.last_good));
+  }
+  return earliest;
+}
+
 }  // namespace virp::rtr_bridge

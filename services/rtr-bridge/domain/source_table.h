@@ -71,6 +71,9 @@ class SourceTable {
   // not.
   std::optional<UnixNanos> NextExpiry(UnixNanos now) const;
 
+  // See Cache::TrueAt; `now` when no source is usable.
+  UnixNanos TrueAt(UnixNanos now) const;
+
   const std::vector<SourceState>& sources() const { return sources_; }
   const MergeRule& rule() const { return rule_; }
 

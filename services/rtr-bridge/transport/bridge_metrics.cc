@@ -1,5 +1,7 @@
 #include "services/rtr-bridge/transport/bridge_metrics.h"
 
+#include <array>
+#include <map>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -56,6 +58,7 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
   struct Handles {
     Counter good, unchanged, failed;
     Gauge age, expired, payloads;
+    std::array<Counter, kFailures.size()> failures;
   };
   auto all = std::make_shared<std::vector<Handles>>();
   for (const SourceState& source : cache.status().sources) {
@@ -64,10 +67,18 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
                                 {{"source", source.name}, {"result", result}});
     };
     const service::MetricLabels name{{"source", source.name}};
-    all->push_back({readings("good"), readings("unchanged"), readings("failed"),
+    all->push_back({readings("good"),
+                    readings("unchanged"),
+                    readings("failed"),
                     metrics.AddGauge("source_age_seconds", "Since its last good reading; -1 before the first.", name),
                     metrics.AddGauge("source_expired", "1 when its payloads are no longer served.", name),
-                    metrics.AddGauge("source_payloads", "Payloads of its last good reading.", name)});
+                    metrics.AddGauge("source_payloads", "Payloads of its last good reading.", name),
+                    {}});
+    for (std::size_t i = 0; i < kFailures.size(); ++i) {
+      all->back().failures.at(i) =
+          metrics.AddCounter("source_failures_total", "Readings of a source that failed, by reason.",
+                             {{"source", source.name}, {"reason", std::string(kFailures.at(i))}});
+    }
   }
   metrics.OnCollect([all, &cache, &runner, &clock] {
     const std::vector<SourceState> sources = cache.status().sources;
@@ -78,6 +89,8 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
       to.good.Set(counters.good);
       to.unchanged.Set(counters.unchanged);
       to.failed.Set(counters.failed);
+      for (std::size_t reason = 0; reason < kFailures.size(); ++reason)
+        to.failures.at(reason).Set(counters.failures.at(reason));
       const SourceState& source = sources[i];
       const bool live = source.reading && source.reading->live;
       to.age.Set(!source.last_good ? -1.0 : live || now < *source.last_good ? 0.0 : Seconds(now - *source.last_good));
@@ -147,22 +160,54 @@ void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
   });
 }
 
-}  // namespace
+// Answers by their status code; everything else counts as "other".
+constexpr std::array<int, 10> kHttpCodes{0, 200, 304, 400, 404, 405, 408, 413, 431, 503};
 
-void AddMetrics(Metrics& metrics, const Cache& cache, const RouterServer& routers, const SourceRunner& sources,
-                const OutboxRecorder* recorder, const Clock& clock) {
-  AddCacheMetrics(metrics, cache);
-  AddSourceMetrics(metrics, cache, sources, clock);
-  AddRouterMetrics(metrics, routers);
-  const Counter recorded =
-      metrics.AddCounter("records_total", "Records that were signed and spooled.", {{"result", "spooled"}});
-  const Counter lost =
-      metrics.AddCounter("records_total", "Records that were signed and spooled.", {{"result", "lost"}});
+void AddHttpMetrics(Metrics& metrics, const service::HttpServer* server) {
+  const char* const help = "Connections to the HTTP address by the status code of their answer.";
+  const Gauge connections = metrics.AddGauge("http_connections", "Connections to the HTTP address that are open.");
+  std::array<Counter, kHttpCodes.size()> counters;
+  for (std::size_t i = 0; i < kHttpCodes.size(); ++i) {
+    const std::string code = kHttpCodes.at(i) == 0 ? "none" : std::to_string(kHttpCodes.at(i));
+    counters.at(i) = metrics.AddCounter("http_answers_total", help, {{"code", code}});
+  }
+  const Counter other = metrics.AddCounter("http_answers_total", help, {{"code", "other"}});
+  if (server == nullptr) return;
+  metrics.OnCollect([=] {
+    connections.Set(server->connections());
+    std::map<int, std::uint64_t> answers = server->Answers();
+    for (std::size_t i = 0; i < kHttpCodes.size(); ++i) {
+      counters.at(i).Set(answers[kHttpCodes.at(i)]);
+      answers.erase(kHttpCodes.at(i));
+    }
+    std::uint64_t rest = 0;
+    for (const auto& [code, count] : answers) rest += count;
+    other.Set(rest);
+  });
+}
+
+void AddEvidenceMetrics(Metrics& metrics, const OutboxRecorder* recorder) {
+  const char* const help = "Records that were signed and spooled.";
+  const Counter recorded = metrics.AddCounter("records_total", help, {{"result", "spooled"}});
+  const Counter lost = metrics.AddCounter("records_total", help, {{"result", "lost"}});
   if (recorder == nullptr) return;
   metrics.OnCollect([recorded, lost, recorder] {
     recorded.Set(recorder->recorded());
     lost.Set(recorder->lost());
   });
+}
+
+}  // namespace
+
+void AddMetrics(Metrics& metrics, const MetricParts& parts) {
+  AddCacheMetrics(metrics, parts.cache);
+  AddSourceMetrics(metrics, parts.cache, parts.sources, parts.clock);
+  AddRouterMetrics(metrics, parts.routers);
+  AddHttpMetrics(metrics, parts.http);
+  AddEvidenceMetrics(metrics, parts.recorder);
+  AddStayRtrMetrics(metrics, parts);
+  if (parts.keys != nullptr) parts.keys->AddMetrics(metrics);
+  if (parts.refusals != nullptr) parts.refusals->AddMetrics(metrics, parts.server);
 }
 
 }  // namespace virp::rtr_bridge

@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <utility>
+#include <vector>
 
 #include "lib/base/error_info.h"
 #include "lib/base/file.h"
@@ -20,86 +21,113 @@ namespace {
 constexpr UnixNanos kSecond = 1'000'000'000;
 constexpr std::size_t kMaxSignature = 64 << 10;
 constexpr std::chrono::seconds kFileLook{1};
+constexpr std::string_view kBadSignature = "BAD_SIGNATURE";
 
 // What a document is read with, wherever it comes from.
 class Decoder {
  public:
-  Decoder(const SourceOptions& options, std::shared_ptr<const vrp::SourceKey> key, const Clock& clock)
-      : options_(options), key_(std::move(key)), clock_(clock) {}
+  Decoder(const SourceOptions& options, std::vector<vrp::SourceKey> keys, const Clock& clock)
+      : options_(options), keys_(std::move(keys)), clock_(clock) {}
 
   absl::StatusOr<std::optional<Reading>> Decode(std::string text, std::string_view signature) {
     const Hash hash = crypto::Sha256(text);
-    if (last_ == hash) return std::nullopt;
+    if (last_ == hash) return Unchanged();
     ASSIGN_OR_RETURN(Reading reading, Fresh(std::move(text), signature));
     reading.sha256 = hash;
     last_ = hash;
+    last_built_ = reading.built;
     // The text and what it took to sort it are gone now; on a busy heap they would stay with the process.
     ::malloc_trim(0);
     return reading;
   }
-  bool needs_signature() const { return key_ != nullptr && !options_.embedded_signature; }
+  // The document of the last good reading. Its producer may have stopped: it grows too old all the same.
+  absl::StatusOr<std::optional<Reading>> Unchanged() const {
+    RETURN_IF_ERROR(CheckAge(last_built_));
+    return std::nullopt;
+  }
+  bool needs_signature() const { return !keys_.empty() && !options_.embedded_signature; }
   const SourceOptions& options() const { return options_; }
 
  private:
   absl::StatusOr<Reading> Fresh(std::string text, std::string_view signature) {
     Reading reading;
-    if (key_ != nullptr) {
-      const absl::Status good =
-          options_.embedded_signature ? key_->VerifyEmbedded(text) : key_->VerifyDetached(text, signature);
-      if (!good.ok()) return WithReason(Unauthenticated("{}", Message(good)), "BAD_SIGNATURE");
+    if (!keys_.empty()) {
+      RETURN_IF_ERROR(Verify(text, signature));
       reading.signature_verified = true;
     }
     vrp::JsonOptions how;
     how.max_bytes = options_.max_bytes;
     how.skip_bad_records = options_.skip_bad_records;
     ASSIGN_OR_RETURN(vrp::Document document, vrp::DecodeJson(text, how));
-    RETURN_IF_ERROR(CheckAge(document));
     if (document.generated && *document.generated >= 0)
       reading.built = static_cast<UnixNanos>(*document.generated) * kSecond;
+    RETURN_IF_ERROR(CheckAge(reading.built));
     reading.payloads = std::make_shared<const vrp::Payloads>(std::move(document.payloads));
     return reading;
   }
 
-  absl::Status CheckAge(const vrp::Document& document) const {
+  // Any of the keys will do.
+  absl::Status Verify(std::string_view text, std::string_view signature) const {
+    absl::Status last;
+    for (const vrp::SourceKey& key : keys_) {
+      last = options_.embedded_signature ? key.VerifyEmbedded(text) : key.VerifyDetached(text, signature);
+      if (last.ok()) return last;
+    }
+    return WithReason(Unauthenticated("{}", Message(last)), kBadSignature);
+  }
+
+  absl::Status CheckAge(const std::optional<UnixNanos>& built) const {
     if (!options_.max_age) return absl::OkStatus();
-    if (!document.generated) {
+    if (!built) {
       return WithReason(
           FailedPrecondition("the document does not say when it was made (metadata.buildtime or generated); "
                              "allow that with max_age 0 for the source"),
-          "NO_AGE");
+          "TOO_OLD");
     }
-    const auto now = static_cast<std::int64_t>(clock_.NowNanos() / kSecond);
-    const std::int64_t age = now - *document.generated;
-    if (std::chrono::seconds(age) <= *options_.max_age) return absl::OkStatus();
+    const UnixNanos now = clock_.NowNanos();
+    const std::chrono::nanoseconds age(now > *built ? now - *built : 0);
+    if (age <= *options_.max_age) return absl::OkStatus();
     return WithReason(FailedPrecondition("the document was made {} ago, more than the {} of max_age",
-                                         FormatDuration(std::chrono::seconds(age)), FormatDuration(*options_.max_age)),
+                                         FormatDuration(std::chrono::floor<std::chrono::seconds>(age)),
+                                         FormatDuration(*options_.max_age)),
                       "TOO_OLD");
   }
 
   const SourceOptions options_;
-  const std::shared_ptr<const vrp::SourceKey> key_;
+  const std::vector<vrp::SourceKey> keys_;
   const Clock& clock_;
   std::optional<Hash> last_;
+  std::optional<UnixNanos> last_built_;
 };
+
+// Where the detached signature is.
+std::string SignatureOf(const SourceOptions& options) {
+  return options.signature.empty() ? options.location + ".sig" : options.signature;
+}
 
 class FileReader final : public SourceReader {
  public:
   FileReader(Decoder decoder, const Clock& clock)
-      : decoder_(std::move(decoder)), watch_({decoder_.options().location}, kFileLook, clock) {}
+      : decoder_(std::move(decoder)), watch_(FilesOf(decoder_), kFileLook, clock) {}
 
   absl::StatusOr<std::optional<Reading>> Read(const std::atomic<bool>&) override {
     const SourceOptions& options = decoder_.options();
     ASSIGN_OR_RETURN(std::string text, ReadFile(options.location, options.max_bytes));
     std::string signature;
     if (decoder_.needs_signature()) {
-      const std::string& at = options.signature;
-      ASSIGN_OR_RETURN(signature, ReadFile(at.empty() ? options.location + ".sig" : at, kMaxSignature));
+      ASSIGN_OR_RETURN(signature, ReadFile(SignatureOf(options), kMaxSignature));
     }
     return decoder_.Decode(std::move(text), signature);
   }
   bool Changed() override { return watch_.Changed(); }
 
  private:
+  static std::vector<std::string> FilesOf(const Decoder& decoder) {
+    std::vector<std::string> files{decoder.options().location};
+    if (decoder.needs_signature()) files.push_back(SignatureOf(decoder.options()));
+    return files;
+  }
+
   Decoder decoder_;
   FileWatch watch_;
 };
@@ -110,8 +138,16 @@ class HttpReader final : public SourceReader {
       : decoder_(std::move(decoder)), data_(std::move(data)), signature_(std::move(signature)) {}
 
   absl::StatusOr<std::optional<Reading>> Read(const std::atomic<bool>& stop) override {
+    auto read = ReadOnce(stop);
+    // Between the document and its signature the server may have replaced both.
+    if (!read.ok() && GetReason(read.status()) == kBadSignature) read = ReadOnce(stop);
+    return read;
+  }
+
+ private:
+  absl::StatusOr<std::optional<Reading>> ReadOnce(const std::atomic<bool>& stop) {
     ASSIGN_OR_RETURN(http::Fetched fetched, data_->Get(stop));
-    if (!fetched.changed) return std::nullopt;
+    if (!fetched.changed) return decoder_.Unchanged();
     std::string signature;
     if (decoder_.needs_signature()) {
       ASSIGN_OR_RETURN(http::Fetched signed_by, signature_->Get(stop));
@@ -122,34 +158,34 @@ class HttpReader final : public SourceReader {
     return reading;
   }
 
- private:
   Decoder decoder_;
   const std::unique_ptr<http::HttpFetch> data_, signature_;
 };
 
-absl::StatusOr<std::unique_ptr<http::HttpFetch>> FetchOf(const SourceOptions& options, const std::string& url) {
+absl::StatusOr<std::unique_ptr<http::HttpFetch>> FetchOf(const SourceOptions& options, const std::string& url,
+                                                         std::size_t max_bytes) {
   http::HttpFetchOptions fetch;
   fetch.user_agent = "virp-rtr-bridge";
   fetch.url = url;
   fetch.roots = options.roots;
-  fetch.max_bytes = options.max_bytes;
+  fetch.max_bytes = max_bytes;
   return http::HttpFetch::Make(std::move(fetch));
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SourceReader>> MakeReader(const SourceOptions& options, const Clock& clock) {
-  std::shared_ptr<const vrp::SourceKey> key;
+  std::vector<vrp::SourceKey> keys;
   if (!options.signature_key.empty()) {
     ASSIGN_OR_RETURN(const std::string pem, ReadFile(options.signature_key, kMaxSignature));
-    ASSIGN_OR_RETURN(vrp::SourceKey read, vrp::SourceKey::FromPem(pem));
-    key = std::make_shared<const vrp::SourceKey>(std::move(read));
+    auto read = vrp::SourceKey::ListFromPem(pem);
+    if (!read.ok()) return Annotate(read.status(), options.signature_key);
+    keys = *std::move(read);
   }
-  Decoder decoder(options, std::move(key), clock);
+  Decoder decoder(options, std::move(keys), clock);
   if (options.kind == SourceKind::kFile) return std::make_unique<FileReader>(std::move(decoder), clock);
-  ASSIGN_OR_RETURN(auto data, FetchOf(options, options.location));
-  const std::string& at = options.signature;
-  ASSIGN_OR_RETURN(auto signature, FetchOf(options, at.empty() ? options.location + ".sig" : at));
+  ASSIGN_OR_RETURN(auto data, FetchOf(options, options.location, options.max_bytes));
+  ASSIGN_OR_RETURN(auto signature, FetchOf(options, SignatureOf(options), kMaxSignature));
   return std::make_unique<HttpReader>(std::move(decoder), std::move(data), std::move(signature));
 }
 

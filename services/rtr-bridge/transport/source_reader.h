@@ -18,7 +18,8 @@ class SourceReader {
   virtual ~SourceReader() = default;
   // The data; nothing when they are the same as at the last reading that was good. Any error leaves the last good data
   // in use: NotFound and the like for the file, those of http::HttpFetch::Get, InvalidArgument for what it says,
-  // FailedPrecondition with reason TOO_OLD, Unauthenticated with reason BAD_SIGNATURE. Cancelled once `stop` is set.
+  // FailedPrecondition with reason TOO_OLD (also of data that are the same), Unauthenticated with reason BAD_SIGNATURE.
+  // Cancelled once `stop` is set.
   virtual absl::StatusOr<std::optional<Reading>> Read(const std::atomic<bool>& stop) = 0;
   // Whether it is worth reading before its time: the file has changed.
   virtual bool Changed() { return false; }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/base/error_info.h"
 #include "lib/base/file.h"
 #include "lib/base/file_watch.h"
 #include "lib/base/status.h"
@@ -20,7 +21,36 @@ using std::chrono::steady_clock;
 constexpr milliseconds kTick{250};
 constexpr seconds kRetry{30};  // after a failure, if the source is not due before
 
+std::string_view FailureOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return "UNREACHABLE";
+    case absl::StatusCode::kDeadlineExceeded:
+      return "TOO_SLOW";
+    case absl::StatusCode::kUnauthenticated:
+      return "TLS";
+    case absl::StatusCode::kResourceExhausted:
+      return "TOO_LARGE";
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kDataLoss:
+      return "BAD_DATA";
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kPermissionDenied:
+      return "FILE";
+    default:
+      return kFailures.back();
+  }
+}
+
 }  // namespace
+
+std::size_t FailureIndexOf(const absl::Status& status) {
+  const auto index = [](std::string_view name) {
+    return static_cast<std::size_t>(std::ranges::find(kFailures, name) - kFailures.begin());
+  };
+  const std::size_t given = index(GetReason(status));
+  return given < kFailures.size() ? given : index(FailureOf(status));
+}
 
 struct SourceRunner::Source {
   std::size_t index = 0;
@@ -138,36 +168,40 @@ void SourceRunner::Keep(Source& source) {
 void SourceRunner::ReadOnce(Source& source) {
   auto read = source.reader->Read(stop_);
   if (stop_) return;
-  SourceCounters& counters = *counters_[source.index];
   source.failed = !read.ok();
   if (!read.ok()) {
-    ++counters.failed;
-    service::LogStatus(service::LogLevel::kWarning, "a source could not be read; its last good data stay in use",
-                       read.status(), {{"source", source.options.name}});
-    cache_.TakeFailure(source.index, read.status());
+    Fail(source, read.status(), "a source could not be read; its last good data stay in use");
   } else if (!*read) {
-    ++counters.unchanged;
+    ++counters_[source.index]->unchanged;
     cache_.TakeUnchanged(source.index);
   } else {
-    ++counters.good;
-    cache_.TakeGood(source.index, **std::move(read));
+    TakeGood(source, **std::move(read));
   }
+}
+
+void SourceRunner::Fail(Source& source, const absl::Status& why, std::string_view what) {
+  SourceCounters& counters = *counters_[source.index];
+  const std::size_t reason = FailureIndexOf(why);
+  ++counters.failed;
+  ++counters.failures.at(reason);
+  service::LogStatus(service::LogLevel::kWarning, what,
+                     GetReason(why).empty() ? WithReason(why, kFailures.at(reason)) : why,
+                     {{"source", source.options.name}});
+  cache_.TakeFailure(source.index, why);
+}
+
+void SourceRunner::TakeGood(Source& source, Reading reading) {
+  SourceCounters& counters = *counters_[source.index];
+  ++counters.good;
+  counters.changed = clock_.NowNanos();
+  cache_.TakeGood(source.index, std::move(reading));
 }
 
 // A feed says what changed as it changes; while it is cut off its last data stay.
 void SourceRunner::KeepFeed(Source& source) {
-  SourceCounters& counters = *counters_[source.index];
   source.feed->Run(
-      [&](Reading reading) {
-        ++counters.good;
-        cache_.TakeGood(source.index, std::move(reading));
-      },
-      [&](const absl::Status& why) {
-        ++counters.failed;
-        service::LogStatus(service::LogLevel::kWarning, "a feed was cut off; its last data stay in use", why,
-                           {{"source", source.options.name}});
-        cache_.TakeFailure(source.index, why);
-      });
+      [&](Reading reading) { TakeGood(source, std::move(reading)); },
+      [&](const absl::Status& why) { Fail(source, why, "a feed was cut off; its last data stay in use"); });
 }
 
 void SourceRunner::KeepSlurm() {

@@ -2,12 +2,14 @@
 // file has changed.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -29,8 +31,22 @@ struct FeedChannels {
   service::ChannelFactory key_manager, bridge;
 };
 
+// Why a reading failed: the whole list, for metrics.
+inline constexpr std::array<std::string_view, 11> kFailures{"UNREACHABLE",  // no connection, or it broke off
+                                                            "TOO_SLOW",     // stalled, or not done in time
+                                                            "TLS",          // the server's certificate
+                                                            "HTTP_STATUS",  // neither 200 nor 304
+                                                            "REDIRECT",     // too many, or from https to http
+                                                            "FILE",         // not there, not readable
+                                                            "TOO_LARGE",   "BAD_DATA", "BAD_SIGNATURE",
+                                                            "TOO_OLD",  // or without a time at all
+                                                            "OTHER"};
+std::size_t FailureIndexOf(const absl::Status& status);
+
 struct SourceCounters {
   std::atomic<std::uint64_t> good{0}, unchanged{0}, failed{0};
+  std::array<std::atomic<std::uint64_t>, kFailures.size()> failures{};
+  std::atomic<UnixNanos> changed{0};  // when its data were last other ones; 0: never yet
 };
 
 // Thread-safe but for Start and Stop.
@@ -57,6 +73,8 @@ class SourceRunner {
   void KeepFeed(Source& source);
   void KeepSlurm();
   void ReadOnce(Source& source);
+  void Fail(Source& source, const absl::Status& why, std::string_view what);
+  void TakeGood(Source& source, Reading reading);
   void ReadSlurm();
   // Waits for the time, a wish or the end; what was wished for by then.
   std::uint64_t Wait(std::chrono::steady_clock::time_point until, std::uint64_t done);
