@@ -1,8 +1,10 @@
-// Real routers that follow an RTR cache on the loopback, and the tables that they have: BIRD, FRR, GoBGP, rtrclient.
+// Real routers that follow an RTR cache on the loopback, and the tables that they have: BIRD, FRR, GoBGP,
+// rtrclient, rtrdump.
 #pragma once
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <regex>
 #include <sstream>
@@ -26,6 +28,8 @@ class Router {
   virtual RtrTable Table() = 0;
   // What Table() should be when the cache has this one.
   virtual RtrTable View(const RtrTable& table) const { return table; }
+  // Whether it stays connected; else it comes anew for each Table().
+  virtual bool stays() const { return true; }
 };
 
 // Each match of three groups (prefix, longest length, AS) of the text is a VRP.
@@ -128,6 +132,41 @@ class GoBgp final : public Router {
   Process process_;
 };
 
+// rtrlib's client, which prints each change: the table is what these lines come to. A line that does not fit what was
+// said before is in the table as it is.
+class RtrClient final : public Router {
+ public:
+  explicit RtrClient(bool ssh) : ssh_(ssh) {}
+
+  absl::Status Start(const RtrLab& lab) override {
+    std::vector<std::string> command = {"/usr/bin/stdbuf", "-oL", "/usr/bin/rtrclient", "-p"};
+    if (ssh_) {
+      command.insert(command.end(),
+                     {"ssh", "127.0.0.1", std::to_string(lab.ssh_port()), "rpki", lab.client_key(), lab.known_hosts()});
+    } else {
+      command.insert(command.end(), {"tcp", "127.0.0.1", std::to_string(lab.tcp_port())});
+    }
+    process_.options() = {.command = std::move(command), .log = dir_.File("log")};
+    return process_.Start();
+  }
+  RtrTable Table() override {
+    RtrTable table;
+    const std::string log = process_.log();
+    const std::regex change(R"(([+-]) ([0-9a-f.:]+) +([0-9]+) - +([0-9]+) +([0-9]+))");
+    for (std::sregex_iterator at(log.begin(), log.end(), change), end; at != end; ++at) {
+      const std::string vrp = (*at)[2].str() + "/" + (*at)[3].str() + " " + (*at)[4].str() + " " + (*at)[5].str();
+      const bool fits = (*at)[1] == "+" ? table.insert(vrp).second : table.erase(vrp) == 1;
+      if (!fits) table.insert(at->str());
+    }
+    return table;
+  }
+
+ private:
+  const bool ssh_;
+  TempDir dir_;
+  Process process_;
+};
+
 // What rtrclient has when it has synchronised, as CSV: prefix, length, longest length, AS.
 inline RtrTable RtrClientTable(const std::string& arguments) {
   TempDir dir;
@@ -153,5 +192,23 @@ inline RtrTable RtrDumpTable(const std::string& arguments) {
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   return Matches(text, R"re("prefix": ?"([^"]+)",\s*"maxLength": ?([0-9]+),\s*"asn": ?"?(?:AS)?([0-9]+))re");
 }
+
+// rtrdump as a router that comes anew each time; `how` makes its arguments.
+class RtrDump final : public Router {
+ public:
+  using Arguments = std::function<std::string(const RtrLab&)>;
+  explicit RtrDump(Arguments how) : how_(std::move(how)) {}
+
+  absl::Status Start(const RtrLab& lab) override {
+    arguments_ = "-rtr.version 1 " + how_(lab);
+    return absl::OkStatus();
+  }
+  RtrTable Table() override { return RtrDumpTable(arguments_); }
+  bool stays() const override { return false; }
+
+ private:
+  const Arguments how_;
+  std::string arguments_;
+};
 
 }  // namespace virp::testutil
