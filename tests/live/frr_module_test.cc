@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/chain/control.h"
 #include "lib/frame/payload.h"
 #include "services/collector/transport/frame_listener.h"
 #include "tests/e2e/platform_fixture.h"
@@ -275,6 +276,123 @@ TEST_F(FrrModuleTest, AStartThatFailsLeavesBgpdRunning) {
   EXPECT_THAT(News("bestpath"), ElementsAre("GREEN peer_state_change Unknown>Established restated",
                                             Announced(10) + " restated", HasSubstr("bestpath_change")));
   EXPECT_THAT(Status("statistics"), HasSubstr("Type 1 (peer_status): 1"));
+}
+
+class FrrModuleNativeTest : public FrrModuleTest {
+ protected:
+  void StartNativeLab(Lines more = {}) {
+    more.insert(more.begin(), {" virp frame-version 2", fmt::format(" virp state-file {}/epoch", folder_)});
+    StartLab(more);
+  }
+  // The payloads of that type in the chain.
+  Lines Payloads(std::uint32_t type) {
+    Lines out;
+    for (const auto& entry : Entries()) {
+      if (entry.type() == type) out.push_back(entry.payload());
+    }
+    return out;
+  }
+  // The same, of however many entries.
+  Lines All(std::uint32_t type) {
+    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
+    verify::v1::ListObservationsRequest request;
+    request.mutable_filter()->set_source(kSource);
+    request.mutable_filter()->add_types(type);
+    verify::v1::ListObservationsResponse response;
+    Lines out;
+    do {
+      grpc::ClientContext context;
+      const grpc::Status status = stub->ListObservations(&context, request, &response);
+      EXPECT_TRUE(status.ok()) << status.error_message();
+      for (const auto& entry : response.observations()) out.push_back(entry.payload());
+      request.set_page_token(response.next_page_token());
+    } while (!request.page_token().empty());
+    return out;
+  }
+  void AnnounceMany(int count) {
+    Lines lines = {"router bgp 64501", "address-family ipv4 unicast"};
+    for (int i = 0; i < count; ++i)
+      lines.push_back(fmt::format("network 10.{}.{}.{}/32", i >> 16, (i >> 8) & 255, i & 255));
+    ASSERT_OK(lab_->edge_b().Configure(lines));
+    ASSERT_OK(lab_->AwaitRoute(lines.back().substr(8), true));
+    ASSERT_TRUE(WaitUntil(kPatience, [&] { return Figure("pending") == 0; }));
+  }
+};
+
+TEST_F(FrrModuleNativeTest, ItBeatsAndEachRunHasALaterEpoch) {
+  StartIntake(frame::Spelling::kV2);
+  StartNativeLab();
+  News(">Established");
+  EXPECT_EQ(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  const Lines beats = Payloads(24);
+  ASSERT_FALSE(beats.empty());
+  EXPECT_THAT(beats[0], AllOf(HasSubstr(R"("highest_sequence":1,"lost":0,"queued":0,"established":0,"build_id":")"),
+                              HasSubstr(R"(","config_hash":")")));
+  const std::uint64_t first = Figure("epoch");
+  ASSERT_OK(lab_->edge_a().Stop());
+  EXPECT_THAT(Line(Entries().back().payload(), 0), HasSubstr("heartbeat")) << "the last word";
+  ASSERT_OK(lab_->edge_a().Start());
+  ASSERT_OK(lab_->AwaitSession("Established"));
+  EXPECT_GT(Figure("epoch"), first);
+  News(">Established");
+  EXPECT_EQ(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  EXPECT_EQ(VerifyChain(/*subjects=*/true).result(), chain::v1::VerifyReport::RESULT_VERIFIED);
+}
+
+TEST_F(FrrModuleNativeTest, WhatIsOffOrKilledConfirmsNothing) {
+  StartIntake(frame::Spelling::kV2);
+  StartNativeLab();
+  News(">Established");
+  EXPECT_EQ(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  ASSERT_OK(lab_->edge_a().Configure({"router bgp 64500", "no virp enable"}));
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return listener_->connections() == 0; }));
+  EXPECT_THAT(Payloads(24).back(), AllOf(HasSubstr(R"("connected":false)"), HasSubstr(R"("state":"disabled")")));
+  EXPECT_NE(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+
+  ASSERT_OK(lab_->edge_a().Configure({"router bgp 64500", "virp enable"}));
+  EXPECT_THAT(News("restated"), ElementsAre("GREEN peer_state_change Unknown>Established restated"));
+  EXPECT_EQ(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  lab_->edge_a().Kill();
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return listener_->connections() == 0; }));
+  EXPECT_NE(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+}
+
+TEST_F(FrrModuleNativeTest, ACollectorThatComesBackMissesNothing) {
+  StartIntake(frame::Spelling::kV2);
+  StartNativeLab();
+  News(">Established");
+  StopIntake();
+  ASSERT_OK(lab_->Announce(kPrefix, 10));
+  ASSERT_OK(lab_->AwaitRoute(kPrefix, true));
+  StartIntake(frame::Spelling::kV2);
+  EXPECT_THAT(News("bestpath"), ElementsAre(Announced(10), HasSubstr("bestpath_change")));
+  EXPECT_EQ(AskRoute("adj-in-post"), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  EXPECT_THAT(Payloads(22), IsEmpty());
+}
+
+// More than the ring holds happens while nobody listens: it is told which numbers are missing, and what holds is said
+// again.
+TEST_F(FrrModuleNativeTest, WhatWasLostIsToldAndHeals) {
+  StartNativeLab({" virp ring-size 1"});
+  AnnounceMany(6000);
+  ASSERT_OK(lab_->Announce(kPrefix, 10));
+  ASSERT_OK(lab_->AwaitRoute(kPrefix, true));
+  EXPECT_GT(Figure("lost"), 0u);
+  StartIntake(frame::Spelling::kV2);
+  const auto stated = [&] {
+    const Lines tables = Payloads(3);
+    return !tables.empty() && AskRoute("adj-in-post") == verify::v1::VERDICT_CONFIRMED;
+  };
+  EXPECT_TRUE(WaitUntil(kPatience, stated)) << last_answer_ << Status("status json");
+  std::uint64_t lost = 0;
+  frame::PayloadReader reader;
+  for (const std::string& payload : All(22)) {
+    EXPECT_THAT(payload, HasSubstr("OVERFLOW"));
+    const auto gap = chain::ParseGap(*reader.Read(payload));
+    ASSERT_OK(gap);
+    lost += gap->to - gap->from + 1;
+  }
+  EXPECT_EQ(lost, Figure("lost"));
 }
 
 }  // namespace

@@ -1,27 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #define _GNU_SOURCE
-// SHA256_* instead of EVP for the reasons of docs/adr/0003: the way through EVP costs as much as the hash itself.
-#define OPENSSL_SUPPRESS_DEPRECATED
 #include "key.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
+#include <openssl/params.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { kBlock = 64, kFileMax = 1024, kTextMin = 16, kTextMax = 256 };
+enum { kFileMax = 1024, kTextMin = 16, kTextMax = 256 };
 
 struct virp_key {
   enum virp_suite suite;
   uint32_t version;
-  SHA256_CTX inner, outer;  // HMAC: the states behind the key's block (RFC 2104, section 4)
+  EVP_MAC_CTX* mac;  // HMAC, keyed
   EVP_PKEY* pair;
 };
 
@@ -31,25 +29,17 @@ static void* fail(char why[VIRP_WHY], const char* what, const char* detail) {
 }
 
 void virp_sha256(const void* bytes, size_t size, uint8_t digest[32]) {
-  SHA256_CTX context;
-  SHA256_Init(&context);
-  SHA256_Update(&context, bytes, size);
-  SHA256_Final(digest, &context);
+  if (EVP_Digest(bytes, size, digest, NULL, EVP_sha256(), NULL) != 1) memset(digest, 0, 32);
 }
 
-static void set_hmac(struct virp_key* key, const uint8_t* bytes, size_t size) {
-  uint8_t block[kBlock] = {0};
-  if (size > kBlock)
-    virp_sha256(bytes, size, block);
-  else
-    memcpy(block, bytes, size);
-  for (int i = 0; i < kBlock; ++i) block[i] ^= 0x36;
-  SHA256_Init(&key->inner);
-  SHA256_Update(&key->inner, block, kBlock);
-  for (int i = 0; i < kBlock; ++i) block[i] ^= 0x36 ^ 0x5c;
-  SHA256_Init(&key->outer);
-  SHA256_Update(&key->outer, block, kBlock);
-  OPENSSL_cleanse(block, sizeof(block));
+static bool set_hmac(struct virp_key* key, const uint8_t* bytes, size_t size) {
+  char digest[] = "SHA256";
+  const OSSL_PARAM parameters[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                                   OSSL_PARAM_construct_end()};
+  EVP_MAC* const hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+  key->mac = hmac == NULL ? NULL : EVP_MAC_CTX_new(hmac);
+  EVP_MAC_free(hmac);
+  return key->mac != NULL && EVP_MAC_init(key->mac, bytes, size, parameters) == 1;
 }
 
 static int nibble(char c) {
@@ -75,43 +65,38 @@ static bool set_seed(struct virp_key* key, const uint8_t* bytes, size_t size) {
   return key->pair != NULL;
 }
 
-// Pages of its own: they stay out of core dumps and of swap, where the system lets us.
-static struct virp_key* make_room(char why[VIRP_WHY]) {
-  struct virp_key* const key = mmap(NULL, sizeof(*key), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (key == MAP_FAILED) return fail(why, "no memory for a key", strerror(errno));
-  madvise(key, sizeof(*key), MADV_DONTDUMP);
-  if (mlock(key, sizeof(*key)) != 0) errno = 0;
-  return key;
-}
-
 struct virp_key* virp_key_copy(const struct virp_key* key, uint32_t version, char why[VIRP_WHY]) {
-  struct virp_key* const copy = make_room(why);
-  if (copy == NULL) return NULL;
-  *copy = *key;
+  struct virp_key* const copy = calloc(1, sizeof(*copy));
+  if (copy == NULL) return fail(why, "no memory for a key", "");
+  copy->suite = key->suite;
   copy->version = version;
-  if (copy->pair != NULL) EVP_PKEY_up_ref(copy->pair);
-  return copy;
+  if (key->mac != NULL) copy->mac = EVP_MAC_CTX_dup(key->mac);
+  if (key->pair != NULL && EVP_PKEY_up_ref(key->pair) == 1) copy->pair = key->pair;
+  if (copy->mac != NULL || copy->pair != NULL) return copy;
+  virp_key_free(copy);
+  return fail(why, "no memory for a key", "");
 }
 
 struct virp_key* virp_key_make(enum virp_suite suite, const void* bytes, size_t size, uint32_t version,
                                char why[VIRP_WHY]) {
   const uint8_t* const at = bytes;
+  // In bgpd nothing of libcrypto is taken down at exit: a thread that could not be awaited may still sign.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
   if (size != 32) {
     while (size > 0 && (at[size - 1] == '\n' || at[size - 1] == '\r')) --size;
   }
   if (suite == VIRP_HMAC_SHA256 && (size < kTextMin || size > kTextMax))
     return fail(why, "an HMAC key has 16 to 256 bytes", "");
-  struct virp_key* const key = make_room(why);
-  if (key == NULL) return NULL;
+  struct virp_key* const key = calloc(1, sizeof(*key));
+  if (key == NULL) return fail(why, "no memory for a key", "");
   key->suite = suite;
   key->version = version;
-  if (suite == VIRP_HMAC_SHA256) {
-    set_hmac(key, at, size);
-  } else if (!set_seed(key, at, size)) {
-    virp_key_free(key);
-    return fail(why, "an Ed25519 seed has 32 bytes or 64 hex characters", "");
-  }
-  return key;
+  if (suite == VIRP_HMAC_SHA256 ? set_hmac(key, at, size) : set_seed(key, at, size)) return key;
+  virp_key_free(key);
+  return fail(
+      why,
+      suite == VIRP_HMAC_SHA256 ? "libcrypto has no HMAC-SHA256" : "an Ed25519 seed has 32 bytes or 64 hex characters",
+      "");
 }
 
 static bool private_enough(int file, char why[VIRP_WHY]) {
@@ -148,9 +133,9 @@ struct virp_key* virp_key_load(const char* path, uint32_t version, char why[VIRP
 
 void virp_key_free(struct virp_key* key) {
   if (key == NULL) return;
+  EVP_MAC_CTX_free(key->mac);  // both wipe what they hold
   EVP_PKEY_free(key->pair);
-  OPENSSL_cleanse(key, sizeof(*key));
-  munmap(key, sizeof(*key));
+  free(key);
 }
 
 enum virp_suite virp_key_suite(const struct virp_key* key) {
@@ -160,22 +145,14 @@ uint32_t virp_key_version(const struct virp_key* key) {
   return key->version;
 }
 
-static void hmac(const struct virp_key* key, const void* bytes, size_t size, uint8_t tag[32]) {
-  SHA256_CTX context = key->inner;
-  uint8_t digest[32];
-  SHA256_Update(&context, bytes, size);
-  SHA256_Final(digest, &context);
-  context = key->outer;
-  SHA256_Update(&context, digest, sizeof(digest));
-  SHA256_Final(tag, &context);
-  OPENSSL_cleanse(&context, sizeof(context));
+static bool hmac(const struct virp_key* key, const void* bytes, size_t size, uint8_t tag[32]) {
+  size_t length = 0;
+  return EVP_MAC_init(key->mac, NULL, 0, NULL) == 1 && EVP_MAC_update(key->mac, bytes, size) == 1 &&
+         EVP_MAC_final(key->mac, tag, &length, 32) == 1 && length == 32;
 }
 
 size_t virp_key_sign(const struct virp_key* key, const void* bytes, size_t size, uint8_t tag[VIRP_TAG_MAX]) {
-  if (key->suite == VIRP_HMAC_SHA256) {
-    hmac(key, bytes, size, tag);
-    return 32;
-  }
+  if (key->suite == VIRP_HMAC_SHA256) return hmac(key, bytes, size, tag) ? 32 : 0;
   size_t length = VIRP_TAG_MAX;
   EVP_MD_CTX* const context = EVP_MD_CTX_new();
   const bool good = context != NULL && EVP_DigestSignInit(context, NULL, NULL, NULL, key->pair) == 1 &&
@@ -187,8 +164,7 @@ size_t virp_key_sign(const struct virp_key* key, const void* bytes, size_t size,
 bool virp_key_verify(const struct virp_key* key, const void* bytes, size_t size, const uint8_t* tag) {
   if (key->suite == VIRP_HMAC_SHA256) {
     uint8_t wanted[32];
-    hmac(key, bytes, size, wanted);
-    return CRYPTO_memcmp(wanted, tag, sizeof(wanted)) == 0;
+    return hmac(key, bytes, size, wanted) && CRYPTO_memcmp(wanted, tag, sizeof(wanted)) == 0;
   }
   EVP_MD_CTX* const context = EVP_MD_CTX_new();
   const bool good = context != NULL && EVP_DigestVerifyInit(context, NULL, NULL, NULL, key->pair) == 1 &&

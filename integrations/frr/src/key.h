@@ -30,7 +30,7 @@ void virp_key_free(struct virp_key* key);
 enum virp_suite virp_key_suite(const struct virp_key* key);
 uint32_t virp_key_version(const struct virp_key* key);
 
-// Returns the size of the tag: 32 or 64; 0 when libcrypto fails. Thread-safe.
+// Returns the size of the tag: 32 or 64; 0 when libcrypto fails. One thread at a time for a key; it may have copies.
 size_t virp_key_sign(const struct virp_key* key, const void* bytes, size_t size, uint8_t tag[VIRP_TAG_MAX]);
 bool virp_key_verify(const struct virp_key* key, const void* bytes, size_t size, const uint8_t* tag);
 

@@ -30,6 +30,7 @@ enum {
   kSteady = 10000,  // ms of connection after which the next failure starts from kBackoffMin
   kBatch = 64,
   kStopping = 10,  // ms
+  kLinger = 2,     // ms: while events keep coming, nobody wakes the thread for each of them
 };
 
 struct counters {
@@ -57,6 +58,7 @@ struct virp_speaker {
   size_t counted;                       // frames before it were counted as delivered
   int socket;
   uint64_t retry_at, connected_at, backoff;  // ms of the monotonic clock
+  bool busy;                                 // took something since it last rested
   bool closing;                              // after VIRP_SAW_CLOSE: no new connection until something is to be said
 };
 
@@ -224,7 +226,7 @@ static bool take_some(struct virp_speaker* at) {
     size_t size;
     const struct virp_event* const event = virp_ring_peek(at->ring, &size);
     if (event == NULL) break;
-    taken = true;
+    taken = at->busy = true;
     if (event->kind == VIRP_SAW_CLOSE) {
       at->closing = true;
     } else if (event->kind == VIRP_SAW_EPOCH) {
@@ -238,16 +240,24 @@ static bool take_some(struct virp_speaker* at) {
   return taken;
 }
 
-static void rest(struct virp_speaker* at) {
-  atomic_store(&at->asleep, true);
-  int timeout = -1;
-  if (virp_ring_depth(at->ring) > 0 && at->end - at->sent < kAhead) timeout = 0;
-  if (at->socket < 0 && !at->closing) {
-    const uint64_t now = now_ms();
-    timeout = timeout == 0 || at->retry_at <= now ? 0 : (int)(at->retry_at - now);
+// How long to wait for something to happen, in ms; -1: until it does.
+static int patience(struct virp_speaker* at) {
+  int out = -1;
+  if (at->busy) out = kLinger;
+  if (virp_ring_depth(at->ring) > 0 && at->end - at->sent < kAhead) out = 0;
+  if (atomic_load(&at->next) != NULL) out = 0;
+  if (at->socket < 0 && (!at->closing || unsent(at))) {
+    const uint64_t now = now_ms(), left = at->retry_at > now ? at->retry_at - now : 0;
+    if (out < 0 || left < (uint64_t)out) out = (int)left;
   }
-  if (atomic_load(&at->next) != NULL) timeout = 0;
-  if (atomic_load(&at->stop) && (timeout < 0 || timeout > kStopping)) timeout = kStopping;
+  if (atomic_load(&at->stop) && (out < 0 || out > kStopping)) out = kStopping;
+  return out;
+}
+
+static void rest(struct virp_speaker* at) {
+  atomic_store(&at->asleep, !at->busy);
+  const int timeout = patience(at);
+  at->busy = false;
   struct pollfd files[2] = {{at->wake, POLLIN, 0},
                             {at->socket, (short)(POLLIN | POLLRDHUP | (unsent(at) ? POLLOUT : 0)), 0}};
   const int ready = poll(files, at->socket >= 0 ? 2 : 1, timeout);

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "integrations/frr/check/vectors.h"
 #include "lib/base/bytes.h"
 #include "tests/testutil/temp_dir.h"
 
@@ -57,6 +59,19 @@ TEST(FrrFrame, AreThoseOfTheVectors) {
     ++checked;
   }
   EXPECT_EQ(checked, 7);
+}
+
+// Those that virp-frr-check brings along are the same.
+TEST(FrrFrame, TheChecksVectorsAreTheProjects) {
+  std::ifstream file(VIRP_SOURCE_DIR "/tests/data/vectors/frames.json");
+  const auto vectors = nlohmann::json::parse(file);
+  for (const auto& ours : ::vectors) {
+    const auto at = std::find_if(vectors["valid"].begin(), vectors["valid"].end(),
+                                 [&](const auto& vector) { return vector["name"] == ours.name; });
+    ASSERT_NE(at, vectors["valid"].end()) << ours.name;
+    EXPECT_EQ((*at)["frame_hex"], ours.frame) << ours.name;
+    EXPECT_EQ((*at)["key_hex"], ours.key) << ours.name;
+  }
 }
 
 TEST(FrrFrame, WhatCannotBeSignedIsNot) {

@@ -49,15 +49,23 @@ static void lose(void) {
   ++virp.lost;
 }
 
-bool virp_tell_loss(void) {
+// One record for a whole burst: with events lost, nothing is said before a quarter of all memory is free.
+static bool has_recovered(size_t next) {
+  return virp_paths_have_room() && virp_ring_bytes(virp.ring) <= virp_ring_size(virp.ring) / 4 * 3 &&
+         virp_ring_fits(virp.ring, sizeof(struct virp_event), next);
+}
+
+bool virp_tell_loss(bool now) {
   if (virp.lost_from == 0) return true;
+  if (!now && !has_recovered(0)) return false;
   if (!virp_ring_fits(virp.ring, sizeof(struct virp_event), 0)) return false;
   struct virp_event loss = {.kind = VIRP_SAW_LOSS, .tier = VIRP_YELLOW, .from = virp.lost_from, .to = virp.sequence};
   number(&loss);
-  if (loss.sequence == 1) return true;  // a new epoch began: nothing of it is missing
+  if (virp.lost_from == 0) loss.kind = VIRP_SAW_BEAT;  // a new epoch began with it: nothing of that is missing
   if (!push_plain(&loss)) return false;
   virp.lost_from = 0;
   virp.restate_tables = true;
+  virp_speaker_wake(virp.speaker);
   return true;
 }
 
@@ -66,7 +74,7 @@ uint64_t virp_emit(struct virp_event* event, const struct virp_route* routes, co
   const size_t fixed = sizeof(*event) + event->routes * sizeof(*routes);
   size_t size = fixed;
   for (int i = 0; i < count; ++i) size += pieces[i].size;
-  if (virp.lost_from != 0 && virp_ring_fits(virp.ring, sizeof(*event), size)) virp_tell_loss();
+  if (virp.lost_from != 0 && has_recovered(size)) virp_tell_loss(false);
   number(event);
   char* to = virp.lost_from != 0 ? NULL : virp_ring_reserve(virp.ring, size);
   if (to == NULL) {

@@ -108,7 +108,7 @@ const char* virp_start(void) {
 void virp_pause(void) {
   if (!virp.on) return;
   virp_paths_flush();
-  virp_tell_loss();
+  virp_tell_loss(true);
   virp_beat(VIRP_SAW_DISABLED);
   virp_mark(VIRP_SAW_CLOSE);
   virp_restate_stop();
@@ -150,7 +150,7 @@ static void tick(virp_task* task) {
   virp_after(virp.loop, tick, kTickMs, &timers.tick);
   if (virp.speaker != NULL) log_problem();
   if (!virp.on) return;
-  virp_tell_loss();
+  virp_tell_loss(false);
   virp_peers_tick();
   if (timers.ticks % (VIRP_BEAT_MS / kTickMs) == 0) virp_beat(VIRP_SAW_BEAT);
   const bool busy = virp_ring_bytes(virp.ring) > virp_ring_size(virp.ring) / 4;
@@ -166,7 +166,7 @@ static void tick(virp_task* task) {
 static int on_early_end(void) {
   if (virp.on) {
     virp_paths_flush();
-    virp_tell_loss();
+    virp_tell_loss(true);
   }
   virp.stopping = true;
   virp_restate_stop();

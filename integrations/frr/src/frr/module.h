@@ -70,8 +70,8 @@ struct virp_piece {
 };
 uint64_t virp_emit(struct virp_event* event, const struct virp_route* routes, const struct virp_piece* pieces,
                    int count);
-void virp_count_lost(void);  // one that was never made: it takes a number, too
-bool virp_tell_loss(void);   // when there is room for the record
+void virp_count_lost(void);     // one that was never made: it takes a number, too
+bool virp_tell_loss(bool now);  // when there is room for the record; unless `now`, when there is much
 void virp_mark(uint8_t kind);
 void virp_beat(uint8_t kind);
 
@@ -94,10 +94,30 @@ bool virp_paths_start(size_t bytes);
 void virp_paths_forget(void);  // what is pending is let go, unsaid
 void virp_paths_flush(void);   // what is pending is said as it stands
 size_t virp_paths_pending(void);
+bool virp_paths_have_room(void);
 void virp_state_path(struct bgp* bgp, afi_t afi, struct bgp_dest* dest, struct bgp_path_info* path);
 void virp_state_best(struct bgp* bgp, afi_t afi, struct bgp_dest* dest);
 bool virp_path_counts(const struct bgp_path_info* path);
 bool virp_family_wanted(afi_t afi, safi_t safi);
+
+// say.c: events about routes. `local`: a path of this router's own, table loc.
+void virp_say_path(uint8_t kind, struct bgp_dest* dest, uint8_t afi, struct peer* peer, struct attr* attr,
+                   uint32_t path_id, bool local, bool restated);
+void virp_say_best(struct bgp* bgp, struct bgp_dest* dest, uint8_t afi, struct peer* old_peer, struct attr* old_attr,
+                   bool old_local, struct bgp_path_info* now, bool restated);
+
+// locals.c
+void virp_say_local(struct bgp* bgp, struct bgp_dest* dest, uint8_t afi, struct bgp_path_info* path, bool restated);
+struct attr* virp_local_attr(const struct bgp_dest* dest);  // of the one that was said; NULL: none was
+void virp_local_gone(const struct bgp_dest* dest);
+void virp_locals_forget(const struct bgp* bgp);  // NULL: of all instances
+
+static inline struct attr* virp_hold(struct attr* attr) {
+  return bgp_attr_intern(attr);  // given back with bgp_attr_unintern
+}
+static inline bool virp_path_is_local(const struct bgp_path_info* path) {
+  return path->peer == path->peer->bgp->peer_self;
+}
 
 // restate.c
 void virp_restate(bool tables);

@@ -9,10 +9,9 @@
 #include "module.h"
 
 enum {
-  kInline = 3,       // paths of a prefix that need no memory of their own
-  kWaitMs = 60,      // bgpd holds its own queue for 50
-  kPerTurn = 500,    // prefixes that are finished before bgpd gets its turn
-  kTextMax = 32768,  // of an AS path
+  kInline = 2,     // paths of a prefix that need no memory of their own
+  kWaitMs = 60,    // bgpd holds its own queue for 50
+  kPerTurn = 500,  // prefixes that are finished before bgpd gets its turn
 };
 
 struct seen {
@@ -54,8 +53,9 @@ bool virp_path_counts(const struct bgp_path_info* path) {
          !CHECK_FLAG(path->flags, BGP_PATH_REMOVED | BGP_PATH_HISTORY | BGP_PATH_STALE);
 }
 
-static bool is_local(const struct bgp_path_info* path) {
-  return path->peer == path->peer->bgp->peer_self;
+// bgpd takes the instance down: what is left of it would never be finished.
+static bool going(const struct bgp* bgp) {
+  return CHECK_FLAG(bgp->flags, BGP_FLAG_DELETE_IN_PROGRESS) != 0;
 }
 
 static size_t bucket_of(const struct bgp_dest* dest) {
@@ -67,164 +67,6 @@ static struct pending* find(const struct bgp_dest* dest) {
   return at;
 }
 
-// ---- events
-
-static struct virp_address prefix_of(const struct bgp_dest* dest) {
-  const struct prefix* const prefix = bgp_dest_get_prefix((struct bgp_dest*)dest);
-  struct virp_address out = {.family = prefix->family == AF_INET ? 4 : 6, .length = (uint8_t)prefix->prefixlen};
-  memcpy(out.bytes, &prefix->u, prefix->family == AF_INET ? 4 : 16);
-  return out;
-}
-
-static struct virp_address nexthop_of(const struct attr* attr) {
-  struct virp_address out = {0};
-  if (attr->mp_nexthop_len == 16 || attr->mp_nexthop_len == 32) {
-    const bool v6 = !IN6_IS_ADDR_UNSPECIFIED(&attr->mp_nexthop_global);
-    if (v6 || attr->nexthop.s_addr == INADDR_ANY) {
-      out.family = 6;
-      memcpy(out.bytes, &attr->mp_nexthop_global, 16);
-      return out;
-    }
-  }
-  out.family = 4;
-  memcpy(out.bytes, &attr->nexthop, 4);
-  return out;
-}
-
-static struct virp_piece as_path_of(const struct attr* attr) {
-  const struct aspath* const path = attr->aspath;
-  if (path == NULL || path->str == NULL || path->str_len > kTextMax) return (struct virp_piece){"", 0};
-  return (struct virp_piece){path->str, path->str_len};
-}
-
-static struct virp_piece communities_of(struct attr* attr) {
-  struct community* const communities = bgp_attr_get_community(attr);
-  const char* const text = communities != NULL ? community_str(communities, false, false) : NULL;
-  const size_t size = text != NULL ? strlen(text) : 0;
-  return size > kTextMax ? (struct virp_piece){"", 0} : (struct virp_piece){text, size};
-}
-
-// pieces: peer, AS path, communities.
-static void fill_route(struct virp_route* route, struct peer* peer, struct attr* attr, bool local,
-                       struct virp_piece pieces[3]) {
-  struct virp_event names;
-  struct virp_piece of_peer[2];
-  *route = (struct virp_route){0};
-  virp_fill_peer(&names, peer, of_peer);
-  pieces[0] = local ? (struct virp_piece){"local", 5} : of_peer[1];
-  pieces[1] = as_path_of(attr);
-  pieces[2] = (struct virp_piece){"", 0};
-  if (!local) route->peer_addr = names.peer_addr;
-  route->peer_as = local ? peer->bgp->as : peer->as;
-  route->nexthop = nexthop_of(attr);
-  route->med = attr->med;
-  route->has_med = CHECK_FLAG(attr->flag, ATTR_FLAG_BIT(BGP_ATTR_MULTI_EXIT_DISC)) != 0;
-  route->local_pref = attr->local_pref;
-  route->has_local_pref = CHECK_FLAG(attr->flag, ATTR_FLAG_BIT(BGP_ATTR_LOCAL_PREF)) != 0;
-  route->origin = attr->origin;
-  route->peer_size = (uint16_t)pieces[0].size;
-  route->as_path_size = (uint16_t)pieces[1].size;
-}
-
-// The rule of a protected prefix that holds; `origin` 0: there is none that is known.
-static uint8_t protection(const struct bgp_dest* dest, bool present, uint32_t origin) {
-  const struct prefix* const prefix = bgp_dest_get_prefix((struct bgp_dest*)dest);
-  for (uint32_t i = 0; i < virp.rules->list_count; ++i) {
-    const struct virp_protected* const list = &virp.rules->lists[i];
-    struct prefix_list* const plist = prefix_list_lookup(prefix->family == AF_INET ? AFI_IP : AFI_IP6, list->list);
-    if (plist == NULL || prefix_list_apply(plist, prefix) != PREFIX_PERMIT) continue;
-    if (!present) return VIRP_PROTECTED_GONE;
-    if (!virp_rules_origin_known(list, origin)) return VIRP_PROTECTED_ORIGIN;
-  }
-  return VIRP_NO_RULE;
-}
-
-static uint32_t origin_of(const struct attr* attr, const struct bgp* bgp) {
-  const struct virp_piece path = as_path_of(attr);
-  return path.size == 0 ? bgp->as : virp_rules_origin_of(path.text, path.size);
-}
-
-// Does another path of this prefix remain?
-static bool remains(struct bgp_dest* dest) {
-  for (struct bgp_path_info* path = bgp_dest_get_bgp_path_info(dest); path != NULL; path = path->next) {
-    if (!CHECK_FLAG(path->flags, BGP_PATH_REMOVED | BGP_PATH_HISTORY)) return true;
-  }
-  return false;
-}
-
-static void say_path(uint8_t kind, struct bgp_dest* dest, uint8_t afi, struct peer* peer, struct attr* attr,
-                     uint32_t path_id, bool local, bool restated) {
-  struct virp_event event = {.kind = kind, .rib = local ? VIRP_LOC : VIRP_ADJ_IN_POST, .restated = restated};
-  struct virp_piece pieces[5];
-  struct virp_route route;
-  if (!virp.config.type[VIRP_PROCESS]) return;
-  virp_fill_peer(&event, peer, pieces);
-  if (local) {
-    event.peer_addr = (struct virp_address){0};
-    event.peer_as = peer->bgp->as;
-    pieces[1] = (struct virp_piece){"local", 5};
-    event.peer_size = 5;
-  }
-  event.prefix = prefix_of(dest);
-  event.afi = afi;
-  event.safi = 1;
-  event.path_id = path_id;
-  int count = 2;
-  if (kind == VIRP_SAW_ANNOUNCE) {
-    event.routes = 1;
-    fill_route(&route, peer, attr, local, pieces + 2);
-    pieces[4] = communities_of(attr);
-    route.communities_size = (uint16_t)pieces[4].size;
-    count = 5;
-  }
-  if (virp.rules->list_count > 0) {
-    if (kind == VIRP_SAW_ANNOUNCE)
-      event.red_rule = protection(dest, true, origin_of(attr, peer->bgp));
-    else if (!remains(dest))
-      event.red_rule = protection(dest, false, 0);
-    if (event.red_rule != VIRP_NO_RULE) event.tier = VIRP_RED;
-  }
-  const uint64_t sequence = virp_emit(&event, &route, pieces, count);
-  if (virp.debug)
-    zlog_debug("VIRP[%" PRIu64 "]: type=3 tier=%u peer=%s AS=%u prefix=%pBD %s", sequence, event.tier, peer->host,
-               peer->as, dest, kind == VIRP_SAW_ANNOUNCE ? "announce" : "withdraw");
-}
-
-static void say_best(struct bgp* bgp, struct bgp_dest* dest, uint8_t afi, struct peer* old_peer, struct attr* old_attr,
-                     bool old_local, struct bgp_path_info* now, bool restated) {
-  struct virp_event event = {.kind = VIRP_SAW_BEST, .restated = restated};
-  struct virp_route routes[2];
-  struct virp_piece pieces[8];
-  if (!virp.config.type[VIRP_ROUTE_UPDATE]) return;
-  virp_fill_peer(&event, now != NULL ? now->peer : (old_peer != NULL ? old_peer : bgp->peer_self), pieces);
-  event.prefix = prefix_of(dest);
-  event.afi = afi;
-  event.safi = 1;
-  int count = 2;
-  if (old_peer != NULL) {
-    event.has_old = true;
-    fill_route(&routes[event.routes++], old_peer, old_attr, old_local, pieces + count);
-    count += 3;
-  }
-  if (now != NULL) {
-    event.has_new = true;
-    fill_route(&routes[event.routes++], now->peer, now->attr, is_local(now), pieces + count);
-    count += 3;
-  }
-  if (virp.rules->list_count > 0) {
-    event.red_rule = protection(dest, now != NULL, now != NULL ? origin_of(now->attr, bgp) : 0);
-    if (event.red_rule != VIRP_NO_RULE) event.tier = VIRP_RED;
-  }
-  const uint64_t sequence = virp_emit(&event, routes, pieces, count);
-  if (virp.debug)
-    zlog_debug("VIRP[%" PRIu64 "]: type=4 tier=%u prefix=%pBD bestpath_changed=yes", sequence, event.tier, dest);
-}
-
-void virp_state_path(struct bgp* bgp, afi_t afi, struct bgp_dest* dest, struct bgp_path_info* path) {
-  (void)bgp;
-  say_path(VIRP_SAW_ANNOUNCE, dest, (uint8_t)afi, path->peer, path->attr, path->addpath_rx_id, false, true);
-}
-
 static struct bgp_path_info* selected(struct bgp_dest* dest) {
   struct bgp_path_info* path = bgp_dest_get_bgp_path_info(dest);
   while (path != NULL && !CHECK_FLAG(path->flags, BGP_PATH_SELECTED)) path = path->next;
@@ -232,10 +74,6 @@ static struct bgp_path_info* selected(struct bgp_dest* dest) {
 }
 
 // ---- what is kept of a prefix
-
-static struct attr* hold(struct attr* attr) {
-  return bgp_attr_intern(attr);
-}
 
 static bool keep_path(struct pending* at, struct peer* peer, struct attr* attr, uint32_t path_id) {
   if (at->count == at->room) {
@@ -250,7 +88,7 @@ static bool keep_path(struct pending* at, struct peer* peer, struct attr* attr, 
     at->paths = more;
     at->room = room;
   }
-  at->paths[at->count++] = (struct seen){peer_lock(peer), hold(attr), path_id};
+  at->paths[at->count++] = (struct seen){peer_lock(peer), virp_hold(attr), path_id};
   return true;
 }
 
@@ -284,6 +122,16 @@ static void release(struct pending* at) {
   at->next = queue.free;
   queue.free = at;
   --queue.count;
+}
+
+static void set_best(struct pending* at, struct peer* peer, struct attr* attr, bool local) {
+  if (at->best_peer != NULL) {
+    bgp_attr_unintern(&at->best_attr);
+    peer_unlock(at->best_peer);
+  }
+  at->best_peer = peer_lock(peer);
+  at->best_attr = virp_hold(attr);
+  at->best_local = local;
 }
 
 static void turn(virp_task* task);
@@ -322,10 +170,7 @@ static struct pending* remember(struct bgp* bgp, afi_t afi, struct bgp_dest* des
         gone == path->peer && CHECK_FLAG(path->flags, BGP_PATH_REMOVED) && path->sub_type == BGP_ROUTE_NORMAL;
     if ((virp_path_counts(path) || just_removed) && !keep_path(at, path->peer, path->attr, path->addpath_rx_id))
       at->blind = true;
-    if (!CHECK_FLAG(path->flags, BGP_PATH_SELECTED)) continue;
-    at->best_peer = peer_lock(path->peer);
-    at->best_attr = hold(path->attr);
-    at->best_local = is_local(path);
+    if (CHECK_FLAG(path->flags, BGP_PATH_SELECTED)) set_best(at, path->peer, path->attr, virp_path_is_local(path));
   }
   return at;
 }
@@ -335,8 +180,8 @@ void virp_state_best(struct bgp* bgp, afi_t afi, struct bgp_dest* dest) {
   // bgpd is about to choose, for a change that nobody was told of: it came before the module was on.
   if (CHECK_FLAG(dest->flags, BGP_NODE_PROCESS_SCHEDULED) && find(dest) == NULL) remember(bgp, afi, dest, NULL, NULL);
   if (best == NULL) return;
-  if (is_local(best)) say_path(VIRP_SAW_ANNOUNCE, dest, (uint8_t)afi, best->peer, best->attr, 0, true, true);
-  say_best(bgp, dest, (uint8_t)afi, NULL, NULL, false, best, true);
+  if (virp_path_is_local(best)) virp_say_local(bgp, dest, (uint8_t)afi, best, true);
+  virp_say_best(bgp, dest, (uint8_t)afi, NULL, NULL, false, best, true);
 }
 
 // ---- comparing
@@ -359,19 +204,19 @@ static void compare_paths(struct pending* at) {
     }
     // A peer that left Established took all its paths along; types 1 and 2 have said so.
     if (is_up(seen->peer))
-      say_path(VIRP_SAW_WITHDRAW, at->dest, at->afi, seen->peer, NULL, seen->path_id, false, false);
+      virp_say_path(VIRP_SAW_WITHDRAW, at->dest, at->afi, seen->peer, NULL, seen->path_id, false, false);
     drop_path(at, i);
   }
   for (struct bgp_path_info* path = bgp_dest_get_bgp_path_info(at->dest); path != NULL; path = path->next) {
     if (!virp_path_counts(path) || !is_up(path->peer)) continue;
     struct seen* const seen = kept(at, path);
     if (seen != NULL && seen->attr == path->attr) continue;
-    say_path(VIRP_SAW_ANNOUNCE, at->dest, at->afi, path->peer, path->attr, path->addpath_rx_id, false, false);
+    virp_say_path(VIRP_SAW_ANNOUNCE, at->dest, at->afi, path->peer, path->attr, path->addpath_rx_id, false, false);
     if (seen == NULL) {
       if (!keep_path(at, path->peer, path->attr, path->addpath_rx_id)) at->blind = true;
     } else {
       bgp_attr_unintern(&seen->attr);
-      seen->attr = hold(path->attr);
+      seen->attr = virp_hold(path->attr);
     }
   }
 }
@@ -381,11 +226,12 @@ static void compare_best(struct pending* at) {
   const bool was = at->best_peer != NULL;
   if (now == NULL && !was) return;
   if (now != NULL && was && now->peer == at->best_peer && now->attr == at->best_attr) return;
-  if (was && at->best_local && (now == NULL || !is_local(now)))
-    say_path(VIRP_SAW_WITHDRAW, at->dest, at->afi, at->best_peer, NULL, 0, true, false);
-  if (now != NULL && is_local(now))
-    say_path(VIRP_SAW_ANNOUNCE, at->dest, at->afi, now->peer, now->attr, 0, true, false);
-  say_best(at->bgp, at->dest, at->afi, at->best_peer, at->best_attr, at->best_local, now, false);
+  if (was && at->best_local && (now == NULL || !virp_path_is_local(now))) {
+    virp_say_path(VIRP_SAW_WITHDRAW, at->dest, at->afi, at->best_peer, NULL, 0, true, false);
+    virp_local_gone(at->dest);
+  }
+  if (now != NULL && virp_path_is_local(now)) virp_say_local(at->bgp, at->dest, at->afi, now, false);
+  virp_say_best(at->bgp, at->dest, at->afi, at->best_peer, at->best_attr, at->best_local, now, false);
 }
 
 static void finish(struct pending* at) {
@@ -423,17 +269,15 @@ static void turn(virp_task* task) {
 
 // ---- hooks
 
-// There was no room to remember what was there: what becomes of this prefix is lost until the tables are restated.
-static void overlook(struct bgp* bgp, afi_t afi, struct bgp_dest* dest, struct bgp_path_info* fresh) {
-  if (fresh != NULL) {
-    say_path(VIRP_SAW_ANNOUNCE, dest, (uint8_t)afi, fresh->peer, fresh->attr, fresh->addpath_rx_id, false, false);
-  }
-  (void)bgp;
+// There was no room to remember what was there: what becomes of this prefix is lost, like what finds no room in the
+// ring.
+static void overlook(bool with_path) {
+  if (with_path) virp_count_lost();
   virp_count_lost();
 }
 
 int virp_on_process(struct bgp* bgp, afi_t afi, safi_t safi, struct bgp_dest* dest, struct peer* peer, bool withdraw) {
-  if (!virp.on || virp.stopping || !virp_family_wanted(afi, safi)) return 0;
+  if (!virp.on || virp.stopping || !virp_family_wanted(afi, safi) || going(bgp)) return 0;
   struct pending* at = find(dest);
   if (at == NULL) {
     struct bgp_path_info* const top = bgp_dest_get_bgp_path_info(dest);
@@ -443,7 +287,7 @@ int virp_on_process(struct bgp* bgp, afi_t afi, safi_t safi, struct bgp_dest* de
     struct bgp_path_info* const fresh = withdraw ? NULL : top;
     at = remember(bgp, afi, dest, fresh, withdraw ? peer : NULL);
     if (at == NULL) {
-      overlook(bgp, afi, dest, fresh);
+      overlook(true);
       return 0;
     }
   }
@@ -451,33 +295,27 @@ int virp_on_process(struct bgp* bgp, afi_t afi, safi_t safi, struct bgp_dest* de
   return 0;
 }
 
-// Paths of this router's own: created, or taken out of the table for good.
+// Paths of this router's own: created, or taken out of the table for good. Of the latter `path` is not to be looked at:
+// bgpd has let go of it before it calls.
 int virp_on_local_path(struct bgp_dest* dest, struct bgp_path_info* path, bool added) {
-  if (!virp.on || virp.stopping || !is_local(path)) return 0;
+  if (!virp.on || virp.stopping || (added && !virp_path_is_local(path))) return 0;
   struct bgp_table* const table = bgp_dest_table(dest);
   if (table == NULL || !virp_family_wanted(table->afi, table->safi) || find(dest) != NULL) return 0;
-  struct bgp* const bgp = path->peer->bgp;
-  if (table != bgp->rib[table->afi][table->safi]) return 0;
-  struct pending* const at = remember(bgp, table->afi, dest, added ? path : NULL, NULL);
+  if (table != table->bgp->rib[table->afi][table->safi] || going(table->bgp)) return 0;
+  struct attr* const known = added ? NULL : virp_local_attr(dest);
+  const struct bgp_path_info* const now = selected(dest);
+  if (!added && (known == NULL || (now != NULL && now->attr == known && virp_path_is_local(now)))) return 0;
+  struct pending* const at = remember(table->bgp, table->afi, dest, added ? path : NULL, NULL);
   if (at == NULL) {
-    virp_count_lost();
-    return 0;
+    overlook(false);
+  } else if (!added) {  // bgpd has chosen anew by now
+    set_best(at, table->bgp->peer_self, known, true);
   }
-  if (added) return 0;
-  // bgpd has chosen anew by now. A path of its own goes before all others unless a weight was configured.
-  struct bgp_path_info* const now = selected(dest);
-  if (now != NULL && now->attr->weight >= path->attr->weight) return 0;
-  if (at->best_peer != NULL) {
-    bgp_attr_unintern(&at->best_attr);
-    peer_unlock(at->best_peer);
-  }
-  at->best_peer = peer_lock(path->peer);
-  at->best_attr = hold(path->attr);
-  at->best_local = true;
   return 0;
 }
 
 int virp_on_instance_deleted(struct bgp* bgp) {
+  virp_locals_forget(bgp);
   size_t left = queue.count;
   for (; left > 0; --left) {
     struct pending* const at = pop();
@@ -514,6 +352,7 @@ void virp_paths_flush(void) {
 }
 
 void virp_paths_forget(void) {
+  virp_locals_forget(NULL);
   if (queue.memory == NULL) return;
   while (queue.count > 0) release(pop());
   virp_cancel(&queue.timer);
@@ -521,6 +360,10 @@ void virp_paths_forget(void) {
   free(queue.buckets);
   queue.memory = NULL;
   queue.buckets = NULL;
+}
+
+bool virp_paths_have_room(void) {
+  return queue.count <= queue.size / 4 * 3;
 }
 
 size_t virp_paths_pending(void) {
