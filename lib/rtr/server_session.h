@@ -56,9 +56,9 @@ struct ErrorNote {
 // What happened, for the log and for evidence, in order.
 struct SessionEvent {
   enum class Kind : std::uint8_t {
-    kVersionAgreed,   // state().version
-    kEndOfDataSent,   // data: the transport took the last octet of the answer
-    kConfirmed,       // data: the router's Serial Query named it, and it is ours; hash only when this connection sent it
+    kVersionAgreed,  // state().version
+    kEndOfDataSent,  // data: the transport took the last octet of the answer
+    kConfirmed,      // data: the router's Serial Query named it, and it is ours; hash only when this connection sent it
     kCacheResetSent,  //
     kErrorSent,       // error: queued
     kErrorReceived,   // error

@@ -126,7 +126,7 @@ class KeyDesk {
   }
 
   const std::unique_ptr<Stub> one_, other_;
-  std::atomic<std::uint64_t> next_{1};
+  static inline std::atomic<std::uint64_t> next_{1};  // of all desks: two managers may share a database
 };
 
 }  // namespace virp::testutil

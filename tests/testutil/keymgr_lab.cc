@@ -25,7 +25,7 @@ constexpr auto kPatience = 30s;
 KeymgrLab::KeymgrLab(KeymgrLabOptions options, TestPki& pki) : options_(std::move(options)), pki_(pki) {
   const UnixNanos from = SystemClock().NowNanos() - 3'600'000'000'000ULL;
   if (options_.own_key.empty()) Must(frame::CreateKeyFile(own_key(), options_.name, 1, frame::Suite::kEd25519, from));
-  if (options_.with_kek) PutKek(1);
+  if (options_.with_kek && options_.kek.empty()) PutKek(1);
   process_.options() = {Command(), options_.environment, dir_.File("keymgr.log")};
 }
 

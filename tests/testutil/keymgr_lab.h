@@ -28,6 +28,7 @@ struct KeymgrLabOptions {
   std::string binaries;                // build folder
   std::string store{};                 // URL; else SQLite in the folder
   bool with_kek = true;                // else it starts sealed
+  std::string kek{};                   // folder of another's key-encryption keys; else its own
   std::string name = "keymgr-1";       // its source
   std::string own_key{};               // key directory with its O-Key; else one is made
   std::vector<std::string> options{};  // more of the command line
@@ -50,7 +51,7 @@ class KeymgrLab {
   TestPki& pki() { return pki_; }
   const std::string& folder() const { return dir_.path(); }        // database, KEKs and its own key
   std::string database() const { return dir_.File("keymgr.db"); }  // SQLite's
-  std::string kek_folder() const { return dir_.File("kek"); }
+  std::string kek_folder() const { return options_.kek.empty() ? dir_.File("kek") : options_.kek; }
   std::string address() const { return port_.address(); }
   // The public half of the key that signs its audit records, 32 bytes.
   std::string PublicKey() const;

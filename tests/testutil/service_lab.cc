@@ -48,7 +48,8 @@ ServiceLab::ServiceLab(LabOptions options) : options_(std::move(options)) {
     std::filesystem::create_directory(node->folder);
     onodes_.push_back(std::move(node));
   }
-  if (options_.keymgr) keymgr_ = MakeKeymgr();
+  if (options_.keymgr) keymgr_ = MakeKeymgr("keymgr-state", "");
+  if (options_.standby) standby_ = MakeKeymgr("standby-state", keymgr_->kek_folder());
   std::filesystem::create_directory(collector_folder());
   WriteConfigurations();
   for (std::size_t i = 0; i < onodes_.size(); ++i) {
@@ -93,7 +94,7 @@ void ServiceLab::WriteConfigurations() const {
 
 std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t i) const {
   std::vector<std::string> keymgr;
-  if (options_.keymgr) keymgr = {"--key-manager", keymgr_->address(), "--key-state", node.folder + "/keys"};
+  if (options_.keymgr) keymgr = KeymgrFlags(node.folder + "/keys");
   const std::string store = i < options_.stores.size() ? options_.stores[i] : "sqlite:" + node.folder + "/chain.db";
   const service::TlsFiles& tls = tls_.at("onode");
   std::vector<std::string> command{options_.binaries + "/services/onode/virp-onode",
@@ -129,13 +130,20 @@ std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t 
   return command;
 }
 
-std::unique_ptr<KeymgrLab> ServiceLab::MakeKeymgr() {
+std::vector<std::string> ServiceLab::KeymgrFlags(const std::string& state) const {
+  std::vector<std::string> flags{"--key-state", state, "--key-manager", keymgr_->address()};
+  if (standby_ != nullptr) flags.insert(flags.end(), {"--key-manager", standby_->address()});
+  return flags;
+}
+
+std::unique_ptr<KeymgrLab> ServiceLab::MakeKeymgr(const std::string& state, const std::string& kek) {
   KeymgrLabOptions options;
+  options.store = options_.keymgr_store;
+  options.kek = kek;
   options.binaries = options_.binaries;
   options.name = kManager;
   options.own_key = dir_.File("keys");
-  options.options = {
-      "--state", dir_.File("keymgr-state"), "--origin", kOrigin, "--checkpoint-key", verifier_, "--lease", "1s"};
+  options.options = {"--state", dir_.File(state), "--origin", kOrigin, "--checkpoint-key", verifier_, "--lease", "1s"};
   for (const auto& node : onodes_) options.options.insert(options.options.end(), {"--onode", node->address});
   options.options.insert(options.options.end(), options_.keymgr_options.begin(), options_.keymgr_options.end());
   return std::make_unique<KeymgrLab>(std::move(options), pki_);
@@ -170,7 +178,8 @@ std::vector<std::string> ServiceLab::CollectorCommand() const {
                                    "test.virp.example"};
   for (const auto& node : onodes_) command.insert(command.end(), {"--onode", node->address});
   if (options_.keymgr) {
-    command.insert(command.end(), {"--key-manager", keymgr_->address(), "--key-state", collector_folder() + "/keys"});
+    const std::vector<std::string> flags = KeymgrFlags(collector_folder() + "/keys");
+    command.insert(command.end(), flags.begin(), flags.end());
   }
   return command;
 }

@@ -34,6 +34,8 @@ struct LabOptions {
   // A key manager on SQLite beside them, which collector and O-Nodes take keys from; and more of its command line.
   bool keymgr = false;
   std::vector<std::string> keymgr_options{};
+  std::string keymgr_store{};  // URL instead
+  bool standby = false;        // a second key manager on it, which the test starts
 };
 
 // Used by one thread, except for what is const.
@@ -65,7 +67,8 @@ class ServiceLab {
   absl::Status StartCollector();
   // SIGTERM. The lab's own connection is closed before: an idle client takes seconds to notice that a server goes.
   absl::Status StopCollector(std::chrono::milliseconds patience);
-  KeymgrLab& keymgr() { return *keymgr_; }  // needs LabOptions::keymgr
+  KeymgrLab& keymgr() { return *keymgr_; }    // needs LabOptions::keymgr
+  KeymgrLab& standby() { return *standby_; }  // needs LabOptions::standby
 
   std::size_t onodes() const { return onodes_.size(); }
   const std::string& onode_address(std::size_t i = 0) const { return onodes_.at(i)->address; }
@@ -112,7 +115,8 @@ class ServiceLab {
   void WriteConfigurations() const;
   std::vector<std::string> ONodeCommand(const Node& node, std::size_t i) const;
   std::vector<std::string> CollectorCommand() const;
-  std::unique_ptr<KeymgrLab> MakeKeymgr();
+  std::unique_ptr<KeymgrLab> MakeKeymgr(const std::string& state, const std::string& kek);
+  std::vector<std::string> KeymgrFlags(const std::string& state) const;
   std::shared_ptr<grpc::Channel> Channel(const std::string& target, service::Role server, service::Role role,
                                          std::string_view name);
   absl::Status RegisterSources(std::size_t leader);
@@ -125,7 +129,7 @@ class ServiceLab {
   std::unique_ptr<frame::KeyDirectory> keys_;
   std::vector<std::unique_ptr<Node>> onodes_;
   ReservedPort submit_port_, frame_port_, frame_tls_port_, bmp_port_, collector_admin_;
-  std::unique_ptr<KeymgrLab> keymgr_;
+  std::unique_ptr<KeymgrLab> keymgr_, standby_;
   std::unique_ptr<Process> collector_;
   std::shared_ptr<grpc::Channel> collector_operator_;
 };
