@@ -24,8 +24,9 @@ class FakeCache {
  public:
   using Answer = std::function<bool(int fd, std::string_view query)>;
 
-  explicit FakeCache(Answer answer)
-      : answer_(std::move(answer)), socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  // `after`: answers as soon as there are so many octets, whatever they are; 0: at each whole query.
+  explicit FakeCache(Answer answer, std::size_t after = 0)
+      : answer_(std::move(answer)), at_(after), socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -60,7 +61,8 @@ class FakeCache {
       std::string input;
       for (char octet = 0; ::recv(peer.get(), &octet, 1, 0) == 1;) {
         input += octet;
-        if (input.size() < 8 || input.size() < rtr::ReadHeader(input).length) continue;
+        const bool whole = input.size() >= 8 && input.size() >= rtr::ReadHeader(input).length;
+        if (at_ > 0 ? input.size() < at_ : !whole) continue;
         if (!answer_(peer.get(), input)) break;
         input.clear();
       }
@@ -68,6 +70,7 @@ class FakeCache {
   }
 
   const Answer answer_;
+  const std::size_t at_;
   FileDescriptor socket_;
   std::uint16_t port_ = 0;
   std::atomic<int> connections_ = 0;
@@ -191,6 +194,34 @@ TEST(RtrClientTest, ASilentCacheIsGivenUp) {
   RtrClientOptions options = cache.options();
   options.timeout = 50ms;
   EXPECT_THAT(RtrClient(options).Refresh(), StatusIs(absl::StatusCode::kDeadlineExceeded));
+}
+
+TEST(RtrClientTest, ASilentServerOfTlsOrSshIsGivenUp) {
+  for (const RtrPlace::Kind kind : {RtrPlace::Kind::kTls, RtrPlace::Kind::kSsh}) {
+    FakeCache cache([](int, std::string_view) { return true; });
+    RtrClientOptions options = cache.options();
+    options.place.kind = kind;
+    options.access.insecure = true;
+    options.timeout = 50ms;
+    EXPECT_THAT(RtrClient(options).Refresh(), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  }
+}
+
+TEST(RtrClientTest, GarbageInsteadOfTlsOrSshIsRefused) {
+  for (const RtrPlace::Kind kind : {RtrPlace::Kind::kTls, RtrPlace::Kind::kSsh}) {
+    FakeCache cache(
+        [](int fd, std::string_view) {
+          Send(fd, std::string(10'000, 'x'));
+          return false;
+        },
+        1);
+    RtrClientOptions options = cache.options();
+    options.place.kind = kind;
+    options.access.insecure = true;
+    const absl::Status refused = RtrClient(options).Refresh();
+    EXPECT_FALSE(refused.ok());
+    EXPECT_NE(refused.code(), absl::StatusCode::kDeadlineExceeded);
+  }
 }
 
 TEST(RtrClientTest, OneThatTalksOfOtherThingsIsGivenUp) {

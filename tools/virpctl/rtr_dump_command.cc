@@ -1,4 +1,5 @@
 // `rtr dump`: what a cache sends, as JSON.
+#include <algorithm>
 #include <array>
 #include <ctime>
 
@@ -15,7 +16,10 @@
 namespace virp::virpctl {
 namespace {
 
-absl::StatusOr<RtrDelta> AskDelta(const RtrPlace& place, const Options& options, const RtrOptions& rtr) {
+constexpr std::chrono::milliseconds kStopCheck{200};
+
+absl::StatusOr<RtrDelta> AskDelta(const RtrPlace& place, const Options& options, const RtrOptions& rtr,
+                                  const std::stop_token& stop) {
   const Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds(rtr.patience);
   const auto soon = [&] { return std::min(deadline, std::chrono::steady_clock::now() + options.connection.timeout); };
   ASSIGN_OR_RETURN(const auto link, OpenRtrLink(place, rtr.access, soon()));
@@ -25,13 +29,16 @@ absl::StatusOr<RtrDelta> AskDelta(const RtrPlace& place, const Options& options,
   std::array<char, 65'536> buffer{};
   for (Deadline patient = soon(); true;) {
     RETURN_IF_ERROR(CheckTime(patient));
+    if (stop.stop_requested()) return absl::CancelledError("stopped");
     if (!query.empty()) {
       ASSIGN_OR_RETURN(const auto sent, link->Write(query));
       query.erase(0, sent.value_or(0));
     }
     ASSIGN_OR_RETURN(const auto got, link->Read(buffer));
     if (!got) {
-      RETURN_IF_ERROR(AwaitSocket(link->socket(), link->events(), patient));
+      const Deadline look = std::chrono::steady_clock::now() + kStopCheck;
+      const absl::Status came = AwaitSocket(link->socket(), link->events(), std::min(patient, look));
+      if (!came.ok() && came.code() != absl::StatusCode::kDeadlineExceeded) return came;
       continue;
     }
     if (*got == 0) return Unavailable("the cache closed the connection");
@@ -57,7 +64,7 @@ absl::StatusOr<Exit> RtrDump(const Options& options, const RtrOptions& rtr) {
   if (rtr.session.has_value() != rtr.serial.has_value())
     return InvalidArgument("--session and --serial go together: they name what you have");
   if (rtr.session) {
-    ASSIGN_OR_RETURN(const RtrDelta delta, AskDelta(place, options, rtr));
+    ASSIGN_OR_RETURN(const RtrDelta delta, AskDelta(place, options, rtr, interrupt.token()));
     RETURN_IF_ERROR(Put(rtr, vrp::WriteJsonDelta(std::to_string(delta.session), *rtr.serial, delta.serial,
                                                  delta.announced, delta.withdrawn)));
     return Exit::kYes;

@@ -119,15 +119,15 @@ class BridgeJudge final : public Judge {
   pb::RtrService::Stub stub_;
 };
 
-absl::StatusOr<std::unique_ptr<Judge>> MakeJudge(const Options& options, const RtrOptions& rtr,
-                                                 const std::stop_token& stop) {
+absl::StatusOr<std::unique_ptr<Judge>> MakeJudge(const Options& options, const RtrOptions& rtr) {
   if (rtr.place.empty()) {
     const Connection to = ToRtrBridge(options);
     ASSIGN_OR_RETURN(auto channel, Connect(to));
     return std::make_unique<BridgeJudge>(to, std::move(channel));
   }
   ASSIGN_OR_RETURN(RtrSource source, RtrSource::Make(options, rtr.place, rtr.access, rtr.patience));
-  RETURN_IF_ERROR(source.Read(stop));
+  const Interrupt interrupt;  // not beyond this: whoever waits for standard input is ended as usual
+  RETURN_IF_ERROR(source.Read(interrupt.token()));
   return std::make_unique<LocalJudge>(source.payloads());
 }
 
@@ -176,11 +176,11 @@ absl::Status Flush(const Options& options, Judge& judge, std::vector<Route>& rou
   return absl::OkStatus();
 }
 
-absl::StatusOr<Exit> CheckLines(const Options& options, Judge& judge, const std::stop_token& stop) {
+absl::StatusOr<Exit> CheckLines(const Options& options, Judge& judge) {
   Verdict verdict;
   std::vector<Route> routes;
   std::size_t number = 0;
-  for (std::string line; !stop.stop_requested() && std::getline(std::cin, line);) {
+  for (std::string line; std::getline(std::cin, line);) {
     ++number;
     const auto words = SplitWords(std::string_view(line).substr(0, line.find('#')), " \t\r,;");
     if (words.empty()) continue;
@@ -197,7 +197,6 @@ absl::StatusOr<Exit> CheckLines(const Options& options, Judge& judge, const std:
 }  // namespace
 
 absl::StatusOr<Exit> RtrValidate(const Options& options, const RtrOptions& rtr) {
-  const Interrupt interrupt;
   const bool lines = rtr.routes.size() == 1 && rtr.routes[0] == "-";
   if (!lines && rtr.routes.size() % 2 != 0)
     return InvalidArgument("routes are PREFIX AS, or - for lines of standard input");
@@ -206,8 +205,8 @@ absl::StatusOr<Exit> RtrValidate(const Options& options, const RtrOptions& rtr) 
     ASSIGN_OR_RETURN(const Route route, ParseRoute(rtr.routes[i], rtr.routes[i + 1]));
     routes.push_back(route);
   }
-  ASSIGN_OR_RETURN(const auto judge, MakeJudge(options, rtr, interrupt.token()));
-  if (lines) return CheckLines(options, *judge, interrupt.token());
+  ASSIGN_OR_RETURN(const auto judge, MakeJudge(options, rtr));
+  if (lines) return CheckLines(options, *judge);
   Verdict verdict;
   RETURN_IF_ERROR(Flush(options, *judge, routes, verdict));
   return verdict.exit();
