@@ -2,7 +2,8 @@
 """A receiver of v1-le frames with what a published one has, struct and hmac; its reads are looped, and a connection may bring
 many frames. It shares no code with ours.
 
-usage: receive_frames.py SOCKET KEY    listens there; a line for each frame: `type tier sequence payload`, or `BAD ...`
+usage: receive_frames.py SOCKET KEY [--count]    listens there; a line for each frame: `type tier sequence payload`, or `BAD ...`
+With --count one line in the end: `N frames`. A number that does not follow the one before is only said to be BAD then.
 Ends with the first connection: status 0 when every frame of it was verified and whole.
 """
 import hashlib
@@ -24,7 +25,9 @@ def read(connection, size):
 
 
 def main():
-    path, key_file = sys.argv[1:]
+    path, key_file = sys.argv[1:3]
+    counting = sys.argv[3:] == ["--count"]
+    frames = 0
     with open(key_file, "rb") as file:
         key = file.read()
     key = key if len(key) == 32 else key.rstrip(b"\r\n")
@@ -37,6 +40,8 @@ def main():
     while True:
         header = read(connection, 24)
         if not header:
+            if counting:
+                print(frames, "frames")
             return 0
         if len(header) < 24:
             print("BAD short header")
@@ -49,7 +54,12 @@ def main():
         if magic != 0x56495250 or version != 1 or timestamp == 0 or not hmac.compare_digest(tag, wanted):
             print("BAD frame", sequence)
             return 1
-        print(kind, tier, sequence, payload.decode(), flush=True)
+        frames += 1
+        if not counting:
+            print(kind, tier, sequence, payload.decode(), flush=True)
+        elif sequence != frames:
+            print("BAD sequence", sequence)
+            return 1
 
 
 if __name__ == "__main__":

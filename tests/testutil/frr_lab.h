@@ -48,6 +48,7 @@ class FrrDaemon {
 
   const std::string& address() const { return options_.address; }
   std::string log() const;  // what bgpd logged, over all its lives
+  pid_t pid() const { return process_.pid(); }
 
  private:
   absl::Status Connect();

@@ -59,3 +59,14 @@ static inline int virp_peer_state(const struct peer* peer) {
   return peer->status;
 }
 #endif
+
+// 10.3: so did the neighbour's address.
+#if VIRP_FRR_SINCE(10, 3)
+static inline const union sockunion* virp_peer_address(const struct peer* peer) {
+  return &peer->connection->su;
+}
+#else
+static inline const union sockunion* virp_peer_address(const struct peer* peer) {
+  return &peer->su;
+}
+#endif

@@ -3,7 +3,7 @@
 // follows says which numbers were dropped.
 #include <time.h>
 
-#include "module.h"
+#include "virp_module.h"
 
 enum { kStepBack = 1000000000 };  // ns; less than that is taken for the clock being slewed
 

@@ -1,18 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Is the bgpd that loaded us the one whose headers we were built with? FRR itself does not ask.
 // clang-format off: FRR's headers say first what they want of the system's
-#include "module.h"
+#include "virp_module.h"
 // clang-format on
 
 #include <elf.h>
 #include <link.h>
 
-// What Debian's configuration gives: a build without ENABLE_BGP_VNC, or with another MULTIPATH_NUM, loads and reads
-// rubbish. Sizes and places of the configured tree, by version; others are not known to fit.
-#define HOLDS(expression) \
-  _Static_assert(expression, "FRR's structures are not those of the packaged build: " #expression)
-#if VIRP_FRR_MAJOR == 8 && VIRP_FRR_MINOR == 4
-HOLDS(sizeof(struct attr) == 312);
+// What Debian's configuration gives on amd64: a build without ENABLE_BGP_VNC, or with another MULTIPATH_NUM, loads and
+// reads rubbish. Of versions without a line here only what follows is checked.
+#define HOLDS(expression) _Static_assert(expression, "FRR's structures are not those of Debian's build: " #expression)
+#define PLACES(attr_size, bgp_size, peer_size, path_size, dest_size, rib_at, local_pref, flags_at, af_sflags_at, \
+               reset_at, weight_at)                                                                              \
+  HOLDS(sizeof(struct attr) == attr_size);                                                                       \
+  HOLDS(sizeof(struct bgp) == bgp_size);                                                                         \
+  HOLDS(sizeof(struct peer) == peer_size);                                                                       \
+  HOLDS(sizeof(struct bgp_path_info) == path_size);                                                              \
+  HOLDS(sizeof(struct bgp_dest) == dest_size);                                                                   \
+  HOLDS(offsetof(struct bgp, rib) == rib_at);                                                                    \
+  HOLDS(offsetof(struct bgp, default_local_pref) == local_pref);                                                 \
+  HOLDS(offsetof(struct peer, flags) == flags_at);                                                               \
+  HOLDS(offsetof(struct peer, af_sflags) == af_sflags_at);                                                       \
+  HOLDS(offsetof(struct peer, last_reset) == reset_at);                                                          \
+  HOLDS(offsetof(struct attr, weight) == weight_at)
+#if defined(__x86_64__) && VIRP_FRR_MAJOR == 8 && VIRP_FRR_MINOR == 4
+PLACES(312, 9752, 741464, 112, 192, 1648, 3568, 656456, 658922, 675560, 148);
+#elif defined(__x86_64__) && VIRP_FRR_MAJOR == 10 && VIRP_FRR_MINOR == 3
+PLACES(288, 12496, 24056, 152, 128, 1928, 3996, 672, 6722, 22992, 156);
 #endif
 
 static bool version_is_ours(char why[VIRP_WHY]) {

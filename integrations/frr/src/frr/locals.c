@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Best paths of this router's own, as long as they are selected: when one goes, bgpd calls after it has let go of it,
 // and what was there can be learnt from nobody else.
-#include "module.h"
+#include "virp_module.h"
 
 enum { kLocalBuckets = 4096, kLocalMax = 65536 };
 

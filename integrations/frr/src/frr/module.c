@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Start, end, and the clock of the module. A start that fails leaves it loaded and off, with the reason in
 // `show bgp virp status`; nothing here ends bgpd.
-#include "module.h"
-
 #include <errno.h>
 #include <unistd.h>
 
 #include "door.h"
+#include "virp_module.h"
 
 enum { kTickMs = 1000, kFlushMs = 2000, kRingMib = 64 };
 

@@ -6,7 +6,7 @@
 // so the same pointer is the same attributes, as long as we hold it.
 #include <sys/mman.h>
 
-#include "module.h"
+#include "virp_module.h"
 
 enum {
   kInline = 2,     // paths of a prefix that need no memory of their own

@@ -2,7 +2,7 @@
 // Types 1 and 2. While a session is set up two `struct peer` fire, the configured one and its doppelganger: only the
 // configured one counts, against the state that was last reported of it. Whether Established was lost is concluded from
 // that, not from peer_backward_transition, which on 8.4 fires at every step down.
-#include "module.h"
+#include "virp_module.h"
 
 enum { kBuckets = 1024, kReasonMax = 256, kPatienceForEnd = 60 };
 
@@ -68,7 +68,7 @@ void virp_fill_peer(struct virp_event* event, const struct peer* peer, struct vi
   pieces[1] = (struct virp_piece){name, strnlen(name, 128)};
   event->vrf_size = (uint16_t)pieces[0].size;
   event->peer_size = (uint16_t)pieces[1].size;
-  event->peer_addr = address_of(&peer->su);
+  event->peer_addr = address_of(virp_peer_address(peer));
   event->peer_as = peer->as;
   event->local_as = peer->change_local_as != 0 ? peer->change_local_as : bgp->as;
   memcpy(event->router_id, &bgp->router_id, 4);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Facts said again: the peers' states at once, tables a few prefixes at a time, each ended by table_complete. One table
 // after the other over all instances; changes meanwhile come between and are newer.
-#include "module.h"
+#include "virp_module.h"
 
 enum { kPerStep = 200, kStepMs = 1, kBusyMs = 100 };
 

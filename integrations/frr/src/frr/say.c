@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Events about routes: what bgpd's structures say, copied.
-#include "module.h"
+#include "virp_module.h"
 
 enum { kTextMax = 32768 };  // of an AS path
 

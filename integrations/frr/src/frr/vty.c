@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Commands. The settings are those of the process: they stand under any one `router bgp`, are written under the first.
 #include "door.h"
-#include "module.h"
+#include "virp_module.h"
 
 #define NAME "Verified observations\n"
 

@@ -1,0 +1,227 @@
+// The module inside a real bgpd, a collector's listener and an O-Node in one test.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "lib/chain/control.h"
+#include "lib/frame/payload.h"
+#include "services/collector/transport/frame_listener.h"
+#include "tests/e2e/platform_fixture.h"
+#include "tests/testutil/frr_lab.h"
+#include "tests/testutil/status_matchers.h"
+
+namespace virp::e2e {
+
+using testutil::FrrLab;
+using testutil::WaitUntil;
+using verify::v1::Verdict;
+
+using Lines = std::vector<std::string>;
+
+inline constexpr std::chrono::seconds kPatience = FrrLab::kPatience;
+inline constexpr const char* kSource = "edge-a.bgpd";
+inline constexpr const char* kPrefix = "203.0.113.0/24";
+
+// "TIER what happened", short enough to be read beside others.
+inline std::string Line(std::string_view text, std::uint32_t tier) {
+  frame::PayloadReader reader;
+  const auto read = reader.Read(text);
+  if (!read.ok()) return "unreadable: " + std::string(text);
+  const frame::Value payload = *read;
+  const auto string = [&](std::string_view key) { return std::string(payload.Path(key).AsString().value_or("none")); };
+  const auto number = [&](std::string_view key) { return payload.Path(key).AsUnsigned().value_or(0); };
+  const std::string event = string("event");
+  std::string out = fmt::format("{} {}", frame::TierName(static_cast<frame::Tier>(tier)), event);
+  if (event == "peer_state_change") out += fmt::format(" {}>{}", string("old_state"), string("new_state"));
+  if (event == "peer_down") out += fmt::format(" {}", string("reason"));
+  if (event == "route_announce")
+    out += fmt::format(" {} {} by {} med {}", string("rib"), string("prefix"), string("as_path"), number("med"));
+  if (event == "route_withdraw") out += fmt::format(" {} {}", string("rib"), string("prefix"));
+  if (event == "bestpath_change")
+    out += fmt::format(" {} {}>{}", string("prefix"), string("old.peer_addr"), string("new.peer_addr"));
+  if (event == "table_complete") out += " " + string("rib");
+  if (payload["red_rule"].present()) out += " by " + string("red_rule");
+  if (payload["restated"].present()) out += " restated";
+  return out;
+}
+
+inline std::string Announced(int med) {
+  return fmt::format("GREEN route_announce adj-in-post {} by 64501 64510 med {}", kPrefix, med);
+}
+
+class FrrModuleTest : public PlatformTest {
+ protected:
+  FrrModuleTest() { site_.AddKey(kSource, frame::Suite::kHmacSha256); }
+
+  void SetUp() override {
+    ASSERT_EQ(::mkdir(folder_.c_str(), 0750), 0);
+    StartONode();
+    RegisterBoth();
+    testutil::LabSource source{.name = kSource, .vantage = source::v1::VANTAGE_DAEMON, .types = {1, 2, 3, 4, 22, 24}};
+    source.router = "edge-a";
+    source.bgp_id = "192.0.2.1";
+    source.min_frame_version = 1;
+    ASSERT_EQ(onode_->Register(source).name(), kSource);
+  }
+  void TearDown() override {
+    lab_.reset();
+    StopIntake();
+  }
+
+  void StartIntake(frame::Spelling spelling) {
+    options_.listen = "unix:" + socket_;
+    options_.source = kSource;
+    options_.spelling = spelling;
+    StartCollector({&runs_});
+    liveness_->Add(kSource, collector::Path::kFrames, false);
+    intake_ = std::make_unique<collector::FrameIntake>(options_, *outbox_, runs_, *liveness_, *keys_, clock_);
+    auto listener = collector::FrameListener::Start(*intake_, *outbox_, *liveness_, clock_);
+    ASSERT_OK(listener);
+    listener_ = *std::move(listener);
+  }
+  void StopIntake() {
+    listener_.reset();
+    StopCollector();
+    intake_.reset();
+  }
+
+  void MakeLab(const Lines& more) {
+    Lines lines = {fmt::format(" virp source-name {}", kSource),
+                   fmt::format(" virp hmac-key {}/keys/{}/1.hmac", dir_, kSource), " virp onode-socket " + socket_};
+    lines.insert(lines.end(), more.begin(), more.end());
+    lines.emplace_back(" virp enable");
+    lab_ = std::make_unique<FrrLab>(testutil::FrrModule{VIRP_FRR_MODULE, lines});
+  }
+  void StartLab(const Lines& more = {}) {
+    MakeLab(more);
+    ASSERT_OK(lab_->Start());
+  }
+  std::string Peer() { return lab_->edge_b().address(); }
+  std::string Status(std::string_view what = "status") {
+    return lab_->edge_a().Show(fmt::format("show bgp virp {}", what)).value_or("bgpd does not answer");
+  }
+  std::uint64_t Figure(const char* key) {
+    const auto json = nlohmann::json::parse(Status("status json"), nullptr, /*allow_exceptions=*/false);
+    return json.is_object() ? json.value(key, std::uint64_t{0}) : 0;
+  }
+
+  // What the module has in the chain beyond what was taken before, in order, waited for until a line has `last` in it.
+  // Without statements of tables, which come a second after a session has shown its own.
+  Lines News(const std::string& last) {
+    Lines out;
+    const bool came = WaitUntil(kPatience, [&] {
+      const auto entries = Entries();
+      out.clear();
+      for (std::size_t i = taken_; i < entries.size(); ++i) {
+        const std::string line = Line(entries[i].payload(), entries[i].tier());
+        if (line.find("table_complete") == std::string::npos && line.find("heartbeat") == std::string::npos)
+          out.push_back(line);
+        if (line.find(last) == std::string::npos) continue;
+        taken_ = i + 1;
+        return true;
+      }
+      return false;
+    });
+    EXPECT_TRUE(came) << "no " << last << "; " << Status();
+    return out;
+  }
+  std::vector<chain::v1::Entry> Entries() {
+    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
+    verify::v1::ListObservationsRequest request;
+    request.mutable_filter()->set_source(kSource);
+    request.set_page_size(1'000);
+    verify::v1::ListObservationsResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub->ListObservations(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return {response.observations().rbegin(), response.observations().rend()};
+  }
+
+  Verdict Ask(const verify::v1::Claim& claim) {
+    Beat();
+    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
+    verify::v1::VerifyClaimRequest request;
+    *request.mutable_claim() = claim;
+    verify::v1::VerifyClaimResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = stub->VerifyClaim(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    response.mutable_answer()->clear_proofs();
+    last_answer_ = response.answer().ShortDebugString();
+    return response.answer().verdict();
+  }
+  Verdict AskPeer() {
+    verify::v1::Claim claim;
+    claim.mutable_peer()->set_router("edge-a");
+    claim.mutable_peer()->set_peer_address(Peer());
+    return Ask(claim);
+  }
+  Verdict AskRoute(const std::string& rib) {
+    verify::v1::Claim claim;
+    claim.mutable_route()->set_router("edge-a");
+    claim.mutable_route()->set_rib(rib);
+    claim.mutable_route()->set_prefix(kPrefix);
+    claim.mutable_route()->set_origin_as(64510);
+    return Ask(claim);
+  }
+
+  const std::string folder_ = dir_ + "/run", socket_ = folder_ + "/frames.sock";
+  collector::FrameListenerOptions options_;
+  collector::RunBook runs_;
+  std::unique_ptr<collector::FrameIntake> intake_;
+  std::unique_ptr<collector::FrameListener> listener_;
+  std::unique_ptr<FrrLab> lab_;
+  std::size_t taken_ = 0;
+  std::string last_answer_;
+};
+
+class FrrModuleNativeTest : public FrrModuleTest {
+ protected:
+  void StartNativeLab(Lines more = {}) {
+    more.insert(more.begin(), {" virp frame-version 2", fmt::format(" virp state-file {}/epoch", folder_)});
+    StartLab(more);
+  }
+  // The payloads of that type in the chain.
+  Lines Payloads(std::uint32_t type) {
+    Lines out;
+    for (const auto& entry : Entries()) {
+      if (entry.type() == type) out.push_back(entry.payload());
+    }
+    return out;
+  }
+  // The same, of however many entries.
+  Lines All(std::uint32_t type) {
+    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
+    verify::v1::ListObservationsRequest request;
+    request.mutable_filter()->set_source(kSource);
+    request.mutable_filter()->add_types(type);
+    verify::v1::ListObservationsResponse response;
+    Lines out;
+    do {
+      grpc::ClientContext context;
+      const grpc::Status status = stub->ListObservations(&context, request, &response);
+      EXPECT_TRUE(status.ok()) << status.error_message();
+      for (const auto& entry : response.observations()) out.push_back(entry.payload());
+      request.set_page_token(response.next_page_token());
+    } while (!request.page_token().empty());
+    return out;
+  }
+  void AnnounceMany(int count) {
+    Lines lines = {"router bgp 64501", "address-family ipv4 unicast"};
+    for (int i = 0; i < count; ++i)
+      lines.push_back(fmt::format("network 10.{}.{}.{}/32", i >> 16, (i >> 8) & 255, i & 255));
+    ASSERT_OK(lab_->edge_b().Configure(lines));
+    ASSERT_OK(lab_->AwaitRoute(lines.back().substr(8), true));
+    ASSERT_TRUE(WaitUntil(kPatience, [&] { return Figure("pending") == 0; }));
+  }
+};
+
+}  // namespace virp::e2e
