@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -101,6 +102,13 @@ absl::Status StatusOfCode(long code, const std::string& url) {
       "HTTP_STATUS");
 }
 
+// What libcurl leaves to us: it takes http_proxy, and not HTTP_PROXY, which in a CGI program a client's header would
+// set. Redirects to https go by it too. NO_PROXY excepts from it.
+const char* ProxyInCapitals(const std::string& url) {
+  if (!url.starts_with("http://") || std::getenv("http_proxy") != nullptr) return nullptr;
+  return std::getenv("HTTP_PROXY");
+}
+
 }  // namespace
 
 struct HttpFetch::Impl {
@@ -163,6 +171,7 @@ void HttpFetch::Impl::SetUp(Answer& answer, curl_slist* headers, char* detail) c
   curl_easy_setopt(to, CURLOPT_ERRORBUFFER, detail);
   curl_easy_setopt(to, CURLOPT_HTTPHEADER, headers);
   curl_easy_setopt(to, CURLOPT_USERAGENT, options.user_agent.c_str());  // of the CONNECT to a proxy, too
+  if (const char* const proxy = ProxyInCapitals(options.url)) curl_easy_setopt(to, CURLOPT_PROXY, proxy);
   curl_easy_setopt(to, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(to, CURLOPT_REDIR_PROTOCOLS_STR, options.url.starts_with("https") ? "https" : "http,https");
   curl_easy_setopt(to, CURLOPT_FOLLOWLOCATION, 1L);

@@ -27,7 +27,8 @@ struct Fetched {
   std::string body;
 };
 
-// For one thread at a time. A proxy is taken from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in either case, as curl does.
+// For one thread at a time. A proxy is taken from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, in either case; small letters
+// win.
 class HttpFetch {
  public:
   // InvalidArgument for a URL that is none of the above.

@@ -265,6 +265,26 @@ TEST_F(HttpsFetchTest, ARedirectToPlainHttpIsRefused) {
   EXPECT_TRUE(plain.requests().empty());
 }
 
+// libcurl reads this one in small letters only; StayRTR, and all that Go makes, in capitals as well.
+TEST_F(HttpFetchTest, ProxiesOfPlainHttpAreNamedInEitherCase) {
+  const WebServer server(Say(Ok("direct"))), proxy(Say(Ok("by proxy"))), other(Say(Ok("by the other")));
+  ::setenv("HTTP_PROXY", proxy.url().c_str(), 1);
+  const auto capitals = Get(server.url());
+  ::setenv("http_proxy", other.url().c_str(), 1);
+  const auto both = Get(server.url());
+  ::setenv("NO_PROXY", "127.0.0.1", 1);
+  ::unsetenv("http_proxy");
+  const auto excepted = Get(server.url());
+  ::unsetenv("HTTP_PROXY");
+  ::unsetenv("NO_PROXY");
+  ASSERT_OK(capitals);
+  EXPECT_EQ(capitals->body, "by proxy");
+  ASSERT_OK(both);
+  EXPECT_EQ(both->body, "by the other");
+  ASSERT_OK(excepted);
+  EXPECT_EQ(excepted->body, "direct");
+}
+
 // StayRTR's users asked for it: a proxy that lets programs through by their name.
 TEST_F(HttpsFetchTest, AProxyIsToldWhoAsks) {
   Start(pki_.Files(service::Role::kRtrBridge));
