@@ -83,19 +83,6 @@ JsonWriter BeginSession(std::string_view event, const std::string& name, const S
   return out;
 }
 
-// Null where there was none; without a hash where it is not known.
-void WriteData(JsonWriter& out, std::string_view key, const std::optional<SessionSummary::Data>& data) {
-  out.Key(key);
-  if (!data) {
-    out.Null();
-    return;
-  }
-  out.BeginObject().Field("connection", data->connection).Field("version", data->version);
-  out.Field("session_id", data->serial.session).Field("serial", data->serial.serial);
-  if (data->sha256 != Hash{}) out.Field("set_sha256", HexOf(data->sha256));
-  out.EndObject();
-}
-
 }  // namespace
 
 std::string_view NameOf(Transport transport) {
@@ -163,16 +150,19 @@ deliver::Observation Witness::SessionOpened(const SessionName& session, std::uin
 }
 
 deliver::Observation Witness::SessionSent(const SessionName& session, std::uint8_t version, Serial serial,
-                                          const Hash& sha256) const {
+                                          const Hash& sha256, std::optional<UnixNanos> told) const {
   JsonWriter out = BeginSession("end_of_data_sent", name_, session);
   out.Field("version", version).Field("session_id", serial.session).Field("serial", serial.serial);
   out.Field("set_sha256", HexOf(sha256));
+  if (told) out.Field("told_ns", *told);
   return Made(Type::kRouterSessionChange, Tier::kGreen, out);
 }
 
-deliver::Observation Witness::SessionConfirmed(const SessionName& session, std::uint8_t version, Serial serial) const {
+deliver::Observation Witness::SessionConfirmed(const SessionName& session, std::uint8_t version, Serial serial,
+                                               std::optional<UnixNanos> told) const {
   JsonWriter out = BeginSession("serial_confirmed", name_, session);
   out.Field("version", version).Field("session_id", serial.session).Field("serial", serial.serial);
+  if (told) out.Field("told_ns", *told);
   return Made(Type::kRouterSessionChange, Tier::kGreen, out);
 }
 
@@ -187,8 +177,6 @@ deliver::Observation Witness::SessionsSummarised(const SessionName& session, con
   out.Field("transport", NameOf(session.transport)).Field("identity", Fit(session.identity));
   out.Field("opened", summary.opened).Field("sent", summary.sent).Field("confirmed", summary.confirmed);
   out.Field("closed", summary.closed).Field("first_ns", summary.first).Field("last_ns", summary.last);
-  WriteData(out, "last_sent", summary.last_sent);
-  WriteData(out, "last_confirmed", summary.last_confirmed);
   out.Field("limit", "OVER_LIMIT");
   return Made(Type::kRouterSessionChange, Tier::kYellow, out);
 }

@@ -45,13 +45,6 @@ struct SessionName {
 struct SessionSummary {
   std::uint64_t opened = 0, sent = 0, confirmed = 0, closed = 0;
   UnixNanos first = 0, last = 0;
-  struct Data {
-    std::uint64_t connection = 0;
-    std::uint8_t version = 0;
-    Serial serial;
-    Hash sha256{};  // zero where it is not known
-  };
-  std::optional<Data> last_sent, last_confirmed;
 };
 
 // How the start before this one ended.
@@ -78,13 +71,15 @@ class Witness {
   deliver::Observation SourceRecovered(std::string_view source) const;
   // A router has said which version it speaks.
   deliver::Observation SessionOpened(const SessionName& session, std::uint8_t version) const;
-  // An End of Data was written to the connection: with it the router has the set of that hash.
-  deliver::Observation SessionSent(const SessionName& session, std::uint8_t version, Serial serial,
-                                   const Hash& sha256) const;
+  // An End of Data was written to the connection: with it the router has the set of that hash. `told`: when, where the
+  // record was kept back.
+  deliver::Observation SessionSent(const SessionName& session, std::uint8_t version, Serial serial, const Hash& sha256,
+                                   std::optional<UnixNanos> told = {}) const;
   // The router named this serial in a query: it has what that End of Data ended.
-  deliver::Observation SessionConfirmed(const SessionName& session, std::uint8_t version, Serial serial) const;
+  deliver::Observation SessionConfirmed(const SessionName& session, std::uint8_t version, Serial serial,
+                                        std::optional<UnixNanos> told = {}) const;
   deliver::Observation SessionClosed(const SessionName& session, std::string_view why) const;
-  // Instead of records of their own, which were too many. `session` is the newest of the connections.
+  // Instead of records of their own, which were too many. `session` is one of the connections.
   deliver::Observation SessionsSummarised(const SessionName& session, const SessionSummary& summary) const;
 
   // With the first record of a start; all connections of earlier starts are over.

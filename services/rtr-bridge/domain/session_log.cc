@@ -57,7 +57,9 @@ void SessionLog::Tell(const SessionName& name, const Said& said) {
       ++over_limit_;
       return;
     }
-    minute = minutes_.emplace(key, Minute{now, 0, name, std::nullopt}).first;
+    minute = minutes_.try_emplace(key).first;
+    minute->second.since = now;
+    minute->second.name = name;
   }
   if (too_many || minute->second.summary || minute->second.records >= options_.per_router)
     return Summarise(minute->second, name, said);
@@ -73,18 +75,17 @@ void SessionLog::Summarise(Minute& minute, const SessionName& name, const Said& 
   summary.last = now;
   minute.name = name;
   first_summarised_ = std::min(first_summarised_.value_or(summary.first), summary.first);
-  const SessionSummary::Data data{name.connection, said.version, said.serial, said.sha256};
   switch (said.kind) {
     case Kind::kOpened:
       ++summary.opened;
       break;
     case Kind::kSent:
       ++summary.sent;
-      summary.last_sent = data;
+      minute.sent = {name, said, now};
       break;
     case Kind::kConfirmed:
       ++summary.confirmed;
-      summary.last_confirmed = data;
+      minute.confirmed = {name, said, now};
       break;
     case Kind::kClosed:
       ++summary.closed;
@@ -93,7 +94,12 @@ void SessionLog::Summarise(Minute& minute, const SessionName& name, const Said& 
 }
 
 SessionLog::Minutes::iterator SessionLog::EndMinute(Minutes::iterator minute) {
-  if (minute->second.summary) Add(witness_.SessionsSummarised(minute->second.name, *minute->second.summary));
+  const Minute& over = minute->second;
+  if (over.summary) Add(witness_.SessionsSummarised(over.name, *over.summary));
+  if (const auto& at = over.sent; at)
+    Add(witness_.SessionSent(at->name, at->said.version, at->said.serial, at->said.sha256, at->told));
+  if (const auto& at = over.confirmed; at)
+    Add(witness_.SessionConfirmed(at->name, at->said.version, at->said.serial, at->told));
   return minutes_.erase(minute);
 }
 

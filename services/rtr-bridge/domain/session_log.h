@@ -34,7 +34,8 @@ struct RouterView {
 struct SessionLogOptions {
   std::size_t most_waiting = 100'000;  // records; what comes beyond is lost
   // Records in a minute. Beyond the first limit those of a router (an address, and who it proved to be) are
-  // summarised in one; beyond the second those of routers that said nothing in this minute yet are only counted.
+  // summarised in one, behind which come the newest set that it was sent and the newest serial that it confirmed;
+  // beyond the second limit those of routers that said nothing in this minute yet are only counted.
   std::size_t per_router = 60;
   std::size_t all_routers = 50'000;
 };
@@ -78,12 +79,18 @@ class SessionLog {
     Hash sha256{};
     std::string_view why;
   };
+  struct Kept {
+    SessionName name;
+    Said said;
+    UnixNanos told = 0;
+  };
   // What one router said in the minute that began with `since`.
   struct Minute {
     Time since;
     std::size_t records = 0;
     SessionName name;
     std::optional<SessionSummary> summary;  // of what came behind the limit
+    std::optional<Kept> sent, confirmed;    // the newest in it
   };
   using Minutes = std::map<std::pair<std::string, std::string>, Minute>;
 
