@@ -23,6 +23,7 @@
 #include "services/keymgr/domain/observation_takeover.h"
 #include "services/keymgr/domain/rollback_guard.h"
 #include "services/keymgr/domain/router_takeover.h"
+#include "services/keymgr/domain/rpki_takeover.h"
 #include "services/keymgr/domain/tcp_ao_takeover.h"
 #include "services/keymgr/est_part.h"
 #include "services/keymgr/house.h"
@@ -121,7 +122,7 @@ absl::StatusOr<int> Run(const Config& config) {
     return key != nullptr && frame::VerifyTag(frame, *key);
   };
   RollbackGuard rollback(*ledger, *store, config.onodes.empty() ? nullptr : &chain, own_frame,
-                         {TakeOverKeys, TakeOverObservationKeys, TakeOverRouterKeys, TakeOverTcpAoKeys});
+                         {TakeOverKeys, TakeOverObservationKeys, TakeOverRouterKeys, TakeOverRpki, TakeOverTcpAoKeys});
   KeyAdminHandler admin_handler(*ledger, *store, keeper, rollback, security.callers, clock);
   ASSIGN_OR_RETURN(const auto rpki,
                    RpkiPart::Make(config.rpki, *ledger, custodies->all, security.callers, clock, self));

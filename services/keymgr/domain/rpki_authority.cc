@@ -67,6 +67,8 @@ absl::StatusOr<x509::Signer> RpkiAuthority::SignerOf(const SealedKey& key) const
 }
 
 absl::StatusOr<rpki::Issuer> RpkiAuthority::IssuerOf(const Authorities& both, const AuthorityRecord& which) const {
+  if (which.state == AuthorityState::kSuperseded)
+    return WithReason(FailedPrecondition("the issuing authority comes to a new key: try again"), "ROLLING");
   const auto key = both.snapshot->FindKey(which.identity());
   if (key == nullptr) return DataLoss("{} is not in the ledger", ToString(which.identity()));
   ASSIGN_OR_RETURN(const x509::Certificate certificate, x509::ParseCertificate(which.certificate));

@@ -159,7 +159,8 @@ class RpkiAuthority {
   absl::Status StartRoll(const Call& call);
   AuthorityRoll Roll() const;
   // What time asks for: certificates of authorities that end are made anew with their keys; a roll goes on, a bounded
-  // part at a time. Whether something was done. Call it every few seconds on the active manager.
+  // part at a time; a superseded key (TakeOverRpki) is replaced, and nothing is published until that is done. Whether
+  // something was done. Call it every few seconds on the active manager.
   absl::StatusOr<bool> Advance();
   // `also` changes what else must know that a certificate was issued again. Before the ledger starts.
   using Reissued = std::function<void(const Snapshot& now, const RouterCertificateRecord& old_one,
@@ -195,6 +196,7 @@ class RpkiAuthority {
   absl::StatusOr<x509::Signer> SignerOf(const SealedKey& key) const;
   absl::StatusOr<rpki::Issuer> IssuerOf(const Authorities& both, const AuthorityRecord& which) const;
   rpki::AuthoritySpec SpecOf(const AuthorityRecord& which, std::string_view name, std::string_view spki) const;
+  bool IsSuperseded() const;
   Wanted WantedNow(const Authorities& both) const;
   absl::StatusOr<PublicationTarget::Tree> Build(const Authorities& both, std::uint64_t number, Wanted& wanted,
                                                 rpki::Time until);
@@ -220,6 +222,7 @@ class RpkiAuthority {
                      UnixNanos now);
   absl::StatusOr<std::string> CertifyAuthority(const Authorities& both, const AuthorityRecord& which,
                                                std::string_view name, std::string_view spki) const;
+  absl::Status MakeNext(const Call& call, const Authorities& both, AuthorityState state_of_next);
   absl::StatusOr<bool> RenewEnding(const Authorities& both, const AuthorityRecord& which);
   absl::StatusOr<bool> GoOn(const Authorities& both);
   absl::Status Reissue(const Authorities& both, std::vector<CertificatePtr> todo);

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "lib/base/error_info.h"
@@ -34,11 +35,13 @@ class RsaCustody final : public Custody {
   }
   absl::StatusOr<std::string> Sign(const SealedKey& key, std::string_view message) override {
     RETURN_IF_ERROR(fails);
+    if (gone_.contains(key.blob)) return DataLoss("{} was destroyed", ToString(key.identity));
     return testutil::RsaKeyForTests(std::stoul(key.blob)).Sign(message);
   }
   absl::StatusOr<crypto::Secret> Export(const SealedKey&) override { return PermissionDenied("never"); }
   absl::Status Lock(const SealedKey&) override { return absl::OkStatus(); }
-  absl::Status Destroy(const SealedKey&) override {
+  absl::Status Destroy(const SealedKey& key) override {
+    gone_.insert(key.blob);
     ++destroyed;
     return absl::OkStatus();
   }
@@ -50,6 +53,7 @@ class RsaCustody final : public Custody {
 
  private:
   std::size_t made_ = 0;
+  std::set<std::string> gone_;
 };
 
 class MapTarget final : public PublicationTarget {

@@ -14,6 +14,11 @@ namespace virp::keymgr {
 inline constexpr std::string_view kAnchorId = "ta", kIssuerId = "ca", kNewIssuerId = "ca-new";
 inline constexpr UnixNanos kNanosPerSecond = 1'000'000'000;
 
+// Of a key's record once another issues.
+inline std::string OldIssuerId(std::uint32_t key_version) {
+  return fmt::format("ca-old-{}", key_version);
+}
+
 inline rpki::Time TimeOf(UnixNanos nanos) {
   return rpki::Time(std::chrono::seconds(nanos / kNanosPerSecond));
 }

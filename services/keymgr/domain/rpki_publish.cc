@@ -89,6 +89,11 @@ RpkiAuthority::Wanted RpkiAuthority::WantedNow(const Authorities& both) const {
   return out;
 }
 
+bool RpkiAuthority::IsSuperseded() const {
+  const auto issuer = ledger_.snapshot()->Find<AuthorityRecord>(kIssuerId);
+  return issuer != nullptr && issuer->state == AuthorityState::kSuperseded;
+}
+
 PublicationState RpkiAuthority::State() const {
   PublicationState out;
   const auto both = Find();
@@ -124,7 +129,7 @@ PublicationState RpkiAuthority::State() const {
 
 absl::StatusOr<bool> RpkiAuthority::PublicationDue() const {
   const PublicationState state = State();
-  if (!state.set_up) return false;
+  if (!state.set_up || IsSuperseded()) return false;
   const UnixNanos ahead = static_cast<UnixNanos>(options_.refresh_before.count()) * kNanosPerSecond;
   if (state.waiting != 0 || state.published_until <= clock_.NowNanos() + ahead) return true;
   // The clock was wrong when it was made: what is out begins in the future, and was made for another time.
@@ -249,6 +254,9 @@ absl::Status RpkiAuthority::RecordPublished(const Authorities& both, const Wante
 absl::Status RpkiAuthority::Publish(const Call* call) {
   const MutexLock lock(publishing_);
   RETURN_IF_ERROR(Find().status());
+  // What is out lists every key; before all are issued again, less would be.
+  if (IsSuperseded())
+    return WithReason(FailedPrecondition("the issuing authority comes to a new key: try again"), "ROLLING");
   bool replayed = false;
   ASSIGN_OR_RETURN(const std::uint64_t number, TakeNumber(call == nullptr ? OwnCall("publish") : *call, replayed));
   if (replayed) return absl::OkStatus();

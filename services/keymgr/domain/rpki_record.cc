@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::uint64_t kFormat = 1;
 constexpr std::array<std::string_view, 6> kStates{"ISSUED", "PUBLISHED", "REVOKING", "REVOKED", "EXPIRED", "REPLACED"};
-constexpr std::array<std::string_view, 5> kAuthorityStates{"CURRENT", "STAGING", "REISSUING", "RETIRING", "RETIRED"};
+constexpr std::array<std::string_view, 6> kAuthorityStates{"CURRENT",  "STAGING", "REISSUING",
+                                                           "RETIRING", "RETIRED", "SUPERSEDED"};
 
 absl::Status Wrong(std::string_view member) {
   return InvalidArgument("{} is missing or not what it should be", member);
@@ -73,7 +74,7 @@ Row AuthorityRecord::ToRow() const {
   json.Field("base_uri", std::string_view(base_uri)).Field("key_version", key_version).Field("number", number);
   json.Field("published_number", published_number).Field("published_at_ns", published_at);
   json.Field("published_until_ns", published_until).Field("since_ns", since).Field("revoked_ns", revoked);
-  row.body = json.Field("waiting", waiting).EndObject().Take();
+  row.body = json.Field("waiting", waiting).Field("last_version", last_version).EndObject().Take();
   return row;
 }
 
@@ -92,6 +93,7 @@ absl::StatusOr<std::shared_ptr<Record>> AuthorityRecord::FromRow(const Row& row)
   ASSIGN_OR_RETURN(out->published_until, Number<std::uint64_t>(body, "published_until_ns"));
   ASSIGN_OR_RETURN(out->since, NumberOr<std::uint64_t>(body, "since_ns", 0));
   ASSIGN_OR_RETURN(out->revoked, NumberOr<std::uint64_t>(body, "revoked_ns", 0));
+  ASSIGN_OR_RETURN(out->last_version, NumberOr<std::uint32_t>(body, "last_version", 0));
   out->waiting = body["waiting"].AsBool().value_or(false);
   const auto state = std::find(kAuthorityStates.begin(), kAuthorityStates.end(), row.state);
   if (state == kAuthorityStates.end() && !row.state.empty()) return Wrong("state");  // earlier versions wrote none

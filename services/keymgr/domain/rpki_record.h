@@ -19,6 +19,8 @@ enum class AuthorityState : std::uint8_t {
   kReissuing = 3,  // new: they know it, and it issues; the certificates of the one before are being issued again by it
   kRetiring = 4,   // old: revoked; the CRL that says so is not out yet
   kRetired = 5,    // on the trust anchor's CRL until its certificate ends
+  // The database that was restored knows no newer key, but the chain does: it is revoked, and signs nothing more.
+  kSuperseded = 6,
 };
 std::string_view AuthorityStateName(AuthorityState state);
 
@@ -34,10 +36,12 @@ struct AuthorityRecord final : Record {
   UnixNanos published_at = 0;          // when; 0: nothing was published yet
   UnixNanos published_until = 0;       // its next update
   AuthorityState state = AuthorityState::kCurrent;
-  UnixNanos since = 0;    // in this state; of a new one since it is published
-  UnixNanos revoked = 0;  // 0: it is not
-  bool waiting = false;   // its certificate, or that it is revoked, is not out yet
+  UnixNanos since = 0;             // in this state; of a new one since it is published
+  UnixNanos revoked = 0;           // 0: it is not
+  bool waiting = false;            // its certificate, or that it is revoked, is not out yet
+  std::uint32_t last_version = 0;  // of a key, given to whatever became of it since; 0: key_version
 
+  std::uint32_t NextVersion() const { return (last_version > key_version ? last_version : key_version) + 1; }
   bool IsAnchor() const { return id == "ta"; }
   std::string folder() const { return IsAnchor() ? "ta" : "ca"; }  // of its publication point
   // Of its files: "ca", then "ca-2".

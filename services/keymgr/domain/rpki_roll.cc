@@ -123,11 +123,15 @@ absl::StatusOr<bool> RpkiAuthority::RenewEnding(const Authorities& both, const A
 
 absl::Status RpkiAuthority::StartRoll(const Call& call) {
   ASSIGN_OR_RETURN(const Authorities both, Find());
+  return MakeNext(call, both, AuthorityState::kStaging);
+}
+
+absl::Status RpkiAuthority::MakeNext(const Call& call, const Authorities& both, AuthorityState state_of_next) {
   auto next = std::make_shared<AuthorityRecord>();
   next->id = kNewIssuerId;
   next->base_uri = both.issuer->base_uri;
-  next->key_version = both.issuer->key_version + 1;
-  next->state = AuthorityState::kStaging;
+  next->key_version = next->last_version = both.issuer->NextVersion();
+  next->state = state_of_next;
   next->number = both.issuer->number;
   next->waiting = true;
   ASSIGN_OR_RETURN(const SealedKey key, MakeKey(kIssuerId, next->key_version));
@@ -140,12 +144,14 @@ absl::Status RpkiAuthority::StartRoll(const Call& call) {
         .Commit(call,
                 [&](const Snapshot& state, Changes& changes) -> absl::Status {
                   const auto issuer = state.Find<AuthorityRecord>(kIssuerId);
-                  bool rolling = state.Find<AuthorityRecord>(kNewIssuerId) != nullptr;
+                  const bool superseded = issuer != nullptr && issuer->state == AuthorityState::kSuperseded;
+                  bool rolling = state.Find<AuthorityRecord>(kNewIssuerId) != nullptr ||
+                                 superseded != (next->state == AuthorityState::kReissuing);
                   state.ForEach<AuthorityRecord>([&](const AuthorityPtr& other) {
-                    rolling = rolling || other->state == AuthorityState::kRetiring;
+                    rolling = rolling || (!superseded && other->state == AuthorityState::kRetiring);
                     return !rolling;
                   });
-                  if (rolling || issuer == nullptr || issuer->key_version + 1 != next->key_version)
+                  if (rolling || issuer == nullptr || issuer->NextVersion() != next->key_version)
                     return WithReason(FailedPrecondition("a roll of the authority is under way: let it end first"),
                                       "ROLLING");
                   changes.Audit(AuditOf("rpki_authority_roll_started", *next));
@@ -178,9 +184,10 @@ RpkiAuthority::Left RpkiAuthority::LeftOf(const Snapshot& state, const Authority
     if (record->issuer_version == new_one.key_version) {
       again.insert(GroupOf(*record));
       out.all_out = out.all_out && record->state == CertificateState::kPublished;
-    } else if (record->issuer_version == old_one.key_version) {
+    } else if (record->issuer_version <= old_one.key_version || old_one.state == AuthorityState::kSuperseded) {
       CertificatePtr& place = newest[GroupOf(*record)];
-      if (place == nullptr || place->not_after < record->not_after) place = record;
+      const auto rank = [](const RouterCertificateRecord& one) { return std::pair(one.not_after, one.issuer_version); };
+      if (place == nullptr || rank(*place) < rank(*record)) place = record;
     }
     return true;
   });
@@ -196,6 +203,10 @@ AuthorityRoll RpkiAuthority::Roll() const {
   const auto both = Find();
   if (!both.ok()) return out;
   out.version = both->issuer->key_version;
+  if (both->issuer->state == AuthorityState::kSuperseded) {
+    out.state = AuthorityState::kReissuing;
+    out.since = both->issuer->since;
+  }
   if (both->next != nullptr) {
     out.state = both->next->state;
     out.next = both->next->key_version;
@@ -267,14 +278,17 @@ absl::Status RpkiAuthority::Switch(const Authorities& both) {
                     next->key_version != both.next->key_version)
                   return Moved();
                 const Left left = LeftOf(state, *issuer, *next, changes.now());
-                if (!left.todo.empty() || !left.all_out) return Moved();
+                const bool superseded = issuer->state == AuthorityState::kSuperseded;
+                if (!left.todo.empty() || (!left.all_out && !superseded)) return Moved();
                 auto old_one = std::make_shared<AuthorityRecord>(*issuer);
-                old_one->id = fmt::format("ca-old-{}", issuer->key_version);
+                old_one->id = OldIssuerId(issuer->key_version);
                 old_one->state = AuthorityState::kRetiring;
                 auto new_one = std::make_shared<AuthorityRecord>(*next);
                 new_one->id = kIssuerId;
                 new_one->state = AuthorityState::kCurrent;
-                old_one->since = old_one->revoked = new_one->since = changes.now();
+                old_one->since = new_one->since = changes.now();
+                if (old_one->revoked == 0) old_one->revoked = changes.now();
+                new_one->last_version = std::max(issuer->last_version, new_one->key_version);
                 old_one->waiting = true;
                 changes.Audit(AuditOf("rpki_authority_switched", *new_one));
                 changes.Put(std::move(old_one));
@@ -312,7 +326,8 @@ absl::StatusOr<bool> RpkiAuthority::GoOn(const Authorities& both) {
     RETURN_IF_ERROR(Reissue(both, std::move(left.todo)));
     return true;
   }
-  if (!left.all_out) return false;  // the next publication has them
+  // The next publication has them. A superseded key is not seen again, so that there is nothing to wait for.
+  if (!left.all_out && both.issuer->state != AuthorityState::kSuperseded) return false;
   RETURN_IF_ERROR(Switch(both));
   return true;
 }
@@ -320,12 +335,12 @@ absl::StatusOr<bool> RpkiAuthority::GoOn(const Authorities& both) {
 // Of an authority's old key whose certificate is on the CRL: what it issued, then the key itself.
 absl::StatusOr<bool> RpkiAuthority::Retire(const Authorities& both, const AuthorityRecord& old_one) {
   const auto key = both.snapshot->FindKey(old_one.identity());
-  if (key == nullptr) return false;
   std::vector<std::string> live;
   both.snapshot->ForEach<RouterCertificateRecord>([&](const CertificatePtr& record) {
     if (record->issuer_version == old_one.key_version && record->IsLive()) live.push_back(record->id);
     return live.size() < kReplacedAtOnce;
   });
+  if (key == nullptr && live.empty()) return false;
   Call call = OwnCall("rpki-authority");
   call.reason = "the authority's old key is revoked";
   const auto receipt = ledger_.Commit(call, [&](const Snapshot& state, Changes& changes) -> absl::Status {
@@ -359,9 +374,17 @@ absl::StatusOr<bool> RpkiAuthority::Retire(const Authorities& both, const Author
 absl::StatusOr<bool> RpkiAuthority::Advance() {
   const auto both = Find();
   if (!both.ok()) return false;
+  const bool superseded = both->issuer->state == AuthorityState::kSuperseded;
   for (const AuthorityPtr& which : {both->anchor, both->issuer}) {
+    if (superseded && which == both->issuer) continue;
     ASSIGN_OR_RETURN(const bool renewed, RenewEnding(*both, *which));
     if (renewed) return true;
+  }
+  if (superseded && both->next == nullptr) {
+    Call call = OwnCall("rpki-authority");
+    call.reason = "the chain knows that the authority's key was replaced; the key that replaced it is lost";
+    RETURN_IF_ERROR(MakeNext(call, *both, AuthorityState::kReissuing));
+    return true;
   }
   if (both->next != nullptr) return GoOn(*both);
   std::vector<AuthorityPtr> retired;

@@ -4,8 +4,11 @@
 #include <gtest/gtest.h>
 
 #include "lib/rpki/point.h"
+#include "services/keymgr/domain/ledger_batch.h"
+#include "services/keymgr/domain/rollback_guard.h"
 #include "services/keymgr/domain/rpki_fixture.h"
 #include "services/keymgr/domain/rpki_names.h"
+#include "services/keymgr/domain/rpki_takeover.h"
 #include "tests/testutil/status_matchers.h"
 
 namespace virp::keymgr {
@@ -264,6 +267,193 @@ TEST_F(RpkiRollTest, ThereIsNoRollWithoutAnAuthority) {
   RpkiFixture fresh;
   EXPECT_THAT(fresh.authority->StartRoll(TestCall("roll")), ReasonIs("NO_AUTHORITY"));
   EXPECT_THAT(fresh.authority->Advance(), IsOkAndHolds(false));
+}
+
+// A database that was restored from a backup made before, or in the middle of, a roll of the authority.
+class RpkiTakeOverTest : public RpkiRollTest {
+ protected:
+  void SetUp() override {
+    RpkiRollTest::SetUp();
+    first_id_ = Issue(first_, 64496, "edge-a");
+    Issue(second_, 64497, "edge-b");
+    ASSERT_OK(authority().Publish());
+  }
+  void BackUp() {
+    backup_ = rpki_.ledger->snapshot();
+    records_ = rpki_.ledger.store.audit().size();
+  }
+  // Goes on with the state of the backup, after the loss was accepted. Key material that was destroyed stays so.
+  void Restore() {
+    std::vector<ChainRecord> missing;
+    const auto audit = rpki_.ledger.store.audit();
+    const auto own = [](const frame::Frame& frame) {
+      return frame::VerifyTag(frame, *TestLedgerOptions().signer()->key);
+    };
+    for (std::size_t i = records_; i < audit.size(); ++i) {
+      auto record = ReadChainRecord(audit[i].frame, own);
+      ASSERT_OK(record);
+      missing.push_back(*std::move(record));
+    }
+    BatchRun run(*backup_);
+    const auto take_over = [&](const Snapshot& now, Changes& changes) -> absl::Status {
+      RETURN_IF_ERROR(TakeOverKeys(missing, now, changes));
+      RETURN_IF_ERROR(TakeOverRpki(missing, now, changes));
+      changes.Audit({.event = "rollback_accepted", .source = {}, .keys = {}, .fields = {}});
+      return absl::OkStatus();
+    };
+    ASSERT_OK(run.Run(take_over, rpki_.ledger.clock.NowNanos(), [](const AuditRecord&) { return absl::OkStatus(); }));
+    ASSERT_OK(rpki_.ledger->Commit(TestCall("restore"), [&](const Snapshot& now, Changes& changes) {
+      Replace<AuthorityRecord>(now, run.state(), changes);
+      Replace<RouterCertificateRecord>(now, run.state(), changes);
+      now.ForEachKey([&](const std::shared_ptr<const SealedKey>& key) {
+        changes.DropKey(key->identity);
+        return true;
+      });
+      run.state().ForEachKey([&](const std::shared_ptr<const SealedKey>& key) {
+        changes.PutKey(*key);
+        return true;
+      });
+      changes.Audit({.event = "restored", .source = {}, .keys = {}, .fields = {}});
+      return absl::OkStatus();
+    }));
+  }
+  template <typename T>
+  static void Replace(const Snapshot& now, const Snapshot& by, Changes& changes) {
+    now.ForEach<T>([&](const std::shared_ptr<const T>& record) {
+      changes.Erase<T>(record->id);
+      return true;
+    });
+    by.ForEach<T>([&](const std::shared_ptr<const T>& record) {
+      changes.Put(std::make_shared<T>(*record));
+      return true;
+    });
+  }
+  // One round of the keeper, as often as something is to be done.
+  void Run() {
+    for (bool more = true; more;) {
+      const auto advanced = authority().Advance();
+      ASSERT_OK(advanced);
+      const auto due = authority().PublicationDue();
+      ASSERT_OK(due);
+      if (*due) {
+        ASSERT_OK(authority().Publish());
+        EXPECT_THAT(Listed(), both_) << "whatever is out lists every key";
+      }
+      more = *advanced || *due;
+    }
+  }
+  void Roll() {
+    ASSERT_OK(authority().StartRoll(TestCall("roll-" + std::to_string(++rolls_))));
+    Run();
+    rpki_.ledger.clock.Advance(hours(24));
+    Run();
+    ASSERT_EQ(authority().Roll().state, AuthorityState::kCurrent);
+  }
+  std::set<std::string> RevokedAuthorities() {
+    std::set<std::string> out;
+    const auto crl = x509::ParseRevocationList(rpki_.target.tree.at("ta/ta.crl"));
+    for (const auto& one : crl->revoked) out.emplace(one.serial);
+    return out;
+  }
+  std::string SerialOf(std::string_view id) {
+    return std::string(x509::ParseCertificate(State().Find<AuthorityRecord>(id)->certificate)->serial);
+  }
+  // All that must hold once the loss was accepted and time has done its work.
+  void IsWhole(std::uint32_t version) {
+    EXPECT_THAT(Listed(), both_);
+    EXPECT_EQ(authority().Roll().state, AuthorityState::kCurrent);
+    EXPECT_EQ(authority().Roll().version, version);
+    EXPECT_OK(authority().CheckChain());
+    EXPECT_THAT(authority().RouterKeys(), SizeIs(2));
+    EXPECT_EQ(State().key_count(), 2U);
+    const std::string id = Issue(third_, 64498, "edge-c");
+    ASSERT_OK(authority().Revoke(TestCall(), id));
+    Run();
+    Roll();
+    EXPECT_EQ(authority().Roll().version, version + 1) << "and it can be rolled";
+  }
+
+  const testing::Matcher<std::vector<std::pair<std::uint32_t, std::string>>> both_ =
+      UnorderedElementsAre(KeyOf(64496, first_), KeyOf(64497, second_));
+  std::string first_id_;
+  std::shared_ptr<const Snapshot> backup_;
+  std::size_t records_ = 0;
+  int rolls_ = 0;
+};
+
+TEST_F(RpkiTakeOverTest, AnAuthorityWhoseSuccessorIsLostGetsAnother) {
+  BackUp();
+  const std::string old_one = SerialOf("ca");
+  Roll();
+  EXPECT_THAT(RevokedAuthorities(), testing::ElementsAre(old_one));
+  Restore();
+  EXPECT_EQ(authority().Roll().state, AuthorityState::kReissuing);
+  EXPECT_THAT(authority().StartRoll(TestCall("by-hand")), ReasonIs("ROLLING"));
+  EXPECT_THAT(authority().Publish(), ReasonIs("ROLLING")) << "less than what is out now";
+  EXPECT_THAT(rpki_.Issue(third_, 64498, "edge-c"), ReasonIs("ROLLING")) << "not by a revoked key";
+  Restart();
+  Run();
+  EXPECT_THAT(RevokedAuthorities(), testing::Contains(old_one)) << "what was revoked stays so";
+  EXPECT_EQ((*authority().Get(first_id_))->state, CertificateState::kReplaced);
+  IsWhole(3);
+}
+
+TEST_F(RpkiTakeOverTest, ARollThatWasUnderWayIsFinished) {
+  ASSERT_OK(authority().StartRoll(TestCall("roll")));
+  Run();
+  BackUp();
+  const std::string old_one = SerialOf("ca");
+  rpki_.ledger.clock.Advance(hours(24));
+  Run();
+  ASSERT_EQ(authority().Roll().version, 2U);
+  Restore();
+  Run();
+  EXPECT_THAT(RevokedAuthorities(), testing::ElementsAre(old_one));
+  IsWhole(2);
+}
+
+TEST_F(RpkiTakeOverTest, OfTwoRollsBothKeysStayRevoked) {
+  ASSERT_OK(authority().StartRoll(TestCall("roll")));
+  Run();
+  BackUp();
+  const std::string first = SerialOf("ca"), second = SerialOf("ca-new");
+  rpki_.ledger.clock.Advance(hours(24));
+  Run();
+  Roll();
+  ASSERT_EQ(authority().Roll().version, 3U);
+  Restore();
+  Run();
+  EXPECT_THAT(RevokedAuthorities(), UnorderedElementsAre(first, second));
+  IsWhole(4);
+}
+
+TEST_F(RpkiTakeOverTest, AKeyThatWasDestroyedLeavesNothingBehind) {
+  ASSERT_OK(authority().StartRoll(TestCall("roll")));
+  Run();
+  rpki_.ledger.clock.Advance(hours(24));
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_THAT(authority().Advance(), IsOkAndHolds(true));
+    ASSERT_THAT(authority().Advance(), testing::_);
+    ASSERT_OK(authority().Publish());
+  }
+  BackUp();
+  ASSERT_EQ(State().key_count(), 3U);
+  Run();
+  ASSERT_EQ(State().key_count(), 2U);
+  Restore();
+  Run();
+  EXPECT_EQ((*authority().Get(first_id_))->state, CertificateState::kReplaced);
+  IsWhole(2);
+}
+
+TEST_F(RpkiTakeOverTest, NoVersionIsGivenTwice) {
+  BackUp();
+  ASSERT_OK(authority().StartRoll(TestCall("roll")));
+  Restore();
+  Run();
+  EXPECT_EQ(authority().Roll().version, 1U);
+  Roll();
+  IsWhole(3);
 }
 
 }  // namespace
