@@ -15,6 +15,7 @@ from package_test import NAMES, SERVICES, SKIPPED, Story, dependencies, expect, 
 from throw_away_root import ThrowAwayRoot
 
 SYSTEMD = [["systemd"]]
+CAPABILITIES = {"virp-rtr-bridge": 1 << 10}  # CAP_NET_BIND_SERVICE
 
 
 class Booted(Unit):
@@ -61,7 +62,8 @@ class BootStory(Story):
         pid = self.unit(name).pid
         status = status_of(pid)
         expect((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"), f"no new privileges, filtered calls of {name}")
-        expect({status[field].strip("0") for field in ("CapEff", "CapPrm", "CapBnd", "CapAmb", "CapInh")}, {""}, f"capabilities of {name}")
+        held = {int(status[field], 16) for field in ("CapEff", "CapPrm", "CapBnd", "CapAmb", "CapInh")}
+        expect(held, {CAPABILITIES.get(name, 0)}, f"capabilities of {name}")
         inside = f"/proc/{pid}/root"
         for path in ("/etc", "/usr", "/var"):
             expect(os.statvfs(inside + path).f_flag & os.ST_RDONLY, os.ST_RDONLY, f"{path} as {name} sees it")
@@ -127,6 +129,7 @@ def tell(root, packages, machine):
     key, address = story.starts_the_onode()
     story.registers_and_starts_the_collector(key, address)
     story.registers_and_starts_the_key_manager(key, address)
+    story.registers_and_starts_the_rtr_bridge(key, address, f"127.{os.getpid() >> 8 & 255}.{os.getpid() & 255}.1:323")
     story.keeps_secrets_out_of_dumps("virp-keymgr")
     story.answers()
     for name in SERVICES:

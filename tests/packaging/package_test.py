@@ -16,8 +16,8 @@ import throw_away_root
 from systemd_part import Service
 from throw_away_root import ThrowAwayRoot
 
-NAMES = ("virp-onode", "virp-collector", "virp-keymgr", "virpctl")
-SERVICES = ("virp-onode", "virp-collector", "virp-keymgr")
+NAMES = ("virp-onode", "virp-collector", "virp-keymgr", "virp-rtr-bridge", "virpctl")
+SERVICES = ("virp-onode", "virp-collector", "virp-keymgr", "virp-rtr-bridge")
 ORIGIN = "example.org/main"
 SKIPPED = 77
 NOT_OURS = ("/packages", "/var/lib/dpkg", "/var/log", "/var/cache", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-",
@@ -118,13 +118,14 @@ class Story:
 
     def modes_are_right(self):
         tree = self.root.tree()
-        onode, collector, keymgr = (self.root.user(name) for name in SERVICES)
+        onode, collector, keymgr, bridge = (self.root.user(name) for name in SERVICES)
         for path, wanted in {
                 "/etc/virp/onode": ("drwxr-x---", 0, onode[1]), "/etc/virp/onode/own-key": ("drwx------", 0, 0),
                 "/etc/virp/onode/checkpoint-keys": ("drwx------", 0, 0), "/etc/virp/onode/keys": ("drwx------", *onode),
                 "/etc/virp/collector": ("drwxr-x---", 0, collector[1]), "/etc/virp/collector/keys": ("drwx------", 0, 0),
                 "/etc/virp/keymgr": ("drwxr-x---", 0, keymgr[1]), "/etc/virp/keymgr/own-key": ("drwx------", 0, 0),
                 "/etc/virp/keymgr/kek": ("drwxr-x---", 0, keymgr[1]),
+                "/etc/virp/rtr-bridge": ("drwxr-x---", 0, bridge[1]), "/etc/virp/rtr-bridge/keys": ("drwx------", 0, 0),
                 "/etc/virp/onode.json": ("-rw-r--r--", 0, 0), "/usr/bin/virp-onode": ("-rwxr-xr-x", 0, 0)}.items():
             expect(tree[path], wanted, path)
 
@@ -135,7 +136,7 @@ class Story:
             offered = re.findall(r"^  (?:-\w,)?(--[a-z-]+)", self.root.run(program, "--help").stdout, re.MULTILINE)
             assert len(offered) > 8, f"{program} --help shows {len(offered)} options"
             expect([option for option in offered if option not in text], [], f"options that {page} lacks")
-            assert "@" not in text and "OPTIONS@" not in text, f"{page} has a placeholder left"
+            assert not re.search(r"@[A-Z]+@", text), f"{page} has a placeholder left"  # an address may have a single one
 
     def each_names_its_own_libraries(self):
         """The root holds what all packages need together; one alone must do, too."""
@@ -169,10 +170,11 @@ class Story:
         """`port`: the O-Node's; 0 is any, another one at each start."""
         run = self.root.run
         run("virpctl", "--trust-domain", "example.org", "pki", "init", "--dir", "/root/pki")
-        for role, name in (("onode", "node-1"), ("collector", "collector-1"), ("keymgr", "keymgr-1"), ("operator", "noc")):
+        for role, name in (("onode", "node-1"), ("collector", "collector-1"), ("keymgr", "keymgr-1"), ("rtr-bridge", "rtr-bridge-1"), ("operator", "noc")):
             run("virpctl", "--trust-domain", "example.org", "pki", "issue", "--dir", "/root/pki", "--role", role, "--name", name,
                 "--dns", "localhost", "--ip", "127.0.0.1")
-        for service, certificate in (("onode", "onode-node-1"), ("collector", "collector-collector-1"), ("keymgr", "keymgr-keymgr-1")):
+        for service, certificate in (("onode", "onode-node-1"), ("collector", "collector-collector-1"), ("keymgr", "keymgr-keymgr-1"),
+                                     ("rtr-bridge", "rtr-bridge-rtr-bridge-1")):
             for source, target, mode in ((f"{certificate}.crt", "tls.crt", "0644"), ("ca.crt", "ca.crt", "0644"), (f"{certificate}.key", "tls.key", "0640")):
                 run("install", "-m", mode, "-g", f"virp-{service}", f"/root/pki/{source}", f"/etc/virp/{service}/{target}")
         self.edit("/etc/virp/onode.json", {'"127.0.0.1:8443"': f'"127.0.0.1:{port}"', '"127.0.0.1:9443"': '"127.0.0.1:0"'})
@@ -263,6 +265,26 @@ class Story:
         expect(tree["/var/lib/virp-keymgr"], ("drwx--x--x", *self.root.user("virp-keymgr")), "the key manager's state")
         expect(tree["/var/lib/virp-keymgr/keymgr.db"][0], "-rw-------", "its database")
 
+    def registers_and_starts_the_rtr_bridge(self, key, address, routers="127.0.0.1:0"):
+        """`routers`: where they are served."""
+        self.register("rtr-bridge", "rtr-bridge-1", "/etc/virp/rtr-bridge/keys", [17, 18, 21, 22, 23, 24])
+        self.root.write("/etc/virp/rtr-bridge/vrps.json", json.dumps({
+            "metadata": {"generated": int(time.time())}, "roas": [{"prefix": "192.0.2.0/24", "maxLength": 24, "asn": 64500}]}))
+        given = [f'"{name}"' for name in ("trust-domain", "tls-certificate", "tls-key", "tls-roots", "name", "onode", "origin",
+                                               "checkpoint-key", "spool")]
+        self.edit("/etc/virp/rtr-bridge.json", {
+            **{f"// {name}": name for name in given}, '// "listen": "127.0.0.1:8446"': '"listen": "127.0.0.1:0"',
+            '"127.0.0.1:9446"': '"127.0.0.1:0"', '"127.0.0.1:323"': f'"{routers}"', "/var/lib/rpki-client/json": "/etc/virp/rtr-bridge/vrps.json",
+            '"onode.example.org:8443"': f'"{address}"', '"the line that virp-onode init printed"': f'"{key}"'})
+        bridge = self.start("virp-rtr-bridge")
+        self.is_laid_out("virp-rtr-bridge", "keys/rtr-bridge-1/1.seed")
+        self.until(lambda: "192.0.2.0/24" in self.virpctl("rtr", "dump", f"tcp://{bridge['routers']}", status=None), "it serves nothing", "virp-rtr-bridge")
+        ask = (*self.ask, "--rtr-bridge", bridge["address"], "rtr")
+        self.until(lambda: self.root.run("virpctl", "--state", "/root/seen", *ask, "generation", "1", check=False).returncode == 0,
+                   "its record is not proven", "virp-rtr-bridge")
+        self.until(lambda: "STATE_VALID" in self.virpctl(*ask, "validate", "192.0.2.0/24", "64500", status=None), "the route is not valid",
+                   "virp-rtr-bridge")
+
     def until(self, condition, otherwise, service):
         deadline = time.monotonic() + 30
         while not condition():
@@ -270,7 +292,7 @@ class Story:
             time.sleep(0.1)
 
     def answers(self):
-        for source, service in (("collector-1", "virp-collector"), ("keymgr-1", "virp-keymgr")):
+        for source, service in (("collector-1", "virp-collector"), ("keymgr-1", "virp-keymgr"), ("rtr-bridge-1", "virp-rtr-bridge")):
             self.until(lambda source=source: source in self.virpctl(*self.ask, "observations", "list", "--source", source),
                        f"no observation of {source} arrived", service)
         self.virpctl(*self.ask, "chain", "verify")
@@ -280,10 +302,11 @@ class Story:
         self.systemctl()
         self.install()
         expect(sorted(self.systemctl()), [f"try-restart {name}.service" for name in sorted(SERVICES)], "what an upgrade does to services")
-        for path in ("/etc/virp/onode.json", "/etc/virp/collector.json", "/etc/virp/keymgr.json"):
+        for path in ("/etc/virp/onode.json", "/etc/virp/collector.json", "/etc/virp/keymgr.json", "/etc/virp/rtr-bridge.json"):
             assert '"127.0.0.1:0"' in self.root.read(path), f"the upgrade changed {path}"
 
     def restarts(self):
+        self.stop("virp-rtr-bridge")
         self.stop("virp-keymgr")
         self.stop("virp-collector")
         self.stop("virp-onode")
@@ -299,11 +322,11 @@ class Story:
         expect([path for path in left if "/usr/" in path and "virp" in path], [], "programs and units left")
         assert "/etc/virp/onode.json" in left and "/var/lib/virp-onode/chain.db" in left
         said = self.dpkg("-P", *NAMES)
-        for what in (f"{folder}{name}" for name in ("onode", "collector", "keymgr") for folder in ("/var/lib/virp-", "/etc/virp/")):
+        for what in (f"{folder}{name}" for name in ("onode", "collector", "keymgr", "rtr-bridge") for folder in ("/var/lib/virp-", "/etc/virp/")):
             assert f"{what} " in said, f"purging does not say that {what} stays:\n{said}"
         expect(self.users(), list(SERVICES), "users whose evidence, or keys, stay")
         kept = [path for path in self.root.tree(*NOT_OURS, "/root") if path not in before]
-        ours = re.compile(r"^(/etc/virp$|/etc/virp/(onode|collector|keymgr)(/|$)|/var/lib/virp-(onode|collector|keymgr)(/|$)|/virp-\w+\.log$)")
+        ours = re.compile(r"^(/etc/virp$|/etc/virp/(onode|collector|keymgr|rtr-bridge)(/|$)|/var/lib/virp-(onode|collector|keymgr|rtr-bridge)(/|$)|/virp-[\w-]+\.log$)")
         expect([path for path in kept if not ours.match(path)], [], "left by a purge")
 
 
@@ -326,6 +349,7 @@ def run(packages):
             key, address = story.starts_the_onode()
             story.registers_and_starts_the_collector(key, address)
             story.registers_and_starts_the_key_manager(key, address)
+            story.registers_and_starts_the_rtr_bridge(key, address)
             story.answers()
             for service in story.services.values():
                 service.reload()
