@@ -201,14 +201,16 @@ std::string WriteJsonDelta(std::string_view session, std::uint32_t from_serial, 
   AppendNumber(out, from_serial);
   DeltaArray(out, "announced").All(announced);
   DeltaArray(out, "withdrawn").All(withdrawn);
-  return out.append("\n}\n");
+  out.append("\n}\n");
+  return out;
 }
 
 std::string WriteJsonReset(std::string_view session, std::uint32_t serial, const Payloads& set) {
   std::string out = DeltaHead(/*reset=*/true, session, serial);
   out.reserve(Room(set));
   DeltaArray(out, "announced").All(set);
-  return out.append("\n}\n");
+  out.append("\n}\n");
+  return out;
 }
 
 }  // namespace virp::vrp

@@ -3,7 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <set>
+#include <thread>
 
 #include "lib/base/error_info.h"
 #include "lib/service/errors.h"
@@ -11,6 +13,7 @@
 #include "services/rtr-bridge/transport/router_fixture.h"
 #include "tests/testutil/every_role.h"
 #include "tests/testutil/test_pki.h"
+#include "tests/testutil/wait.h"
 
 namespace virp::rtr_bridge {
 namespace {
@@ -43,7 +46,9 @@ class RtrHandlerTest : public testing::RouterServerTest {
         [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
           server_->Publish(snapshot);
           board_.Publish(snapshot, generation);
-        });
+        },
+        [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation,
+               const std::shared_ptr<const vrp::Payloads>& payloads) { board_.Renew(snapshot, generation, payloads); });
     SourceOptions options;
     options.name = source.name;
     options.location = source.location;
@@ -397,6 +402,67 @@ TEST_F(RtrHandlerTest, SlurmFilesAreShownWithWhatTheySay) {
   EXPECT_EQ(status->slurm_files(0).filters(), 3);
   EXPECT_EQ(status->slurm_files(0).assertions(), 4);
   EXPECT_EQ(status->slurm_problem(), "no JSON");
+}
+
+// The same set for longer: no generation, and all that a bridge behind us goes by.
+TEST_F(RtrHandlerTest, WhoWatchesHearsOfExpiriesThatAreRenewed) {
+  const auto soon = static_cast<vrp::Expires>(clock_.NowNanos() / 1'000'000'000 + 1'000'000);
+  FakeClock clock;
+  const service::Security security = pki_.MakeSecurity(AccessTable());
+  RtrHandler handler(RtrHandlerParts{.name = "bridge-1",
+                                     .cache = *cache_,
+                                     .board = board_,
+                                     .routers = *server_,
+                                     .sessions = log_,
+                                     .sources = *sources_,
+                                     .clock = clock,
+                                     .callers = security.callers,
+                                     .prove = {}});
+  const auto server = pki_.StartServer(Role::kRtrBridge, security, {{&handler, "virp.rtr.v1.RtrService"}});
+  Stub stub(pki_.Channel(*server, Role::kRtrBridge, "behind", Role::kRtrBridge));
+  // What is said last to who has got as far as that: first, and when these are served. Time passes until something is
+  // said: who has all hears only that the bridge is there.
+  const auto next = [&](const pb::WatchPayloadsRequest& request, const std::vector<Roa>& roas) {
+    grpc::ClientContext context;
+    const auto stream = stub.WatchPayloads(&context, request);
+    pb::WatchPayloadsResponse message;
+    std::atomic<bool> said{false};
+    std::thread time([&] {
+      static_cast<void>(testutil::Eventually([&] {
+        clock.Advance(std::chrono::seconds(1));
+        return said.load();
+      }));
+    });
+    EXPECT_TRUE(stream->Read(&message));
+    said = true;
+    time.join();
+    if (!roas.empty()) {
+      Serve(roas);
+      EXPECT_TRUE(stream->Read(&message));
+    }
+    context.TryCancel();
+    return message;
+  };
+  Serve({{"10.0.0.0/8", 8, 1, soon}});
+  const pb::WatchPayloadsResponse whole = next({}, {});
+  EXPECT_TRUE(whole.restart());
+  EXPECT_EQ(whole.announced().vrps(0).expires(), soon);
+  const pb::WatchPayloadsResponse renewed = next({}, {{"10.0.0.0/8", 8, 1, soon + 900}});
+  EXPECT_FALSE(renewed.restart());
+  EXPECT_EQ(renewed.generation(), whole.generation());
+  EXPECT_EQ(renewed.sha256(), whole.sha256());
+  ASSERT_EQ(renewed.announced().vrps_size(), 1);
+  EXPECT_EQ(renewed.announced().vrps(0).expires(), soon + 900);
+  // Who was away meanwhile is told all, who was not goes on.
+  pb::WatchPayloadsRequest away;
+  away.set_session(whole.session());
+  away.set_generation(whole.generation());
+  EXPECT_TRUE(next(away, {}).restart());
+  away.set_session(renewed.session());
+  const pb::WatchPayloadsResponse changed = next(away, {{"10.0.0.0/8", 8, 1, soon + 900}, {"11.0.0.0/8", 8, 1, soon}});
+  EXPECT_FALSE(changed.restart());
+  ASSERT_EQ(changed.announced().vrps_size(), 1);
+  EXPECT_EQ(changed.announced().vrps(0).prefix(), "11.0.0.0/8");
 }
 
 }  // namespace
