@@ -45,9 +45,10 @@ bool SourceTable::all_tried() const {
 std::vector<std::size_t> SourceTable::UsableAt(UnixNanos now) const {
   std::vector<std::size_t> usable;
   for (std::size_t i = 0; i < sources_.size(); ++i) {
-    if (sources_[i].usable_at(now)) usable.push_back(i);
+    if (!sources_[i].usable_at(now)) continue;
+    usable.push_back(i);
+    if (rule_.policy == MergePolicy::kFirstGood) break;
   }
-  if (rule_.policy == MergePolicy::kFirstGood && !usable.empty()) usable.resize(1);
   return usable;
 }
 
