@@ -1,11 +1,13 @@
 #include "services/keymgr/domain/clock_guard.h"
 
+#include <fmt/chrono.h>
+
 #include <algorithm>
+#include <ctime>
 #include <string>
 #include <string_view>
 
 #include "lib/base/status.h"
-#include "lib/crypto/der.h"
 
 namespace virp::keymgr {
 namespace {
@@ -15,7 +17,7 @@ UnixNanos Nanos(std::chrono::nanoseconds duration) {
 }
 
 std::string TimeText(UnixNanos time) {
-  return der::TimeText(der::Time(std::chrono::seconds(time / Nanos(std::chrono::seconds(1)))));
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(time / 1'000'000'000)));
 }
 
 }  // namespace
