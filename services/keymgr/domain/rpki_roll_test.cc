@@ -367,7 +367,7 @@ class RpkiTakeOverTest : public RpkiRollTest {
     EXPECT_THAT(authority().RouterKeys(), SizeIs(2));
     EXPECT_EQ(State().key_count(), 2U);
     const std::string id = Issue(third_, 64498, "edge-c");
-    ASSERT_OK(authority().Revoke(TestCall(), id));
+    ASSERT_OK(RevokeCertificate(*rpki_.ledger, id));
     Run();
     Roll();
     EXPECT_EQ(authority().Roll().version, version + 1) << "and it can be rolled";
