@@ -90,6 +90,10 @@ class SignedReader {
         if (fields.Once(2) && reader_.String(text)) as = text;
       } else if (key == "maxLength") {
         if (fields.Once(4)) fields.Unsigned(key, 255, max_length);
+      } else if (key == "expires") {
+        // Whoever stands between could have it expire now.
+        fields.Problem("a record has `expires`, which an embedded signature does not cover");
+        reader_.Skip();
       } else {
         reader_.Skip();
       }
@@ -107,8 +111,11 @@ class SignedReader {
   void Metadata() {
     JsonFields fields(reader_);
     std::string_view key;
+    bool built = false, generated = false;
     for (reader_.BeginObject(); reader_.NextKey(key);) {
       std::string_view text;
+      built = built || key == "buildtime";
+      generated = generated || key == "generated";
       if (key == "generated") {
         if (fields.Once(1)) fields.Unsigned(key, INT64_MAX, out_.generated);
       } else if (key == "valid") {
@@ -121,6 +128,8 @@ class SignedReader {
         reader_.Skip();
       }
     }
+    if (built && !generated)
+      fields.Problem("metadata.generated is missing: an embedded signature does not cover buildtime");
     if (fields.HasProblem()) fields_.Problem(fields.TakeProblem());
   }
 

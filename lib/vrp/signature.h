@@ -33,8 +33,9 @@ class SourceKey {
   // hexadecimal DER of ECDSA over SHA-256: `signatureDate` of the list of records, `signature` of metadata.generated,
   // ',', the list, and metadata.valid (0 when absent). The list has for each record of `roas` the text
   // "PREFIX,MAXLENGTH,ASN,", prefix and AS as they are written, sorted by bytes. Router keys and ASPAs are not signed:
-  // DecodeJson must be kept from them where that matters, so a document with any is refused here. Unauthenticated when
-  // one is missing or does not verify; InvalidArgument for a document of another shape.
+  // nor is `expires` of a record, nor metadata.buildtime, which counts where `generated` is absent: DecodeJson must be
+  // kept from them, so a document with router keys, ASPAs, `expires`, or buildtime alone is refused here.
+  // Unauthenticated when one is missing or does not verify; InvalidArgument for a document of another shape.
   absl::Status VerifyEmbedded(std::string_view document) const;
 
  private:

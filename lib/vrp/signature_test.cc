@@ -112,6 +112,13 @@ TEST_F(Embedded, RefusesWhatItDoesNotCover) {
   EXPECT_THAT(Source().VerifyEmbedded(Document(list_, dated_, R"(,"aspas":[])")),
               StatusIs(kWrong, HasSubstr("does not cover")));
   EXPECT_THAT(Source().VerifyEmbedded(Document(list_, dated_, R"(,"roas":[])")), StatusIs(kWrong));
+  std::string expiring = Document(list_, dated_);
+  expiring.replace(expiring.find("\"ta\":\"x\""), 8, "\"expires\":1");
+  EXPECT_THAT(Source().VerifyEmbedded(expiring), StatusIs(kWrong, HasSubstr("`expires`")));
+  const std::string undated = Sign("0," + std::string(kList) + "1600003600");
+  std::string built = Document(list_, undated);
+  built.replace(built.find("\"generated\":1600000000"), 22, R"("buildtime":"2026-07-01T12:00:00Z")");
+  EXPECT_THAT(Source().VerifyEmbedded(built), StatusIs(kWrong, HasSubstr("generated is missing")));
   std::string number = Document(list_, dated_);
   number.replace(number.find("\"AS1\""), 5, "1");
   EXPECT_THAT(Source().VerifyEmbedded(number), StatusIs(kWrong));
