@@ -6,16 +6,6 @@
 #include <utility>
 
 namespace virp::vrp {
-namespace {
-
-// What somebody else wrote, cut to what fits a log line.
-std::string Shown(std::string_view text) {
-  static constexpr std::size_t kShown = 60;
-  return text.size() <= kShown ? std::string(text) : fmt::format("{}...", text.substr(0, kShown));
-}
-
-}  // namespace
-
 bool JsonFields::Problem(std::string_view reason) {
   if (has_problem_) return false;
   has_problem_ = true;

@@ -173,13 +173,13 @@ Payloads WithoutExpired(const Payloads& set, std::int64_t now) {
   return out;
 }
 
-Expires NextExpiry(const Payloads& set) {
+Expires NextExpiry(const Payloads& set, std::int64_t now) {
   // As unsigned numbers "never" minus one is the latest.
   Expires next = kNeverExpires - 1;
   bool any = false;
   ForEachKind(set, [&](const auto& all) {
     for (const auto& payload : all) {
-      if (payload.expires == kNeverExpires) continue;
+      if (payload.expires == kNeverExpires || payload.expires <= now) continue;
       any = true;
       next = std::min(next, payload.expires);
     }

@@ -24,8 +24,8 @@ constexpr bool IsExpired(Expires expires, std::int64_t now) {
   return expires != kNeverExpires && expires <= now;
 }
 Payloads WithoutExpired(const Payloads& set, std::int64_t now);
-// The second in which the first of them expires; kNeverExpires when none does.
-Expires NextExpiry(const Payloads& set);
+// The second behind `now` in which the first of them expires; kNeverExpires when none does.
+Expires NextExpiry(const Payloads& set, std::int64_t now = 0);
 
 // SHA-256 over the canonical encoding (docs/formats/vrp-set.md), which outsiders can compute from a JSON export. Equal
 // sets have equal hashes whatever their expiries.

@@ -130,6 +130,8 @@ TEST(Set, ExpiryCountsFromItsSecond) {
   EXPECT_EQ(NextExpiry(set), 100U);
   EXPECT_EQ(WithoutExpired(set, 99), set);
   EXPECT_EQ(NextExpiry(WithoutExpired(set, 100)), 200U);
+  EXPECT_EQ(NextExpiry(set, 99), 100U);
+  EXPECT_EQ(NextExpiry(set, 100), 200U);
   EXPECT_EQ(WithoutExpired(set, 200).size(), 3U);
   EXPECT_EQ(WithoutExpired(set, 5'000'000'000).vrps4.size(), 1U);
   EXPECT_EQ(NextExpiry(WithoutExpired(set, 300)), kNeverExpires);

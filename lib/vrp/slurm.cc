@@ -58,9 +58,8 @@ class SlurmReader {
   }
 
   bool Unknown(std::string_view name) {
-    return reader_.Fail(fmt::format("{} is no member that RFC 8416 knows here", Shown(name)));
+    return reader_.Fail(fmt::format("\"{}\" is no member that RFC 8416 knows here", Shown(name, 40)));
   }
-  static std::string Shown(std::string_view name) { return fmt::format("\"{}\"", name.substr(0, 40)); }
 
   bool Top() {
     std::string_view key;

@@ -199,4 +199,10 @@ void AppendV6(std::string& out, std::uint64_t high, std::uint64_t low) {
   IpAddress::V6(bytes).AppendTo(out);
 }
 
+std::string Shown(std::string_view text, std::size_t most) {
+  if (text.size() <= most) return std::string(text);
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;  // not inside of a character
+  return std::string(text.substr(0, most)) + "...";
+}
+
 }  // namespace virp::vrp

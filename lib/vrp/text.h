@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,6 +34,10 @@ std::optional<std::array<std::uint8_t, 20>> ParseSki(std::string_view text);
 // "2026-07-01T12:00:00Z" as seconds since 1970.
 std::optional<std::int64_t> ParseTime(std::string_view text);
 std::string TimeText(std::int64_t seconds);
+
+// What somebody else wrote, cut to what fits a log line: at most `most` bytes of it and whole characters, where `text`
+// is UTF-8.
+std::string Shown(std::string_view text, std::size_t most = 60);
 
 // The other way: as virp::Prefix prints it. Appends.
 void AppendNumber(std::string& out, std::uint64_t value);

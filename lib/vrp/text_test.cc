@@ -177,6 +177,15 @@ TEST(Text, KeyIdentifiers) {
     EXPECT_FALSE(ParseSki(text)) << text;
 }
 
+TEST(Text, WhatIsShownIsCutBetweenCharacters) {
+  EXPECT_EQ(Shown("abc", 3), "abc");
+  EXPECT_EQ(Shown("abcd", 3), "abc...");
+  const std::string text = "a\xc3\xa9\xf0\x9f\x98\x80";  // one, two and four bytes
+  EXPECT_EQ(Shown(text, 7), text);
+  for (const std::size_t most : {6U, 5U, 4U, 3U}) EXPECT_EQ(Shown(text, most), "a\xc3\xa9...") << most;
+  EXPECT_EQ(Shown(text, 2), "a...");
+}
+
 TEST(Text, Times) {
   EXPECT_THAT(ParseTime("1970-01-01T00:00:00Z"), Optional(0));
   EXPECT_THAT(ParseTime("2026-11-22T11:06:52Z"), Optional(1'795'345'612));
