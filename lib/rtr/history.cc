@@ -96,7 +96,7 @@ History::Outcome History::Update(std::shared_ptr<const vrp::Payloads> payloads, 
     }
     restored_.reset();
   } else {
-    const auto delta = std::make_shared<const Delta>(Diff(*payloads_, *payloads));
+    const auto delta = outcome.delta = std::make_shared<const Delta>(Diff(*payloads_, *payloads));
     for (std::uint8_t version = 0; version < kVersions; ++version) {
       if (delta->SizeIn(version) == 0) continue;
       lines_.at(version) = Next(*lines_.at(version), delta, version);

@@ -108,6 +108,7 @@ class History {
     bool changed = false;                    // there is a new snapshot
     bool resumed = false;                    // the sessions of the restored state go on
     std::array<bool, kVersions> versions{};  // whose serial or session is new
+    std::shared_ptr<const Delta> delta;      // from the payloads before; null at the first call
   };
   // New payloads: sorted, unique, never null, perhaps empty. `hash` is vrp::HashOf(*payloads); it is compared only with
   // the one of a restored state, and handed out. Payloads without an effective change leave the snapshot as it is.

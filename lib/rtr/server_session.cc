@@ -114,12 +114,15 @@ void ServerSession::HandleErrorReport(std::string_view pdu, Time now) {
 }
 
 void ServerSession::AnswerReset(std::string_view pdu, Time now) {
-  if (snapshot_ == nullptr) {
-    SendError(version(), ErrorCode::kNoDataAvailable, pdu, "nothing is loaded yet", now);
-    return;
-  }
+  if (snapshot_ == nullptr) return SendNoData(pdu, now);
   ++state_.full_answers;
   Answer(snapshot_->Image(version()), now);
+}
+
+// A Serial Notify follows when there is something, be it what the router had before.
+void ServerSession::SendNoData(std::string_view pdu, Time now) {
+  told_.reset();
+  SendError(version(), ErrorCode::kNoDataAvailable, pdu, "there is nothing to serve now", now);
 }
 
 void ServerSession::AnswerSerial(const SerialQuery& query, std::string_view pdu, Time now) {
@@ -129,10 +132,7 @@ void ServerSession::AnswerSerial(const SerialQuery& query, std::string_view pdu,
          fmt::format("session {} was agreed, the query is for {}", *agreed_session_, query.session), now);
     return;
   }
-  if (snapshot_ == nullptr) {
-    SendError(version(), ErrorCode::kNoDataAvailable, pdu, "nothing is loaded yet", now);
-    return;
-  }
+  if (snapshot_ == nullptr) return SendNoData(pdu, now);
   if (query.session != snapshot_->session(version())) {
     SendCacheReset(now);
     return;

@@ -97,7 +97,7 @@ class ServerSession {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // `snapshot` is null while nothing is loaded.
+  // `snapshot` is null while there is nothing to serve; so it may be again.
   ServerSession(const ServerSessionOptions& options, std::shared_ptr<const Snapshot> snapshot, Time now);
 
   void Feed(std::string_view bytes, Time now);
@@ -140,6 +140,7 @@ class ServerSession {
   void AnswerReset(std::string_view pdu, Time now);
   void AnswerSerial(const SerialQuery& query, std::string_view pdu, Time now);
   void Answer(const Encoded& body, Time now);
+  void SendNoData(std::string_view pdu, Time now);
   void SendCacheReset(Time now);
   void MaybeNotify(Time now);
   bool NotifyPending() const;

@@ -215,6 +215,18 @@ TEST(ServerSession, NothingLoadedIsError2AndThenANotify) {
   EXPECT_EQ(cache.Ask("0102 0000 00000008").size(), 3U);
 }
 
+TEST(ServerSession, WhatIsWithdrawnAndComesBackIsTold) {
+  Cache cache({.notify_interval = seconds(0)});
+  EXPECT_EQ(cache.Ask("0102 0000 00000008").size(), 3U);
+  cache.session->OnNewSnapshot(nullptr, cache.now);
+  EXPECT_THAT(cache.Take(), IsEmpty());
+  ExpectError(cache.Ask("0101 0101 0000000c 00000001"), "01", "0002", "0101 0101 0000000c 00000001");
+  EXPECT_FALSE(cache.session->closing());
+  cache.session->OnNewSnapshot(cache.history.snapshot(), cache.now);
+  EXPECT_THAT(cache.Take(), ElementsAre(Hex("0100 0101 0000000c 00000001")));
+  EXPECT_EQ(cache.Ask("0101 0101 0000000c 00000001").size(), 2U);
+}
+
 TEST(ServerSession, AnEmptySetIsServed) {
   Cache cache({}, false);
   cache.history.Update(Shared({}), HashOf(1));
