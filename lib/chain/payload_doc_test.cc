@@ -74,7 +74,7 @@ TEST(PayloadDocTest, ExamplesParseAndHaveTheSubjectsThatThePageStates) {
   Registration daemon, collector;
   daemon.source = "edge-a.bgpd";
   daemon.routers = {{"edge-a", {"192.0.2.1"}, {}, {"default"}}};
-  daemon.subject_prefixes = {"rtr/bridge-1/"};
+  daemon.subject_prefixes = {"rtr/rtr.bridge-1/"};
   collector.source = "collector-1";
   frame::PayloadReader reader;
   std::set<int> types;

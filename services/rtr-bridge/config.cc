@@ -30,7 +30,8 @@ struct Given {
   std::vector<std::string> vrps;
   SourceOptions usual;
   std::chrono::nanoseconds expire = std::chrono::hours(24), max_age = std::chrono::hours(24), hold_max{0};
-  std::string merge = "union";
+  std::string merge = "union", when_stale = "serve";
+  std::chrono::nanoseconds generation_interval = std::chrono::seconds(10);
   std::size_t quorum = 2;
   std::string max_drop = "10%", max_growth;
   std::string must_stay_valid;
@@ -47,6 +48,7 @@ absl::StatusOr<double> ParsePart(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value) || value < 0)
     return InvalidArgument("must be a part, as 10% or 0.1");
+  if (!percent && value > 1) return InvalidArgument("is more than the whole; a percentage has its sign, as 10%");
   return percent ? value / 100 : value;
 }
 
@@ -108,6 +110,10 @@ absl::Status AddSources(Given& given, Config& config) {
     if (feed && !config.serves_grpc())
       return InvalidArgument("source {}: a feed needs tls-certificate, tls-key and tls-roots", source.name);
   }
+  if (given.when_stale != "serve" && given.when_stale != "stop")
+    return InvalidArgument("when-stale: must be serve or stop");
+  config.cache.when_stale = given.when_stale == "stop" ? WhenStale::kStop : WhenStale::kServe;
+  config.cache.pace.interval = given.generation_interval;
   config.merge.quorum = given.quorum;
   if (given.merge == "first-good") {
     config.merge.policy = MergePolicy::kFirstGood;
@@ -220,6 +226,12 @@ void AddSourceOptions(service::Options& options, Config& config, Given& given) {
   options.Add(&given.usual.refresh, "refresh", "How often files and URLs are read.", std::chrono::seconds(1));
   options.Add(&given.expire, "source-expire",
               "How long a source's last good data are served once it fails; 0 is for ever.");
+  options.Add(&given.when_stale, "when-stale",
+              "What routers get once no source's data count any more: serve (the last set, until it expires) or stop "
+              "(error 2).",
+              "POLICY");
+  options.Add(&given.generation_interval, "generation-interval",
+              "Least time between two generations once five came at once; 0 is none.");
   options.Add(&given.max_age, "source-max-age",
               "How old a document may be by its own word (buildtime, generated); 0 asks for none.");
   options.AddSize(&given.usual.max_bytes, "source-max-bytes", "Largest document that is taken.", 1024);

@@ -45,6 +45,8 @@ TEST(BridgeConfig, TheLeastThatDoes) {
   EXPECT_EQ(config.sources[0].kind, SourceKind::kFile);
   EXPECT_EQ(config.cache.guards.max_drop, 0.10);
   EXPECT_EQ(config.session_log.per_router, 60U);
+  EXPECT_EQ(config.cache.when_stale, WhenStale::kServe);
+  EXPECT_EQ(config.cache.pace.interval, std::chrono::seconds(10));
   for (std::size_t left_out = 0; left_out < kLeast.size(); left_out += 2) {
     auto less = kLeast;
     less.erase(less.begin() + static_cast<std::ptrdiff_t>(left_out),
@@ -62,6 +64,9 @@ TEST(BridgeConfig, RefusesWhatWouldNotBeWhatWasMeant) {
       {{"--max-drop", "-1"}, "max-drop"},
       {{"--max-drop", "10 %"}, "max-drop"},
       {{"--max-drop", "nan"}, "max-drop"},
+      {{"--max-drop", "10"}, "max-drop: is more than the whole"},
+      {{"--max-growth", "2"}, "max-growth: is more than the whole"},
+      {{"--when-stale", "perhaps"}, "when-stale"},
       {{"--min-version", "2", "--max-version", "1"}, "min-version is above max-version"},
       {{"--max-version", "3"}, "max-version"},
       {{"--rtr-tls", "127.0.0.1:324"}, "rtr-tls: needs"},

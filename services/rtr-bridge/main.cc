@@ -38,16 +38,28 @@ SourceTable TableOf(const Config& config) {
 }
 
 // What was served before this start. A state that does not do is no reason not to serve: sessions then begin anew.
-absl::Status Restore(const StateDirectory& directory, Cache& cache) {
-  ASSIGN_OR_RETURN(const std::string state, directory.Read());
-  if (state.empty()) return absl::OkStatus();
-  const absl::Status restored = cache.Restore(state);
-  if (!restored.ok()) {
-    service::LogStatus(service::LogLevel::kWarning, "the state of the last run is not used: routers will reload",
-                       restored);
-  }
-  return absl::OkStatus();
+void Restore(const StateDirectory& directory, Cache& cache) {
+  const auto state = directory.Read();
+  if (state.ok() && state->empty()) return;
+  const absl::Status restored = state.ok() ? cache.Restore(*state) : state.status();
+  if (restored.ok()) return;
+  service::LogStatus(service::LogLevel::kWarning, "the state of the last run is not used: routers will reload",
+                     restored);
 }
+
+// Says what is wrong when it begins, and when it becomes something else.
+class Trouble {
+ public:
+  explicit Trouble(std::string_view what) : what_(what) {}
+  void Note(absl::Status now) {
+    if (!now.ok() && now != told_) service::LogStatus(service::LogLevel::kError, what_, now);
+    told_ = std::move(now);
+  }
+
+ private:
+  const std::string_view what_;
+  absl::Status told_;
+};
 
 // gRPC, when there is a certificate.
 struct Api {
@@ -59,15 +71,18 @@ struct Api {
 absl::Status KeepHouse(const std::stop_token& stop, Cache& cache, SessionLog& log, EvidencePart* evidence,
                        HttpPart& http, Pulse& pulse) {
   const AtWork work(pulse);
-  absl::Status told;
+  Trouble records("evidence cannot be kept");
+  Trouble state("sessions and serials cannot be written down: after a restart routers reload");
+  Trouble sources("too few sources have data that still count");
   while (!stop.stop_requested()) {
     pulse.Beat();
     cache.Tick();
     http.Tick();
+    const CacheStatus status = cache.status();
+    state.Note(status.state_problem);
+    sources.Note(status.stale_since ? status.merge_problem : absl::OkStatus());
     if (evidence != nullptr) {
-      absl::Status now = evidence->Tick(log);
-      if (!now.ok() && now != told) service::LogStatus(service::LogLevel::kError, "evidence cannot be kept", now);
-      told = std::move(now);
+      records.Note(evidence->Tick(log));
     } else {
       static_cast<void>(log.Drain());
     }
@@ -100,11 +115,12 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const auto routers, RouterServer::Start(config.routers, log, clock));
   Board board;
   CacheOptions cache_options = config.cache;
-  cache_options.history.owner = config.evidence.name;
+  cache_options.history.owner = config.keeps_evidence() ? config.evidence.name : state->Place();
   Cache cache(
       std::move(cache_options), TableOf(config), !config.slurm.empty(), RandomSession, witness, recorder, *state, clock,
       [&](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
         routers->Publish(snapshot);
+        if (snapshot == nullptr) return board.Clear();
         board.Publish(snapshot, generation);
         service::LogInfo("a generation is served", {{"generation", generation.number},
                                                     {"announced", generation.announced},
@@ -113,7 +129,7 @@ absl::StatusOr<int> Run(const Config& config) {
       [&](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation,
           const std::shared_ptr<const vrp::Payloads>& payloads) { board.Renew(snapshot, generation, payloads); });
   const absl::Cleanup stop_routers = [&routers] { routers->Stop(); };
-  RETURN_IF_ERROR(Restore(*state, cache));
+  Restore(*state, cache);
   FeedChannels feeds;
   if (config.serves_grpc()) {
     feeds.key_manager = service::ChannelsTo(service::Role::kKeymgr, config.tls, config.access, api.security);

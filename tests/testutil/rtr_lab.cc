@@ -99,6 +99,8 @@ absl::Status RtrLab::Start(const std::vector<std::string>& more) {
                      "0",
                      "--max-drop",
                      "100%",
+                     "--generation-interval",
+                     "0",
                      "--notify-interval",
                      "0",
                      "--rtr-retry",  // what rtrlib waits before it connects again

@@ -74,7 +74,9 @@ void AddBridge(CLI::App& group, State& s) {
   generation->add_option("number", to.generation, "Number of the generation")->required();
   generation->add_option("--save", to.save, "File for the proof, for verify --offline");
   AddChange({refresh}, to.reason, to.request_id);
-  refresh->add_option("--accept", to.accept, "Number of the generation that is held: serve it all the same");
+  CLI::Option* const accept =
+      refresh->add_option("--accept", to.accept, "Number of the generation that is held: serve it all the same");
+  accept->needs(refresh->add_option("--set", to.accept_set, "Its held set, as `status` shows it")->needs(accept));
   served->add_option("source", to.source, "Name of the bridge as a source")->required();
   served->add_option("router", to.router, "Address of the router")->required();
   served->add_option("--by", to.by, "Time such as 2026-12-01T06:00:00Z; now when left out");

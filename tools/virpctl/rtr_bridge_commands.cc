@@ -36,6 +36,7 @@ void AddHeld(Table& table, const pb::HeldGeneration& held) {
   table.Add(
       {"held", fmt::format("generation {} since {}{}: {}", held.generation(), TimeText(held.since()),
                            held.has_until() ? ", until " + TimeText(held.until()) : "", CountsText(held.counts()))});
+  table.Add({"held set", HexEncode(held.sha256())});
   for (const std::string& reason : held.reasons()) table.Add({"held because", Printable(reason)});
 }
 
@@ -81,15 +82,19 @@ absl::StatusOr<Exit> RtrStatus(const Options& options, const RtrBridgeOptions&) 
   if (status.has_serving()) {
     AddServing(table, status.serving());
   } else {
-    table.Add({"serves", "NOTHING YET"});
+    table.Add({"serves", status.serving_state() == pb::SERVING_STATE_STOPPED ? "NOTHING ANY MORE" : "NOTHING YET"});
   }
+  if (status.has_stale_since())
+    table.Add(
+        {"STALE", fmt::format("since {}: {}", TimeText(status.stale_since()), Printable(status.merge_problem()))});
   if (status.has_held()) AddHeld(table, status.held());
   table.Add({"merge", Short(pb::MergePolicy_Name(status.merge_policy()), "MERGE_POLICY_")});
   for (const pb::SlurmStatus& slurm : status.slurm_files())
     table.Add({"SLURM", fmt::format("{}: {} filters, {} assertions", Printable(slurm.path()), slurm.filters(),
                                     slurm.assertions())});
   if (!status.slurm_problem().empty()) table.Add({"SLURM problem", Printable(status.slurm_problem())});
-  table.Add({"routers", fmt::format("{}, of them {} current", status.routers(), status.routers_current())});
+  table.Add({"routers", fmt::format("{}, of them {} current, {} confirmed", status.routers(), status.routers_current(),
+                                    status.routers_confirmed())});
   const pb::DeliveryStatus& delivery = status.delivery();
   table.Add({"evidence", fmt::format("to {}, {} pending{}", OrDash(delivery.connected_to()), delivery.pending(),
                                      delivery.problem().empty() ? "" : ": " + Printable(delivery.problem()))});
@@ -114,7 +119,7 @@ absl::StatusOr<Exit> RtrSessions(const Options& options, const RtrBridgeOptions&
                session.has_version() ? fmt::format("{}", session.version()) : "-",
                session.sent_sha256().empty() ? "-" : fmt::format("{}/{}", session.session_id(), session.sent_serial()),
                session.has_confirmed_serial() ? fmt::format("{}", session.confirmed_serial()) : "-",
-               fmt::format("{}", session.lag()), TimeText(session.connected()),
+               session.has_lag() ? fmt::format("{}", session.lag()) : "-", TimeText(session.connected()),
                closed ? "left " + TimeText(session.closed()) : TimeText(session.last_heard()),
                fmt::format("{}", session.bytes_sent()), fmt::format("{}", session.bytes_queued()),
                OrDash(session.last_error())});
@@ -199,6 +204,11 @@ absl::StatusOr<Exit> RtrGeneration(const Options& options, const RtrBridgeOption
 absl::StatusOr<Exit> RtrRefresh(const Options& options, const RtrBridgeOptions& bridge) {
   auto request = Change<pb::RefreshRequest>(bridge);
   request.set_accept_generation(bridge.accept);
+  if (bridge.accept != 0) {
+    auto set = HexDecode(bridge.accept_set);
+    if (!set.ok()) return Annotate(set.status(), "--set");
+    request.set_accept_sha256(*std::move(set));
+  }
   ASSIGN_OR_RETURN(const auto response, Ask(ToRtrBridge(options), &Service::Stub::Refresh, request));
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(response));

@@ -54,6 +54,7 @@ absl::StatusOr<Exit> RtrBench(const Options& options, const RtrBenchOptions& ben
 struct RtrBridgeOptions {
   std::string reason, request_id;  // of `refresh`
   std::uint64_t accept = 0;
+  std::string accept_set;  // hexadecimal
   std::uint64_t generation = 0;
   bool closed = false;
   std::uint32_t limit = 100;

@@ -59,12 +59,21 @@ class Board {
     ++renewals_;
     Show(std::move(snapshot), generation, std::move(payloads));
   }
-  // Null while nothing is loaded.
+  // Nothing is served any more.
+  void Clear() {
+    std::shared_ptr<const ServedView> gone;
+    {
+      const MutexLock lock(mutex_);
+      view_.swap(gone);
+    }
+    changed_.notify_all();
+  }
+  // Null while nothing is served.
   std::shared_ptr<const ServedView> view() const {
     const MutexLock lock(mutex_);
     return view_;
   }
-  // Waits until there is another view than this, or the time is over; the view of then.
+  // Waits until there is another view than this, or the time is over; the view of then, null included.
   std::shared_ptr<const ServedView> WaitForOther(const ServedView* known, std::chrono::nanoseconds patience) const {
     const MutexLock lock(mutex_);
     changed_.wait_for(mutex_, patience, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return view_.get() != known; });

@@ -54,6 +54,7 @@ class FakeRecorder final : public Recorder {
     observations.push_back(observation);
     return "frame " + std::to_string(observations.size());
   }
+  bool HasRoom() const override { return !full; }
   // Whose payload has the text.
   std::size_t Count(const std::string& text) const {
     std::size_t count = 0;

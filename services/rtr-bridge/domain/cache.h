@@ -8,6 +8,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,12 +20,21 @@
 #include "services/rtr-bridge/domain/evidence.h"
 #include "services/rtr-bridge/domain/generation.h"
 #include "services/rtr-bridge/domain/guards.h"
+#include "services/rtr-bridge/domain/pace.h"
 #include "services/rtr-bridge/domain/source_table.h"
 
 namespace virp::rtr_bridge {
 
+// What routers get once too few sources have data that still count (none, or with quorum fewer than that).
+enum class WhenStale : std::uint8_t {
+  kServe,  // the last set, each payload until it expires by itself; error 2 when none is left
+  kStop,   // error 2, at once
+};
+
 struct CacheOptions {
   GuardOptions guards;
+  WhenStale when_stale = WhenStale::kServe;
+  PaceOptions pace;
   std::optional<std::chrono::nanoseconds>
       hold_max;  // a held generation is served after this long; nothing: only by Accept
   bool drop_router_keys = false, drop_aspas = false;
@@ -41,6 +52,7 @@ class StateFile {
 struct SlurmState {
   std::shared_ptr<const vrp::Slurm> slurm;  // null: there are no files
   absl::Status problem;                     // of the newest reading; the last good one stays applied
+  bool told_failed = false;                 // on record
 };
 
 // Everything that status tells, of one moment.
@@ -48,15 +60,20 @@ struct CacheStatus {
   std::optional<Generation> serving;
   std::optional<HeldGeneration> held;
   std::vector<SourceState> sources;
+  std::vector<std::string> left_out;  // of the newest set: payloads that did not fit together, a sentence each
   MergeRule rule;
   SlurmState slurm;
   absl::Status merge_problem;
+  ServingState state = ServingState::kNothing;
+  std::optional<UnixNanos> stale_since;  // of kStale and kStopped
+  absl::Status state_problem;            // the state cannot be written: after a restart routers reload
 };
 
 // Thread-safe. Calls that change something are done one after the other, on the caller's thread.
 class Cache {
  public:
-  // Called with each new snapshot, under the cache's lock: must not call the cache.
+  // Called with each new snapshot, and with null when nothing is served any more (the generation is then the last one),
+  // under the cache's lock: must not call the cache.
   using OnSnapshot = std::function<void(const std::shared_ptr<const rtr::Snapshot>&, const Generation&)>;
   // Likewise when payloads of the snapshot expire at other times than was told before: the same set, with these
   // expiries. It is no news for routers, only for who passes payloads on.
@@ -81,13 +98,14 @@ class Cache {
   // The next moment at which Tick has something to do.
   std::optional<UnixNanos> NextTick() const;
 
-  // Serves the held generation of that number. FailedPrecondition with reason NOT_HELD when it is not held.
-  absl::Status Accept(std::uint64_t generation, const Request& request);
+  // Serves the held generation of that number and that set. FailedPrecondition with reason NOT_HELD when it is not
+  // held, or is another one by now; what has only lost payloads that expired by themselves is still the same.
+  absl::Status Accept(std::uint64_t generation, const Hash& sha256, const Request& request);
 
   // Puts on record that somebody had the sources read.
   void RecordRefresh(const Request& request);
 
-  // Null while nothing is loaded.
+  // Null while nothing is served.
   std::shared_ptr<const rtr::Snapshot> snapshot() const;
   CacheStatus status() const;
   std::vector<Generation> generations() const;  // of the window, the newest last
@@ -96,21 +114,52 @@ class Cache {
   UnixNanos TrueAt() const;
 
  private:
+  using Set = std::shared_ptr<const vrp::Payloads>;
   struct Candidate {
-    std::shared_ptr<const vrp::Payloads> payloads;
+    Set payloads;
     Hash sha256{};
     std::vector<NamedHash> sources, slurm;
+    std::vector<std::string> left_out = {};
+  };
+  struct Held {
+    HeldGeneration told;
+    std::vector<Objection> objections;
+    Candidate candidate;
+    // The names that it had: another when payloads of it expire, or of what is served meanwhile.
+    std::vector<std::pair<std::uint64_t, Hash>> names;
+  };
+  struct Reference {
+    Set payloads;
+    UnixNanos since = 0;
   };
   void Rebuild() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Schedule() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Candidate> Make(UnixNanos now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Consider(Candidate candidate, UnixNanos now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What is served, without what is expired by itself; the same pointer when nothing is.
+  Set Lasting(UnixNanos now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes what is expired by itself out of what is served.
+  void ServeLasting(const Set& lasting) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ServeWithoutSources(UnixNanos now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Stop(std::string_view problem) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Enter(ServingState state, std::string_view problem) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the set is the one that routers have from the start before this one.
   bool IsAsBefore(const Hash& sha256) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::vector<std::string> Objections(const vrp::Payloads& next) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Hold(Candidate candidate, std::vector<std::string> reasons, UnixNanos now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  std::vector<Objection> Objections(const Set& lasting, const vrp::Payloads& next, UnixNanos now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Hold(Candidate candidate, std::vector<Objection> objections, UnixNanos now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool GoesOn(const Held& held, const Candidate& candidate, const std::vector<Objection>& objections) const;
+  void ServeHeld(const Request& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void ServeCurrent(Candidate candidate, const std::optional<Request>& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Serve(Candidate candidate, const std::optional<Request>& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Resume(Candidate candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Renew(const std::shared_ptr<const vrp::Payloads>& payloads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Renew(const Set& payloads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The expiries that `other` has for the same payloads.
+  void RenewFrom(const vrp::Payloads& other) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RecordServed(const std::optional<Request>& accepted, ServedWhen when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Keep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void KeepLater(UnixNanos now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RecordSourceChange(std::size_t source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -127,15 +176,28 @@ class Cache {
   SourceTable sources_ ABSL_GUARDED_BY(mutex_);
   SlurmState slurm_ ABSL_GUARDED_BY(mutex_);
   rtr::History history_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<const vrp::Payloads> serving_ ABSL_GUARDED_BY(mutex_);  // with the newest expiries
+  Set serving_ ABSL_GUARDED_BY(mutex_);  // with the newest expiries; of kStopped: what was served last
+  ServingState serving_state_ ABSL_GUARDED_BY(mutex_) = ServingState::kNothing;
+  std::optional<UnixNanos> stale_since_ ABSL_GUARDED_BY(mutex_);
+  // What was served up to an hour ago, or what a person accepted since: guards compare with it too, so that a set does
+  // not go in small steps.
+  std::optional<Reference> reference_ ABSL_GUARDED_BY(mutex_);
   std::deque<Generation> generations_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t last_number_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::optional<HeldGeneration> held_ ABSL_GUARDED_BY(mutex_);
-  Candidate held_candidate_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Held> held_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> left_out_ ABSL_GUARDED_BY(mutex_);
+  Pace pace_ ABSL_GUARDED_BY(mutex_);
+  bool put_off_ ABSL_GUARDED_BY(mutex_) = false;              // there may be news, and the pace does not allow them yet
+  std::vector<std::size_t> made_of_ ABSL_GUARDED_BY(mutex_);  // sources that counted at the last Make
   std::optional<UnixNanos> next_tick_ ABSL_GUARDED_BY(mutex_);
   absl::Status merge_problem_ ABSL_GUARDED_BY(mutex_);
-  std::vector<bool> told_failed_ ABSL_GUARDED_BY(mutex_), told_expired_ ABSL_GUARDED_BY(mutex_);
-  bool unsaved_ ABSL_GUARDED_BY(mutex_) = false;  // sessions run that the state file does not know
+  absl::Status state_problem_ ABSL_GUARDED_BY(mutex_);  // not OK: sessions run that the state file does not know
+  struct Unrecorded {
+    std::optional<Request> accepted;
+  };
+  std::optional<Unrecorded> unrecorded_ ABSL_GUARDED_BY(mutex_);  // the newest generation, for want of room
+  bool frame_unsaved_ ABSL_GUARDED_BY(mutex_) = false;  // the newest generation's record is not in the state yet
+  UnixNanos next_save_ ABSL_GUARDED_BY(mutex_) = 0;     // when the state is tried again
 };
 
 }  // namespace virp::rtr_bridge

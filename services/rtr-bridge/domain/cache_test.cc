@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "lib/base/error_info.h"
-#include "services/rtr-bridge/domain/bridge_fixture.h"
+#include "services/rtr-bridge/domain/cache_fixture.h"
 #include "tests/testutil/status_matchers.h"
 
 namespace virp::rtr_bridge {
@@ -21,36 +21,7 @@ using testing::Roa;
 using testing::SetOf;
 using testutil::ReasonIs;
 
-class CacheTest : public ::testing::Test {
- protected:
-  // A cache over as many sources; what was told to routers is in `told_`.
-  Cache& Make(std::size_t sources = 1, MergeRule rule = {}, bool slurm = false) {
-    std::vector<SourceState> states(sources);
-    for (std::size_t i = 0; i < sources; ++i) {
-      states[i].name = "source-" + std::to_string(i);
-      states[i].expire = hours(24);
-    }
-    cache_ = std::make_unique<Cache>(
-        options_, SourceTable(std::move(states), rule), slurm, [this] { return ++session_; }, witness_, recorder_,
-        state_, clock_,
-        [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
-          told_.push_back(generation);
-          snapshot_ = snapshot;
-        });
-    return *cache_;
-  }
-  std::size_t served() const { return snapshot_ == nullptr ? 0 : snapshot_->payloads().size(); }
-
-  FakeClock clock_;
-  CacheOptions options_;
-  Witness witness_{"bridge-1"};
-  testing::FakeRecorder recorder_;
-  testing::FakeState state_;
-  std::uint16_t session_ = 100;
-  std::vector<Generation> told_;
-  std::shared_ptr<const rtr::Snapshot> snapshot_;
-  std::unique_ptr<Cache> cache_;
-};
+using CacheTest = testing::CacheRun;
 
 TEST_F(CacheTest, ServesOnceEverySourceWasTried) {
   Cache& cache = Make(2);
@@ -138,8 +109,9 @@ TEST_F(CacheTest, WhatAGuardHoldsWaitsForAPersonOrForItsTime) {
   EXPECT_EQ(recorder_.Count("generation_held"), 1U);
   EXPECT_EQ(recorder_.observations.back().tier, frame::Tier::kYellow);
 
-  EXPECT_THAT(cache.Accept(3, {"spiffe://x/operator/a", "why", "id"}), ReasonIs("NOT_HELD"));
-  ASSERT_OK(cache.Accept(2, {"spiffe://x/operator/a", "the upstream moved", "id"}));
+  const Hash seen = status.held->sha256;
+  EXPECT_THAT(cache.Accept(3, seen, {"spiffe://x/operator/a", "why", "id"}), ReasonIs("NOT_HELD"));
+  ASSERT_OK(cache.Accept(2, seen, {"spiffe://x/operator/a", "the upstream moved", "id"}));
   EXPECT_EQ(served(), 10U);
   EXPECT_EQ(recorder_.Count("the upstream moved"), 1U);
   EXPECT_FALSE(cache.status().held.has_value());
@@ -177,6 +149,7 @@ TEST_F(CacheTest, QuorumServesWhatEnoughSourcesHaveAndNothingLess) {
   cache.Tick();
   EXPECT_EQ(served(), 1U);
   EXPECT_FALSE(cache.status().merge_problem.ok());
+  EXPECT_EQ(cache.status().state, ServingState::kStale);
 }
 
 TEST_F(CacheTest, FirstGoodTakesTheNextSourceWhenTheFirstHasExpired) {
@@ -203,6 +176,25 @@ TEST_F(CacheTest, NothingIsServedUnfiltered) {
   cache.TakeSlurm(InvalidArgument("no JSON"));
   cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(4))));
   EXPECT_EQ(served(), 3U) << "the last good files stay applied";
+  cache.TakeSlurm(InvalidArgument("no JSON"));
+  EXPECT_EQ(recorder_.Count("\"slurm_failed\""), 2U) << "each time that it begins";
+  cache.TakeSlurm(slurm);
+  EXPECT_EQ(recorder_.Count("\"slurm_recovered\""), 2U);
+}
+
+TEST_F(CacheTest, WhatSourcesTogetherDoNotMakeIsTold) {
+  const auto with_providers = [](std::uint32_t first) {
+    vrp::Payloads set;
+    vrp::Aspa& aspa = set.aspas.emplace_back();
+    aspa.customer = 64496;
+    for (std::uint32_t i = 0; i < 10'000; ++i) aspa.providers.push_back(first + i);
+    return set;
+  };
+  Cache& cache = Make(2);
+  cache.TakeGood(0, ReadingOf(with_providers(100'000)));
+  cache.TakeGood(1, ReadingOf(with_providers(200'000)));
+  EXPECT_EQ(served(), 0U);
+  EXPECT_THAT(cache.status().left_out, ::testing::ElementsAre(HasSubstr("64496")));
 }
 
 TEST_F(CacheTest, ARestartGoesOnWithSessionsSerialsAndGeneration) {
@@ -246,7 +238,7 @@ TEST_F(CacheTest, TheGuardsHoldAfterARestartToo) {
   ASSERT_TRUE(status.held.has_value());
   EXPECT_THAT(status.held->reasons, ::testing::ElementsAre(HasSubstr("90 of 100")));
   EXPECT_EQ(recorder_.Count("generation_held"), 1U);
-  ASSERT_OK(again.Accept(2, {"spiffe://x/operator/a", "half of it was ours", "id"}));
+  ASSERT_OK(again.Accept(2, status.held->sha256, {"spiffe://x/operator/a", "half of it was ours", "id"}));
   EXPECT_EQ(served(), 10U);
 }
 
@@ -325,11 +317,44 @@ TEST_F(CacheTest, WhileTheStateCannotBeWrittenTheSessionsAreOthers) {
   EXPECT_EQ(told_.back().serials[1].session, unwritten[1].session) << "once is enough";
 }
 
+TEST_F(CacheTest, AStateThatCannotBeWrittenIsToldAndTriedAgain) {
+  Cache& cache = Make();
+  state_.broken = true;
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  EXPECT_THAT(cache.status().state_problem.message(), HasSubstr("the disk is gone"));
+  const auto serials = told_.back().serials;
+  state_.broken = false;
+  clock_.Advance(std::chrono::seconds(10));
+  cache.Tick();
+  EXPECT_TRUE(cache.status().state_problem.ok());
+  Cache& again = Make();
+  ASSERT_OK(again.Restore(state_.written));
+  again.TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  EXPECT_EQ(told_.back().serials, serials) << "it has the sessions that routers were told";
+}
+
+// The frame is made behind the state, which must not wait for it.
+TEST_F(CacheTest, TheRecordOfAGenerationOutlivesARestart) {
+  Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  cache_->Tick();
+  Cache& again = Make();
+  ASSERT_OK(again.Restore(state_.written));
+  ASSERT_EQ(again.generations().size(), 1U);
+  EXPECT_EQ(again.generations()[0].frame, "frame 1");
+}
+
 TEST_F(CacheTest, ServesWhenThereIsNoRoomForTheRecord) {
   recorder_.full = true;
   Make().TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
   EXPECT_EQ(served(), 3U);
   EXPECT_TRUE(cache_->generations().back().frame.empty());
+  cache_->Tick();
+  recorder_.full = false;
+  cache_->Tick();
+  EXPECT_EQ(cache_->generations().back().frame, "frame 1");
+  EXPECT_EQ(recorder_.Count("\"late\":true"), 1U);
+  cache_->Tick();
+  EXPECT_EQ(recorder_.observations.size(), 1U);
 }
 
 }  // namespace

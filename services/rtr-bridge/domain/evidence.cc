@@ -102,7 +102,7 @@ std::string_view NameOf(Transport transport) {
 }
 
 deliver::Observation Witness::Served(const Generation& generation, const std::optional<Request>& accepted,
-                                     bool resumed) const {
+                                     ServedWhen when) const {
   JsonWriter out = BeginCache("generation_served", name_);
   out.Field("generation", generation.number).Field("set_sha256", HexOf(generation.sha256));
   out.Key("serials").BeginArray();
@@ -116,7 +116,8 @@ deliver::Observation Witness::Served(const Generation& generation, const std::op
   out.Field("announced", generation.announced).Field("withdrawn", generation.withdrawn);
   WriteHashes(out, "sources", generation.sources, kMostHashes);
   WriteHashes(out, "slurm", generation.slurm, kMostSlurm);
-  if (resumed) out.Field("resumed", true);
+  if (when == ServedWhen::kResumed) out.Field("resumed", true);
+  if (when == ServedWhen::kLate) out.Field("late", true);
   if (accepted) WriteRequest(out, *accepted);
   return Made(Type::kCacheSerialChange, Tier::kGreen, out);
 }
@@ -132,6 +133,18 @@ deliver::Observation Witness::Held(const HeldGeneration& held) const {
   return Made(Type::kCacheSerialChange, Tier::kYellow, out);
 }
 
+deliver::Observation Witness::ServingChanged(ServingState state, std::uint64_t generation,
+                                             std::string_view problem) const {
+  const bool current = state == ServingState::kCurrent;
+  const std::string_view event = current                         ? "serving_current"
+                                 : state == ServingState::kStale ? "serving_stale"
+                                                                 : "serving_stopped";
+  JsonWriter out = BeginCache(event, name_);
+  out.Field("generation", generation);
+  if (!current) out.Field("problem", Fit(problem));
+  return Made(Type::kCacheSerialChange, current ? Tier::kGreen : Tier::kYellow, out);
+}
+
 deliver::Observation Witness::SourceFailed(std::string_view source, std::string_view problem, bool expired) const {
   JsonWriter out = Begin("source_failed", name_ + "/source/" + Fit(source));
   out.Field("problem", Fit(problem)).Field("expired", expired);
@@ -140,6 +153,17 @@ deliver::Observation Witness::SourceFailed(std::string_view source, std::string_
 
 deliver::Observation Witness::SourceRecovered(std::string_view source) const {
   JsonWriter out = Begin("source_recovered", name_ + "/source/" + Fit(source));
+  return Made(Type::kCacheSerialChange, Tier::kGreen, out);
+}
+
+deliver::Observation Witness::SlurmFailed(std::string_view problem) const {
+  JsonWriter out = BeginCache("slurm_failed", name_);
+  out.Field("problem", Fit(problem));
+  return Made(Type::kCacheSerialChange, Tier::kYellow, out);
+}
+
+deliver::Observation Witness::SlurmRecovered() const {
+  JsonWriter out = BeginCache("slurm_recovered", name_);
   return Made(Type::kCacheSerialChange, Tier::kGreen, out);
 }
 

@@ -20,6 +20,8 @@ class Recorder {
   // Signs and spools; the frame once it is durable. On an error nothing was spooled, and the loss is counted: it
   // becomes a record of its own as soon as there is room.
   virtual absl::StatusOr<std::string> Record(const deliver::Observation& observation) = 0;
+  // False from a loss until it is told: while there is no room, trying again would only be another loss.
+  virtual bool HasRoom() const = 0;
 };
 
 // Who asked for something, and why.
@@ -58,17 +60,30 @@ struct LostRecords {
   UnixNanos since = 0, until = 0;      // when they would have been made
 };
 
+// When a generation is put on record.
+enum class ServedWhen : std::uint8_t {
+  kNow,
+  kResumed,  // it was served before this start, too
+  kLate,     // it is served already: there was no room for the record
+};
+
 // Makes the observations of one bridge. `name` is its source's name: subjects begin with it.
 class Witness {
  public:
   explicit Witness(std::string name) : name_(std::move(name)) {}
 
-  // `resumed`: it was served before this start, too.
-  deliver::Observation Served(const Generation& generation, const std::optional<Request>& accepted, bool resumed) const;
+  deliver::Observation Served(const Generation& generation, const std::optional<Request>& accepted,
+                              ServedWhen when) const;
   deliver::Observation Held(const HeldGeneration& held) const;
-  // A source failed, or gives data again; `expired`: what it had is no longer served.
+  // What stands behind the served set is another: kStale and kStopped with the reason. `generation`: served last.
+  deliver::Observation ServingChanged(ServingState state, std::uint64_t generation, std::string_view problem) const;
+  // A source failed, or gives data again; `expired`: for so long that what it had does not count any more. It is served
+  // on where a guard holds the set without it, or there is no other: records of these tell.
   deliver::Observation SourceFailed(std::string_view source, std::string_view problem, bool expired) const;
   deliver::Observation SourceRecovered(std::string_view source) const;
+  // The SLURM files could not be taken, and the last good ones stay applied; or they can again.
+  deliver::Observation SlurmFailed(std::string_view problem) const;
+  deliver::Observation SlurmRecovered() const;
   // A router has said which version it speaks.
   deliver::Observation SessionOpened(const SessionName& session, std::uint8_t version) const;
   // An End of Data was written to the connection: with it the router has the set of that hash. `told`: when, where the

@@ -50,7 +50,7 @@ TEST(WitnessTest, AGenerationHasAllThatItWasMadeOf) {
   generation.withdrawn = 6;
   generation.sources = {{"validator-a", HashWith(1)}};
   generation.slurm = {{"/etc/virp/slurm.json", HashWith(2)}};
-  const auto observation = kWitness.Served(generation, Request{"spiffe://x/operator/a", "why", "id"}, false);
+  const auto observation = kWitness.Served(generation, Request{"spiffe://x/operator/a", "why", "id"}, ServedWhen::kNow);
   EXPECT_EQ(observation.type, frame::Type::kCacheSerialChange);
   EXPECT_EQ(observation.tier, frame::Tier::kGreen);
   const json said = Read(observation, "rtr/bridge-1/cache");
@@ -64,7 +64,9 @@ TEST(WitnessTest, AGenerationHasAllThatItWasMadeOf) {
   EXPECT_EQ(said.at("slurm").at(0).at("name"), "/etc/virp/slurm.json");
   EXPECT_EQ(said.at("by"), "spiffe://x/operator/a");
   EXPECT_FALSE(said.contains("resumed"));
-  EXPECT_TRUE(Read(kWitness.Served(generation, std::nullopt, true), "rtr/bridge-1/cache").at("resumed"));
+  EXPECT_TRUE(
+      Read(kWitness.Served(generation, std::nullopt, ServedWhen::kResumed), "rtr/bridge-1/cache").at("resumed"));
+  EXPECT_TRUE(Read(kWitness.Served(generation, std::nullopt, ServedWhen::kLate), "rtr/bridge-1/cache").at("late"));
 }
 
 TEST(WitnessTest, ASessionHasHowItsRouterProvedWhoItIs) {
@@ -118,7 +120,7 @@ TEST(WitnessTest, WhateverTheTextsAreTheRecordFitsAFrame) {
     generation.sources.resize(64, {endless, HashWith(1)});
     generation.slurm.resize(100, {endless, HashWith(2)});
     const json served =
-        Read(kWitness.Served(generation, Request{endless, endless, endless}, false), "rtr/bridge-1/cache");
+        Read(kWitness.Served(generation, Request{endless, endless, endless}, ServedWhen::kNow), "rtr/bridge-1/cache");
     EXPECT_EQ(served.at("slurm").size() + served.at("slurm_more").get<std::size_t>(), 100U);
     HeldGeneration held;
     held.reasons.resize(100, endless);

@@ -49,12 +49,20 @@ struct Generation {
 };
 
 struct HeldGeneration {
-  std::uint64_t number = 0;  // that it gets when it is served
+  std::uint64_t number = 0;  // that it gets when it is served now
   UnixNanos since = 0;
   std::optional<UnixNanos> until;  // nothing: until someone accepts it
   std::vector<std::string> reasons;
   Counts counts;
   Hash sha256{};
+};
+
+// What stands behind the set that routers get.
+enum class ServingState : std::uint8_t {
+  kNothing,  // nothing was loaded since the start: routers get error 2
+  kCurrent,  // the sources' data, as far as a guard does not hold what is newer
+  kStale,    // the last set, without what is expired by itself: too few sources have data that still count
+  kStopped,  // error 2 again: nothing of the last set counts any more
 };
 
 }  // namespace virp::rtr_bridge

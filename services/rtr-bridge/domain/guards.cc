@@ -5,6 +5,7 @@
 
 #include "lib/base/status.h"
 #include "lib/base/text.h"
+#include "lib/base/units.h"
 #include "lib/vrp/validate.h"
 
 namespace virp::rtr_bridge {
@@ -35,9 +36,7 @@ std::size_t CountMissing(const std::vector<T>& from, const std::vector<T>& in) {
 }
 
 // One may always come or go: of a small table it would be more than any part of it.
-bool IsTooMuch(std::size_t changed, std::size_t of, double part) {
-  return changed > 1 && static_cast<double>(changed) > part * static_cast<double>(of);
-}
+constexpr std::size_t kFew = 1;
 
 struct Change {
   std::size_t before = 0, lost = 0, gained = 0;
@@ -51,25 +50,60 @@ Change Between(std::size_t before, std::size_t next) {
   return {before, before - std::min(before, next), next - std::min(before, next)};
 }
 
-void CheckKind(const GuardOptions& options, std::string_view kind, const Change& change,
-               std::vector<std::string>& objections) {
-  if (IsTooMuch(change.lost, change.before, options.max_drop)) {
-    objections.push_back(fmt::format("{} of {} {} would go, more than the {:.4g} % of --max-drop", change.lost,
-                                     change.before, kind, options.max_drop * 100));
-  }
-  if (options.max_growth && IsTooMuch(change.gained, change.before, *options.max_growth)) {
-    objections.push_back(fmt::format("{} {} would come to {}, more than the {:.4g} % of --max-growth", change.gained,
-                                     kind, change.before, *options.max_growth * 100));
-  }
-}
+using Objections = std::vector<Objection>;
 
-void CheckNumber(const GuardOptions& options, const vrp::Payloads& next, std::vector<std::string>& objections) {
+// How much of each kind may go and come.
+class ChangeGuard {
+ public:
+  ChangeGuard(const GuardOptions& options, Objections& objections) : options_(options), objections_(objections) {}
+
+  std::size_t few = kFew;
+  std::string since;  // "" or " within 30m"
+
+  void CheckAll(const vrp::Payloads& before, const vrp::Payloads& next) {
+    Check(kIpv4, Between(options_, before.vrps4, next.vrps4));
+    Check(kIpv6, Between(options_, before.vrps6, next.vrps6));
+    Check(kKeys, Between(options_, before.router_keys, next.router_keys));
+    Check(kAspas, Between(options_, before.aspas, next.aspas));
+  }
+  void CheckAll(const Counts& before, const Counts& next) {
+    Check(kIpv4, Between(before.vrps4, next.vrps4));
+    Check(kIpv6, Between(before.vrps6, next.vrps6));
+    Check(kKeys, Between(before.router_keys, next.router_keys));
+    Check(kAspas, Between(before.aspas, next.aspas));
+  }
+
+ private:
+  bool IsTooMuch(std::size_t changed, std::size_t of, double part) const {
+    return changed > few && static_cast<double>(changed) > part * static_cast<double>(of);
+  }
+  void Check(std::string_view kind, const Change& change) {
+    if (IsTooMuch(change.lost, change.before, options_.max_drop)) {
+      Add("drop", kind,
+          fmt::format("{} of {} {} would go{}, more than the {:.4g} % of --max-drop", change.lost, change.before, kind,
+                      since, options_.max_drop * 100));
+    }
+    if (options_.max_growth && IsTooMuch(change.gained, change.before, *options_.max_growth)) {
+      Add("growth", kind,
+          fmt::format("{} {} would come to {}{}, more than the {:.4g} % of --max-growth", change.gained, kind,
+                      change.before, since, *options_.max_growth * 100));
+    }
+  }
+  void Add(std::string_view guard, std::string_view kind, std::string text) {
+    objections_.push_back({fmt::format("{} {}", guard, kind), std::move(text)});
+  }
+
+  const GuardOptions& options_;
+  Objections& objections_;
+};
+
+void CheckNumber(const GuardOptions& options, const vrp::Payloads& next, Objections& objections) {
   if (next.size() >= options.min_records) return;
-  objections.push_back(
-      fmt::format("it has {} records, fewer than the {} of --min-records", next.size(), options.min_records));
+  objections.push_back({"min-records", fmt::format("it has {} records, fewer than the {} of --min-records", next.size(),
+                                                   options.min_records)});
 }
 
-void CheckRoutes(const GuardOptions& options, const vrp::Payloads& next, std::vector<std::string>& objections) {
+void CheckRoutes(const GuardOptions& options, const vrp::Payloads& next, Objections& objections) {
   if (options.must_stay_valid.empty()) return;
   // The validator does not outlive this call, and neither does its hold on the set.
   const vrp::RouteValidator validator(std::shared_ptr<const vrp::Payloads>(std::shared_ptr<void>(), &next));
@@ -77,11 +111,13 @@ void CheckRoutes(const GuardOptions& options, const vrp::Payloads& next, std::ve
   for (const RouteToKeep& route : options.must_stay_valid) {
     const vrp::RouteState state = validator.Check(route.prefix, route.origin).state;
     if (state == vrp::RouteState::kValid || ++broken > kFewRoutes) continue;
-    objections.push_back(
-        fmt::format("{} of AS{} would be {}", route.prefix.ToString(), route.origin, vrp::Text(state)));
+    const std::string text =
+        fmt::format("{} of AS{} would be {}", route.prefix.ToString(), route.origin, vrp::Text(state));
+    objections.push_back({text, text});
   }
-  if (broken > kFewRoutes)
-    objections.push_back(fmt::format("and so would {} more of --must-stay-valid", broken - kFewRoutes));
+  if (broken <= kFewRoutes) return;
+  const std::string more = fmt::format("and so would {} more of --must-stay-valid", broken - kFewRoutes);
+  objections.push_back({more, more});
 }
 
 }  // namespace
@@ -99,30 +135,31 @@ absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view name
   return routes;
 }
 
-std::vector<std::string> FindObjections(const GuardOptions& options, const vrp::Payloads& serving,
-                                        const vrp::Payloads& next) {
-  std::vector<std::string> objections;
+std::vector<Objection> FindObjections(const GuardOptions& options, const vrp::Payloads& serving,
+                                      const vrp::Payloads& next) {
+  Objections objections;
   CheckNumber(options, next, objections);
-  CheckKind(options, kIpv4, Between(options, serving.vrps4, next.vrps4), objections);
-  CheckKind(options, kIpv6, Between(options, serving.vrps6, next.vrps6), objections);
-  CheckKind(options, kKeys, Between(options, serving.router_keys, next.router_keys), objections);
-  CheckKind(options, kAspas, Between(options, serving.aspas, next.aspas), objections);
+  ChangeGuard(options, objections).CheckAll(serving, next);
   CheckRoutes(options, next, objections);
   return objections;
 }
 
-std::vector<std::string> FindObjections(const GuardOptions& options, const std::optional<Counts>& served,
-                                        const vrp::Payloads& next) {
-  std::vector<std::string> objections;
+std::vector<Objection> FindObjections(const GuardOptions& options, const std::optional<Counts>& served,
+                                      const vrp::Payloads& next) {
+  Objections objections;
   CheckNumber(options, next, objections);
-  if (served) {
-    const Counts counts = Counts::Of(next);
-    CheckKind(options, kIpv4, Between(served->vrps4, counts.vrps4), objections);
-    CheckKind(options, kIpv6, Between(served->vrps6, counts.vrps6), objections);
-    CheckKind(options, kKeys, Between(served->router_keys, counts.router_keys), objections);
-    CheckKind(options, kAspas, Between(served->aspas, counts.aspas), objections);
-  }
+  if (served) ChangeGuard(options, objections).CheckAll(*served, Counts::Of(next));
   CheckRoutes(options, next, objections);
+  return objections;
+}
+
+std::vector<Objection> FindChanges(const GuardOptions& options, const vrp::Payloads& before, const vrp::Payloads& next,
+                                   std::size_t few, std::chrono::nanoseconds ago) {
+  Objections objections;
+  ChangeGuard guard(options, objections);
+  guard.few = few;
+  guard.since = fmt::format(" within {}", FormatDuration(std::chrono::ceil<std::chrono::minutes>(ago)));
+  guard.CheckAll(before, next);
   return objections;
 }
 

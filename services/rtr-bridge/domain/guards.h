@@ -1,6 +1,7 @@
 // Guards between a new set and the routers: what looks like an accident upstream waits for a person.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -30,13 +31,24 @@ struct GuardOptions {
 // with NAME:LINE.
 absl::StatusOr<std::vector<RouteToKeep>> ParseRoutesToKeep(std::string_view name, std::string_view text);
 
-// Why `next` must not be served instead of `serving` without being asked, a sentence each; empty when it may. Each kind
-// of payload is held against its own number, and a single one may always come or go.
-std::vector<std::string> FindObjections(const GuardOptions& options, const vrp::Payloads& serving,
-                                        const vrp::Payloads& next);
+// Why a set must not be served without being asked.
+struct Objection {
+  std::string about;  // names the guard and what it guards: the same for the same fault of another set
+  std::string text;   // a sentence
+};
+
+// Why `next` must not be served instead of `serving`; empty when it may. Each kind of payload is held against its own
+// number, and a single one may always come or go.
+std::vector<Objection> FindObjections(const GuardOptions& options, const vrp::Payloads& serving,
+                                      const vrp::Payloads& next);
 // The same where only the numbers of what was served are known, as after a restart: what goes or comes is taken to be
 // the difference. Without numbers nothing was served yet: then only --min-records and the routes count.
-std::vector<std::string> FindObjections(const GuardOptions& options, const std::optional<Counts>& served,
-                                        const vrp::Payloads& next);
+std::vector<Objection> FindObjections(const GuardOptions& options, const std::optional<Counts>& served,
+                                      const vrp::Payloads& next);
+
+// Of them, those about how much goes and comes: between `before`, which was served or held `ago`, and `next`. A change
+// of up to `few` of a kind is none.
+std::vector<Objection> FindChanges(const GuardOptions& options, const vrp::Payloads& before, const vrp::Payloads& next,
+                                   std::size_t few, std::chrono::nanoseconds ago);
 
 }  // namespace virp::rtr_bridge

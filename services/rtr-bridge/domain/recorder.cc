@@ -98,6 +98,11 @@ absl::Status OutboxRecorder::SpoolAll(const std::vector<deliver::Observation>& o
   return absl::OkStatus();
 }
 
+bool OutboxRecorder::HasRoom() const {
+  const MutexLock lock(mutex_);
+  return !untold_.contains(Why::kNoRoom);
+}
+
 void OutboxRecorder::CountLost(Why why, std::uint64_t count) {
   if (count == 0) return;
   const UnixNanos now = clock_.NowNanos();

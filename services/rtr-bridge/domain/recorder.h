@@ -27,6 +27,7 @@ class OutboxRecorder final : public Recorder {
   OutboxRecorder(const Witness& witness, deliver::Outbox& outbox, RecordsState& state, const Clock& clock);
 
   absl::StatusOr<std::string> Record(const deliver::Observation& observation) override;
+  bool HasRoom() const override;
   // Spools what the routers' connections have told since the last call; what was lost becomes a record once there is
   // room.
   absl::Status Flush(SessionLog& log);
@@ -76,6 +77,7 @@ class OutboxRecorder final : public Recorder {
 class NoRecorder final : public Recorder {
  public:
   absl::StatusOr<std::string> Record(const deliver::Observation&) override { return std::string(); }
+  bool HasRoom() const override { return true; }
 };
 
 }  // namespace virp::rtr_bridge

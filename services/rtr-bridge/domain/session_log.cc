@@ -7,7 +7,7 @@ namespace virp::rtr_bridge {
 namespace {
 
 constexpr UnixNanos kKept = 3'600'000'000'000;  // an hour
-constexpr std::size_t kMostKept = 10'000;
+constexpr std::size_t kMostKept = 10'000, kMostStrangers = 1'000;
 constexpr std::chrono::minutes kMinute{1};
 constexpr std::chrono::seconds kLook{1};
 
@@ -139,8 +139,9 @@ void SessionLog::Take(const SessionName& name, const rtr::ServerSessionState& st
 void SessionLog::TakeClosed(const RouterView& view, const Told& told) {
   const MutexLock lock(mutex_);
   if (told.opened) Tell(view.name, {Kind::kClosed, 0, {}, {}, view.close_reason});
-  if (closed_.size() >= kMostKept) closed_.pop_front();
-  closed_.push_back(view);
+  std::deque<RouterView>& kept = told.opened ? closed_ : strangers_;
+  if (kept.size() >= (told.opened ? kMostKept : kMostStrangers)) kept.pop_front();
+  kept.push_back(view);
 }
 
 SessionLog::Batch SessionLog::Drain(bool last) {
@@ -155,10 +156,14 @@ SessionLog::Batch SessionLog::Drain(bool last) {
 }
 
 std::vector<RouterView> SessionLog::Closed(UnixNanos now) const {
+  const auto is_recent = [&](const RouterView& view) { return *view.closed + kKept > now; };
   const MutexLock lock(mutex_);
-  std::vector<RouterView> out;
-  std::copy_if(closed_.begin(), closed_.end(), std::back_inserter(out),
-               [&](const RouterView& view) { return *view.closed + kKept > now; });
+  std::vector<RouterView> routers, strangers, out;
+  std::copy_if(closed_.begin(), closed_.end(), std::back_inserter(routers), is_recent);
+  std::copy_if(strangers_.begin(), strangers_.end(), std::back_inserter(strangers), is_recent);
+  std::merge(std::make_move_iterator(routers.begin()), std::make_move_iterator(routers.end()),
+             std::make_move_iterator(strangers.begin()), std::make_move_iterator(strangers.end()),
+             std::back_inserter(out), [](const auto& a, const auto& b) { return *a.closed < *b.closed; });
   return out;
 }
 

@@ -26,8 +26,14 @@ struct RouterView {
   std::string close_reason;  // empty while it is open
   rtr::ServerSessionState state;
   std::size_t queued = 0;
-  std::uint32_t lag = 0;  // serials between what is served and what was sent; 0 when that was another session's
-  bool current = false;   // what is served was sent
+  // Serials between what is served and what was sent; nothing when nothing was, or it was of another session.
+  std::optional<std::uint32_t> lag;
+
+  bool current() const { return lag == 0; }
+  bool confirmed() const {
+    const auto &sent = state.sent, &named = state.confirmed;
+    return current() && sent && named && named->session == sent->session && named->serial == sent->serial;
+  }
 };
 
 // A router that flaps, or many that do, must not fill the chain.
@@ -66,7 +72,8 @@ class SessionLog {
   // `last`: nothing more is told; summaries do not wait for the end of their minute.
   Batch Drain(bool last = false);
 
-  // Connections that ended within the last hour, at most 10,000, the newest last.
+  // Connections that ended within the last hour, the newest last: at most 10,000 of routers, and at most 1,000 of
+  // strangers that never spoke a version, so that these push no router out.
   std::vector<RouterView> Closed(UnixNanos now) const;
 
  private:
@@ -112,7 +119,7 @@ class SessionLog {
   std::optional<UnixNanos> first_summarised_ ABSL_GUARDED_BY(mutex_);  // of what is in no batch yet
   Time all_since_ ABSL_GUARDED_BY(mutex_){};                           // the minute of all routers together
   std::size_t all_records_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::deque<RouterView> closed_ ABSL_GUARDED_BY(mutex_);
+  std::deque<RouterView> closed_ ABSL_GUARDED_BY(mutex_), strangers_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace virp::rtr_bridge

@@ -206,6 +206,14 @@ TEST_F(SessionLogTest, CountsWhatHadNoPlaceToWait) {
   EXPECT_EQ(batch_.lost, 0U);
 }
 
+TEST_F(SessionLogTest, StrangersPushNoRouterOut) {
+  Flap("192.0.2.1");
+  for (int i = 0; i < 12'000; ++i) Close(Router("192.0.2.66", 0));
+  const auto closed = log_->Closed(clock_.NowNanos());
+  EXPECT_EQ(closed.size(), 1'001U);
+  EXPECT_EQ(closed.front().name.peer, "192.0.2.1");
+}
+
 TEST_F(SessionLogTest, ShowsWhoLeftWithinTheLastHour) {
   for (int i = 0; i < 10'005; ++i) Flap("192.0.2.1");
   auto closed = log_->Closed(clock_.NowNanos());

@@ -37,6 +37,11 @@ void SourceTable::TakeFailure(std::size_t source, absl::Status why, UnixNanos no
   if (state.reading && std::exchange(state.reading->live, false)) state.last_good = now;  // it was good until now
 }
 
+void SourceTable::NoteTold(std::size_t source, bool failed, bool expired) {
+  sources_[source].told_failed = failed;
+  sources_[source].told_expired = expired;
+}
+
 bool SourceTable::all_tried() const {
   return std::all_of(sources_.begin(), sources_.end(),
                      [](const SourceState& at) { return at.last_attempt.has_value(); });
@@ -74,7 +79,9 @@ absl::StatusOr<SourceTable::Merged> SourceTable::Merge(UnixNanos now) const {
   }
   std::vector<const vrp::Payloads*> sets;
   for (const auto& set : live) sets.push_back(set.get());
-  out.payloads = std::make_shared<const vrp::Payloads>(vrp::AtLeast(needed, sets).payloads);
+  vrp::Built built = vrp::AtLeast(needed, sets);
+  out.payloads = std::make_shared<const vrp::Payloads>(std::move(built.payloads));
+  out.left_out = std::move(built.refused);
   return out;
 }
 
@@ -85,8 +92,8 @@ std::optional<UnixNanos> SourceTable::NextExpiry(UnixNanos now) const {
   };
   for (const std::size_t source : UsableAt(now)) {
     const SourceState& state = sources_[source];
-    const vrp::Payloads live = vrp::WithoutExpired(*state.reading->payloads, SecondsOf(now));
-    if (const vrp::Expires expires = vrp::NextExpiry(live); expires != vrp::kNeverExpires) take(expires * kSecond);
+    const vrp::Expires expires = vrp::NextExpiry(*state.reading->payloads, SecondsOf(now));
+    if (expires != vrp::kNeverExpires) take(expires * kSecond);
     if (state.expire && !state.reading->live)
       take(*state.last_good + static_cast<UnixNanos>(state.expire->count()) + 1);
   }
@@ -94,8 +101,13 @@ std::optional<UnixNanos> SourceTable::NextExpiry(UnixNanos now) const {
 }
 
 UnixNanos SourceTable::TrueAt(UnixNanos now) const {
+  std::vector<std::size_t> used = UsableAt(now);
+  const bool stale = used.empty();  // then the last set is served, if any
+  for (std::size_t i = 0; stale && i < sources_.size(); ++i) {
+    if (sources_[i].reading) used.push_back(i);
+  }
   UnixNanos earliest = now;
-  for (const std::size_t source : UsableAt(now)) {
+  for (const std::size_t source : used) {
     const SourceState& state = sources_[source];
     if (!state.reading->live) earliest = std::min(earliest, state.reading->built.value_or(*state.last_good));
   }

@@ -27,6 +27,8 @@ struct Reading {
   std::shared_ptr<const vrp::Payloads> payloads;  // as read: what expires is still in it
   Hash sha256{};                                  // of the bytes that were read; of a feed, of its set
   std::optional<UnixNanos> built;                 // when its producer made it, if they say
+  std::size_t left_out = 0;                       // bad records
+  std::vector<std::string> problems;              // the first of them
   bool signature_verified = false;
   bool live = false;  // of a feed that would say if it changed: good for as long as the feed is up
 };
@@ -39,7 +41,8 @@ struct SourceState {
 
   std::optional<Reading> reading;
   std::optional<UnixNanos> last_good, last_attempt;
-  absl::Status problem;  // of the newest attempt
+  absl::Status problem;                            // of the newest attempt
+  bool told_failed = false, told_expired = false;  // what is on record of it
 
   bool expired_at(UnixNanos now) const {
     return last_good && !(reading && reading->live) && expire && now > *last_good &&
@@ -58,11 +61,14 @@ class SourceTable {
   // The last good reading stays in use until it expires.
   void TakeFailure(std::size_t source, absl::Status why, UnixNanos now);
 
+  void NoteTold(std::size_t source, bool failed, bool expired);
+
   // Each source was tried at least once: before that nothing is said to be the whole.
   bool all_tried() const;
   struct Merged {
     std::shared_ptr<const vrp::Payloads> payloads;  // a source's own when that is all there is to it
     std::vector<std::size_t> sources;               // that it was made of
+    std::vector<std::string> left_out;              // payloads that do not fit together, a sentence each
   };
   // What is to be served at `now`: without what is expired. Unavailable when no source is usable; with kQuorum, when
   // fewer than the quorum are: payloads would go without anybody having said so.
@@ -70,16 +76,16 @@ class SourceTable {
   // The next moment at which Merge gives something else because a payload or a source expires; nothing when it does
   // not.
   std::optional<UnixNanos> NextExpiry(UnixNanos now) const;
+  // Sources whose data count at `now`, in order.
+  std::vector<std::size_t> UsableAt(UnixNanos now) const;
 
-  // See Cache::TrueAt; `now` when no source is usable.
+  // See Cache::TrueAt; of all that were read when none is usable; `now` when none was read.
   UnixNanos TrueAt(UnixNanos now) const;
 
   const std::vector<SourceState>& sources() const { return sources_; }
   const MergeRule& rule() const { return rule_; }
 
  private:
-  std::vector<std::size_t> UsableAt(UnixNanos now) const;
-
   std::vector<SourceState> sources_;
   MergeRule rule_;
 };

@@ -4,14 +4,17 @@
 #include <sys/file.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 #include "lib/base/status.h"
+#include "lib/base/text.h"
 
 namespace virp::rtr_bridge {
 namespace {
 
 constexpr std::size_t kMaxState = std::size_t{1} << 30;
+constexpr std::size_t kMaxMachineId = 4096;
 
 }  // namespace
 
@@ -22,7 +25,14 @@ absl::StatusOr<std::unique_ptr<StateDirectory>> StateDirectory::Open(const std::
     if (errno == EWOULDBLOCK) return FailedPrecondition("{}: another bridge is running on this state", directory);
     return ErrnoStatus(errno, "cannot lock", directory);
   }
-  return std::unique_ptr<StateDirectory>(new StateDirectory(directory + "/state", std::move(lock)));
+  return std::unique_ptr<StateDirectory>(new StateDirectory(directory, std::move(lock)));
+}
+
+std::string StateDirectory::Place() const {
+  std::error_code failed;
+  const std::filesystem::path whole = std::filesystem::canonical(directory_, failed);
+  const auto machine = ReadFile("/etc/machine-id", kMaxMachineId);
+  return fmt::format("{}:{}", machine.ok() ? Trim(*machine) : "", failed ? directory_ : whole.string());
 }
 
 absl::StatusOr<std::string> StateDirectory::Read() const {

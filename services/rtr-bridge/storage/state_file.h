@@ -16,14 +16,17 @@ class StateDirectory final : public StateFile {
   // bridge has it: session ids are of one cache only.
   static absl::StatusOr<std::unique_ptr<StateDirectory>> Open(const std::string& directory);
 
+  // This folder on this machine (machine-id(5), when there is one): a copy of it is at another place.
+  std::string Place() const;
   // What was written last; empty when nothing was.
   absl::StatusOr<std::string> Read() const;
   absl::Status Write(std::string_view state) override;
 
  private:
-  StateDirectory(std::string path, FileDescriptor lock) : path_(std::move(path)), lock_(std::move(lock)) {}
+  StateDirectory(std::string directory, FileDescriptor lock)
+      : directory_(std::move(directory)), path_(directory_ + "/state"), lock_(std::move(lock)) {}
 
-  const std::string path_;
+  const std::string directory_, path_;
   const FileDescriptor lock_;
 };
 

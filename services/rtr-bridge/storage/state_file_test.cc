@@ -74,5 +74,15 @@ TEST(StateDirectoryTest, SaysWhatItCannotUse) {
   EXPECT_FALSE(state->Write("x").ok());
 }
 
+// Bridges without a name must not take each other's session ids.
+TEST(StateDirectoryTest, ACopyIsAtAnotherPlace) {
+  const testutil::TempDir dir;
+  ASSERT_OK_AND_ASSIGN(const auto one, StateDirectory::Open(dir.File("one")));
+  ASSERT_OK_AND_ASSIGN(const auto other, StateDirectory::Open(dir.File("other")));
+  EXPECT_NE(one->Place(), other->Place());
+  const std::string place = one->Place();
+  EXPECT_TRUE(place.ends_with("/one")) << place;
+}
+
 }  // namespace
 }  // namespace virp::rtr_bridge

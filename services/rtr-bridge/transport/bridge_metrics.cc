@@ -19,7 +19,7 @@ double Seconds(UnixNanos nanos) {
 
 void AddCacheMetrics(Metrics& metrics, const Cache& cache) {
   struct Handles {
-    Gauge v4, v6, keys, aspas, generation, activated, held;
+    Gauge v4, v6, keys, aspas, generation, activated, held, stale, stale_since, state_unwritten, slurm_failed, left_out;
     std::vector<Gauge> serials;
   };
   auto handles = std::make_shared<Handles>();
@@ -34,6 +34,15 @@ void AddCacheMetrics(Metrics& metrics, const Cache& cache) {
   handles->activated =
       metrics.AddGauge("generation_activated_seconds", "Since when it is served, in seconds since 1970.");
   handles->held = metrics.AddGauge("generation_held", "1 while a guard holds a generation back.");
+  handles->stale =
+      metrics.AddGauge("stale", "1 while too few sources have data that still count: the last set is served, or none.");
+  handles->stale_since =
+      metrics.AddGauge("stale_since_seconds", "Since when, in seconds since 1970; 0 while it is not.");
+  handles->slurm_failed =
+      metrics.AddGauge("slurm_failed", "1 while the SLURM files cannot be taken as they are on disk.");
+  handles->left_out = metrics.AddGauge("left_out", "Payloads that sources and SLURM files together do not make.");
+  handles->state_unwritten =
+      metrics.AddGauge("state_unwritten", "1 while the state cannot be written: after a restart routers reload.");
   for (int version = 0; version < static_cast<int>(rtr::kVersions); ++version) {
     handles->serials.push_back(
         metrics.AddGauge("serial", "Serial that is served.", {{"version", std::to_string(version)}}));
@@ -41,8 +50,12 @@ void AddCacheMetrics(Metrics& metrics, const Cache& cache) {
   metrics.OnCollect([handles, &cache] {
     const CacheStatus status = cache.status();
     handles->held.Set(status.held ? 1 : 0);
-    if (!status.serving) return;
-    const Generation& serving = *status.serving;
+    handles->slurm_failed.Set(status.slurm.problem.ok() ? 0 : 1);
+    handles->left_out.Set(status.left_out.size());
+    handles->state_unwritten.Set(status.state_problem.ok() ? 0 : 1);
+    handles->stale.Set(status.stale_since ? 1 : 0);
+    handles->stale_since.Set(Seconds(status.stale_since.value_or(0)));
+    const Generation serving = status.serving.value_or(Generation{});
     handles->v4.Set(serving.counts.vrps4);
     handles->v6.Set(serving.counts.vrps6);
     handles->keys.Set(serving.counts.router_keys);
@@ -57,7 +70,7 @@ void AddCacheMetrics(Metrics& metrics, const Cache& cache) {
 void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& runner, const Clock& clock) {
   struct Handles {
     Counter good, unchanged, failed;
-    Gauge age, expired, payloads;
+    Gauge age, expired, payloads, left_out;
     std::array<Counter, kFailures.size()> failures;
   };
   auto all = std::make_shared<std::vector<Handles>>();
@@ -71,8 +84,11 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
                     readings("unchanged"),
                     readings("failed"),
                     metrics.AddGauge("source_age_seconds", "Since its last good reading; -1 before the first.", name),
-                    metrics.AddGauge("source_expired", "1 when its payloads are no longer served.", name),
+                    metrics.AddGauge(
+                        "source_expired",
+                        "1 when it was without good data for longer than its expire: its payloads do not count.", name),
                     metrics.AddGauge("source_payloads", "Payloads of its last good reading.", name),
+                    metrics.AddGauge("source_left_out", "Bad records that were left out of it.", name),
                     {}});
     for (std::size_t i = 0; i < kFailures.size(); ++i) {
       all->back().failures.at(i) =
@@ -96,6 +112,7 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
       to.age.Set(!source.last_good ? -1.0 : live || now < *source.last_good ? 0.0 : Seconds(now - *source.last_good));
       to.expired.Set(source.expired_at(now) ? 1 : 0);
       to.payloads.Set(source.reading ? source.reading->payloads->size() : 0);
+      to.left_out.Set(source.reading ? source.reading->left_out : 0);
     }
   });
 }

@@ -387,9 +387,6 @@ RouterView RouterLoop::ViewOf(const Connection& connection) const {
   const auto& state = view.state;
   if (snapshot_ != nullptr && state.version && state.sent && state.sent->session == snapshot_->session(*state.version))
     view.lag = rtr::SerialDistance(state.sent->serial, snapshot_->serial(*state.version));
-  view.current = snapshot_ != nullptr && state.version && state.sent &&
-                 state.sent->session == snapshot_->session(*state.version) &&
-                 state.sent->serial == snapshot_->serial(*state.version);
   return view;
 }
 

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <utility>
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
+#include "lib/base/utf8.h"
 #include "lib/crypto/random.h"
 #include "lib/service/errors.h"
 #include "lib/service/wire.h"
@@ -52,6 +54,14 @@ std::string TokenOf(std::size_t place, const std::string& filter, std::uint64_t 
   return service::MakePageToken(std::to_string(generation) + "/" + std::to_string(place), filter);
 }
 
+absl::Status Accept(Cache& cache, const pb::RefreshRequest& request, const Request& asked) {
+  Hash sha256{};
+  if (request.accept_sha256().size() != sha256.size())
+    return InvalidField("accept_sha256", "is not the 32 bytes of the held generation's sha256");
+  std::copy(request.accept_sha256().begin(), request.accept_sha256().end(), sha256.begin());
+  return cache.Accept(request.accept_generation(), sha256, asked);
+}
+
 absl::Status WhyNothing(const CacheStatus& status) {
   if (!status.held) return Unavailable("{}", Message(status.merge_problem));
   return Unavailable("nothing is served yet, a guard holds generation {}: {}", status.held->number,
@@ -95,22 +105,30 @@ grpc::Status RtrHandler::GetStatus(grpc::ServerContext*, const pb::GetStatusRequ
   if (status.slurm.slurm != nullptr) {
     for (const vrp::Slurm::File& file : status.slurm.slurm->files) {
       pb::SlurmStatus& to = *response->add_slurm_files();
-      to.set_path(file.name);
+      to.set_path(ToUtf8(file.name));
       to.set_sha256(std::string(View(file.sha256)));
       to.set_filters(static_cast<std::int32_t>(file.filters));
       to.set_assertions(static_cast<std::int32_t>(file.assertions));
     }
   }
-  if (!status.slurm.problem.ok()) response->set_slurm_problem(std::string(status.slurm.problem.message()));
+  if (!status.slurm.problem.ok()) response->set_slurm_problem(ToUtf8(Message(status.slurm.problem)));
   const std::vector<RouterView> routers = parts_.routers.Views();
   response->set_routers(static_cast<std::int32_t>(routers.size()));
-  response->set_routers_current(static_cast<std::int32_t>(
-      std::count_if(routers.begin(), routers.end(), [](const RouterView& view) { return view.current; })));
+  const auto count = [&](bool (RouterView::*is)() const) {
+    return static_cast<std::int32_t>(std::count_if(routers.begin(), routers.end(), std::mem_fn(is)));
+  };
+  response->set_routers_current(count(&RouterView::current));
+  response->set_routers_confirmed(count(&RouterView::confirmed));
   response->set_merge_policy(ToMessage(status.rule.policy));
+  response->set_serving_state(ToMessage(status.state));
+  if (!status.merge_problem.ok()) response->set_merge_problem(ToUtf8(Message(status.merge_problem)));
+  for (const std::string& left_out : status.left_out) response->add_left_out(ToUtf8(left_out));
+  if (!status.state_problem.ok()) response->set_state_problem(ToUtf8(Message(status.state_problem)));
+  if (status.stale_since) *response->mutable_stale_since() = service::TimestampOf(*status.stale_since);
   if (parts_.deliverer == nullptr) return grpc::Status::OK;
   const deliver::DelivererStatus delivery = parts_.deliverer->status();
   response->mutable_delivery()->set_connected_to(delivery.connected_to);
-  response->mutable_delivery()->set_problem(delivery.problem);
+  response->mutable_delivery()->set_problem(ToUtf8(delivery.problem));
   const deliver::SpoolStats spool = parts_.spool->stats();
   response->mutable_delivery()->set_pending(static_cast<std::int64_t>(spool.last_frame + 1 - spool.first));
   return grpc::Status::OK;
@@ -275,7 +293,7 @@ absl::Status RtrHandler::DoRefresh(const service::Identity& caller, const pb::Re
   if (known == refreshed_.end()) {
     const Request asked{caller.break_glass ? "break-glass" : caller.spiffe_id, request.reason(), request.request_id()};
     if (request.accept_generation() != 0) {
-      RETURN_IF_ERROR(parts_.cache.Accept(request.accept_generation(), asked));
+      RETURN_IF_ERROR(Accept(parts_.cache, request, asked));
     } else {
       parts_.cache.RecordRefresh(asked);
       if (!parts_.sources.RefreshAll(kRefreshPatience))
@@ -341,7 +359,7 @@ grpc::Status RtrHandler::GetGeneration(grpc::ServerContext*, const pb::GetGenera
     if (proof.ok()) {
       evidence.set_proof_file(*std::move(proof));
     } else {
-      evidence.set_problem(std::string(proof.status().message()));
+      evidence.set_problem(ToUtf8(Message(proof.status())));
     }
     return absl::OkStatus();
   }());

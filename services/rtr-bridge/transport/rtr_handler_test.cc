@@ -40,11 +40,13 @@ class RtrHandlerTest : public testing::RouterServerTest {
     SourceState source;
     source.name = "validator-a";
     source.location = dir_.File("vrps.json");
+    source.expire = expire_;
     cache_ = std::make_unique<Cache>(
         cache_options_, SourceTable({source}, {}), slurm_, [this] { return ++session_; }, witness_, recorder_, state_,
         clock_,
         [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
           server_->Publish(snapshot);
+          if (snapshot == nullptr) return board_.Clear();
           board_.Publish(snapshot, generation);
         },
         [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation,
@@ -94,16 +96,18 @@ class RtrHandlerTest : public testing::RouterServerTest {
     request.set_prefix(prefix);
     return Call(&Stub::ListVrps, request);
   }
-  static pb::RefreshRequest RefreshOf(const std::string& id, std::uint64_t accept = 0) {
+  static pb::RefreshRequest RefreshOf(const std::string& id, std::uint64_t accept = 0, const std::string& sha256 = "") {
     pb::RefreshRequest request;
     request.set_reason("a test");
     request.set_request_id(id);
     request.set_accept_generation(accept);
+    request.set_accept_sha256(sha256);
     return request;
   }
 
   testutil::TestPki pki_;
   CacheOptions cache_options_;
+  std::optional<std::chrono::nanoseconds> expire_;
   bool slurm_ = false;
   std::uint16_t session_ = 100;
   testing::FakeRecorder recorder_;
@@ -326,13 +330,68 @@ TEST_F(RtrHandlerTest, WhatIsHeldIsServedOnceItIsAccepted) {
   EXPECT_EQ(status->serving().counts().vrps_ipv4(), 100);
   EXPECT_EQ(status->held().generation(), 2U);
   EXPECT_THAT(status->held().reasons(), ElementsAre(HasSubstr("90 of 100")));
-  EXPECT_THAT(Call(&Stub::Refresh, RefreshOf("1", 3)).status(), ReasonIs("NOT_HELD"));
-  const auto accepted = Call(&Stub::Refresh, RefreshOf("2", 2));
+  const std::string seen = status->held().sha256();
+  EXPECT_THAT(Call(&Stub::Refresh, RefreshOf("1", 3, seen)).status(), ReasonIs("NOT_HELD"));
+  EXPECT_THAT(Call(&Stub::Refresh, RefreshOf("1", 2, std::string(32, 'x'))).status(), ReasonIs("NOT_HELD"));
+  EXPECT_THAT(Call(&Stub::Refresh, RefreshOf("1", 2)).status(), StatusIs(StatusCode::kInvalidArgument));
+  const auto accepted = Call(&Stub::Refresh, RefreshOf("2", 2, seen));
   ASSERT_OK(accepted);
   EXPECT_EQ(accepted->serving().counts().vrps_ipv4(), 10);
   EXPECT_FALSE(accepted->has_held());
-  ASSERT_OK(Call(&Stub::Refresh, RefreshOf("2", 2))) << "it is not held any more, and was accepted by this very call";
+  ASSERT_OK(Call(&Stub::Refresh, RefreshOf("2", 2, seen)))
+      << "it is not held any more, and was accepted by this very call";
   EXPECT_EQ(recorder_.Count(pki_.Id(Role::kOperator, "noc-1")), 1U);
+}
+
+// A source that counts no more as soon as it fails.
+class ForgottenSourceTest : public RtrHandlerTest {
+ protected:
+  ForgottenSourceTest() { expire_ = std::chrono::nanoseconds(1); }
+  absl::StatusOr<pb::GetStatusResponse> Status() { return Call(&Stub::GetStatus, pb::GetStatusRequest()); }
+  void ServeAndFail() {
+    Reading reading = testing::ReadingOf(testing::SetOf(ManyRoas(2)));
+    reading.live = true;
+    cache_->TakeGood(0, std::move(reading));
+    EXPECT_EQ(Status()->serving_state(), pb::SERVING_STATE_CURRENT);
+    cache_->TakeFailure(0, Unavailable("no route to it"));
+    EXPECT_TRUE(testutil::Eventually([this] {
+      cache_->Tick();
+      return cache_->status().stale_since.has_value();
+    }));
+  }
+};
+
+TEST_F(ForgottenSourceTest, StatusSaysWhatStandsBehindTheSet) {
+  EXPECT_EQ(Status()->serving_state(), pb::SERVING_STATE_NOTHING);
+  ServeAndFail();
+  const auto stale = Status();
+  ASSERT_OK(stale);
+  EXPECT_EQ(stale->serving_state(), pb::SERVING_STATE_STALE);
+  EXPECT_TRUE(stale->has_stale_since());
+  EXPECT_THAT(stale->merge_problem(), HasSubstr("0 of 1 sources"));
+  EXPECT_TRUE(stale->sources(0).expired());
+  EXPECT_EQ(stale->serving().counts().vrps_ipv4(), 2);
+}
+
+class StoppedTest : public ForgottenSourceTest {
+ protected:
+  StoppedTest() { cache_options_.when_stale = WhenStale::kStop; }
+};
+
+TEST_F(StoppedTest, NothingIsServedAnyMore) {
+  ServeAndFail();
+  EXPECT_EQ(Status()->serving_state(), pb::SERVING_STATE_STOPPED);
+  EXPECT_FALSE(Status()->has_serving());
+  EXPECT_THAT(Page(10, "").status(), ReasonIs("NO_DATA"));
+}
+
+// protobuf refuses a message whose text is no UTF-8: nobody could see the status any more.
+TEST_F(RtrHandlerTest, WhatOthersWroteBlindsNobody) {
+  Serve(ManyRoas(2));
+  cache_->TakeFailure(0, InvalidArgument("\"\xc3\" is no prefix"));
+  const auto status = Call(&Stub::GetStatus, pb::GetStatusRequest());
+  ASSERT_OK(status);
+  EXPECT_EQ(status->sources(0).problem(), "\"\xef\xbf\xbd\" is no prefix");
 }
 
 TEST_F(RtrHandlerTest, AGenerationComesWithItsRecordAndItsProofOrWhyThereIsNone) {
@@ -388,7 +447,8 @@ TEST_F(RtrHandlerTest, ARefreshThatServesNothingSaysWhatHoldsIt) {
   const auto refused = Call(&Stub::Refresh, RefreshOf("1"));
   EXPECT_THAT(refused.status(), ReasonIs("NO_DATA"));
   EXPECT_THAT(refused.status(), StatusIs(StatusCode::kUnavailable, HasSubstr("generation 2: 99 of 100 IPv4 VRPs")));
-  ASSERT_OK(Call(&Stub::Refresh, RefreshOf("2", 2)));
+  const std::string held = Call(&Stub::GetStatus, pb::GetStatusRequest())->held().sha256();
+  ASSERT_OK(Call(&Stub::Refresh, RefreshOf("2", 2, held)));
 }
 
 TEST_F(RtrHandlerTest, SlurmFilesAreShownWithWhatTheySay) {

@@ -1,6 +1,8 @@
 #include "services/rtr-bridge/transport/rtr_messages.h"
 
+#include "lib/base/status.h"
 #include "lib/base/units.h"
+#include "lib/base/utf8.h"
 #include "lib/service/wire.h"
 
 namespace virp::rtr_bridge {
@@ -28,7 +30,7 @@ pb::Transport TransportOf(Transport transport) {
 void AddHashes(const std::vector<NamedHash>& from, google::protobuf::RepeatedPtrField<pb::SourceHash>& to) {
   for (const NamedHash& one : from) {
     pb::SourceHash& hash = *to.Add();
-    hash.set_name(one.name);
+    hash.set_name(ToUtf8(one.name));
     hash.set_sha256(std::string(View(one.sha256)));
   }
 }
@@ -78,21 +80,23 @@ void ToMessage(const HeldGeneration& held, pb::HeldGeneration& message) {
   message.set_generation(held.number);
   *message.mutable_since() = TimestampOf(held.since);
   if (held.until) *message.mutable_until() = TimestampOf(*held.until);
-  for (const std::string& reason : held.reasons) message.add_reasons(reason);
+  for (const std::string& reason : held.reasons) message.add_reasons(ToUtf8(reason));
   ToMessage(held.counts, *message.mutable_counts());
   message.set_sha256(std::string(View(held.sha256)));
 }
 
 void ToMessage(const SourceState& source, UnixNanos now, pb::SourceStatus& message) {
-  message.set_name(source.name);
-  message.set_location(source.location);
-  if (!source.problem.ok()) message.set_problem(std::string(source.problem.message()));
+  message.set_name(ToUtf8(source.name));
+  message.set_location(ToUtf8(source.location));
+  if (!source.problem.ok()) message.set_problem(ToUtf8(Message(source.problem)));
   if (source.last_good) *message.mutable_last_good() = TimestampOf(*source.last_good);
   if (source.last_attempt) *message.mutable_last_attempt() = TimestampOf(*source.last_attempt);
   message.set_expired(source.expired_at(now));
   if (!source.reading) return;
   if (source.reading->built) *message.mutable_built() = TimestampOf(*source.reading->built);
   message.set_sha256(std::string(View(source.reading->sha256)));
+  message.set_left_out(static_cast<std::int64_t>(source.reading->left_out));
+  for (const std::string& problem : source.reading->problems) message.add_left_out_problems(ToUtf8(problem));
   message.set_signature_verified(source.reading->signature_verified);
   ToMessage(Counts::Of(*source.reading->payloads), *message.mutable_counts());
 }
@@ -102,7 +106,7 @@ void ToMessage(const RouterView& view, pb::RouterSession& message) {
   message.set_peer(FormatHostPort({view.name.peer, view.name.port}));
   message.set_listener(view.listener);
   message.set_transport(TransportOf(view.name.transport));
-  message.set_identity(view.name.identity);
+  message.set_identity(ToUtf8(view.name.identity));
   const rtr::ServerSessionState& state = view.state;
   if (state.version) message.set_version(*state.version);
   if (state.sent) {
@@ -111,7 +115,7 @@ void ToMessage(const RouterView& view, pb::RouterSession& message) {
     message.set_sent_sha256(std::string(View(state.sent->hash)));
   }
   if (state.confirmed) message.set_confirmed_serial(state.confirmed->serial);
-  message.set_lag(view.lag);
+  if (view.lag) message.set_lag(*view.lag);
   *message.mutable_connected() = TimestampOf(view.connected);
   *message.mutable_last_heard() = TimestampOf(view.last_heard);
   if (view.closed) *message.mutable_closed() = TimestampOf(*view.closed);
@@ -121,7 +125,7 @@ void ToMessage(const RouterView& view, pb::RouterSession& message) {
   message.set_reset_queries(state.pdus_in[static_cast<std::size_t>(rtr::PduType::kResetQuery)]);
   message.set_serial_queries(state.pdus_in[static_cast<std::size_t>(rtr::PduType::kSerialQuery)]);
   message.set_cache_resets(state.cache_resets);
-  message.set_last_error(LastError(view));
+  message.set_last_error(ToUtf8(LastError(view)));
 }
 
 void ToMessage(const Prefix& route, std::uint32_t origin, const vrp::RouteValidity& validity,
@@ -139,6 +143,20 @@ void ToMessage(const Prefix& route, std::uint32_t origin, const vrp::RouteValidi
   AddVrps(validity.matched, *message.mutable_matched());
   AddVrps(validity.unmatched_as, *message.mutable_unmatched_as());
   AddVrps(validity.unmatched_length, *message.mutable_unmatched_length());
+}
+
+pb::ServingState ToMessage(ServingState state) {
+  switch (state) {
+    case ServingState::kNothing:
+      return pb::SERVING_STATE_NOTHING;
+    case ServingState::kCurrent:
+      return pb::SERVING_STATE_CURRENT;
+    case ServingState::kStale:
+      return pb::SERVING_STATE_STALE;
+    case ServingState::kStopped:
+      return pb::SERVING_STATE_STOPPED;
+  }
+  return pb::SERVING_STATE_UNSPECIFIED;
 }
 
 pb::MergePolicy ToMessage(MergePolicy policy) {

@@ -17,5 +17,6 @@ void ToMessage(const RouterView& view, virp::rtr::v1::RouterSession& message);
 void ToMessage(const Prefix& route, std::uint32_t origin, const vrp::RouteValidity& validity,
                virp::rtr::v1::RouteValidity& message);
 virp::rtr::v1::MergePolicy ToMessage(MergePolicy policy);
+virp::rtr::v1::ServingState ToMessage(ServingState state);
 
 }  // namespace virp::rtr_bridge

@@ -2,6 +2,8 @@
 
 #include <malloc.h>
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -19,6 +21,7 @@ namespace virp::rtr_bridge {
 namespace {
 
 constexpr UnixNanos kSecond = 1'000'000'000;
+constexpr UnixNanos kAhead = 3'600 * kSecond;  // that a producer's clock may be
 constexpr std::size_t kMaxSignature = 64 << 10;
 constexpr std::chrono::seconds kFileLook{1};
 constexpr std::string_view kBadSignature = "BAD_SIGNATURE";
@@ -36,13 +39,14 @@ class Decoder {
     reading.sha256 = hash;
     last_ = hash;
     last_built_ = reading.built;
+    last_valid_ = valid_;
     // The text and what it took to sort it are gone now; on a busy heap they would stay with the process.
     ::malloc_trim(0);
     return reading;
   }
   // The document of the last good reading. Its producer may have stopped: it grows too old all the same.
   absl::StatusOr<std::optional<Reading>> Unchanged() const {
-    RETURN_IF_ERROR(CheckAge(last_built_));
+    RETURN_IF_ERROR(CheckAge(last_built_, last_valid_));
     return std::nullopt;
   }
   bool needs_signature() const { return !keys_.empty() && !options_.embedded_signature; }
@@ -59,9 +63,11 @@ class Decoder {
     how.max_bytes = options_.max_bytes;
     how.skip_bad_records = options_.skip_bad_records;
     ASSIGN_OR_RETURN(vrp::Document document, vrp::DecodeJson(text, how));
-    if (document.generated && *document.generated >= 0)
-      reading.built = static_cast<UnixNanos>(*document.generated) * kSecond;
-    RETURN_IF_ERROR(CheckAge(reading.built));
+    if (document.generated && *document.generated >= 0) reading.built = NanosOf(*document.generated);
+    valid_ = document.valid;
+    RETURN_IF_ERROR(CheckAge(reading.built, valid_));
+    reading.left_out = document.bad;
+    reading.problems = std::move(document.problems);
     reading.payloads = std::make_shared<const vrp::Payloads>(std::move(document.payloads));
     return reading;
   }
@@ -76,8 +82,16 @@ class Decoder {
     return WithReason(Unauthenticated("{}", Message(last)), kBadSignature);
   }
 
-  absl::Status CheckAge(const std::optional<UnixNanos>& built) const {
+  static UnixNanos NanosOf(std::int64_t seconds) {
+    return std::min(static_cast<UnixNanos>(seconds), std::numeric_limits<UnixNanos>::max() / kSecond) * kSecond;
+  }
+
+  absl::Status CheckAge(const std::optional<UnixNanos>& built, const std::optional<std::int64_t>& valid) const {
     if (!options_.max_age) return absl::OkStatus();
+    if (valid && *valid > 0 && NanosOf(*valid) < clock_.NowNanos()) {
+      return WithReason(FailedPrecondition("the document says that it was valid until {}, seconds since 1970", *valid),
+                        "TOO_OLD");
+    }
     if (!built) {
       return WithReason(
           FailedPrecondition("the document does not say when it was made (metadata.buildtime or generated); "
@@ -85,6 +99,12 @@ class Decoder {
           "TOO_OLD");
     }
     const UnixNanos now = clock_.NowNanos();
+    if (*built > now && *built - now > kAhead) {
+      return WithReason(FailedPrecondition("the document says that it was made at {}, seconds since 1970, more than an "
+                                           "hour from now: a clock is wrong",
+                                           *built / kSecond),
+                        "TOO_OLD");
+    }
     const std::chrono::nanoseconds age(now > *built ? now - *built : 0);
     if (age <= *options_.max_age) return absl::OkStatus();
     return WithReason(FailedPrecondition("the document was made {} ago, more than the {} of max_age",
@@ -98,6 +118,7 @@ class Decoder {
   const Clock& clock_;
   std::optional<Hash> last_;
   std::optional<UnixNanos> last_built_;
+  std::optional<std::int64_t> valid_, last_valid_;
 };
 
 // Where the detached signature is.

@@ -98,8 +98,10 @@ SourceRunner::~SourceRunner() {
 
 void SourceRunner::Start() {
   if (!slurm_.paths.empty()) {
-    ReadSlurm();  // before any data: they are not served unfiltered
-    threads_.emplace_back([this] { KeepSlurm(); });
+    // Before the reading: what changes behind it is seen. And that before any data: they are not served unfiltered.
+    auto watch = std::make_unique<FileWatch>(slurm_.paths, kTick, clock_);
+    const bool good = ReadSlurm();
+    threads_.emplace_back([this, watch = std::move(watch), good] { KeepSlurm(*watch, good); });
   }
   for (const auto& source : sources_) {
     threads_.emplace_back([this, &at = *source] { at.feed != nullptr ? KeepFeed(at) : Keep(at); });
@@ -204,19 +206,22 @@ void SourceRunner::KeepFeed(Source& source) {
       [&](const absl::Status& why) { Fail(source, why, "a feed was cut off; its last data stay in use"); });
 }
 
-void SourceRunner::KeepSlurm() {
-  FileWatch watch(slurm_.paths, kTick, clock_);
+void SourceRunner::KeepSlurm(FileWatch& watch, bool good) {
   std::uint64_t done = 0;
+  auto again = steady_clock::now() + kRetry;  // of files that could not be read: permissions are no change of a file
   while (!stop_) {
     const std::uint64_t wish = Wait(steady_clock::now() + kTick, done);
     if (stop_) return;
-    if (wish > done || watch.Changed()) ReadSlurm();
+    if (wish > done || watch.Changed() || (!good && steady_clock::now() >= again)) {
+      good = ReadSlurm();
+      again = steady_clock::now() + kRetry;
+    }
     done = wish;
     Done(sources_.size(), done);
   }
 }
 
-void SourceRunner::ReadSlurm() {
+bool SourceRunner::ReadSlurm() {
   const auto read = [&]() -> absl::StatusOr<std::shared_ptr<const vrp::Slurm>> {
     std::vector<std::string> texts;
     for (const std::string& path : slurm_.paths) {
@@ -233,6 +238,7 @@ void SourceRunner::ReadSlurm() {
                        read.status());
   }
   cache_.TakeSlurm(read);
+  return read.ok();
 }
 
 }  // namespace virp::rtr_bridge

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "lib/base/file_watch.h"
 #include "lib/base/mutex.h"
 #include "lib/service/access.h"
 #include "services/rtr-bridge/domain/cache.h"
@@ -71,11 +72,11 @@ class SourceRunner {
   SourceRunner(Cache& cache, const Clock& clock) : cache_(cache), clock_(clock) {}
   void Keep(Source& source);
   void KeepFeed(Source& source);
-  void KeepSlurm();
+  void KeepSlurm(FileWatch& watch, bool good);
   void ReadOnce(Source& source);
   void Fail(Source& source, const absl::Status& why, std::string_view what);
   void TakeGood(Source& source, Reading reading);
-  void ReadSlurm();
+  bool ReadSlurm();  // whether they are good
   // Waits for the time, a wish or the end; what was wished for by then.
   std::uint64_t Wait(std::chrono::steady_clock::time_point until, std::uint64_t done);
   void Done(std::size_t task, std::uint64_t wish);

@@ -260,6 +260,47 @@ TEST_F(SourceRunnerTest, AgeByTheProducersWord) {
   EXPECT_THAT(problem(), HasSubstr("does not say when it was made"));
 }
 
+// A date in the future would never be too old.
+TEST_F(SourceRunnerTest, DocumentsOfTheFutureAreRefused) {
+  WebServer server(Say(Ok(Json(3))));
+  Start(SourceKind::kHttp, server.url());
+  server.Become(Say(Ok(Json(4, -2h))));
+  ExpectKept("TOO_OLD", "two hours from now");
+  server.Become(Say(Ok(R"({"metadata": {"generated": 9223372036854775807}, "roas": []})")));
+  ExpectKept("TOO_OLD", "more than nanoseconds count");
+  server.Become(Say(Ok(Json(4, -30min))));
+  Refresh();
+  EXPECT_EQ(served(), 4U) << "clocks differ: " << problem();
+}
+
+TEST_F(SourceRunnerTest, DocumentsSayHowLongTheyAreValid) {
+  const auto document = [&](std::int64_t valid) {
+    return fmt::format(
+        R"({{"metadata": {{"generated": {}, "valid": {}}}, "roas": [{{"prefix": "10.0.0.0/24", "asn": 1}}]}})", now(),
+        valid);
+  };
+  WebServer server(Say(Ok(Json(3))));
+  Start(SourceKind::kHttp, server.url());
+  server.Become(Say(Ok(document(now() - 1))));
+  ExpectKept("TOO_OLD", "valid until a second ago");
+  server.Become(Say(Ok(document(now() + 60))));
+  Refresh();
+  EXPECT_EQ(served(), 1U) << problem();
+}
+
+TEST_F(SourceRunnerTest, WhatIsLeftOutOfADocumentIsTold) {
+  options_.skip_bad_records = true;
+  options_.max_age.reset();
+  WebServer server(Say(Ok(
+      R"({"roas": [{"prefix": "10.0.0.0/24", "asn": 1}, {"prefix": "10.0.0.0/33", "asn": 1}, {"prefix": "x", "asn": 1}]})")));
+  Start(SourceKind::kHttp, server.url());
+  EXPECT_EQ(served(), 1U);
+  const auto reading = cache_->status().sources[0].reading;
+  ASSERT_TRUE(reading.has_value());
+  EXPECT_EQ(reading->left_out, 2U);
+  EXPECT_THAT(reading->problems, ::testing::ElementsAre(HasSubstr("10.0.0.0/33"), HasSubstr("\"x\"")));
+}
+
 // Signed documents.
 class SignedSourceTest : public SourceRunnerTest {
  protected:

@@ -117,6 +117,7 @@ grpc::Status RtrHandler::WatchPayloads(grpc::ServerContext* context, const pb::W
     while (open && !draining_ && !context->IsCancelled()) {
       RETURN_IF_ERROR(guard.Check());
       const auto now = parts_.board.WaitForOther(told.get(), kLook);
+      if (now == nullptr) return Serving().status();  // the caller keeps what it has, as long as it may
       if (now != told) {
         open = SendChanges(Sender(*writer, session(*now), *now, false), rtr::Diff(*told->payloads(), *now->payloads()),
                            vrp::Renewed(*told->payloads(), *now->payloads()));
