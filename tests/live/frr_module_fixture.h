@@ -93,12 +93,12 @@ class FrrModuleTest : public PlatformTest {
     intake_.reset();
   }
 
-  void MakeLab(const Lines& more) {
+  void MakeLab(const Lines& more, const Lines& under = {}) {
     Lines lines = {fmt::format(" virp source-name {}", kSource),
                    fmt::format(" virp hmac-key {}/keys/{}/1.hmac", dir_, kSource), " virp onode-socket " + socket_};
     lines.insert(lines.end(), more.begin(), more.end());
     lines.emplace_back(" virp enable");
-    lab_ = std::make_unique<FrrLab>(testutil::FrrModule{VIRP_FRR_MODULE, lines});
+    lab_ = std::make_unique<FrrLab>(testutil::FrrModule{VIRP_FRR_MODULE, lines, under});
   }
   void StartLab(const Lines& more = {}) {
     MakeLab(more);

@@ -113,6 +113,69 @@ TEST_F(FrrModuleNativeTest, ASocketThatAnybodyCouldHaveMadeIsNotSpokenTo) {
   News(">Established");
 }
 
+// Its successor is put beside the key: it counts without a restart.
+TEST_F(FrrModuleNativeTest, AKeyIsRolledByTheNextOneBesideIt) {
+  const std::string keys = folder_ + "/keys";
+  ASSERT_EQ(::mkdir(keys.c_str(), 0700), 0);
+  const auto put = [&](const std::string& name, const std::string& key) {
+    std::ofstream(keys + "/.new") << key;
+    ::chmod((keys + "/.new").c_str(), 0600);
+    ASSERT_EQ(::rename((keys + "/.new").c_str(), (keys + "/" + name).c_str()), 0);
+  };
+  put("1.hmac", std::string(64, '1'));
+  StartNativeLab({fmt::format(" virp hmac-key {}/1.hmac", keys)});
+  const auto uses = [&](const std::string& line) {
+    return WaitUntil(kPatience, [&] {
+      return lab_->edge_a().Show("show running-config").value_or("").find("\n virp " + line + "\n") !=
+             std::string::npos;
+    });
+  };
+  EXPECT_TRUE(uses(fmt::format("hmac-key {}/1.hmac", keys)));
+  put("2.seed", std::string(64, '2'));
+  EXPECT_TRUE(uses(fmt::format("hmac-key {}/2.seed", keys)));
+  EXPECT_TRUE(uses("key-version 2"));
+  put("3.hmac", std::string(64, '3'));  // never back to a MAC
+  put("3.seed", "too short");           // what cannot be read leaves what was there
+  EXPECT_TRUE(WaitUntil(kPatience, [&] { return Status().find("an Ed25519 seed has 32 bytes") != std::string::npos; }));
+  EXPECT_THAT(Status(), HasSubstr("State: enabled"));
+  put("3.seed", std::string(64, '3'));
+  EXPECT_TRUE(WaitUntil(kPatience, [&] { return Status().find("Off because") == std::string::npos; }));
+}
+
+// The cycle under valgrind: no error, no leak.
+TEST_F(FrrModuleNativeTest, BgpdsMemoryIsLeftInOrder) {
+  if (::access("/usr/bin/valgrind", X_OK) != 0) GTEST_SKIP() << "valgrind is not installed (scripts/bootstrap --all)";
+  StartIntake(frame::Spelling::kV2);
+  const std::string log = dir_ + "/valgrind";
+  MakeLab(
+      {" virp frame-version 2", fmt::format(" virp state-file {}/epoch", folder_)},
+      {"/usr/bin/valgrind", "--leak-check=full", "--show-leak-kinds=definite,indirect,possible", "--log-file=" + log});
+  ASSERT_OK(lab_->Start());
+  const Lines own = {"router bgp 64500", "address-family ipv4 unicast", "network 198.51.100.0/24"};
+  ASSERT_OK(lab_->edge_a().Configure(own));
+  for (const int med : {10, 20}) {
+    ASSERT_OK(lab_->Announce(kPrefix, med));
+    News(fmt::format("med {}", med));
+    News("bestpath_change 203");
+  }
+  ASSERT_OK(lab_->edge_a().Configure({own[0], own[1], "no network 198.51.100.0/24"}));
+  ASSERT_OK(lab_->Withdraw(kPrefix));
+  News("0.0.0.0>none");
+  ASSERT_OK(lab_->Announce(kPrefix, 10));
+  News("bestpath_change 203");
+  ASSERT_OK(lab_->edge_a().Configure({own[0], "no virp enable", "virp enable"}));
+  News("bestpath_change 203");
+  ASSERT_OK(lab_->ShutDown(lab_->edge_b()));
+  News("peer_down");
+  ASSERT_OK(lab_->edge_a().Stop());
+  std::ifstream file(log);
+  const std::string said{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(said, HasSubstr("ERROR SUMMARY: 0 errors")) << said;
+  for (const char* kind : {"definitely lost: 0 bytes", "indirectly lost: 0 bytes", "possibly lost: 0 bytes"}) {
+    if (said.find("no leaks are possible") == std::string::npos) EXPECT_THAT(said, HasSubstr(kind)) << said;
+  }
+}
+
 class FrrBurstTest : public FrrModuleNativeTest {
  protected:
   static constexpr int kRoutes = 100'000;

@@ -21,7 +21,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr const char* kBgpd = "/usr/lib/frr/bgpd";
-constexpr std::chrono::milliseconds kAnswer = 10s;
+constexpr std::chrono::milliseconds kAnswer = 30s;  // under valgrind it takes some
 // Status bytes of a vty (FRR lib/command.h); a command may also end with a warning.
 constexpr char kCmdSuccess = 0, kCmdWarning = 1, kCmdWarningConfigFailed = 13;
 
@@ -48,14 +48,19 @@ std::vector<std::string> Neighbor(std::string_view other, std::string_view own, 
           neighbor + "advertisement-interval 0"};
 }
 
+std::vector<std::string> Under(std::vector<std::string> command, const std::vector<std::string>& program) {
+  command.insert(command.end(), program.begin(), program.end());
+  return command;
+}
+
 }  // namespace
 
 FrrDaemon::FrrDaemon(FrrOptions options)
     : options_(std::move(options)),
       // No kernel routes, no zebra, no change of user, no telnet. Some long options of 8.4 lose their argument.
-      process_({.command = {kBgpd, "-n", "-Z", "-S", "-P", "0", "-l", options_.address, "-p", std::to_string(kBgpPort),
-                            "-i", dir_.File("pid"), "--vty_socket", dir_.path(), "-f", dir_.File("bgpd.conf"), "-M",
-                            options_.module},
+      process_({.command = Under(options_.under, {kBgpd, "-n", "-Z", "-S", "-P", "0", "-l", options_.address, "-p",
+                                                  std::to_string(kBgpPort), "-i", dir_.File("pid"), "--vty_socket",
+                                                  dir_.path(), "-f", dir_.File("bgpd.conf"), "-M", options_.module}),
                 .environment = {},
                 .log = dir_.File("output")}) {}
 
@@ -157,26 +162,27 @@ FrrLab::FrrLab(int bmp_port, FrrPrePolicy pre_policy) : bmp_port_(bmp_port) {
   lines.emplace_back(" bmp targets station");
   lines.emplace_back("  bmp monitor ipv4 unicast pre-policy");
   if (bmp_port != 0) lines.push_back("  " + BmpConnect());
-  MakeRouters(lines, "bmp");
+  MakeRouters({"bmp", lines});
 }
 
 FrrLab::FrrLab(const FrrModule& module) : bmp_port_(0) {
-  MakeRouters(module.lines, module.spec);
+  MakeRouters(module);
 }
 
 // In the lines PEER stands for edge-b's address.
-void FrrLab::MakeRouters(const std::vector<std::string>& lines, std::string module) {
+void FrrLab::MakeRouters(const FrrModule& module) {
   const std::string network = OwnNetwork(), a = network + ".1", b = network + ".2";
   auto lines_a = testutil::Neighbor(b, a, "64501");
   lines_a.push_back(fmt::format(" neighbor {} passive", b));  // or the two connections collide at every start
-  for (std::string line : lines) {
+  for (std::string line : module.lines) {
     if (const auto at = line.find("PEER"); at != std::string::npos) line.replace(at, 4, b);
     lines_a.push_back(std::move(line));
   }
   auto lines_b = testutil::Neighbor(a, b, "64500");
   lines_b.push_back(fmt::format(" neighbor {} timers connect 1", a));
   FrrOptions of_a{"edge-a", a, Router("64500", "192.0.2.1", lines_a)};
-  of_a.module = std::move(module);
+  of_a.module = module.spec;
+  of_a.under = module.under;
   edge_a_ = std::make_unique<FrrDaemon>(std::move(of_a));
   edge_b_ = std::make_unique<FrrDaemon>(FrrOptions{"edge-b", b, Router("64501", "192.0.2.2", lines_b)});
 }

@@ -22,9 +22,10 @@ namespace virp::testutil {
 
 struct FrrOptions {
   std::string name;
-  std::string address;              // where it listens for BGP
-  std::vector<std::string> config;  // of bgpd, line by line
-  std::string module = "bmp";       // loaded with -M
+  std::string address;                  // where it listens for BGP
+  std::vector<std::string> config;      // of bgpd, line by line
+  std::string module = "bmp";           // loaded with -M
+  std::vector<std::string> under = {};  // a command that runs it, as valgrind does
 };
 
 // One bgpd in a folder of its own. Used by one thread, which must be the test's main thread (see Process). Ended with
@@ -65,8 +66,9 @@ enum class FrrPrePolicy { kKept, kNotKept };
 
 // Another module than BMP in edge-a.
 struct FrrModule {
-  std::string spec;                // as bgpd's -M wants it
-  std::vector<std::string> lines;  // of its configuration, under edge-a's `router bgp`
+  std::string spec;                     // as bgpd's -M wants it
+  std::vector<std::string> lines;       // of its configuration, under edge-a's `router bgp`
+  std::vector<std::string> under = {};  // as FrrOptions::under
 };
 
 class FrrLab {
@@ -104,7 +106,7 @@ class FrrLab {
   absl::Status OpenBmp();
 
  private:
-  void MakeRouters(const std::vector<std::string>& lines_of_a, std::string module);
+  void MakeRouters(const FrrModule& module_of_a);
   std::string Neighbor(const FrrDaemon& at) const;  // "neighbor ADDRESS" as `at` configures it
   absl::Status Configure(FrrDaemon& at, const std::string& line);
   std::string BmpConnect() const;

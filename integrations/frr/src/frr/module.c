@@ -2,6 +2,7 @@
 // Start, end, and the clock of the module. A start that fails leaves it loaded and off, with the reason in
 // `show bgp virp status`; nothing here ends bgpd.
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "door.h"
@@ -14,6 +15,7 @@ struct virp_module virp;
 static struct {
   virp_task* tick;
   uint64_t ticks;
+  struct stat key;  // of the file that was read
 } timers;
 
 uint64_t virp_config_hash(void) {
@@ -36,11 +38,49 @@ uint64_t virp_config_hash(void) {
 }
 
 // The key of the command goes before the one of the module's argument.
+static const char* key_path(void) {
+  return virp.config.key[0] != '\0' ? virp.config.key : virp.argument_path;
+}
+
 struct virp_key* virp_read_key(char why[VIRP_WHY]) {
+  if (stat(key_path(), &timers.key) != 0) memset(&timers.key, 0, sizeof(timers.key));
   if (virp.config.key[0] != '\0') return virp_key_load(virp.config.key, virp.config.key_version, why);
   if (virp.argument_key != NULL) return virp_key_copy(virp.argument_key, virp.config.key_version, why);
   snprintf(why, VIRP_WHY, "no key: virp hmac-key PATH, or key=PATH in the module's argument");
   return NULL;
+}
+
+// A key file called VERSION.EXTENSION has its successor beside it.
+static bool find_next_key(char path[VIRP_PATH_MAX], uint32_t version) {
+  static const char* const extensions[] = {"seed", "hmac", "txt"};
+  const char* const now = key_path();
+  const char* const slash = strrchr(now, '/');
+  char name[32];
+  const int size = snprintf(name, sizeof(name), "%u.", version);
+  if (slash == NULL || strncmp(slash + 1, name, (size_t)size) != 0) return false;
+  const bool seed = strcmp(slash + 1 + size, "seed") == 0;  // never back from a signature to a MAC
+  for (size_t i = virp.config.version == 1 ? 1 : 0; i < (seed ? 1u : 3u); ++i) {
+    const int whole =
+        snprintf(path, VIRP_PATH_MAX, "%.*s%u.%s", (int)(slash + 1 - now), now, version + 1, extensions[i]);
+    if (whole < VIRP_PATH_MAX && access(path, R_OK) == 0) return true;
+  }
+  return false;
+}
+
+// Whether the key is another one than the one in use: its successor came, or the file was changed.
+static bool key_rolled(void) {
+  char next[VIRP_PATH_MAX];
+  bool rolled = false;
+  while (find_next_key(next, virp.config.key_version)) {
+    snprintf(virp.config.key, sizeof(virp.config.key), "%s", next);
+    ++virp.config.key_version;
+    rolled = true;
+    zlog_info("VIRP: key version %u: %s", virp.config.key_version, virp.config.key);
+  }
+  struct stat now;
+  if (virp.config.key[0] == '\0' || stat(virp.config.key, &now) != 0) return rolled;
+  return rolled || now.st_ino != timers.key.st_ino || now.st_size != timers.key.st_size ||
+         now.st_mtim.tv_sec != timers.key.st_mtim.tv_sec || now.st_mtim.tv_nsec != timers.key.st_mtim.tv_nsec;
 }
 
 static struct virp_settings* make_settings(char why[VIRP_WHY]) {
@@ -87,6 +127,7 @@ const char* virp_start(void) {
   struct bgp* const bgp = listgetdata(listhead(bm->bgp));
   if (!virp_guard_instance(bgp, why)) return refuse(why);
   if (!make_memory()) return refuse("no memory for the ring");
+  key_rolled();
   struct virp_settings* const settings = make_settings(why);
   if (settings == NULL) return refuse(why);
   if (virp.speaker == NULL) {
@@ -151,6 +192,7 @@ static void tick(virp_task* task) {
   if (!virp.on) return;
   virp_tell_loss(false);
   virp_peers_tick();
+  if (key_rolled()) virp_reconfigure();
   if (timers.ticks % (VIRP_BEAT_MS / kTickMs) == 0) virp_beat(VIRP_SAW_BEAT);
   const bool busy = virp_ring_bytes(virp.ring) > virp_ring_size(virp.ring) / 4;
   if (virp.restate_tables && virp.lost_from == 0 && !busy) {
@@ -198,10 +240,10 @@ static int on_late_init(virp_loop* loop) {
 static void read_arguments(const char* text) {
   char copy[1024], *save = NULL;
   snprintf(copy, sizeof(copy), "%s", text != NULL ? text : "");
-  char path[VIRP_PATH_MAX] = "";
+  char* const path = virp.argument_path;
   for (char* word = strtok_r(copy, ",", &save); word != NULL; word = strtok_r(NULL, ",", &save)) {
     if (strncmp(word, "key=", 4) == 0)
-      snprintf(path, sizeof(path), "%s", word + 4);
+      snprintf(path, VIRP_PATH_MAX, "%s", word + 4);
     else if (strncmp(word, "key-version=", 12) == 0)
       virp.config.key_version = (uint32_t)strtoul(word + 12, NULL, 10);
     else if (strncmp(word, "state=", 6) == 0)

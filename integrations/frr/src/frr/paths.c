@@ -154,7 +154,7 @@ static struct pending* make(struct bgp* bgp, afi_t afi, struct bgp_dest* dest) {
   *queue.last = at;
   queue.last = &at->next;
   ++queue.count;
-  virp_after(virp.loop, turn, kWaitMs, &queue.timer);
+  if (queue.timer == NULL) virp_after(virp.loop, turn, kWaitMs, &queue.timer);
   return at;
 }
 

@@ -2,7 +2,7 @@
 // Events about routes: what bgpd's structures say, copied.
 #include "virp_module.h"
 
-enum { kTextMax = 32768 };  // of an AS path
+enum { kTextMax = 28000 };  // of an AS path, of communities: two of them fit a payload
 
 static struct virp_address prefix_of(const struct bgp_dest* dest) {
   const struct prefix* const prefix = bgp_dest_get_prefix((struct bgp_dest*)dest);
@@ -28,37 +28,45 @@ static struct virp_address nexthop_of(const struct attr* attr) {
 
 static struct virp_piece as_path_of(const struct attr* attr) {
   const struct aspath* const path = attr->aspath;
-  if (path == NULL || path->str == NULL || path->str_len > kTextMax) return (struct virp_piece){"", 0};
-  return (struct virp_piece){path->str, path->str_len};
+  return path == NULL || path->str == NULL ? (struct virp_piece){"", 0} : (struct virp_piece){path->str, path->str_len};
 }
 
-static struct virp_piece communities_of(struct attr* attr) {
+static struct virp_piece communities_of(const struct attr* attr) {
   struct community* const communities = bgp_attr_get_community(attr);
   const char* const text = communities != NULL ? community_str(communities, false, false) : NULL;
-  const size_t size = text != NULL ? strlen(text) : 0;
-  return size > kTextMax ? (struct virp_piece){"", 0} : (struct virp_piece){text, size};
+  return text == NULL ? (struct virp_piece){"", 0} : (struct virp_piece){text, strlen(text)};
 }
 
-// pieces: peer, AS path, communities.
-static void fill_route(struct virp_route* route, struct peer* peer, struct attr* attr, bool local,
-                       struct virp_piece pieces[3]) {
-  struct virp_event names;
-  struct virp_piece of_peer[2];
+// A route that no payload holds is not said in part.
+static bool fits(const struct attr* attr) {
+  const struct community* const communities = bgp_attr_get_community(attr);
+  return as_path_of(attr).size <= kTextMax && (communities == NULL || communities->size * 12 <= kTextMax);
+}
+
+// pieces: peer, AS path, communities; the peer is left empty.
+static void fill_attributes(struct virp_route* route, const struct attr* attr, struct virp_piece pieces[3]) {
   *route = (struct virp_route){0};
-  virp_fill_peer(&names, peer, of_peer);
-  pieces[0] = local ? (struct virp_piece){"local", 5} : of_peer[1];
+  pieces[0] = pieces[2] = (struct virp_piece){"", 0};
   pieces[1] = as_path_of(attr);
-  pieces[2] = (struct virp_piece){"", 0};
-  if (!local) route->peer_addr = names.peer_addr;
-  route->peer_as = local ? peer->bgp->as : peer->as;
   route->nexthop = nexthop_of(attr);
   route->med = attr->med;
   route->has_med = CHECK_FLAG(attr->flag, ATTR_FLAG_BIT(BGP_ATTR_MULTI_EXIT_DISC)) != 0;
   route->local_pref = attr->local_pref;
   route->has_local_pref = CHECK_FLAG(attr->flag, ATTR_FLAG_BIT(BGP_ATTR_LOCAL_PREF)) != 0;
   route->origin = attr->origin;
-  route->peer_size = (uint16_t)pieces[0].size;
   route->as_path_size = (uint16_t)pieces[1].size;
+}
+
+static void fill_route(struct virp_route* route, const struct peer* peer, const struct attr* attr, bool local,
+                       struct virp_piece pieces[3]) {
+  struct virp_event names;
+  struct virp_piece of_peer[2];
+  fill_attributes(route, attr, pieces);
+  virp_fill_peer(&names, peer, of_peer);
+  pieces[0] = local ? (struct virp_piece){"local", 5} : of_peer[1];
+  if (!local) route->peer_addr = names.peer_addr;
+  route->peer_as = local ? peer->bgp->as : peer->as;
+  route->peer_size = (uint16_t)pieces[0].size;
 }
 
 // The rule of a protected prefix that holds; `origin` 0: there is none that is known.
@@ -93,6 +101,7 @@ void virp_say_path(uint8_t kind, struct bgp_dest* dest, uint8_t afi, struct peer
   struct virp_piece pieces[5];
   struct virp_route route;
   if (!virp.config.type[VIRP_PROCESS]) return;
+  if (kind == VIRP_SAW_ANNOUNCE && !fits(attr)) return virp_count_lost();
   virp_fill_peer(&event, peer, pieces);
   if (local) {
     event.peer_addr = (struct virp_address){0};
@@ -107,7 +116,7 @@ void virp_say_path(uint8_t kind, struct bgp_dest* dest, uint8_t afi, struct peer
   int count = 2;
   if (kind == VIRP_SAW_ANNOUNCE) {
     event.routes = 1;
-    fill_route(&route, peer, attr, local, pieces + 2);
+    fill_attributes(&route, attr, pieces + 2);
     pieces[4] = communities_of(attr);
     route.communities_size = (uint16_t)pieces[4].size;
     count = 5;
@@ -131,6 +140,7 @@ void virp_say_best(struct bgp* bgp, struct bgp_dest* dest, uint8_t afi, struct p
   struct virp_route routes[2];
   struct virp_piece pieces[8];
   if (!virp.config.type[VIRP_ROUTE_UPDATE]) return;
+  if ((old_peer != NULL && !fits(old_attr)) || (now != NULL && !fits(now->attr))) return virp_count_lost();
   virp_fill_peer(&event, now != NULL ? now->peer : (old_peer != NULL ? old_peer : bgp->peer_self), pieces);
   event.prefix = prefix_of(dest);
   event.afi = afi;

@@ -43,6 +43,7 @@ struct virp_module {
   uint64_t established;
   struct virp_rules* rules;
 
+  char argument_path[VIRP_PATH_MAX];
   struct virp_key* argument_key;  // read as root, before bgpd gave its privileges up
   char build_id[VIRP_BUILD_ID_MAX];
   bool debug;
