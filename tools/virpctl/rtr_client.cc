@@ -58,7 +58,7 @@ absl::Status RtrClient::Refresh(const std::stop_token& stop) {
     last = Answer(deadline, stop);
     if (last.ok()) return last;
     const bool agreed = session_.state().version.has_value();
-    const bool again = last.code() == absl::StatusCode::kUnavailable && !session_.closing() && (kept || !agreed);
+    const bool again = last.code() == absl::StatusCode::kUnavailable && (kept || (!session_.closing() && !agreed));
     kept = false;
     Close();
     if (!again) return last;
@@ -102,12 +102,13 @@ absl::Status RtrClient::Answer(Deadline deadline, const std::stop_token& stop) {
     if (stop.stop_requested()) return absl::CancelledError("stopped");
     RETURN_IF_ERROR(Step(deadline, heard));
     const rtr::ClientSessionState& state = session_.state();
+    // Also when the cache says behind it that it goes for a while.
+    if (session_.idle() && state.updates != updates && state.has_data) return absl::OkStatus();
     if (session_.closing()) {
       const absl::Status said = Send();  // the Error Report, if the cache still listens
       static_cast<void>(said);
       return state.error_sent ? Aborted("{}", session_.close_reason()) : Unavailable("{}", session_.close_reason());
     }
-    if (session_.idle() && state.updates != updates) return absl::OkStatus();
     const bool empty = state.error_received && state.error_received->code == 2 && session_.idle();
     if (empty) return Unavailable("the cache has no data (error 2): {}", state.error_received->text);
     if (state.bytes_in - bytes > options_.max_bytes)

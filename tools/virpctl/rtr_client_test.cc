@@ -164,6 +164,20 @@ TEST(RtrClientTest, ConnectsAgainWhenAConnectionThatWasKeptIsGone) {
   EXPECT_EQ(client.session().table().vrps4.size(), 1U);
 }
 
+TEST(RtrClientTest, ConnectsAgainToACacheThatHasSaidThatItGoes) {
+  FakeCache cache([](int fd, std::string_view query) {
+    std::string answer = Table(VersionOf(query));
+    rtr::AppendErrorReport(answer, VersionOf(query), rtr::ErrorCode::kCacheRestart, "", "back soon");
+    Send(fd, answer);
+    return false;
+  });
+  RtrClient client(cache.options());
+  ASSERT_OK(client.Refresh());
+  ASSERT_OK(client.Refresh());
+  EXPECT_EQ(cache.connections(), 2);
+  EXPECT_EQ(client.session().table().size(), 1U);
+}
+
 TEST(RtrClientTest, GarbageEndsIt) {
   FakeCache cache([](int fd, std::string_view) { return Send(fd, "HTTP/1.1 400 Bad Request\r\n\r\n"); });
   EXPECT_THAT(RtrClient(cache.options()).Refresh(), StatusIs(absl::StatusCode::kAborted));
