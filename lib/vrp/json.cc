@@ -106,7 +106,10 @@ class Decoder {
     section_ = section;
     index_ = 0;
     for (reader_.BeginArray(); reader_.NextElement(); ++index_) {
-      ++out_.records;
+      if (++out_.records > options_.max_records) {
+        reader_.Fail(fmt::format("there are more than {} records", options_.max_records));
+        return false;
+      }
       if (reader_.Peek() != '{') {
         fields_.Problem("a record is not an object");
         reader_.Skip();

@@ -25,6 +25,7 @@ inline constexpr std::size_t kMaxJsonBytes = std::size_t{512} << 20;
 
 struct JsonOptions {
   std::size_t max_bytes = kMaxJsonBytes;  // pass it to whatever reads or fetches the text, too
+  std::size_t max_records = 10'000'000;   // in all sections: small ones take more memory than their text
   // Seconds since 1970: payloads that are expired then are left out. 0 leaves none out.
   std::int64_t now = 0;
   // Leave out a record that says what cannot be, instead of refusing the document. What is no JSON, or has no such

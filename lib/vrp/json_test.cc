@@ -189,6 +189,13 @@ TEST(Json, RefusesWhatIsTooLarge) {
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("11 bytes, 10")));
 }
 
+TEST(Json, RefusesMoreRecordsThanItMayHave) {
+  const std::string text = R"({"roas":[{"asn":1,"prefix":"10.0.0.0/8"},{"asn":2,"prefix":"10.0.0.0/8"}],
+                              "aspas":[{"customer_asid":1,"providers":[2]}]})";
+  EXPECT_OK(DecodeJson(text, {.max_records = 3}));
+  EXPECT_THAT(DecodeJson(text, {.max_records = 2}), StatusIs(kWrong, HasSubstr("more than 2 records")));
+}
+
 TEST(Json, HostileNestingIsNoRecursion) {
   for (const char* open : {"{\"x\":", "{\"roas\":[{\"x\":", "{\"aspas\":[{\"providers\":"}) {
     EXPECT_THAT(DecodeJson(open + std::string(5'000'000, '[')), StatusIs(kWrong, HasSubstr("nested deeper"))) << open;

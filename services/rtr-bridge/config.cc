@@ -53,19 +53,19 @@ absl::StatusOr<double> ParsePart(std::string_view text) {
 }
 
 absl::Status AddListeners(const Given& given, Config& config) {
+  ListenerOptions usual;
+  usual.min_version = given.min_version;
+  usual.max_version = given.max_version;
+  usual.tls = given.tls_files;
+  usual.ssh = given.ssh_options;
+  const auto certificates = ParseRouterCertificates(given.router_certificates);
+  if (!certificates.ok()) return Annotate(certificates.status(), "rtr-tls-router-certificates");
+  usual.certificates = *certificates;
   const auto add = [&](ListenerKind kind, const std::vector<std::string>& addresses) -> absl::Status {
     for (const std::string& address : addresses) {
-      ListenerOptions listener;
+      ListenerOptions listener = usual;
       listener.kind = kind;
       ASSIGN_OR_RETURN(listener.listen, ParseHostPort(address));
-      listener.min_version = given.min_version;
-      listener.max_version = given.max_version;
-      listener.tls = given.tls_files;
-      listener.ssh = given.ssh_options;
-      using Client = service::TlsAcceptor::ClientCertificate;
-      listener.certificates = given.router_certificates == "required"   ? Client::kRequired
-                              : given.router_certificates == "optional" ? Client::kOptional
-                                                                        : Client::kNone;
       config.routers.listeners.push_back(std::move(listener));
     }
     return absl::OkStatus();
@@ -79,7 +79,7 @@ absl::Status AddListeners(const Given& given, Config& config) {
     return InvalidArgument("rtr-ssh: needs rtr-ssh-host-key");
   if (!given.listeners_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text, ReadFile(given.listeners_file, kMaxFile));
-    auto listeners = ParseListeners(text);
+    auto listeners = ParseListeners(text, usual);
     if (!listeners.ok()) return Annotate(listeners.status(), given.listeners_file);
     for (ListenerOptions& listener : *listeners) config.routers.listeners.push_back(std::move(listener));
   }
@@ -209,10 +209,22 @@ void AddRouterOptions(service::Options& options, Config& config, Given& given) {
   options.Add(&given.expire_timer, "rtr-expire", "Seconds that routers keep data without news.", 600U, 172'800U);
   options.Add(&config.routers.session.notify_interval, "notify-interval",
               "Least time between two Serial Notify to a router; RFC 8210 wants a minute.");
-  options.Add(&config.routers.max_connections, "max-connections", "Routers that may be connected.", std::size_t{1},
+  DoorLimits& door = config.routers.door;
+  options.Add(&door.connections, "max-connections", "Routers that may be connected.", std::size_t{1},
               std::size_t{100'000});
-  options.Add(&config.routers.max_per_address, "max-connections-per-address",
-              "Of them, from one address; 0 is as many as there are.", std::size_t{0}, std::size_t{100'000});
+  options.Add(&door.per_address, "max-connections-per-address", "Of them, from one address; 0 is as many as there are.",
+              std::size_t{0}, std::size_t{100'000});
+  SshOptions& ssh = given.ssh_options;
+  options.Add(&ssh.max_connections, "rtr-ssh-max-connections", "Of them, over SSH at one address of ours.",
+              std::size_t{1}, std::size_t{10'000});
+  options.Add(&ssh.max_unauthenticated, "rtr-ssh-max-logins", "Of those, that have not logged in yet.", std::size_t{1},
+              std::size_t{10'000});
+  options.Add(&door.strangers_per_address, "rtr-ssh-max-logins-per-address",
+              "Of these, from one address; 0 is as many as there are.", std::size_t{0}, std::size_t{10'000});
+  options.AddSize(&config.routers.most_pinned, "slow-router-memory",
+                  "Octets of earlier sets that routers may still be reading; beyond, the slowest are given up.",
+                  1 << 20);
+  options.Add(&config.for_good, "for-good", "At the end routers hear that the bridge does not come back.");
   options.Add(&config.routers.loops, "threads", "Threads that serve routers.", std::size_t{1}, std::size_t{64});
   options.Add(&config.drain_patience, "router-patience", "How long routers may take their last answers at the end.");
 }
@@ -289,9 +301,6 @@ absl::Status Finish(Given& given, Config& config) {
   if (const auto wrong = rtr::WhyWrong(config.routers.session.timers); !wrong.empty())
     return InvalidArgument("rtr-refresh, rtr-retry, rtr-expire: {}", wrong);
   if (given.min_version > given.max_version) return InvalidArgument("min-version is above max-version");
-  if (given.router_certificates != "none" && given.router_certificates != "optional" &&
-      given.router_certificates != "required")
-    return InvalidArgument("rtr-tls-router-certificates: must be none, optional or required");
   if (config.state.empty())
     return InvalidArgument("state: a directory is needed, so that routers need not reload after a restart");
   RETURN_IF_ERROR(CheckEvidence(config));

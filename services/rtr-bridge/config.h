@@ -53,6 +53,7 @@ struct Config {
 
   RouterServerOptions routers;
   std::chrono::milliseconds drain_patience{2'000};
+  bool for_good = false;  // the next end
   CacheOptions cache;
   std::vector<SourceOptions> sources;
   MergeRule merge;

@@ -201,7 +201,10 @@ absl::StatusOr<int> Run(const Config& config) {
   runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
   runner.OnDrain("sources", [&] { sources->Stop(); });
   runner.OnDrain("http", [&] { http->Drain(); });
-  runner.OnDrain("routers", [&] { routers->Drain(rtr::ErrorCode::kCacheRestart, config.drain_patience); });
+  runner.OnDrain("routers", [&] {
+    routers->Drain(config.for_good ? rtr::ErrorCode::kCacheShutdown : rtr::ErrorCode::kCacheRestart,
+                   config.drain_patience);
+  });
   runner.OnDrain("server", [&] {
     if (api.server == nullptr) return;
     break_glass.reset();

@@ -119,6 +119,7 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
 
 void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
   struct Handles {
+    Counter ssh_good, ssh_refused, ssh_failed, ssh_turned_away, given_up;
     Counter opened, closed, handshakes_failed, bytes_in, bytes_out, full, incremental, resets, accepted, not_allowed,
         too_many;
     std::vector<Counter> pdus_in, pdus_out, errors_sent, errors_received;
@@ -131,6 +132,14 @@ void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
   to->accepted = metrics.AddCounter("door_total", "Connections at the door.", {{"result", "accepted"}});
   to->not_allowed = metrics.AddCounter("door_total", "Connections at the door.", {{"result", "not_allowed"}});
   to->too_many = metrics.AddCounter("door_total", "Connections at the door.", {{"result", "too_many"}});
+  const auto logins = [&](const char* result) {
+    return metrics.AddCounter("ssh_logins_total", "Attempts to log in over SSH.", {{"result", result}});
+  };
+  to->ssh_good = logins("good");
+  to->ssh_refused = logins("refused");
+  to->ssh_failed = logins("failed");
+  to->ssh_turned_away = logins("turned_away");
+  to->given_up = metrics.AddCounter("routers_given_up_total", "Routers that kept old sets in memory for too long.");
   to->bytes_in = metrics.AddCounter("bytes_total", "Octets of RTR.", {{"direction", "received"}});
   to->bytes_out = metrics.AddCounter("bytes_total", "Octets of RTR.", {{"direction", "sent"}});
   to->full = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "full"}});
@@ -159,6 +168,12 @@ void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
     to->accepted.Set(routers.door().accepted);
     to->not_allowed.Set(routers.door().not_allowed);
     to->too_many.Set(routers.door().too_many);
+    const RouterServer::SshLogins ssh = routers.ssh_logins();
+    to->ssh_good.Set(ssh.good);
+    to->ssh_refused.Set(ssh.refused);
+    to->ssh_failed.Set(ssh.failed);
+    to->ssh_turned_away.Set(ssh.turned_away);
+    to->given_up.Set(from.given_up);
     to->bytes_in.Set(from.bytes_in);
     to->bytes_out.Set(from.bytes_out);
     to->full.Set(from.full_answers);

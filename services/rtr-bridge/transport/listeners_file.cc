@@ -1,5 +1,7 @@
 #include "services/rtr-bridge/transport/listeners_file.h"
 
+#include <map>
+
 #include "lib/base/status.h"
 #include "lib/service/json_fields.h"
 #include "lib/service/strict_json.h"
@@ -35,6 +37,14 @@ absl::Status ReadKey(const json& item, const std::string& where, const IpAddress
     if (!KernelHasTcpAo())
       return InvalidArgument("{}: this kernel has no TCP-AO (Linux 6.7 with CONFIG_TCP_AO): use MD5, TLS or SSH",
                              where);
+  }
+  for (const PeerKey& other : listener.keys) {
+    if (other.peer != peer) continue;
+    const bool other_ids = other.send_id != key.send_id && other.recv_id != key.recv_id;
+    if (other.algorithm.empty() || key.algorithm.empty() || !other_ids) {
+      return InvalidArgument("{}: {} has a key already; only keys of TCP-AO with other ids stand beside each other",
+                             where, peer.ToString());
+    }
   }
   listener.keys.push_back(std::move(key));
   return absl::OkStatus();
@@ -75,16 +85,13 @@ absl::Status ParseTls(const json& item, const std::string& where, ListenerOption
   RETURN_IF_ERROR(ReadMember(item, "certificate", where, listener.tls.certificate));
   RETURN_IF_ERROR(ReadMember(item, "key", where, listener.tls.private_key));
   RETURN_IF_ERROR(ReadMember(item, "roots", where, listener.tls.roots));
-  std::string certificates = "none";
-  RETURN_IF_ERROR(ReadMember(item, "router_certificates", where, certificates));
   RETURN_IF_ERROR(ReadMember(item, "address_in_certificate", where, listener.address_in_certificate));
-  using Client = service::TlsAcceptor::ClientCertificate;
-  if (certificates == "required") {
-    listener.certificates = Client::kRequired;
-  } else if (certificates == "optional") {
-    listener.certificates = Client::kOptional;
-  } else if (certificates != "none") {
-    return InvalidArgument("{}: must be none, optional or required", MemberAt(where, "router_certificates"));
+  if (item.contains("router_certificates")) {
+    std::string certificates;
+    RETURN_IF_ERROR(ReadMember(item, "router_certificates", where, certificates));
+    const auto policy = ParseRouterCertificates(certificates);
+    if (!policy.ok()) return Annotate(policy.status(), MemberAt(where, "router_certificates"));
+    listener.certificates = *policy;
   }
   if (listener.tls.certificate.empty() || listener.tls.private_key.empty())
     return InvalidArgument("{}: transport tls needs certificate and key", where);
@@ -99,13 +106,27 @@ absl::Status ParseSsh(const json& item, const std::string& where, ListenerOption
   return absl::OkStatus();
 }
 
-absl::StatusOr<ListenerOptions> ParseListener(const json& item, const std::string& where) {
+// Whoever writes a member that does nothing believes to be protected.
+absl::Status CheckTransport(const json& item, const std::string& transport, const std::string& where) {
+  static const std::map<const char*, std::string_view> kOf{
+      {"keys_required", "tcp"}, {"certificate", "tls"},         {"key", "tls"},
+      {"roots", "tls"},         {"router_certificates", "tls"}, {"address_in_certificate", "tls"},
+      {"host_keys", "ssh"},     {"authorized_keys", "ssh"},     {"passwords", "ssh"}};
+  for (const auto& [member, of] : kOf) {
+    if (item.contains(member) && of != transport)
+      return InvalidArgument("{}: is of transport {}, not of {}", MemberAt(where, member), of, transport);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ListenerOptions> ParseListener(const json& item, const std::string& where,
+                                              const ListenerOptions& usual) {
   RETURN_IF_ERROR(service::CheckObject(
       item,
       {"transport", "address", "allow", "min_version", "max_version", "peers", "keys_required", "certificate", "key",
        "roots", "router_certificates", "address_in_certificate", "host_keys", "authorized_keys", "passwords"},
       where));
-  ListenerOptions listener;
+  ListenerOptions listener = usual;
   ASSIGN_OR_RETURN(const std::string transport, service::StringMember(item, "transport", where));
   if (transport == "tls") {
     listener.kind = ListenerKind::kTls;
@@ -116,6 +137,7 @@ absl::StatusOr<ListenerOptions> ParseListener(const json& item, const std::strin
   } else if (transport != "tcp") {
     return InvalidArgument("{}: must be tcp, tls or ssh", MemberAt(where, "transport"));
   }
+  RETURN_IF_ERROR(CheckTransport(item, transport, where));
   ASSIGN_OR_RETURN(const std::string address, service::StringMember(item, "address", where));
   const auto listen = ParseHostPort(address);
   if (!listen.ok()) return Annotate(listen.status(), MemberAt(where, "address"));
@@ -136,7 +158,15 @@ absl::StatusOr<ListenerOptions> ParseListener(const json& item, const std::strin
 
 }  // namespace
 
-absl::StatusOr<std::vector<ListenerOptions>> ParseListeners(std::string_view text) {
+absl::StatusOr<service::TlsAcceptor::ClientCertificate> ParseRouterCertificates(std::string_view text) {
+  using Client = service::TlsAcceptor::ClientCertificate;
+  if (text == "none") return Client::kNone;
+  if (text == "optional") return Client::kOptional;
+  if (text == "required") return Client::kRequired;
+  return InvalidArgument("must be none, optional or required");
+}
+
+absl::StatusOr<std::vector<ListenerOptions>> ParseListeners(std::string_view text, const ListenerOptions& usual) {
   ASSIGN_OR_RETURN(const json file, service::ParseStrictJson(text, service::JsonComments::kAllowed));
   RETURN_IF_ERROR(service::CheckObject(file, {"listeners"}, "listeners file"));
   if (!file.contains("listeners") || !file["listeners"].is_array() ||
@@ -144,7 +174,8 @@ absl::StatusOr<std::vector<ListenerOptions>> ParseListeners(std::string_view tex
     return InvalidArgument("listeners file: \"listeners\" must be a list");
   std::vector<ListenerOptions> listeners;
   for (std::size_t i = 0; i < file["listeners"].size(); ++i) {
-    ASSIGN_OR_RETURN(ListenerOptions listener, ParseListener(file["listeners"][i], fmt::format("listeners[{}]", i)));
+    ASSIGN_OR_RETURN(ListenerOptions listener,
+                     ParseListener(file["listeners"][i], fmt::format("listeners[{}]", i), usual));
     listeners.push_back(std::move(listener));
   }
   return listeners;

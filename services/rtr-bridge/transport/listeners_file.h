@@ -9,7 +9,10 @@
 
 namespace virp::rtr_bridge {
 
-// {"listeners": [{"transport": "tcp", "address": "[::]:323", ...}]}. InvalidArgument names the place.
-absl::StatusOr<std::vector<ListenerOptions>> ParseListeners(std::string_view json);
+// {"listeners": [{"transport": "tcp", "address": "[::]:323", ...}]}; what an item does not say is as in `usual`.
+// InvalidArgument names the place.
+absl::StatusOr<std::vector<ListenerOptions>> ParseListeners(std::string_view json, const ListenerOptions& usual = {});
+// "none", "optional" or "required".
+absl::StatusOr<service::TlsAcceptor::ClientCertificate> ParseRouterCertificates(std::string_view text);
 
 }  // namespace virp::rtr_bridge

@@ -107,6 +107,49 @@ TEST(ListenersFile, NamesThePlaceOfWhatIsWrong) {
               StatusIs(StatusCode::kInvalidArgument, HasSubstr("keys are of transport tcp")));
 }
 
+// Its author would believe in a protection that is not there.
+TEST(ListenersFile, MembersOfAnotherTransportAreRefused) {
+  for (
+      const auto& [listener, place] : std::vector<std::pair<std::string, std::string>>{
+          {R"({"transport": "tcp", "address": "127.0.0.1:323", "router_certificates": "required"})",
+           "listeners[0].router_certificates: is of transport tls"},
+          {R"({"transport": "tcp", "address": "127.0.0.1:323", "passwords": "p"})", "passwords: is of transport ssh"},
+          {R"({"transport": "tls", "address": "127.0.0.1:324", "certificate": "c", "key": "k", "keys_required": true})",
+           "keys_required: is of transport tcp"},
+          {R"({"transport": "ssh", "address": "127.0.0.1:22", "host_keys": ["a"], "roots": "r"})",
+           "roots: is of transport tls"}}) {
+    EXPECT_THAT(Parse(listener).status(), StatusIs(StatusCode::kInvalidArgument, HasSubstr(place))) << listener;
+  }
+}
+
+TEST(ListenersFile, WhatItDoesNotSayIsAsInTheFlags) {
+  ListenerOptions usual;
+  usual.max_version = 1;
+  usual.tls = {.certificate = "c", .private_key = "k", .roots = "r"};
+  usual.certificates = Client::kRequired;
+  usual.ssh.host_keys = {"h"};
+  usual.ssh.max_unauthenticated = 7;
+  const auto listeners = ParseListeners(
+      R"({"listeners": [{"transport": "tcp", "address": "127.0.0.1:323"}, {"transport": "tls", "address": "127.0.0.1:324"},
+                        {"transport": "tls", "address": "127.0.0.1:325", "router_certificates": "none", "max_version": 2},
+                        {"transport": "ssh", "address": "127.0.0.1:22"}]})",
+      usual);
+  ASSERT_OK(listeners);
+  EXPECT_EQ((*listeners)[0].max_version, 1);
+  EXPECT_EQ((*listeners)[1].certificates, Client::kRequired);
+  EXPECT_EQ((*listeners)[1].tls.certificate, "c");
+  EXPECT_EQ((*listeners)[2].certificates, Client::kNone);
+  EXPECT_EQ((*listeners)[2].max_version, 2);
+  EXPECT_EQ((*listeners)[3].ssh.max_unauthenticated, 7U);
+}
+
+TEST(ListenersFile, AnAddressHasOneMd5Key) {
+  EXPECT_THAT(Parse(R"({"transport": "tcp", "address": "127.0.0.1:323",
+                        "peers": [{"peers": "192.0.2.1", "md5_key_file": "a"}, {"peers": "192.0.2.1", "md5_key_file": "b"}]})")
+                  .status(),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("192.0.2.1 has a key already")));
+}
+
 TEST(ListenersFile, WhatIsNoFileOfListenersIsRefused) {
   for (const std::string& text :
        {std::string(), std::string("[]"), std::string("{}"), std::string(R"({"listeners": {}})"),

@@ -7,10 +7,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lib/rtr/pdu.h"
 #include "services/rtr-bridge/domain/bridge_fixture.h"
@@ -21,15 +24,6 @@
 
 namespace virp::rtr_bridge::testing {
 
-// The snapshot of a history that knows nothing but these.
-inline std::shared_ptr<const rtr::Snapshot> SnapshotOf(const std::vector<Roa>& roas) {
-  rtr::History history({}, [] { return std::uint16_t{7}; });
-  auto payloads = std::make_shared<const vrp::Payloads>(SetOf(roas));
-  const Hash hash = vrp::HashOf(*payloads);
-  history.Update(std::move(payloads), hash);
-  return history.snapshot();
-}
-
 class RouterServerTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -39,11 +33,18 @@ class RouterServerTest : public ::testing::Test {
   }
   void Start() {
     ASSERT_OK_AND_ASSIGN(server_, RouterServer::Start(options_, log_, clock_));
-    server_->Publish(SnapshotOf(ManyRoas(3)));
+    Publish(ManyRoas(3));
   }
-  // From `from`, an address of the loopback.
-  FileDescriptor Connect(const std::string& from = "127.0.0.1", std::size_t listener = 0) const {
-    const auto to = ParseHostPort(server_->listeners().at(listener).address);
+  void Publish(const std::vector<Roa>& roas) { server_->Publish(NextSnapshot(roas)); }
+  std::shared_ptr<const rtr::Snapshot> NextSnapshot(const std::vector<Roa>& roas) {
+    auto payloads = std::make_shared<const vrp::Payloads>(SetOf(roas));
+    const Hash hash = vrp::HashOf(*payloads);
+    history_.Update(std::move(payloads), hash);
+    return history_.snapshot();
+  }
+  // From `from`, an address of the loopback; with room for so little that it is soon stuck when it does not read.
+  FileDescriptor Connect(const std::string& from = "127.0.0.1", int room = 0) const {
+    const auto to = ParseHostPort(server_->listeners().front().address);
     FileDescriptor socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     const auto address = [](const std::string& host, std::uint16_t port) {
       sockaddr_in at{};
@@ -54,6 +55,7 @@ class RouterServerTest : public ::testing::Test {
       return at;
     };
     const sockaddr_in own = address(from, 0), other = address("127.0.0.1", to->port);
+    if (room != 0) ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&own), sizeof(own)), 0);
     EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&other), sizeof(other)), 0);
     return socket;
@@ -83,6 +85,35 @@ class RouterServerTest : public ::testing::Test {
   static bool IsServed(const FileDescriptor& router) {
     return Say(router, ResetQuery()) && Hear(router, 8).size() == 8;
   }
+  // Asks without reading until the bridge cannot send any more.
+  bool GetStuck(const FileDescriptor& router) const { return Say(router, ManyQueries()) && IsStuck(); }
+  static std::string ManyQueries() {
+    std::string queries;
+    for (int i = 0; i < 100; ++i) rtr::AppendResetQuery(queries, 2);
+    return queries;
+  }
+  bool IsStuck() const {
+    std::uint64_t sent = 0;
+    return testutil::Eventually([&] {
+      const auto views = server_->Views();
+      const auto found =
+          std::find_if(views.begin(), views.end(), [](const RouterView& view) { return view.queued > 0; });
+      if (found == views.end()) return false;
+      return std::exchange(sent, found->state.bytes_out) == found->state.bytes_out && sent > 0;
+    });
+  }
+  // The last of whole PDUs.
+  static rtr::Header LastHeader(std::string_view pdus) {
+    rtr::Header last{};
+    while (pdus.size() >= rtr::kHeaderSize) {
+      const rtr::Header header = rtr::ReadHeader(pdus);
+      if (header.length < rtr::kHeaderSize || header.length > pdus.size()) break;
+      last = header;
+      pdus.remove_prefix(header.length);
+    }
+    EXPECT_TRUE(pdus.empty()) << "the stream ends within a PDU";
+    return last;
+  }
   // Whether the bridge closes it, before or behind what it says.
   static bool IsClosed(const FileDescriptor& router) {
     std::array<char, 4096> bytes;
@@ -101,6 +132,7 @@ class RouterServerTest : public ::testing::Test {
   const SystemClock clock_;
   const Witness witness_{"rtr.test"};
   SessionLog log_{witness_, clock_};
+  rtr::History history_{{}, [] { return std::uint16_t{7}; }};
   RouterServerOptions options_;
   std::unique_ptr<RouterServer> server_;
 };

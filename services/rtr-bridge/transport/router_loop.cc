@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <future>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -30,6 +31,9 @@ constexpr std::size_t kPieces = 16;
 constexpr std::size_t kTurn = 2 << 20;
 constexpr milliseconds kLinger{1'000};  // for the peer's end after ours: a reset would overtake the last PDU
 constexpr milliseconds kAnswerWait{1'000};
+// Of what routers can cause at will: so many lines at once, then one in a while.
+constexpr int kLinesAtOnce = 20;
+constexpr std::chrono::seconds kLineEvery{1};
 
 std::size_t CounterOf(std::uint16_t code) {
   return std::min<std::size_t>(code, 15);
@@ -46,6 +50,7 @@ struct RouterLoop::Connection {
   UnixNanos connected = 0, last_heard = 0;
   std::uint32_t interest = 0;
   bool more_to_read = false;  // stopped reading though the stream may hold bytes
+  bool said_goodbye = false;  // nothing more is written
   bool dead = false;
   std::string why;
   rtr::ServerSessionState counted;  // what is in the counters already
@@ -54,8 +59,8 @@ struct RouterLoop::Connection {
 };
 
 absl::StatusOr<std::unique_ptr<RouterLoop>> RouterLoop::Start(SessionLog& log, RouterCounters& counters,
-                                                              const Clock& clock) {
-  std::unique_ptr<RouterLoop> loop(new RouterLoop(log, counters, clock));
+                                                              std::size_t most_pinned, const Clock& clock) {
+  std::unique_ptr<RouterLoop> loop(new RouterLoop(log, counters, most_pinned, clock));
   loop->epoll_.Reset(::epoll_create1(EPOLL_CLOEXEC));
   loop->wake_.Reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_event wake{};
@@ -67,8 +72,15 @@ absl::StatusOr<std::unique_ptr<RouterLoop>> RouterLoop::Start(SessionLog& log, R
   return loop;
 }
 
-RouterLoop::RouterLoop(SessionLog& log, RouterCounters& counters, const Clock& clock)
-    : log_(log), counters_(counters), clock_(clock), pulse_("a router loop", clock), buffer_(kReadSize) {}
+RouterLoop::RouterLoop(SessionLog& log, RouterCounters& counters, std::size_t most_pinned, const Clock& clock)
+    : log_(log),
+      counters_(counters),
+      most_pinned_(most_pinned),
+      clock_(clock),
+      handshakes_(kLineEvery, kLinesAtOnce, clock),
+      errors_(kLineEvery, kLinesAtOnce, clock),
+      pulse_("a router loop", clock),
+      buffer_(kReadSize) {}
 
 RouterLoop::~RouterLoop() {
   Stop();
@@ -162,15 +174,7 @@ void RouterLoop::TakeMail() {
     const MutexLock lock(mutex_);
     mail = std::exchange(mail_, {});
   }
-  if (mail.published) {
-    snapshot_ = std::move(mail.snapshot);
-    const Clocked now = steady_clock::now();
-    for (auto& [socket, connection] : connections_) {
-      if (!connection->session || connection->dead) continue;
-      connection->session->OnNewSnapshot(snapshot_, now);
-      Pump(*connection);
-    }
-  }
+  if (mail.published) TakeSnapshot(std::move(mail.snapshot));
   for (NewRouter& router : mail.routers) Admit(std::move(router));
   if (mail.shutdown) {
     shutting_down_ = true;
@@ -186,6 +190,51 @@ void RouterLoop::TakeMail() {
     }
   }
   for (const auto& question : mail.questions) question();
+}
+
+void RouterLoop::TakeSnapshot(std::shared_ptr<const rtr::Snapshot> snapshot) {
+  snapshot_ = std::move(snapshot);
+  const Clocked now = steady_clock::now();
+  for (auto& [socket, connection] : connections_) {
+    if (!connection->session || connection->dead) continue;
+    connection->session->OnNewSnapshot(snapshot_, now);
+    Pump(*connection);
+  }
+  GiveUpSlowest(now);
+}
+
+// An answer under way ends with the set that it began with, so a slow router keeps that in memory. With each new set
+// there may be another such: of all that is kept only so much is.
+void RouterLoop::GiveUpSlowest(Clocked now) {
+  struct Pinned {
+    std::size_t octets = 0;
+    Clocked since = Clocked::max();
+    std::vector<Connection*> by;
+  };
+  std::map<const rtr::Bytes*, Pinned> pinned;
+  std::size_t octets = 0;
+  for (auto& [socket, connection] : connections_) {
+    if (!connection->session || connection->dead) continue;
+    for (const auto& [bytes, size] : connection->session->pinned()) {
+      Pinned& one = pinned[bytes];
+      if (one.by.empty()) octets += size;
+      one.octets = size;
+      one.since = std::min(one.since, connection->session->busy_since());
+      one.by.push_back(connection.get());
+    }
+  }
+  while (octets > most_pinned_ && !pinned.empty()) {
+    const auto oldest = std::min_element(pinned.begin(), pinned.end(),
+                                         [](const auto& a, const auto& b) { return a.second.since < b.second.since; });
+    for (Connection* const connection : oldest->second.by) {
+      if (connection->session->closing()) continue;
+      ++counters_.given_up;
+      connection->session->GiveUp("the router takes too long to read", now);
+      Pump(*connection);
+    }
+    octets -= oldest->second.octets;
+    pinned.erase(oldest);
+  }
 }
 
 void RouterLoop::Admit(NewRouter router) {
@@ -210,8 +259,11 @@ bool RouterLoop::FinishOpening(Connection& connection) {
   const auto open = connection.router.stream->Open();
   if (!open.ok()) {
     ++counters_.handshakes_failed;
-    service::LogStatus(service::LogLevel::kInfo, "a router's handshake failed", open.status(),
-                       {{"peer", connection.router.name.peer}, {"listener", connection.router.listener}});
+    if (const auto left_out = handshakes_.Admit()) {
+      service::LogStatus(
+          service::LogLevel::kInfo, "a router's handshake failed", open.status(),
+          {{"peer", connection.router.name.peer}, {"listener", connection.router.listener}, {"left_out", *left_out}});
+    }
     Close(connection, "handshake failed");
     return false;
   }
@@ -242,17 +294,30 @@ void RouterLoop::Pump(Connection& connection) {
   Flush(connection);
   if (connection.dead) return;
   Tell(connection);
-  if (connection.session->ShouldClose() && !connection.linger_until) {
-    connection.why = connection.session->close_reason();
-    connection.linger_until = steady_clock::now() + kLinger;
-    connection.router.stream->CloseWrite();
-  }
+  if (connection.session->ShouldClose()) EndWell(connection);
   SetInterest(connection);
+}
+
+// Last words have time to leave; then the peer has a moment for its own end.
+void RouterLoop::EndWell(Connection& connection) {
+  if (connection.said_goodbye) return;
+  const Clocked now = steady_clock::now();
+  connection.why = connection.session->close_reason();
+  if (connection.router.stream->holds()) {
+    if (!connection.linger_until) connection.linger_until = now + connection.router.options.flush_timeout;
+    return;
+  }
+  connection.said_goodbye = true;
+  connection.linger_until = now + kLinger;
+  connection.router.stream->CloseWrite();
 }
 
 void RouterLoop::ReadAll(Connection& connection) {
   rtr::ServerSession& session = *connection.session;
+  std::size_t read = 0;
   while (!connection.dead && connection.more_to_read && (session.WantsRead() || connection.linger_until)) {
+    // Whoever sends without end keeps nobody waiting either; the socket stays readable.
+    if (read >= kTurn) return;
     const auto got = connection.router.stream->Read(buffer_);
     if (!got.ok()) return Close(connection, std::string(got.status().message()));
     if (!*got) {
@@ -260,6 +325,7 @@ void RouterLoop::ReadAll(Connection& connection) {
       return;
     }
     if (**got == 0) return Close(connection, connection.why.empty() ? "the router closed" : connection.why);
+    read += **got;
     connection.last_heard = clock_.NowNanos();
     if (!connection.linger_until) session.Feed({buffer_.data(), **got}, steady_clock::now());
   }
@@ -270,7 +336,7 @@ void RouterLoop::Flush(Connection& connection) {
   rtr::ServerSession& session = *connection.session;
   std::array<std::string_view, kPieces> pieces;
   std::size_t sent = 0;
-  while (session.queued() > 0 && sent < kTurn) {
+  while ((session.queued() > 0 || connection.router.stream->holds()) && sent < kTurn) {
     const std::size_t count = session.Peek(pieces);
     std::size_t room = kTurn - sent;
     std::size_t used = 0;
@@ -311,8 +377,13 @@ void RouterLoop::Tell(Connection& connection) {
     const bool sent = event.kind == rtr::SessionEvent::Kind::kErrorSent;
     if (!sent && event.kind != rtr::SessionEvent::Kind::kErrorReceived) continue;
     ++(sent ? counters_.errors_sent : counters_.errors_received)[CounterOf(event.error.code)];
+    const auto left_out = errors_.Admit();
+    if (!left_out) continue;
     service::LogInfo(sent ? "an error was reported to a router" : "a router reported an error",
-                     {{"peer", connection.router.name.peer}, {"code", event.error.code}, {"text", event.error.text}});
+                     {{"peer", connection.router.name.peer},
+                      {"code", event.error.code},
+                      {"text", event.error.text},
+                      {"left_out", *left_out}});
   }
   log_.Take(connection.router.name, now, events, connection.told);
 }
@@ -369,7 +440,6 @@ void RouterLoop::Bury() {
       view.close_reason = connection.why;
       log_.TakeClosed(view, connection.told);
     }
-    if (connection.router.on_close) connection.router.on_close();
     connections_.erase(found);
     ++counters_.closed;
     --routers_;

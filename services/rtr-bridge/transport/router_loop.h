@@ -1,6 +1,7 @@
 // One thread that serves many routers: reads queries, writes answers, notifies, without ever waiting for one of them.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -18,6 +19,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/pulse.h"
 #include "lib/rtr/server_session.h"
+#include "lib/service/logging.h"
 #include "services/rtr-bridge/domain/session_log.h"
 #include "services/rtr-bridge/transport/router_stream.h"
 
@@ -30,13 +32,14 @@ struct NewRouter {
   std::string listener;
   rtr::ServerSessionOptions options;
   std::chrono::milliseconds handshake_timeout{10'000};
-  std::function<void()> on_close;  // once, on the loop's thread
+  std::shared_ptr<void> seat;  // let go when the connection has ended
 };
 
 // Of all routers of a process, over its life.
 struct RouterCounters {
   std::atomic<std::uint64_t> opened{0}, closed{0};
   std::atomic<std::uint64_t> handshakes_failed{0};
+  std::atomic<std::uint64_t> given_up{0};  // because they read too slowly
   std::atomic<std::uint64_t> bytes_in{0}, bytes_out{0};
   std::atomic<std::uint64_t> full_answers{0}, incremental_answers{0}, cache_resets{0};
   std::array<std::atomic<std::uint64_t>, rtr::kPduTypes> pdus_in{}, pdus_out{};
@@ -46,8 +49,10 @@ struct RouterCounters {
 // Thread-safe but for Stop. What it is given outlives it.
 class RouterLoop {
  public:
+  // `most_pinned`: octets of sets served before that slow routers may keep in memory; beyond, those that have read for
+  // longest are given up.
   static absl::StatusOr<std::unique_ptr<RouterLoop>> Start(SessionLog& log, RouterCounters& counters,
-                                                           const Clock& clock);
+                                                           std::size_t most_pinned, const Clock& clock);
   ~RouterLoop();  // Stop: closes what is left at once
 
   void Add(NewRouter router);
@@ -67,16 +72,19 @@ class RouterLoop {
   struct Connection;
   using Clocked = std::chrono::steady_clock::time_point;
 
-  RouterLoop(SessionLog& log, RouterCounters& counters, const Clock& clock);
+  RouterLoop(SessionLog& log, RouterCounters& counters, std::size_t most_pinned, const Clock& clock);
   void Run(const std::stop_token& stop);
   void Wake() const;
   void TakeMail();
+  void TakeSnapshot(std::shared_ptr<const rtr::Snapshot> snapshot);
+  void GiveUpSlowest(Clocked now);
   void Admit(NewRouter router);
   void OnReady(Connection& connection, std::uint32_t events);
   bool FinishOpening(Connection& connection);
   void Pump(Connection& connection);
   void ReadAll(Connection& connection);
   void Flush(Connection& connection);
+  void EndWell(Connection& connection);
   void Tell(Connection& connection);
   void SetInterest(Connection& connection);
   void TickAll(Clocked now);
@@ -86,7 +94,9 @@ class RouterLoop {
 
   SessionLog& log_;
   RouterCounters& counters_;
+  const std::size_t most_pinned_;
   const Clock& clock_;
+  service::LogLimiter handshakes_, errors_;  // of lines about them
   Pulse pulse_;
   FileDescriptor epoll_, wake_;
   std::atomic<std::size_t> routers_{0};

@@ -44,10 +44,20 @@ absl::StatusOr<crypto::Secret> ReadKey(const std::string& path) {
   return key;
 }
 
-absl::Status SetKey(int socket, const PeerKey& key) {
-  ASSIGN_OR_RETURN(const crypto::Secret secret, ReadKey(key.key_file));
-  if (key.algorithm.empty()) return SetMd5Key(socket, key.peer, secret.view());
-  return AddTcpAoKey(socket, key.peer, {key.send_id, key.recv_id, key.algorithm, secret.view()});
+// `in_force`: what was set last; empty before. A key of TCP-AO is added once: the kernel takes no other one of its ids.
+absl::Status SetKey(int socket, const PeerKey& key, crypto::Secret& in_force) {
+  ASSIGN_OR_RETURN(crypto::Secret secret, ReadKey(key.key_file));
+  if (crypto::EqualConstantTime(secret, in_force)) return absl::OkStatus();
+  if (key.algorithm.empty()) {
+    RETURN_IF_ERROR(SetMd5Key(socket, key.peer, secret.view()));
+  } else if (in_force.empty()) {
+    RETURN_IF_ERROR(AddTcpAoKey(socket, key.peer, {key.send_id, key.recv_id, key.algorithm, secret.view()}));
+  } else {
+    return FailedPrecondition("{}: a TCP-AO key is not changed in place: list the new one with other ids beside it",
+                              key.key_file);
+  }
+  in_force = std::move(secret);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -58,8 +68,16 @@ struct RouterServer::Listener {
   std::string address;
   std::unique_ptr<service::TlsAcceptor> tls;
   std::unique_ptr<SshGateway> ssh;
-  std::atomic<std::size_t> routers{0};
+  std::vector<crypto::Secret> in_force = {};  // of options.keys
+  const Door::Count routers = std::make_shared<std::atomic<std::size_t>>(0);
 
+  // The first error; the other keys are in force.
+  absl::Status SetKeys() {
+    absl::Status first;
+    for (std::size_t i = 0; i < options.keys.size(); ++i)
+      first.Update(SetKey(socket.get(), options.keys[i], in_force[i]));
+    return first;
+  }
   const PeerKey* KeyOf(const IpAddress& peer) const {
     const auto& keys = options.keys;
     const auto found = std::find_if(keys.begin(), keys.end(), [&](const PeerKey& key) { return key.peer == peer; });
@@ -75,15 +93,16 @@ struct RouterServer::Listener {
 };
 
 RouterServer::RouterServer(RouterServerOptions options, const Clock& clock)
-    : options_(std::move(options)), clock_(clock) {
+    : options_(std::move(options)), clock_(clock), door_(options_.door) {
   connections_ = clock.NowNanos() / 1'000'000'000 << kConnectionBits;
 }
 
 absl::StatusOr<std::unique_ptr<RouterServer>> RouterServer::Start(RouterServerOptions options, SessionLog& log,
                                                                   const Clock& clock) {
   std::unique_ptr<RouterServer> server(new RouterServer(std::move(options), clock));
-  for (std::size_t i = 0; i < std::max<std::size_t>(server->options_.loops, 1); ++i) {
-    ASSIGN_OR_RETURN(auto loop, RouterLoop::Start(log, server->counters_, clock));
+  const std::size_t loops = std::max<std::size_t>(server->options_.loops, 1);
+  for (std::size_t i = 0; i < loops; ++i) {
+    ASSIGN_OR_RETURN(auto loop, RouterLoop::Start(log, server->counters_, server->options_.most_pinned / loops, clock));
     server->loops_.push_back(std::move(loop));
   }
   for (const ListenerOptions& listener : server->options_.listeners) RETURN_IF_ERROR(server->Open(listener));
@@ -102,7 +121,8 @@ absl::Status RouterServer::Open(const ListenerOptions& options) {
   ASSIGN_OR_RETURN(at.socket, ListenTcp(options.listen));
   ASSIGN_OR_RETURN(const int port, LocalPort(at.socket.get()));
   at.address = FormatHostPort({options.listen.host, static_cast<std::uint16_t>(port)});
-  for (const PeerKey& key : options.keys) RETURN_IF_ERROR(SetKey(at.socket.get(), key));
+  at.in_force.resize(options.keys.size());
+  RETURN_IF_ERROR(at.SetKeys());
   if (options.kind == ListenerKind::kTls) {
     ASSIGN_OR_RETURN(
         at.tls, service::TlsAcceptor::Make(options.tls, options.certificates, clock_, service::kDefaultReload,
@@ -110,8 +130,9 @@ absl::Status RouterServer::Open(const ListenerOptions& options) {
   }
   if (options.kind == ListenerKind::kSsh) {
     ASSIGN_OR_RETURN(at.ssh, SshGateway::Make(options.ssh, [this, &at](SshRouter router) {
-                       Enter(at, MakePlainStream(std::move(router.socket)), router.address, router.port,
-                             Transport::kSsh, std::move(router.identity));
+                       std::static_pointer_cast<Door::Seat>(router.seat)->LogIn();
+                       Enter(at, MakePlainStream(std::move(router.socket)), std::move(router.seat), router.address,
+                             router.port, std::move(router.identity));
                      }));
   }
   listeners_.push_back(std::move(listener));
@@ -142,56 +163,36 @@ void RouterServer::AcceptOne(Listener& listener) {
       return;
     }
     const IpAddress peer = accepted->address;
-    if (!Admit(listener, peer)) continue;
+    auto seat = Admit(listener, peer);
+    if (seat == nullptr) continue;
     const int on = 1;
     ::setsockopt(accepted->socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));  // we write whole answers
     switch (listener.options.kind) {
       case ListenerKind::kTcp:
-        Enter(listener, MakePlainStream(std::move(accepted->socket)), peer, accepted->port, listener.TransportOf(peer),
-              "");
+        Enter(listener, MakePlainStream(std::move(accepted->socket)), std::move(seat), peer, accepted->port, "");
         break;
       case ListenerKind::kTls:
         Enter(listener,
               MakeTlsStream(std::move(accepted->socket), *listener.tls, peer, listener.options.address_in_certificate),
-              peer, accepted->port, Transport::kTls, "");
+              std::move(seat), peer, accepted->port, "");
         break;
       case ListenerKind::kSsh:
-        Left(listener, peer);  // counted again once it has logged in
-        listener.ssh->Take(std::move(accepted->socket), peer, accepted->port);
+        listener.ssh->Take(std::move(accepted->socket), peer, accepted->port, std::move(seat));
         break;
     }
   }
 }
 
 // Whoever may not come in is closed before anything is read.
-bool RouterServer::Admit(Listener& listener, const IpAddress& peer) {
+std::shared_ptr<Door::Seat> RouterServer::Admit(Listener& listener, const IpAddress& peer) {
   const auto& allow = listener.options.allow;
   const bool listed = allow.empty() || std::any_of(allow.begin(), allow.end(),
                                                    [&](const Prefix& prefix) { return prefix.Contains(peer); });
   if (!listed || (listener.options.keys_required && listener.KeyOf(peer) == nullptr)) {
-    ++door_.not_allowed;
-    return false;
+    door_.CountNotAllowed();
+    return nullptr;
   }
-  const MutexLock lock(mutex_);
-  std::size_t& same = by_address_[peer];
-  if (inside_ >= options_.max_connections || (options_.max_per_address != 0 && same >= options_.max_per_address)) {
-    ++door_.too_many;
-    if (same == 0) by_address_.erase(peer);
-    return false;
-  }
-  ++same;
-  ++inside_;
-  ++listener.routers;
-  ++door_.accepted;
-  return true;
-}
-
-void RouterServer::Left(Listener& listener, const IpAddress& peer) {
-  const MutexLock lock(mutex_);
-  const auto found = by_address_.find(peer);
-  if (found != by_address_.end() && --found->second == 0) by_address_.erase(found);
-  --inside_;
-  --listener.routers;
+  return door_.Admit(peer, listener.routers, listener.options.kind == ListenerKind::kSsh);
 }
 
 rtr::ServerSessionOptions RouterServer::SessionFor(const ListenerOptions& options, const IpAddress& peer) const {
@@ -207,15 +208,14 @@ rtr::ServerSessionOptions RouterServer::SessionFor(const ListenerOptions& option
   return session;
 }
 
-void RouterServer::Enter(Listener& listener, std::unique_ptr<RouterStream> stream, const IpAddress& peer,
-                         std::uint16_t port, Transport transport, std::string identity) {
-  if (transport == Transport::kSsh && !Admit(listener, peer)) return;
+void RouterServer::Enter(Listener& listener, std::unique_ptr<RouterStream> stream, std::shared_ptr<void> seat,
+                         const IpAddress& peer, std::uint16_t port, std::string identity) {
   NewRouter router;
   router.stream = std::move(stream);
-  router.name = {++connections_, peer.ToString(), port, transport, std::move(identity)};
+  router.name = {++connections_, peer.ToString(), port, listener.TransportOf(peer), std::move(identity)};
   router.listener = listener.address;
   router.options = SessionFor(listener.options, peer);
-  router.on_close = [this, &listener, peer] { Left(listener, peer); };
+  router.seat = std::move(seat);
   const auto least = std::min_element(loops_.begin(), loops_.end(),
                                       [](const auto& a, const auto& b) { return a->routers() < b->routers(); });
   (*least)->Add(std::move(router));
@@ -245,7 +245,7 @@ absl::Status RouterServer::Reload() {
   absl::Status first;
   for (const auto& listener : listeners_) {
     if (listener->ssh != nullptr) first.Update(listener->ssh->ReloadUsers());
-    for (const PeerKey& key : listener->options.keys) first.Update(SetKey(listener->socket.get(), key));
+    first.Update(listener->SetKeys());
   }
   return first;
 }
@@ -263,8 +263,22 @@ std::vector<RouterView> RouterServer::Views() const {
 
 std::vector<RouterServer::Bound> RouterServer::listeners() const {
   std::vector<Bound> out;
-  for (const auto& listener : listeners_) out.push_back({listener->options.kind, listener->address, listener->routers});
+  for (const auto& listener : listeners_)
+    out.push_back({listener->options.kind, listener->address, *listener->routers});
   return out;
+}
+
+RouterServer::SshLogins RouterServer::ssh_logins() const {
+  SshLogins sum;
+  for (const auto& listener : listeners_) {
+    if (listener->ssh == nullptr) continue;
+    const SshCounters& from = listener->ssh->counters();
+    sum.good += from.accepted;
+    sum.refused += from.refused;
+    sum.failed += from.failed;
+    sum.turned_away += from.turned_away;
+  }
+  return sum;
 }
 
 absl::Status RouterServer::CheckAlive() const {

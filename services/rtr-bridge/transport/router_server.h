@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,11 +13,11 @@
 #include "absl/status/statusor.h"
 #include "lib/base/clock.h"
 #include "lib/base/ip.h"
-#include "lib/base/mutex.h"
 #include "lib/base/tcp_ao.h"
 #include "lib/base/units.h"
 #include "lib/service/credentials.h"
 #include "lib/service/tls_stream.h"
+#include "services/rtr-bridge/transport/door.h"
 #include "services/rtr-bridge/transport/router_loop.h"
 #include "services/rtr-bridge/transport/ssh_gateway.h"
 
@@ -61,15 +60,10 @@ struct ListenerOptions {
 struct RouterServerOptions {
   std::vector<ListenerOptions> listeners;
   std::size_t loops = 2;
-  std::size_t max_connections = 4'096;
-  std::size_t max_per_address = 0;    // 0: as many as there are
+  DoorLimits door;
+  std::uint64_t most_pinned =
+      256ULL << 20;                   // octets of earlier sets that slow routers may keep in memory, over all loops
   rtr::ServerSessionOptions session;  // versions are the listeners'
-};
-
-struct DoorCounters {
-  std::atomic<std::uint64_t> accepted{0};
-  std::atomic<std::uint64_t> not_allowed{0};
-  std::atomic<std::uint64_t> too_many{0};
 };
 
 // Thread-safe but for Stop.
@@ -95,7 +89,13 @@ class RouterServer {
   };
   std::vector<Bound> listeners() const;
   const RouterCounters& counters() const { return counters_; }
-  const DoorCounters& door() const { return door_; }
+  const DoorCounters& door() const { return door_.counters(); }
+  // Of all SSH listeners: routers that logged in, wrong keys and passwords, connections that failed otherwise, and
+  // those that were turned away.
+  struct SshLogins {
+    std::uint64_t good = 0, refused = 0, failed = 0, turned_away = 0;
+  };
+  SshLogins ssh_logins() const;
   absl::Status CheckAlive() const;
 
  private:
@@ -104,22 +104,18 @@ class RouterServer {
   absl::Status Open(const ListenerOptions& options);
   void AcceptAll(const std::stop_token& stop);
   void AcceptOne(Listener& listener);
-  bool Admit(Listener& listener, const IpAddress& peer);
-  void Enter(Listener& listener, std::unique_ptr<RouterStream> stream, const IpAddress& peer, std::uint16_t port,
-             Transport transport, std::string identity);
-  void Left(Listener& listener, const IpAddress& peer);
+  std::shared_ptr<Door::Seat> Admit(Listener& listener, const IpAddress& peer);
+  void Enter(Listener& listener, std::unique_ptr<RouterStream> stream, std::shared_ptr<void> seat,
+             const IpAddress& peer, std::uint16_t port, std::string identity);
   rtr::ServerSessionOptions SessionFor(const ListenerOptions& options, const IpAddress& peer) const;
 
   const RouterServerOptions options_;
   const Clock& clock_;
   RouterCounters counters_;
-  DoorCounters door_;
+  Door door_;
   std::atomic<std::uint64_t> connections_{0};  // numbers given
   std::vector<std::unique_ptr<RouterLoop>> loops_;
   std::vector<std::unique_ptr<Listener>> listeners_;
-  mutable Mutex mutex_;
-  std::map<IpAddress, std::size_t> by_address_ ABSL_GUARDED_BY(mutex_);
-  std::size_t inside_ ABSL_GUARDED_BY(mutex_) = 0;
   std::jthread acceptor_;
 };
 

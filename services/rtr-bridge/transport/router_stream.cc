@@ -16,13 +16,15 @@ namespace virp::rtr_bridge {
 namespace {
 
 constexpr std::size_t kPieces = 16;
+constexpr std::size_t kRecord = 16 << 10;  // what a record of TLS carries
+constexpr std::size_t kMaxName = 256;
 
 // The most telling name that the authority vouched for.
 std::string NameIn(const crypto::CertificateInfo& info) {
   for (const auto* names : {&info.uri_sans, &info.dns_sans, &info.ip_sans}) {
-    if (!names->empty()) return names->front();
+    if (!names->empty()) return names->front().substr(0, kMaxName);
   }
-  return info.common_name;
+  return info.common_name.substr(0, kMaxName);
 }
 
 class PlainStream final : public RouterStream {
@@ -94,20 +96,21 @@ class TlsRouterStream final : public RouterStream {
 
   absl::StatusOr<std::size_t> Write(std::span<const std::string_view> pieces) override {
     std::size_t sent = 0;
+    ASSIGN_OR_RETURN(bool goes_on, WriteHeld());
     for (std::string_view piece : pieces) {
-      while (!piece.empty()) {
-        auto taken = stream_->Write(piece);
-        if (!taken.ok()) return taken.status();
-        if (!*taken) {
-          wants_ = stream_->poll_events();
-          return sent;
-        }
-        sent += **taken;
-        piece.remove_prefix(**taken);
+      while (goes_on && !piece.empty()) {
+        const std::string_view record = piece.substr(0, kRecord);
+        ASSIGN_OR_RETURN(auto taken, WriteOne(record));
+        // What TLS could not get rid of it has encrypted all the same, and must be given again: so it is taken.
+        goes_on = taken.has_value();
+        if (!goes_on) held_ = record;
+        sent += taken.value_or(record.size());
+        piece.remove_prefix(taken.value_or(record.size()));
       }
     }
     return sent;
   }
+  bool holds() const override { return !held_.empty(); }
   void CloseWrite() override {
     if (stream_ != nullptr) stream_->SayGoodbye();
     ::shutdown(socket_.get(), SHUT_WR);
@@ -116,7 +119,22 @@ class TlsRouterStream final : public RouterStream {
   std::string identity() const override { return identity_; }
 
  private:
+  absl::StatusOr<bool> WriteHeld() {
+    while (!held_.empty()) {
+      ASSIGN_OR_RETURN(const auto taken, WriteOne(held_));
+      if (!taken) return false;
+      held_.erase(0, *taken);
+    }
+    return true;
+  }
+  absl::StatusOr<std::optional<std::size_t>> WriteOne(std::string_view bytes) {
+    ASSIGN_OR_RETURN(const auto taken, stream_->Write(bytes));
+    wants_ = taken ? short{0} : stream_->poll_events();
+    return taken;
+  }
+
   const FileDescriptor socket_;
+  std::string held_;
   std::unique_ptr<service::TlsHandshake> handshake_;
   std::unique_ptr<service::TlsStream> stream_;
   const IpAddress peer_;

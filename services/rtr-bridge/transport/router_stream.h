@@ -24,8 +24,10 @@ class RouterStream {
   virtual absl::StatusOr<bool> Open() { return true; }
   // Bytes read; 0: the peer has closed; nothing: not now. An error ends the connection.
   virtual absl::StatusOr<std::optional<std::size_t>> Read(std::span<char> buffer) = 0;
-  // Bytes taken of the pieces, in order; 0: not now.
+  // Bytes taken of the pieces, in order; 0: not now. Bytes that were taken are on their way, whatever comes next.
   virtual absl::StatusOr<std::size_t> Write(std::span<const std::string_view> pieces) = 0;
+  // Whether some that were taken have not left: then Write wants to be called again, with or without pieces.
+  virtual bool holds() const { return false; }
   // Nothing more will be written; what the peer sends can still be read.
   virtual void CloseWrite() = 0;
   // What the last call that did nothing waits for, if that is not the obvious: POLLIN, POLLOUT or 0.

@@ -23,6 +23,7 @@ constexpr int kMostRoutes = 1'000;
 constexpr std::size_t kMaxRequestId = 64;
 constexpr std::size_t kMaxReason = 1'000;
 constexpr std::size_t kMostRemembered = 1'000;
+constexpr std::size_t kMostOctets = 2 << 20;  // of an answer; a message of gRPC has 4 MiB
 constexpr std::chrono::milliseconds kRefreshPatience{60'000};
 
 grpc::Status Reply(const absl::Status& status) {
@@ -68,14 +69,23 @@ absl::Status WhyNothing(const CacheStatus& status) {
                      fmt::join(status.held->reasons, "; "));
 }
 
-// From `place` on, at most `size` that fit; where the next page begins, or the end.
+template <typename T, typename Message>
+std::size_t Added(const T& payload, Message& message) {
+  ToMessage(payload, message);
+  return message.ByteSizeLong();
+}
+
+// From `place` on, at most `size` that fit, and no more octets than a message takes; where the next page begins, or the
+// end. `add` tells how many octets it added.
 template <typename T, typename Fits, typename Add>
 std::size_t FillPage(const std::vector<T>& from, std::size_t place, std::size_t& size, Fits&& fits, Add&& add) {
+  std::size_t octets = 0;
   for (; place < from.size(); ++place) {
     if (!fits(from[place])) continue;
+    if (octets >= kMostOctets) size = 0;
     if (size == 0) break;
     --size;
-    add(from[place]);
+    octets += add(from[place]);
   }
   return place;
 }
@@ -155,7 +165,7 @@ grpc::Status RtrHandler::ListVrps(grpc::ServerContext*, const pb::ListVrpsReques
       const Prefix prefix = vrp::PrefixOf(vrp);
       return prefix.Contains(*near) || near->Contains(prefix);
     };
-    const auto add = [&](const auto& vrp) { ToMessage(vrp, *response->add_vrps()); };
+    const auto add = [&](const auto& vrp) { return Added(vrp, *response->add_vrps()); };
     const vrp::Payloads& payloads = *view->payloads();
     const std::size_t v4 = payloads.vrps4.size();
     if (place < v4) place = FillPage(payloads.vrps4, place, size, fits, add);
@@ -177,7 +187,7 @@ grpc::Status RtrHandler::ListRouterKeys(grpc::ServerContext*, const pb::ListRout
     const auto& keys = view->payloads()->router_keys;
     place = FillPage(
         keys, place, size, [&](const vrp::RouterKey& key) { return !request->has_asn() || key.as == request->asn(); },
-        [&](const vrp::RouterKey& key) { ToMessage(key, *response->add_router_keys()); });
+        [&](const vrp::RouterKey& key) { return Added(key, *response->add_router_keys()); });
     response->set_generation(generation);
     if (place < keys.size()) response->set_next_page_token(TokenOf(place, filter, generation));
     return absl::OkStatus();
@@ -196,7 +206,7 @@ grpc::Status RtrHandler::ListAspas(grpc::ServerContext*, const pb::ListAspasRequ
     place = FillPage(
         aspas, place, size,
         [&](const vrp::Aspa& aspa) { return !request->has_customer() || aspa.customer == request->customer(); },
-        [&](const vrp::Aspa& aspa) { ToMessage(aspa, *response->add_aspas()); });
+        [&](const vrp::Aspa& aspa) { return Added(aspa, *response->add_aspas()); });
     response->set_generation(generation);
     if (place < aspas.size()) response->set_next_page_token(TokenOf(place, filter, generation));
     return absl::OkStatus();
@@ -210,12 +220,18 @@ template <typename Request, typename Response>
 absl::Status ValidateAll(const ServedView& view, const Request& request, Response& response) {
   if (request.routes().empty() || request.routes_size() > kMostRoutes)
     return InvalidField("routes", fmt::format("has {} routes; 1 to {} are taken", request.routes_size(), kMostRoutes));
+  std::size_t octets = 0;
   for (int i = 0; i < request.routes_size(); ++i) {
     const pb::Route& route = request.routes(i);
     const auto prefix = Prefix::Parse(route.prefix());
     if (!prefix.ok()) return InvalidField(fmt::format("routes[{}].prefix", i), Message(prefix.status()));
     const auto validity = view.validator().Explain(*prefix, route.origin_asn());
-    ToMessage(*prefix, route.origin_asn(), validity, *response.add_validities());
+    pb::RouteValidity& answer = *response.add_validities();
+    ToMessage(*prefix, route.origin_asn(), validity, answer);
+    octets += answer.ByteSizeLong();
+    if (octets > kMostOctets)
+      return ResourceExhausted("so many VRPs cover routes[0] to routes[{}] that no answer holds them: ask for fewer",
+                               i);
   }
   response.set_generation(view.generation().number);
   response.set_sha256(std::string(View(view.generation().sha256)));
@@ -283,24 +299,32 @@ absl::Status RtrHandler::DoRefresh(const service::Identity& caller, const pb::Re
     return InvalidField("reason", "is empty or longer than 1,000 bytes: say why; it is recorded");
   if (request.request_id().empty() || request.request_id().size() > kMaxRequestId)
     return InvalidField("request_id", "is empty or too long; use a UUID");
-  const MutexLock lock(mutex_);
   const std::string key = caller.spiffe_id + "\n" + request.request_id();
-  const auto known = refreshed_.find(key);
-  if (known != refreshed_.end() && known->second != request.SerializeAsString()) {
-    return WithReason(AlreadyExists("request_id {} was used for another request", request.request_id()),
-                      "REQUEST_ID_REUSED");
-  }
-  if (known == refreshed_.end()) {
-    const Request asked{caller.break_glass ? "break-glass" : caller.spiffe_id, request.reason(), request.request_id()};
-    if (request.accept_generation() != 0) {
-      RETURN_IF_ERROR(Accept(parts_.cache, request, asked));
-    } else {
-      parts_.cache.RecordRefresh(asked);
-      if (!parts_.sources.RefreshAll(kRefreshPatience))
-        return Unavailable("not every source was read within a minute; the status tells which");
-    }
+  const Request asked{caller.break_glass ? "break-glass" : caller.spiffe_id, request.reason(), request.request_id()};
+  const auto remember = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (refreshed_.size() >= kMostRemembered) refreshed_.clear();
     refreshed_[key] = request.SerializeAsString();
+  };
+  bool reads = false;
+  {
+    const MutexLock lock(mutex_);
+    const auto known = refreshed_.find(key);
+    if (known != refreshed_.end() && known->second != request.SerializeAsString()) {
+      return WithReason(AlreadyExists("request_id {} was used for another request", request.request_id()),
+                        "REQUEST_ID_REUSED");
+    }
+    reads = known == refreshed_.end() && request.accept_generation() == 0;
+    if (known == refreshed_.end() && !reads) {
+      RETURN_IF_ERROR(Accept(parts_.cache, request, asked));
+      remember();
+    }
+  }
+  if (reads) {  // a source that stalls keeps nobody from accepting
+    parts_.cache.RecordRefresh(asked);
+    if (!parts_.sources.RefreshAll(kRefreshPatience))
+      return Unavailable("not every source was read within a minute; the status tells which");
+    const MutexLock lock(mutex_);
+    remember();
   }
   const CacheStatus status = parts_.cache.status();
   if (!status.serving) return WithReason(WhyNothing(status), "NO_DATA");

@@ -37,6 +37,8 @@ struct RtrHandlerParts {
 
 class RtrHandler final : public virp::rtr::v1::RtrService::Service {
  public:
+  static constexpr int kMostWatchers = 32;  // a thread each, of the server's 256
+
   // All parts outlive it.
   explicit RtrHandler(RtrHandlerParts parts);
 
@@ -77,7 +79,8 @@ class RtrHandler final : public virp::rtr::v1::RtrService::Service {
   const RtrHandlerParts parts_;
   const std::string watch_session_;  // of this start
   std::atomic<bool> draining_{false};
-  Mutex mutex_;                                                           // one Refresh at a time
+  std::atomic<int> watchers_{0};
+  Mutex mutex_;
   std::map<std::string, std::string> refreshed_ ABSL_GUARDED_BY(mutex_);  // request by caller and request_id
 };
 

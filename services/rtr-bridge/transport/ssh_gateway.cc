@@ -11,6 +11,13 @@
 #include "services/rtr-bridge/transport/ssh_pump.h"
 
 namespace virp::rtr_bridge {
+namespace {
+
+// Of failures that strangers can cause: so many lines at once, then one in a while.
+constexpr int kLinesAtOnce = 20;
+constexpr std::chrono::seconds kLineEvery{1};
+
+}  // namespace
 
 struct SshGateway::Bind {
   SshBindPtr bind;
@@ -21,13 +28,17 @@ struct SshGateway::Connection {
   FileDescriptor socket;
   IpAddress address;
   std::uint16_t port = 0;
+  std::shared_ptr<void> seat;
   std::atomic<bool> authenticated{false};
   std::atomic<bool> done{false};
   std::jthread thread;
 };
 
 SshGateway::SshGateway(SshOptions options, OnRouter on_router)
-    : options_(std::move(options)), on_router_(std::move(on_router)), bind_(std::make_unique<Bind>()) {}
+    : options_(std::move(options)),
+      on_router_(std::move(on_router)),
+      failures_(kLineEvery, kLinesAtOnce, clock_),
+      bind_(std::make_unique<Bind>()) {}
 
 absl::StatusOr<std::unique_ptr<SshGateway>> SshGateway::Make(SshOptions options, OnRouter on_router) {
   if (options.users.keys.empty() && options.users.passwords.empty())
@@ -69,18 +80,23 @@ void SshGateway::Reap() {
   }
 }
 
-void SshGateway::Take(FileDescriptor socket, const IpAddress& address, std::uint16_t port) {
+void SshGateway::Take(FileDescriptor socket, const IpAddress& address, std::uint16_t port, std::shared_ptr<void> seat) {
   Reap();
   auto connection = std::make_unique<Connection>();
   connection->socket = std::move(socket);
   connection->address = address;
   connection->port = port;
+  connection->seat = std::move(seat);
   const MutexLock lock(mutex_);
   const auto strangers = std::count_if(connections_.begin(), connections_.end(),
                                        [](const auto& at) { return !at->authenticated && !at->done; });
   if (stopping_ || connections_.size() >= options_.max_connections ||
       static_cast<std::size_t>(strangers) >= options_.max_unauthenticated) {
     ++counters_.turned_away;
+    if (const auto left_out = failures_.Admit()) {
+      service::LogInfo("an SSH connection was turned away: there are too many",
+                       {{"peer", address.ToString()}, {"strangers", strangers}, {"left_out", *left_out}});
+    }
     return;
   }
   Connection& at = *connection;
@@ -115,15 +131,18 @@ void SshGateway::Serve(const std::stop_token& stop, Connection& connection) {
   if (pump.ok()) counters_.refused += static_cast<std::uint64_t>((*pump)->refused());
   if (!ended.ok()) {
     ++counters_.failed;
-    service::LogStatus(service::LogLevel::kInfo, "an SSH connection was ended before it spoke RTR", ended,
-                       {{"peer", connection.address.ToString()}});
+    if (const auto left_out = failures_.Admit()) {
+      service::LogStatus(service::LogLevel::kInfo, "an SSH connection was ended before it spoke RTR", ended,
+                         {{"peer", connection.address.ToString()}, {"left_out", *left_out}});
+    }
   } else {
     connection.authenticated = true;
     ++counters_.accepted;
-    on_router_({(*pump)->TakeSocket(), connection.address, connection.port, (*pump)->identity()});
+    on_router_({(*pump)->TakeSocket(), connection.seat, connection.address, connection.port, (*pump)->identity()});
     ended = (*pump)->Run();
   }
   if (pump.ok()) pump->reset();
+  connection.seat.reset();
   connection.done = true;
 }
 

@@ -14,9 +14,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/ip.h"
 #include "lib/base/mutex.h"
+#include "lib/service/logging.h"
 #include "services/rtr-bridge/transport/ssh_users.h"
 
 namespace virp::rtr_bridge {
@@ -34,6 +36,7 @@ struct SshOptions {
 // A router that came in over SSH. `socket` is one end of a stream pair: what is written to it the router reads.
 struct SshRouter {
   FileDescriptor socket;
+  std::shared_ptr<void> seat;  // as Take was given it
   IpAddress address;
   std::uint16_t port = 0;
   std::string identity;  // "ssh:USER/SHA256:..." by key, "ssh:USER/password"
@@ -56,8 +59,9 @@ class SshGateway {
   static absl::StatusOr<std::unique_ptr<SshGateway>> Make(SshOptions options, OnRouter on_router);
   ~SshGateway();  // Stop
 
-  // Takes a connected socket over; closes it at once when there are too many.
-  void Take(FileDescriptor socket, const IpAddress& address, std::uint16_t port);
+  // Takes a connected socket over; closes it at once when there are too many. `seat` is let go when the connection has
+  // ended.
+  void Take(FileDescriptor socket, const IpAddress& address, std::uint16_t port, std::shared_ptr<void> seat = nullptr);
   // Users are read again for connections that come; those that do not read leave the last good ones.
   absl::Status ReloadUsers();
   // Ends all connections and waits for their threads.
@@ -76,6 +80,8 @@ class SshGateway {
 
   const SshOptions options_;
   const OnRouter on_router_;
+  const SystemClock clock_;
+  service::LogLimiter failures_;
   SshCounters counters_;
   std::unique_ptr<Bind> bind_;
   mutable Mutex mutex_;

@@ -7,18 +7,18 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/file.h"
+#include "lib/base/mutex.h"
 #include "lib/base/secret_file.h"
 #include "lib/base/status.h"
 #include "lib/base/text.h"
 #include "lib/crypto/secret.h"
+#include "lib/crypto/sha256.h"
 
 namespace virp::rtr_bridge {
 namespace {
 
 constexpr std::size_t kMaxFile = 1 << 20;
 constexpr std::string_view kAnyUser = "*";
-// What an unknown user's password is held against, so that the time it takes tells nothing.
-constexpr const char* kNobodysHash = "$6$rounds=100000$virpvirpvirpvirp$";
 
 const std::set<std::string_view>& KeyTypes() {
   static const std::set<std::string_view> types{"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384",
@@ -88,10 +88,22 @@ bool SshUsers::KeyFits(std::string_view user, std::string_view blob) const {
   return false;
 }
 
-bool SshUsers::PasswordFits(std::string_view user, const std::string& password) const {
+// The time that a hash takes depends on how it was made, and must not tell which names there are.
+std::string SshUsers::HashFor(std::string_view user) const {
+  if (passwords_.empty()) return {};
   const auto found = passwords_.find(user);
-  const bool known = found != passwords_.end();
-  const std::string setting = known ? found->second : kNobodysHash;
+  if (found != passwords_.end()) return found->second;
+  const Hash digest = crypto::Sha256(user);
+  const std::size_t any = LoadBe<std::uint32_t>(View(digest).data()) % passwords_.size();
+  return std::next(passwords_.begin(), static_cast<std::ptrdiff_t>(any))->second;
+}
+
+bool SshUsers::PasswordFits(std::string_view user, const std::string& password) const {
+  static Mutex one_at_a_time;
+  const bool known = passwords_.contains(user);
+  const std::string setting = HashFor(user);
+  if (setting.empty()) return false;
+  const MutexLock lock(one_at_a_time);
   crypt_data work{};
   const char* const made = ::crypt_r(password.c_str(), setting.c_str(), &work);
   const bool fits = made != nullptr && made[0] != '*' && crypto::EqualConstantTime(made, setting);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <fstream>
+#include <set>
 
 #include "lib/base/bytes.h"
 #include "tests/testutil/status_matchers.h"
@@ -100,6 +101,24 @@ TEST_F(SshUsersTest, PasswordsFitTheirUsersAlone) {
   EXPECT_FALSE(users->PasswordFits("edge-c", "secret"));
   EXPECT_FALSE(users->PasswordFits("", "secret"));
   EXPECT_FALSE(users->PasswordFits("edge-a", std::string(100'000, 'x'))) << "longer than crypt takes";
+}
+
+// How long a hash takes depends on how it was made: it must not tell which names there are.
+TEST_F(SshUsersTest, AnUnknownNameCostsWhatAKnownOneDoes) {
+  ASSERT_OK_AND_ASSIGN(const auto users,
+                       Passwords("edge-a:" + HashOf("secret") + "\nedge-b:" + HashOf("other") + "\n"));
+  std::set<std::string> seen;
+  for (int i = 0; i < 100; ++i) {
+    const std::string hash = users->HashFor("guess-" + std::to_string(i));
+    EXPECT_EQ(hash, users->HashFor("guess-" + std::to_string(i)));
+    seen.insert(hash);
+  }
+  EXPECT_EQ(seen, (std::set<std::string>{HashOf("secret"), HashOf("other")}));
+  EXPECT_FALSE(users->PasswordFits("guess-0", "secret"));
+  EXPECT_FALSE(users->PasswordFits("guess-0", "other"));
+  ASSERT_OK_AND_ASSIGN(const auto nobody, Keys(Line("edge-a", "ssh-ed25519")));
+  EXPECT_EQ(nobody->HashFor("edge-a"), "");
+  EXPECT_FALSE(nobody->PasswordFits("edge-a", ""));
 }
 
 TEST_F(SshUsersTest, HashesThatProtectNothingAreRefused) {

@@ -1,6 +1,7 @@
 // The stream of payloads: a part of RtrHandler.
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "lib/base/status.h"
 #include "lib/rtr/delta.h"
 #include "lib/service/errors.h"
@@ -13,7 +14,8 @@ namespace {
 
 namespace pb = ::virp::rtr::v1;
 
-constexpr int kMostInMessage = 5'000;  // payloads
+constexpr int kMostInMessage = 5'000;         // payloads
+constexpr std::size_t kMostOctets = 1 << 20;  // of them
 constexpr std::chrono::milliseconds kLook{500};
 constexpr std::chrono::seconds kSilence{30};
 
@@ -51,7 +53,8 @@ class Sender {
   template <typename T, typename Message>
   void Fill(const T& payload, Message& message) {
     ToMessage(payload, message);
-    if (++count_ >= kMostInMessage) Flush();
+    octets_ += message.ByteSizeLong();
+    if (++count_ >= kMostInMessage || octets_ >= kMostOctets) Flush();
   }
   bool Flush() {
     good_ = good_ && writer_.Write(message_);
@@ -59,6 +62,7 @@ class Sender {
     message_.clear_withdrawn();
     message_.set_restart(false);
     count_ = 0;
+    octets_ = 0;
     return good_;
   }
 
@@ -66,6 +70,7 @@ class Sender {
   const ServedView& view_;
   pb::WatchPayloadsResponse message_;
   int count_ = 0;
+  std::size_t octets_ = 0;
   bool good_ = true;
 };
 
@@ -103,7 +108,10 @@ bool SendChanges(Sender sender, const rtr::Delta& delta, const vrp::Payloads& re
 
 grpc::Status RtrHandler::WatchPayloads(grpc::ServerContext* context, const pb::WatchPayloadsRequest* request,
                                        grpc::ServerWriter<pb::WatchPayloadsResponse>* writer) {
+  const absl::Cleanup gone = [this] { --watchers_; };
+  const bool many = ++watchers_ > kMostWatchers;
   const auto watch = [&]() -> absl::Status {
+    if (many) return ResourceExhausted("{} callers watch already", kMostWatchers);
     ASSIGN_OR_RETURN(const service::Identity caller, parts_.callers->Resolve(*context));
     service::StreamGuard guard(*parts_.callers, caller, context);
     ASSIGN_OR_RETURN(std::shared_ptr<const ServedView> told, Serving());
@@ -112,7 +120,8 @@ grpc::Status RtrHandler::WatchPayloads(grpc::ServerContext* context, const pb::W
       return fmt::format("{}.{}", watch_session_, view.renewals());
     };
     const bool resumes = request->session() == session(*told) && request->generation() == told->generation().number;
-    bool open = resumes || SendAll(Sender(*writer, session(*told), *told, true), *told->payloads());
+    bool open = resumes ? SendChanges(Sender(*writer, session(*told), *told, false), {}, {})  // it is heard at once
+                        : SendAll(Sender(*writer, session(*told), *told, true), *told->payloads());
     auto silent_since = parts_.clock.Steady();
     while (open && !draining_ && !context->IsCancelled()) {
       RETURN_IF_ERROR(guard.Check());
