@@ -117,7 +117,10 @@ static bool make_memory(void) {
   if (virp.ring != NULL) return true;
   const size_t size = (size_t)virp.config.ring_mib << 20;
   virp.ring = virp_ring_new(size / 4 * 3);
-  return virp.ring != NULL && virp_paths_start(size / 4);
+  if (virp.ring != NULL && virp_paths_start(size / 4)) return true;
+  virp_ring_free(virp.ring);
+  virp.ring = NULL;
+  return false;
 }
 
 const char* virp_start(void) {

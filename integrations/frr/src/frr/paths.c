@@ -316,6 +316,7 @@ int virp_on_local_path(struct bgp_dest* dest, struct bgp_path_info* path, bool a
 
 int virp_on_instance_deleted(struct bgp* bgp) {
   virp_locals_forget(bgp);
+  virp_restate_without(bgp);
   size_t left = queue.count;
   for (; left > 0; --left) {
     struct pending* const at = pop();
@@ -339,7 +340,13 @@ bool virp_paths_start(size_t bytes) {
   queue.memory =
       mmap(NULL, queue.size * sizeof(struct pending), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   queue.buckets = calloc(buckets, sizeof(*queue.buckets));
-  if (queue.memory == MAP_FAILED || queue.buckets == NULL) return false;
+  if (queue.memory == MAP_FAILED || queue.buckets == NULL) {
+    if (queue.memory != MAP_FAILED) munmap(queue.memory, queue.size * sizeof(struct pending));
+    free(queue.buckets);
+    queue.memory = NULL;
+    queue.buckets = NULL;
+    return false;
+  }
   queue.free = NULL;
   queue.count = queue.used = 0;
   queue.first = NULL;

@@ -108,3 +108,9 @@ void virp_restate_stop(void) {
   let_go();
   walk.running = false;
 }
+
+void virp_restate_without(const struct bgp* bgp) {
+  if (walk.bgp != bgp) return;
+  virp_restate_stop();
+  virp.restate_tables = virp.on;  // the others' from the beginning
+}

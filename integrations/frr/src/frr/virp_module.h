@@ -123,6 +123,7 @@ static inline bool virp_path_is_local(const struct bgp_path_info* path) {
 // restate.c
 void virp_restate(bool tables);
 void virp_restate_stop(void);
+void virp_restate_without(const struct bgp* bgp);  // that instance goes
 
 // vty.c
 void virp_vty_init(void);
