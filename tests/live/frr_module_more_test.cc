@@ -180,17 +180,25 @@ class FrrBurstTest : public FrrModuleNativeTest {
  protected:
   static constexpr int kRoutes = 100'000;
 
-  // A neighbour that nobody configured by name announces all of that at once.
-  void StartBurst() {
+  // A neighbour that nobody configured by name.
+  void StartSpeaker(const std::string& script, const Lines& more) {
     std::string own = lab_->edge_a().address();
     own.back() = '3';
-    speaker_ = std::make_unique<testutil::Process>(testutil::ProcessOptions{
-        .command = {"/usr/bin/python3", "-B", VIRP_SOURCE_DIR "/tests/live/burst_speaker.py", own,
-                    lab_->edge_a().address(), std::to_string(testutil::FrrDaemon::kBgpPort), "64502",
-                    std::to_string(kRoutes)},
-        .environment = {},
-        .log = dir_ + "/speaker"});
+    Lines command = {"/usr/bin/python3",
+                     "-B",
+                     VIRP_SOURCE_DIR "/tests/live/" + script,
+                     own,
+                     lab_->edge_a().address(),
+                     std::to_string(testutil::FrrDaemon::kBgpPort),
+                     "64502"};
+    command.insert(command.end(), more.begin(), more.end());
+    speaker_ = std::make_unique<testutil::Process>(
+        testutil::ProcessOptions{.command = command, .environment = {}, .log = dir_ + "/speaker"});
     ASSERT_OK(speaker_->Start());
+  }
+  // It announces all of that at once.
+  void StartBurst() {
+    StartSpeaker("burst_speaker.py", {std::to_string(kRoutes)});
     ASSERT_TRUE(WaitUntil(3 * kPatience, [&] { return Routes() >= kRoutes; }))
         << speaker_->log() << lab_->edge_a().log();
     ASSERT_TRUE(WaitUntil(kPatience, [&] { return Figure("pending") == 0; }));
@@ -224,6 +232,31 @@ class FrrBurstTest : public FrrModuleNativeTest {
 
   std::unique_ptr<testutil::Process> speaker_;
 };
+
+TEST_F(FrrBurstTest, PathsOfOnePrefixAreToldApart) {
+  StartIntake(frame::Spelling::kV1Le);
+  StartBurstLab({});
+  ASSERT_OK(lab_->edge_a().Show("debug bgp virp"));
+  StartSpeaker("addpath_speaker.py", {});
+  News("bestpath_change 203.0.113.0/24");
+  Lines paths;
+  frame::PayloadReader reader;
+  for (const std::string& payload : Payloads(3)) {
+    const auto read = reader.Read(payload);
+    ASSERT_OK(read);
+    if ((*read)["path_id"].present())
+      paths.push_back(fmt::format("{} {}", *(*read)["event"].AsString(), *(*read)["path_id"].AsUnsigned()));
+  }
+  EXPECT_THAT(paths, ElementsAre("route_announce 1", "route_announce 2", "route_announce 3", "route_withdraw 1",
+                                 "route_withdraw 2"));
+  EXPECT_THAT(Payloads(4), ElementsAre(HasSubstr(R"("new":{"peer":"127.)")));
+  speaker_->Kill();
+  News("peer_down");
+  const std::string log = lab_->edge_a().log();
+  for (const char* line : {"type=1 tier=0 peer=127.", "type=1 tier=1 peer=127.",
+                           "AS=64502 state=Deleted BACKWARD_TRANSITION", "prefix=203.0.113.0/24 bestpath_changed=yes"})
+    EXPECT_THAT(log, HasSubstr(line));
+}
 
 TEST_F(FrrBurstTest, WithACollectorEverythingArrives) {
   testutil::Process receiver({.command = {"/usr/bin/python3", "-B", VIRP_SOURCE_DIR "/tests/interop/receive_frames.py",
