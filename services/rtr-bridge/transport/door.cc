@@ -3,6 +3,15 @@
 #include <utility>
 
 namespace virp::rtr_bridge {
+namespace {
+
+// Programs of this host: a proxy, a tunnel, a tool that plays many routers.
+bool IsOwnHost(const IpAddress& peer) {
+  static const IpAddress kV4 = IpAddress::V4(0x7F000001U), kV6 = *IpAddress::Parse("::1");
+  return peer == kV4 || peer == kV6;
+}
+
+}  // namespace
 
 std::shared_ptr<Door::Seat> Door::Admit(const IpAddress& peer, const Count& listener, bool stranger) {
   {
@@ -10,7 +19,7 @@ std::shared_ptr<Door::Seat> Door::Admit(const IpAddress& peer, const Count& list
     const MutexLock lock(mutex_);
     const auto found = by_address_.find(peer);
     const Same same = found == by_address_.end() ? Same{} : found->second;
-    if (inside_ >= limits_.connections || full(same.all, limits_.per_address) ||
+    if (inside_ >= limits_.connections || (full(same.all, limits_.per_address) && !IsOwnHost(peer)) ||
         (stranger && full(same.strangers, limits_.strangers_per_address))) {
       ++counters_.too_many;
       return nullptr;

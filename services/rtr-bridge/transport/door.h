@@ -14,7 +14,7 @@ namespace virp::rtr_bridge {
 
 struct DoorLimits {
   std::size_t connections = 4'096;
-  std::size_t per_address = 64;            // of them; 0: as many as there are
+  std::size_t per_address = 64;            // of them; 0: as many as there are. Not of 127.0.0.1 and ::1
   std::size_t strangers_per_address = 16;  // of them, before they have logged in over SSH; 0: as many as there are
 };
 

@@ -36,6 +36,13 @@ TEST(Door, AnAddressHasSoManySeats) {
   EXPECT_NE(door.Admit(kOther, count, false), nullptr);
   first.reset();
   EXPECT_NE(door.Admit(kOne, count, false), nullptr);
+  // A proxy on this host brings many.
+  for (const char* own : {"127.0.0.1", "::1"}) {
+    const auto peer = *IpAddress::Parse(own);
+    const std::vector<std::shared_ptr<Door::Seat>> seats{door.Admit(peer, count, false), door.Admit(peer, count, false),
+                                                         door.Admit(peer, count, false)};
+    for (const auto& seat : seats) EXPECT_NE(seat, nullptr) << own;
+  }
 }
 
 TEST(Door, StrangersOfAnAddressAreFewUntilTheyLogIn) {
