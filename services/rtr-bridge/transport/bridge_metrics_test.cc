@@ -24,9 +24,12 @@ class BridgeMetricsTest : public ::testing::Test {
     SourceState state;
     state.name = "table";
     state.location = path_;
+    state.expire = std::chrono::hours(24);
+    CacheOptions cache;
+    cache.when_stale = WhenStale::kStop;
     cache_ = std::make_unique<Cache>(
-        CacheOptions(), SourceTable({state}, {}), false, [] { return std::uint16_t{1}; }, witness_, recorder_, state_,
-        clock_, [](const std::shared_ptr<const rtr::Snapshot>&, const Generation&) {});
+        cache, SourceTable({state}, {}), false, [] { return std::uint16_t{1}; }, witness_, recorder_, state_, clock_,
+        [](const std::shared_ptr<const rtr::Snapshot>&, const Generation&) {});
     SourceOptions source;
     source.name = "table";
     source.location = path_;
@@ -100,6 +103,19 @@ TEST_F(BridgeMetricsTest, AFailureIsCountedByItsReason) {
   EXPECT_THAT(text, HasSubstr("\nvirp_rtr_bridge_source_failures_total{reason=\"BAD_DATA\",source=\"table\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("\nvirp_rtr_bridge_source_readings_total{result=\"failed\",source=\"table\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("\nvirp_rtr_bridge_payloads{kind=\"vrp_ipv4\"} 1\n"));
+}
+
+TEST_F(BridgeMetricsTest, WhatIsNoLongerServedIsNotShownAsServed) {
+  ASSERT_OK(ReplaceFile(path_, "{"));
+  ASSERT_TRUE(runner_->RefreshAll(std::chrono::seconds(60)));
+  clock_.Advance(std::chrono::hours(25));
+  cache_->Tick();
+  const std::string text = metrics_.Serialize();
+  EXPECT_THAT(text, HasSubstr("\nvirp_rtr_bridge_stale 1\n"));
+  EXPECT_THAT(text, HasSubstr("\nvirp_rtr_bridge_source_expired{source=\"table\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("\nvirp_rtr_bridge_payloads{kind=\"vrp_ipv4\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr("\nvirp_rtr_bridge_generation 0\n"));
+  EXPECT_THAT(text, HasSubstr("\nrpki_objects{type=\"effective_vrps\"} 0\n"));
 }
 
 }  // namespace

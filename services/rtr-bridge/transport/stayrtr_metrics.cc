@@ -84,14 +84,14 @@ void AddStayRtrMetrics(Metrics& metrics, const MetricParts& parts) {
     for (std::size_t i = 0; i < listeners.size(); ++i) to->clients[i].Set(listeners[i].routers);
     for (std::size_t i = 0; i < kReceived.size(); ++i)
       to->received.at(i).Set(routers.counters().pdus_in.at(static_cast<std::size_t>(kReceived.at(i).first)));
-    if (!status.serving) return;
-    const Counts& counts = status.serving->counts;
+    const Generation serving = status.serving.value_or(Generation{});  // of which nothing is left when it is stopped
+    const Counts& counts = serving.counts;
     to->v4.Set(counts.vrps4);
     to->v6.Set(counts.vrps6);
     to->keys.Set(counts.router_keys);
     to->objects_vrps.Set(counts.vrps4 + counts.vrps6);
     to->objects_keys.Set(counts.router_keys);
-    to->serial.Set(status.serving->serials.at(kSerialVersion).serial);
+    to->serial.Set(serving.serials.at(kSerialVersion).serial);
   });
 }
 
