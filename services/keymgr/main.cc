@@ -121,8 +121,9 @@ absl::StatusOr<int> Run(const Config& config) {
     const auto key = own_key->Find(config.name, frame.header.key_version);
     return key != nullptr && frame::VerifyTag(frame, *key);
   };
-  RollbackGuard rollback(*ledger, *store, config.onodes.empty() ? nullptr : &chain, own_frame,
-                         {TakeOverKeys, TakeOverObservationKeys, TakeOverRouterKeys, TakeOverRpki, TakeOverTcpAoKeys});
+  RollbackGuard rollback(
+      *ledger, *store, config.onodes.empty() ? nullptr : &chain, own_frame,
+      {TakeOverKeys, TakeOverSeal, TakeOverObservationKeys, TakeOverRouterKeys, TakeOverRpki, TakeOverTcpAoKeys});
   KeyAdminHandler admin_handler(*ledger, *store, keeper, rollback, security.callers, clock);
   ASSIGN_OR_RETURN(const auto rpki,
                    RpkiPart::Make(config.rpki, *ledger, custodies->all, security.callers, clock, self));

@@ -12,6 +12,7 @@ namespace virp::keymgr {
 namespace {
 
 constexpr std::string_view kSealId = "seal";
+constexpr std::string_view kSealed = "manager_sealed", kUnsealed = "manager_unsealed";
 
 std::string IdOf(std::uint32_t version) {
   return fmt::format("{}", version);
@@ -52,7 +53,7 @@ Edit PutSeal(bool sealed, const Call& call) {
     record->by = call.actor;
     record->reason = call.reason;
     changes.Put(std::move(record));
-    changes.Audit({.event = sealed ? "manager_sealed" : "manager_unsealed", .source = {}, .keys = {}, .fields = {}});
+    changes.Audit({.event = std::string(sealed ? kSealed : kUnsealed), .source = {}, .keys = {}, .fields = {}});
     return absl::OkStatus();
   };
 }
@@ -114,6 +115,22 @@ absl::StatusOr<std::shared_ptr<Record>> SealRecord::FromRow(const Row& row) {
   out->by = body["by"].AsString().value_or("");
   out->reason = body["reason"].AsString().value_or("");
   return out;
+}
+
+absl::Status TakeOverSeal(const std::vector<ChainRecord>& missing, const Snapshot&, Changes& changes) {
+  std::shared_ptr<SealRecord> seal;
+  frame::PayloadReader reader;
+  for (const ChainRecord& record : missing) {
+    if (record.event != kSealed && record.event != kUnsealed) continue;
+    ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(record.frame, frame::Spelling::kV2));
+    ASSIGN_OR_RETURN(const frame::Value payload, reader.Read(frame.payload));
+    seal = std::make_shared<SealRecord>();
+    seal->sealed = record.event == kSealed;
+    seal->by = payload["by"].AsString().value_or("");
+    seal->reason = payload["reason"].AsString().value_or("");
+  }
+  if (seal != nullptr) changes.Put(std::move(seal));
+  return absl::OkStatus();
 }
 
 Call KekKeeper::Own(std::string method, std::string reason) const {

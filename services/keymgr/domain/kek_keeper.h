@@ -13,6 +13,7 @@
 #include "lib/base/mutex.h"
 #include "services/keymgr/domain/kek.h"
 #include "services/keymgr/domain/ledger_engine.h"
+#include "services/keymgr/domain/rollback.h"
 
 namespace virp::keymgr {
 
@@ -42,6 +43,9 @@ struct SealRecord final : Record {
   Row ToRow() const override;
   static absl::StatusOr<std::shared_ptr<Record>> FromRow(const Row& row);
 };
+
+// A RollbackGuard::TakeOver: what an operator sealed stays sealed.
+absl::Status TakeOverSeal(const std::vector<ChainRecord>& missing, const Snapshot& now, Changes& changes);
 
 struct RewrapProgress {
   std::uint32_t version = 0;  // the current one; 0: none

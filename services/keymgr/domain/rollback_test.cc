@@ -138,7 +138,7 @@ class RollbackGuardTest : public RollbackTest {
       return absl::OkStatus();
     }));
   }
-  RollbackGuard Guard(TestLedger& test) { return {*test, test.store, &chain_, IsOwn, {TakeOverKeys}}; }
+  RollbackGuard Guard(TestLedger& test) { return {*test, test.store, &chain_, IsOwn, {TakeOverKeys, TakeOverSeal}}; }
   // A manager from the backup that was made after two keys were; the chain holds what the real one did since.
   void Restore() {
     test_.Start();
@@ -178,6 +178,28 @@ TEST_F(RollbackGuardTest, AcceptedTheExportedKeyStaysExportedAndTheDestroyedOneG
   rows.push_back(restored_.store.audit().back());
   chain_.Hold(rows);
   EXPECT_OK(guard.Check());
+}
+
+TEST_F(RollbackGuardTest, WhatAnOperatorSealedStaysSealed) {
+  Restore();
+  Call call = TestCall("seal", "spiffe://example.net/operator/noc-2");
+  call.reason = "a key was seen outside";
+  const auto seal = [&](const std::string& event) {
+    ASSERT_OK(test_->Commit(call, [&](const Snapshot&, Changes& changes) {
+      changes.Audit({.event = event, .source = {}, .keys = {}, .fields = {}});
+      return absl::OkStatus();
+    }));
+    call.request_id += "+";
+    chain_.Hold(test_.store.audit());
+  };
+  seal("manager_unsealed");
+  seal("manager_sealed");
+  ASSERT_OK(Guard(restored_).Accept(TestCall("b"), 6));
+  const auto kept = restored_->snapshot()->Find<SealRecord>("seal");
+  ASSERT_NE(kept, nullptr);
+  EXPECT_TRUE(kept->sealed);
+  EXPECT_EQ(kept->by, "spiffe://example.net/operator/noc-2");
+  EXPECT_EQ(kept->reason, "a key was seen outside");
 }
 
 TEST_F(RollbackGuardTest, TheFrameThatWasAcceptedAndNoLaterOne) {

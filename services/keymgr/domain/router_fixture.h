@@ -50,6 +50,7 @@ class RouterCustody final : public Custody {
   absl::StatusOr<crypto::Secret> Export(const SealedKey& key) override { return Copy(key); }
   absl::Status Lock(const SealedKey&) override { return absl::OkStatus(); }
   absl::Status Destroy(const SealedKey& key) override {
+    if (!key.blob.starts_with("p256-")) return rsa.Destroy(key);
     const MutexLock lock(mutex_);
     scalars_.erase(key.blob);
     return absl::OkStatus();

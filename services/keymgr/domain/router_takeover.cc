@@ -13,6 +13,7 @@
 #include "services/keymgr/domain/router_escrow.h"
 #include "services/keymgr/domain/router_record.h"
 #include "services/keymgr/domain/rpki_authority.h"
+#include "services/keymgr/domain/transfer_keys.h"
 
 namespace virp::keymgr {
 namespace {
@@ -35,6 +36,14 @@ class TakingOver {
   absl::Status Apply(const ChainRecord& record, frame::Value payload) {
     if (record.event == "router_decommissioned") {
       if (RouterRecord* const router = Router(TextIn(payload["router"]))) router->decommissioned = true;
+      return absl::OkStatus();
+    }
+    if (record.event == "router_updated") {
+      if (RouterRecord* const router = Router(TextIn(payload["router"]))) Updated(router->spec, payload);
+      return absl::OkStatus();
+    }
+    if (record.event == "transfer_key_created") {
+      for (const KeyIdentity& key : record.keys) TransferKeyMade(key);
       return absl::OkStatus();
     }
     std::vector<std::string> states;
@@ -74,6 +83,34 @@ class TakingOver {
   }
   RouterSlotRecord* Slot(const std::string& id) { return Copy(slots_, id); }
   RouterRecord* Router(const std::string& id) { return Copy(routers_, id); }
+
+  // Authentication material stands in no record: what was on file may have been taken off it.
+  static void Updated(RouterSpec& spec, frame::Value payload) {
+    RouterSpec now = spec;
+    now.agent = TextIn(payload["agent"]);
+    now.material.clear();
+    now.asns.clear();
+    for (const frame::Value::Member& asn : payload["asns"].members())
+      now.asns.push_back(static_cast<std::uint32_t>(asn.value.AsUnsigned().value_or(0)));
+    for (const KeyMethod method : {KeyMethod::kRouterDriven, KeyMethod::kOperatorDriven, KeyMethod::kEither}) {
+      if (KeyMethodName(method) == TextIn(payload["makes_keys"])) now.method = method;
+    }
+    for (const ExportPolicy policy : {ExportPolicy::kNever, ExportPolicy::kOnce, ExportPolicy::kEscrowOnly}) {
+      if (ExportPolicyName(policy) == TextIn(payload["policy"])) now.policy = policy;
+    }
+    if (const auto bgp_id = payload["bgp_id"].AsUnsigned()) now.bgp_id = static_cast<std::uint32_t>(*bgp_id);
+    spec = std::move(now);
+  }
+
+  // One that is lost took the place of ours, which is destroyed: the next package makes another, with its own number.
+  void TransferKeyMade(const KeyIdentity& key) {
+    const auto before = now_.Find<TransferKeyRecord>(key.id);
+    if (before != nullptr && before->key_version < key.version && now_.FindKey(before->identity()) != nullptr)
+      changes_.DropKey(before->identity());
+    auto record = std::make_shared<TransferKeyRecord>();
+    record->key_version = key.version;
+    changes_.Put(std::move(record));
+  }
 
   void Move(RollKey& key, RouterKeyState to) {
     if (key.state >= to) return;
@@ -152,7 +189,7 @@ absl::Status TakeOverRouterKeys(const std::vector<ChainRecord>& missing, const S
   TakingOver taking_over(now, changes);
   frame::PayloadReader reader;
   for (const ChainRecord& record : missing) {
-    if (!record.event.starts_with("router_")) continue;
+    if (!record.event.starts_with("router_") && record.event != "transfer_key_created") continue;
     ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(record.frame, frame::Spelling::kV2));
     ASSIGN_OR_RETURN(const frame::Value payload, reader.Read(frame.payload));
     RETURN_IF_ERROR(taking_over.Apply(record, payload));

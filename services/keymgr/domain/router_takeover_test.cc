@@ -163,5 +163,43 @@ TEST_F(RouterTakeOverTest, AReleaseFromEscrowIsTakenOnce) {
   EXPECT_EQ(restored_->Find<RouterRecord>("edge-a")->spec.agent, replacement);
 }
 
+TEST_F(RouterTakeOverTest, AnAccountIsWhatItWasMadeLast) {
+  RouterSpec spec = RouterFixture::Spec();
+  spec.asns = {64496, 64497};
+  spec.material = {{MaterialKind::kTlsKey, std::string(32, 'm')}};
+  ASSERT_OK(keys().Register(fixture_.NewCall(), spec));
+  BackUp();
+  RouterSpec changed = spec;
+  changed.agent = RouterFixture::Agent("edge-a2").identity;
+  changed.asns = {64496};
+  changed.policy = ExportPolicy::kNever;
+  changed.method = KeyMethod::kEither;
+  ASSERT_OK(keys().Update(fixture_.NewCall(), changed, 0));
+  Restore();
+  const RouterSpec restored = restored_->Find<RouterRecord>("edge-a")->spec;
+  EXPECT_EQ(restored.agent, changed.agent) << "not the one that was stolen";
+  EXPECT_EQ(restored.asns, changed.asns);
+  EXPECT_EQ(restored.policy, changed.policy);
+  EXPECT_EQ(restored.method, changed.method);
+  EXPECT_THAT(restored.material, IsEmpty()) << "nobody knows what was on file: the next request is approved";
+  EXPECT_OK(CheckRouter(restored));
+}
+
+TEST_F(RouterTakeOverTest, ATransferKeyWhoseSuccessorIsLostIsReplaced) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec("edge-a", KeyMethod::kOperatorDriven)));
+  ASSERT_OK(keys().Create(fixture_.NewCall(), "edge-a", 64496, ""));
+  ASSERT_OK(keys().Issue(fixture_.NewCall(), kSlot, 1));
+  BackUp();
+  ASSERT_OK(keys().Package(fixture_.NewCall(), RouterFixture::Operator(), kSlot, 1, ""));
+  Restore();
+  const auto transfer = restored_->Find<TransferKeyRecord>("transfer");
+  EXPECT_EQ(transfer->key_version, 1U) << "and it is not given again";
+  EXPECT_EQ(transfer->certificate, "");
+  const Row row = transfer->ToRow();
+  EXPECT_EQ(row.due, std::nullopt);
+  EXPECT_OK(TransferKeyRecord::FromRow(row));
+  EXPECT_FALSE(fixture_.authority->IsOurs(transfer->certificate)) << "the next package makes another";
+}
+
 }  // namespace
 }  // namespace virp::keymgr

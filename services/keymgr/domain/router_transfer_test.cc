@@ -29,6 +29,28 @@ class RouterTransferTest : public testing::Test {
   const crypto::P256PrivateKey key_ = crypto::P256PrivateKey::Generate();
 };
 
+TEST_F(RouterTransferTest, ATransferKeyThatIsGoneIsReplaced) {
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec("edge-a", KeyMethod::kOperatorDriven)));
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec("edge-b", KeyMethod::kOperatorDriven)));
+  for (const char* router : {"edge-a", "edge-b"}) {
+    ASSERT_OK(keys().Create(fixture_.NewCall(), router, 64496, ""));
+    ASSERT_OK(keys().Issue(fixture_.NewCall(), std::string(router) + "/64496", 1));
+  }
+  const RouterCaller operators = RouterFixture::Operator();
+  ASSERT_OK(keys().Package(fixture_.NewCall(), operators, kSlot, 1, ""));
+  const auto transfer = [&] { return fixture_.ledger->snapshot()->Find<TransferKeyRecord>("transfer"); };
+  const auto key = fixture_.ledger->snapshot()->FindKey(transfer()->identity());
+  ASSERT_NE(key, nullptr);
+  fixture_.custody.rsa.fails = absl::UnavailableError("the token does not answer");
+  EXPECT_THAT(keys().Package(fixture_.NewCall(), operators, "edge-b/64496", 1, ""), StatusIs(StatusCode::kUnavailable));
+  fixture_.custody.rsa.fails = absl::OkStatus();
+  EXPECT_EQ(transfer()->key_version, 1U) << "what passes replaces nothing";
+  ASSERT_OK(fixture_.custody.Destroy(*key));
+  ASSERT_OK_AND_ASSIGN(const auto package, keys().Package(fixture_.NewCall(), operators, "edge-b/64496", 1, ""));
+  EXPECT_EQ(transfer()->key_version, 2U);
+  EXPECT_EQ(fixture_.ledger->snapshot()->FindKey(key->identity), nullptr);
+}
+
 TEST_F(RouterTransferTest, AnOutsideAuthorityCertifies) {
   const rpki::Time now = rpki::Time(std::chrono::seconds(fixture_.ledger.clock.NowNanos() / 1'000'000'000));
   const testutil::RpkiLab outside(now);

@@ -35,7 +35,8 @@ class RsaCustody final : public Custody {
   }
   absl::StatusOr<std::string> Sign(const SealedKey& key, std::string_view message) override {
     RETURN_IF_ERROR(fails);
-    if (gone_.contains(key.blob)) return DataLoss("{} was destroyed", ToString(key.identity));
+    if (gone_.contains(key.blob))
+      return WithReason(DataLoss("{} was destroyed", ToString(key.identity)), "KEY_DAMAGED");
     return testutil::RsaKeyForTests(std::stoul(key.blob)).Sign(message);
   }
   absl::StatusOr<crypto::Secret> Export(const SealedKey&) override { return PermissionDenied("never"); }

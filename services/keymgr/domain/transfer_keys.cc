@@ -24,7 +24,7 @@ Row TransferKeyRecord::ToRow() const {
   Row row;
   row.kind = kKind;
   row.id = id;
-  row.due = not_after;
+  if (not_after != 0) row.due = not_after;
   frame::JsonWriter json;
   json.BeginObject().Field("format", kFormat).Field("key_version", key_version);
   json.Field("certificate", Base64Encode(certificate)).Field("not_after_ns", not_after);
@@ -55,7 +55,7 @@ TransferKeys::TransferKeys(Ledger& ledger, const Custodies& custodies, const Rpk
       life_(life),
       self_(std::move(self)) {}
 
-absl::Status TransferKeys::Replace(const TransferKeyRecord* old) {
+absl::Status TransferKeys::Replace(const TransferKeyRecord* old, std::string_view why) {
   auto record = std::make_shared<TransferKeyRecord>();
   record->key_version = old == nullptr ? 1 : old->key_version + 1;
   record->not_after = clock_.NowNanos() / kNanos * kNanos + Nanos(life_);
@@ -69,14 +69,14 @@ absl::Status TransferKeys::Replace(const TransferKeyRecord* old) {
     Call call;
     call.actor = self_;
     call.method = "schedule/transfer-key";
-    call.reason = old == nullptr ? "key packages are to be signed" : "its certificate ends soon";
+    call.reason = why;
     done = ledger_
                .Commit(call,
                        [&](const Snapshot& now, Changes& changes) -> absl::Status {
                          const auto newest = now.Find<TransferKeyRecord>(record->id);
                          if (newest != nullptr && newest->key_version >= record->key_version)
                            return Aborted("the transfer key was replaced meanwhile: try again");
-                         if (old != nullptr) changes.DropKey(old->identity());
+                         if (gone != nullptr) changes.DropKey(old->identity());
                          changes.PutKey(key);
                          changes.Put(std::make_shared<TransferKeyRecord>(*record));
                          AuditRecord audit;
@@ -105,7 +105,8 @@ absl::StatusOr<std::shared_ptr<const TransferKeyRecord>> TransferKeys::Current()
       authority_.IsOurs(found->certificate)) {
     return found;
   }
-  RETURN_IF_ERROR(Replace(found.get()));
+  RETURN_IF_ERROR(
+      Replace(found.get(), found == nullptr ? "key packages are to be signed" : "its certificate ends soon"));
   found = ledger_.snapshot()->Find<TransferKeyRecord>("transfer");
   if (found == nullptr) return Aborted("the manager is not active any more");
   return found;
@@ -116,9 +117,29 @@ absl::Status TransferKeys::Prepare(std::string_view recipient) {
     const auto tried = cms::Encrypt("nothing", recipient);
     if (!tried.ok()) return InvalidField("recipient", Message(tried.status()));
   }
-  ASSIGN_OR_RETURN(const auto record, Current());
-  const auto key = ledger_.snapshot()->FindKey(record->identity());
-  if (key == nullptr) return DataLoss("{} is not in the ledger", ToString(record->identity()));
+  ASSIGN_OR_RETURN(auto record, Current());
+  const absl::Status works = Try(*record);
+  if (GetReason(works) != "KEY_DAMAGED") return works;
+  // It signs nothing more, and what it signed needs it no longer.
+  {
+    const MutexLock lock(making_);
+    const auto newest = ledger_.snapshot()->Find<TransferKeyRecord>(record->id);
+    if (newest != nullptr && newest->key_version == record->key_version)
+      RETURN_IF_ERROR(Replace(newest.get(), "it is damaged or gone"));
+  }
+  ASSIGN_OR_RETURN(record, Current());
+  return Try(*record);
+}
+
+absl::StatusOr<std::shared_ptr<const SealedKey>> TransferKeys::KeyOf(const TransferKeyRecord& record) const {
+  auto key = ledger_.snapshot()->FindKey(record.identity());
+  if (key == nullptr)
+    return WithReason(DataLoss("{} is not in the ledger", ToString(record.identity())), "KEY_DAMAGED");
+  return key;
+}
+
+absl::Status TransferKeys::Try(const TransferKeyRecord& record) const {
+  ASSIGN_OR_RETURN(const auto key, KeyOf(record));
   ASSIGN_OR_RETURN(Custody* const custody, custodies_.Of(*key));
   return custody->Sign(*key, "virp: can packages be signed?").status();
 }
@@ -126,8 +147,7 @@ absl::Status TransferKeys::Prepare(std::string_view recipient) {
 absl::StatusOr<crypto::Secret> TransferKeys::Pack(const crypto::Secret& scalar, std::string_view point,
                                                   std::string_view recipient) {
   ASSIGN_OR_RETURN(const auto record, Current());
-  const auto key = ledger_.snapshot()->FindKey(record->identity());
-  if (key == nullptr) return DataLoss("{} is not in the ledger", ToString(record->identity()));
+  ASSIGN_OR_RETURN(const auto key, KeyOf(*record));
   ASSIGN_OR_RETURN(Custody* const custody, custodies_.Of(*key));
   ASSIGN_OR_RETURN(const crypto::Secret pkcs8, rpki::EncodePkcs8(scalar.view(), point));
   ASSIGN_OR_RETURN(const std::string identifier, rpki::KeyIdentifier(key->public_half));

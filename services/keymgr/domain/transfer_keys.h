@@ -22,7 +22,7 @@ struct TransferKeyRecord final : Record {
 
   std::string id = "transfer";
   std::uint32_t key_version = 0;
-  std::string certificate;  // DER
+  std::string certificate;  // DER; empty when the key of this version is lost: the next package makes another
   UnixNanos not_after = 0;
 
   KeyIdentity identity() const { return {KeyKind::kTransfer, id, key_version, Algorithm::kRsa2048}; }
@@ -37,15 +37,19 @@ class TransferKeys {
   TransferKeys(Ledger& ledger, const Custodies& custodies, const RpkiAuthority& authority, const Clock& clock,
                std::chrono::hours life, std::string self);
 
-  // Whether a package can be signed now; makes or replaces the key when it has to. Ask before a key leaves that leaves
-  // once. InvalidArgument with field `recipient` for a certificate that nothing can be encrypted for; empty: none.
+  // Whether a package can be signed now; makes or replaces the key when it has to, and when it is KEY_DAMAGED. Ask
+  // before a key leaves that leaves once. InvalidArgument with field `recipient` for a certificate that nothing can be
+  // encrypted for; empty: none.
   absl::Status Prepare(std::string_view recipient);
   // The private key (scalar) with its public half in a signed package, encrypted for `recipient` unless that is empty.
   absl::StatusOr<crypto::Secret> Pack(const crypto::Secret& scalar, std::string_view point, std::string_view recipient);
 
  private:
   absl::StatusOr<std::shared_ptr<const TransferKeyRecord>> Current();
-  absl::Status Replace(const TransferKeyRecord* old);
+  absl::Status Replace(const TransferKeyRecord* old, std::string_view why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(making_);
+  // The key of the record; DataLoss with reason KEY_DAMAGED.
+  absl::StatusOr<std::shared_ptr<const SealedKey>> KeyOf(const TransferKeyRecord& record) const;
+  absl::Status Try(const TransferKeyRecord& record) const;
 
   Ledger& ledger_;
   const Custodies& custodies_;
