@@ -1,6 +1,13 @@
 #include "services/keymgr/key_services.h"
 
+#include <chrono>
+
 namespace virp::keymgr {
+namespace {
+
+constexpr std::chrono::seconds kRetryDamaged{10};
+
+}  // namespace
 
 std::vector<RecordType> KeyServices::Types() {
   std::vector<RecordType> types{ObservationKeys::Type(), TypeOf<TcpAoPairRecord>(), RouterFleets::Type()};
@@ -29,7 +36,13 @@ std::vector<Chore> KeyServices::Chores() {
   return {{"rollovers of TCP-AO keys", [this] { return tcp_ao_.Tick(); }},
           {"router keys that are due", [this] { return router_.Advance(); }},
           {"fleets of routers", [this] { return fleets_.Advance(); }},
-          {"overdue reports of routers", [this] { return router_.TellOverdueReports(); }}};
+          {"overdue reports of routers", [this] { return router_.TellOverdueReports(); }},
+          {"O-Keys that did not open", [this, next = std::chrono::steady_clock::time_point()]() mutable {
+             const auto now = std::chrono::steady_clock::now();
+             if (now < next) return absl::OkStatus();
+             next = now + kRetryDamaged;
+             return observation_.RetryDamaged();
+           }}};
 }
 
 void KeyServices::AddMetrics(service::Metrics& metrics) {
@@ -38,6 +51,8 @@ void KeyServices::AddMetrics(service::Metrics& metrics) {
   const auto damaged = metrics.AddGauge("damaged_observation_keys", "Secrets that were asked for and do not open.");
   const auto watchers = metrics.AddGauge("observation_key_streams", "Callers that watch or fetch O-Keys.");
   const auto overdue = metrics.AddGauge("overdue_router_reports", "Router keys whose router has not reported in time.");
+  const auto compromised =
+      metrics.AddGauge("compromised_router_keys", "Router keys that are compromised and not revoked.");
   metrics.OnCollect([=, this] {
     const ObservationKeyCounters counters = observation_.counters();
     fetched.Set(counters.fetched);
@@ -45,6 +60,7 @@ void KeyServices::AddMetrics(service::Metrics& metrics) {
     damaged.Set(counters.damaged);
     watchers.Set(observation_handler_.streams());
     overdue.Set(router_.OverdueReports());
+    compromised.Set(router_.CompromisedKeys());
   });
 }
 

@@ -179,12 +179,25 @@ void ObservationKeys::OnCommitted(const Committed& committed) {
                        static_cast<const ObservationKey&>(*item.after))) {
       continue;
     }
-    const auto known = newest_.find(item.id);
-    if (known != newest_.end()) news_.erase(known->second);
-    newest_[item.id] = ++serial_;
-    news_[serial_] = item.id;
+    Note(item.id);
   }
   changed_.notify_all();
+}
+
+void ObservationKeys::Note(const std::string& source) {
+  const auto known = newest_.find(source);
+  if (known != newest_.end()) news_.erase(known->second);
+  newest_[source] = ++serial_;
+  news_[serial_] = source;
+}
+
+absl::Status ObservationKeys::RetryDamaged() {
+  const std::set<std::string> opened = secrets_.Retry(*ledger_.snapshot());
+  if (opened.empty()) return absl::OkStatus();
+  const MutexLock lock(mutex_);
+  for (const std::string& source : opened) Note(source);
+  changed_.notify_all();
+  return absl::OkStatus();
 }
 
 ObservationKeys::News ObservationKeys::Wait(std::uint64_t serial, std::chrono::milliseconds longest) const {

@@ -213,18 +213,25 @@ absl::Status Approve(ObservationKey& key, std::uint32_t version, std::string_vie
   return absl::OkStatus();
 }
 
+bool IsNews(const ObservationVersion& version, const Sighting& sighting) {
+  if (version.state == ObservationState::kPending || version.state == ObservationState::kRevoked) return false;
+  const auto known = std::ranges::find(version.known_by, sighting.identity, &Sighting::identity);
+  if (known != version.known_by.end()) return sighting.compromised && !known->compromised;
+  return version.known_by.size() < kMaxSightings ||
+         (sighting.compromised && !std::ranges::all_of(version.known_by, &Sighting::compromised));
+}
+
 absl::StatusOr<bool> NoteSighting(ObservationKey& key, std::uint32_t version, const Sighting& sighting) {
   ASSIGN_OR_RETURN(ObservationVersion* const found, FindIn(key, version));
-  if (found->state == ObservationState::kPending || found->state == ObservationState::kRevoked) return false;
-  const auto known = std::find_if(found->known_by.begin(), found->known_by.end(),
-                                  [&](const Sighting& s) { return s.identity == sighting.identity; });
-  if (known != found->known_by.end()) {
-    if (known->compromised == sighting.compromised) return false;
-    *known = sighting;
-    return true;
+  if (!IsNews(*found, sighting)) return false;
+  auto place = std::ranges::find(found->known_by, sighting.identity, &Sighting::identity);
+  if (place == found->known_by.end() && found->known_by.size() >= kMaxSightings)
+    place = std::ranges::find(found->known_by, false, &Sighting::compromised);
+  if (place == found->known_by.end()) {
+    found->known_by.push_back(sighting);
+  } else {
+    *place = sighting;
   }
-  if (found->known_by.size() >= kMaxSightings) found->known_by.erase(found->known_by.begin());
-  found->known_by.push_back(sighting);
   return true;
 }
 

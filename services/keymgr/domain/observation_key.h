@@ -137,6 +137,9 @@ absl::Status AskFor(ObservationKey& key, std::uint32_t version, std::string_view
 // PermissionDenied with reason SAME_PERSON when `by` is who made it, or asked for it.
 absl::Status Approve(ObservationKey& key, std::uint32_t version, std::string_view by);
 
+// Whether what an O-Node says of its chain tells anything: a version that a chain has, or marks compromised, stays so,
+// and of the O-Nodes beyond kMaxSightings only the mark counts. So there is an end to what reports can write.
+bool IsNews(const ObservationVersion& version, const Sighting& sighting);
 // What an O-Node says of its chain. Whether the record changed.
 absl::StatusOr<bool> NoteSighting(ObservationKey& key, std::uint32_t version, const Sighting& sighting);
 

@@ -207,8 +207,15 @@ TEST(ObservationKeyTest, AnONodeIsCountedOnceAndItsNewWordReplacesTheOld) {
   EXPECT_FALSE(*NoteSighting(key, 1, {"onode", 8, kStart, false}));
   EXPECT_TRUE(*NoteSighting(key, 1, {"onode", 8, kStart, true}));
   for (int i = 0; i < 100; ++i) {
-    ASSERT_TRUE(NoteSighting(key, 1, {"onode-" + std::to_string(i), 8, kStart, false}).ok());
+    EXPECT_EQ(*NoteSighting(key, 1, {"onode-" + std::to_string(i), 8, kStart, false}), i + 1 < int{kMaxSightings}) << i;
   }
+  EXPECT_FALSE(*NoteSighting(key, 1, {"onode", 9, kStart, false})) << "what is marked stays so, whatever it says then";
+  EXPECT_TRUE(key.Find(1)->known_by[0].compromised);
+  int marked = 0;
+  for (int i = 0; i < 1000; ++i) {
+    if (*NoteSighting(key, 1, {"late-" + std::to_string(i % 40), 9, kStart, i % 2 == 0})) ++marked;
+  }
+  EXPECT_EQ(marked, int{kMaxSightings} - 1) << "the mark of any, and then there is an end";
   EXPECT_THAT(key.Find(1)->known_by, SizeIs(kMaxSightings));
   EXPECT_EQ(NoteSighting(key, 9, {"onode", 8, kStart, false}).status().code(), absl::StatusCode::kNotFound);
 }

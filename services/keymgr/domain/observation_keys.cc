@@ -340,9 +340,7 @@ absl::StatusOr<std::uint32_t> ObservationKeys::Report(const Call& call, const st
     const auto key = now.Find<ObservationKey>(one.source);
     const ObservationVersion* version = key == nullptr ? nullptr : key->Find(one.version);
     if (version == nullptr || !IsServed(*version) || StatementOf(*version) != one.statement) return false;
-    return std::none_of(version->known_by.begin(), version->known_by.end(), [&](const Sighting& seen) {
-      return seen.identity == call.actor && seen.compromised == one.compromised;
-    });
+    return IsNews(*version, {call.actor, one.entry, 0, one.compromised});
   };
   std::vector<const KnownInChain*> news;
   const auto before = ledger_.snapshot();

@@ -142,6 +142,10 @@ class ObservationKeys {
 
   // Errors of all reading are of the ledger and of a custody that is not there; a secret that does not open is none.
 
+  // Secrets that did not open and do now, since a token or a backup was brought back: their holders are told. Now and
+  // then, on the active manager.
+  absl::Status RetryDamaged();
+
   // Wipes the secrets that are kept for the next fetch: when the manager is sealed, or loses the lease.
   void ForgetSecrets() { secrets_.Forget(); }
   std::size_t kept_secrets() const { return secrets_.kept(); }
@@ -174,6 +178,7 @@ class ObservationKeys {
   static Holding HoldingOf(const ObservationKey& key, const Holder& holder);
   std::vector<std::uint32_t> Unreleased(const ObservationKey& key, const Holder& holder, std::uint32_t version) const;
   void OnCommitted(const Committed& committed);
+  void Note(const std::string& source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Ledger& ledger_;
   const Custodies& custodies_;

@@ -276,6 +276,10 @@ TEST_F(ObservationKeysTest, AnONodesWordCountsForTheKeyThatItsChainHas) {
   EXPECT_EQ(report({{kEdge, 1, 5, false, commitment}, {kEdge, 1, 5, false, commitment}}), 1U);
   EXPECT_EQ(report({{kEdge, 1, 6, false, commitment}}), 0U) << "said already";
   EXPECT_TRUE(lab_.keys.Activate(lab_.By(kOperator1), kEdge, 1, {}).ok());
+  // One that cannot make up its mind fills no ledger.
+  const std::size_t records = lab_.ledger.store.audit().size();
+  for (int i = 0; i < 10; ++i) report({{kEdge, 1, 7, i % 2 == 0, commitment}});
+  EXPECT_EQ(lab_.ledger.store.audit().size(), records + 1);
 }
 
 TEST_F(ObservationKeysTest, ManyReportsShareRecords) {
@@ -396,7 +400,15 @@ TEST_F(ObservationKeysTest, ASecretThatDoesNotOpenIsNotGivenAndAllOthersAre) {
   EXPECT_EQ(lab_.keys.counters().damaged, 1U);
   EXPECT_EQ(Fetch(kSignerId).versions.at(0).secret, nullptr);
   EXPECT_EQ(lab_.keys.counters().damaged, 1U);
+  const std::uint64_t serial = lab_.keys.Wait(0, 0ms).serial;
+  ASSERT_TRUE(lab_.keys.RetryDamaged().ok());
+  EXPECT_THAT(lab_.keys.Wait(serial, 0ms).sources, IsEmpty()) << "it is damaged still";
   lab_.custody.damaged.clear();  // a backup was brought
+  ASSERT_TRUE(lab_.keys.RetryDamaged().ok());
+  EXPECT_EQ(lab_.keys.counters().damaged, 0U);
+  EXPECT_THAT(lab_.keys.Wait(serial, 0ms).sources, ElementsAre(kEdge)) << "who watches is told";
+  ASSERT_TRUE(lab_.keys.RetryDamaged().ok());
+  EXPECT_THAT(lab_.keys.Wait(serial + 1, 0ms).sources, IsEmpty()) << "once";
   EXPECT_NE(Fetch(kSignerId).versions.at(0).secret, nullptr);
   EXPECT_EQ(lab_.keys.counters().damaged, 0U);
 }

@@ -21,6 +21,20 @@ absl::StatusOr<ObservationSecrets::SecretPtr> ObservationSecrets::Get(const KeyI
   return secret;
 }
 
+std::set<std::string> ObservationSecrets::Retry(const Snapshot& now) {
+  std::set<Name, std::less<>> damaged;
+  {
+    const ReaderLock lock(mutex_);
+    damaged = damaged_;
+  }
+  std::set<std::string> out;
+  for (const auto& [source, version] : damaged) {
+    const auto sealed = now.FindKey(KeyKind::kObservation, source, version);
+    if (sealed != nullptr && Get(sealed->identity, sealed).ok()) out.insert(source);
+  }
+  return out;
+}
+
 absl::StatusOr<ObservationSecrets::SecretPtr> ObservationSecrets::Open(const KeyIdentity& identity,
                                                                        const Snapshot::KeyPtr& sealed) {
   if (sealed == nullptr) return NotFound("{} has no secret any more", ToString(identity));

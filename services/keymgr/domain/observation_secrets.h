@@ -30,6 +30,8 @@ class ObservationSecrets {
   // `sealed` as the newest snapshot has it. NotFound when that is null, DataLoss with reason KEY_DAMAGED when it does
   // not open, and what a custody says that is not ready.
   absl::StatusOr<SecretPtr> Get(const KeyIdentity& identity, const Snapshot::KeyPtr& sealed);
+  // Tries those that did not open again, as the snapshot has them now: the sources of which some do.
+  std::set<std::string> Retry(const Snapshot& now);
   void Drop(std::string_view source, std::uint32_t version);
   void Forget();  // all
 

@@ -87,10 +87,12 @@ class RouterKeys {
   //   - of an agent that matches the router's registered material is approved by it (RFC 8635 section 9), while the
   //     router has no certified key in that AS;
   //   - else waits for Approve.
-  // InvalidArgument with the reasons of rpki::CheckRouterRequest; FailedPrecondition with reason AS_NOT_HELD,
-  // BGP_ID_DIFFERS, METHOD (the router's keys are not its own to make), ROUTER_KEY_STATE (another next key is on its
-  // way, or the time of this one is over), COMPROMISED; AlreadyExists KEY_IN_USE, ANOTHER_SLOT (it came for another AS
-  // or usage); ResourceExhausted when 16 requests of the router wait, or 20,000 in all, or it has 8 usages in the AS.
+  // InvalidArgument with the reasons of rpki::CheckRouterRequest, and TLS_KEY: it is for the key that the caller's TLS
+  // certificate is for, or one of the account's material (RFC 8635 appendix B.1); FailedPrecondition with reason
+  // AS_NOT_HELD, BGP_ID_DIFFERS, METHOD (the router's keys are not its own to make), ROUTER_KEY_STATE (another next key
+  // is on its way, or the time of this one is over), COMPROMISED; AlreadyExists KEY_IN_USE, ANOTHER_SLOT (it came for
+  // another AS or usage); ResourceExhausted when 16 requests of the router wait, or 20,000 in all, or it has 8 usages
+  // in the AS.
   absl::StatusOr<RequestPtr> SubmitRequest(const Call& call, const RouterCaller& caller, const Submission& submission);
   // By id (SHA-256 of the DER in hex).
   absl::StatusOr<RequestPtr> GetRequest(const RouterCaller& caller, std::string_view id) const;
@@ -222,6 +224,8 @@ class RouterKeys {
   // Advance.
   absl::Status TellOverdueReports();
   std::size_t OverdueReports() const;  // versions
+  // Versions that are compromised and not revoked, so that relying parties accept what they sign.
+  std::size_t CompromisedKeys() const;
 
   const RouterBook& book() const { return book_; }
 
@@ -244,6 +248,7 @@ class RouterKeys {
   absl::StatusOr<Wanted> Check(const RouterCaller& caller, const Snapshot& now, const Submission& submission,
                                RouterPtr router, std::string request) const;
   static bool Matches(const RouterCaller& caller, const RouterRecord& router, std::string_view spki);
+  static absl::Status CheckNoTlsKey(const RouterCaller& caller, const RouterRecord& router, std::string_view spki);
   absl::StatusOr<RequestPtr> RenewFor(const Call& call, const Wanted& wanted, const RouterSlotRecord& slot,
                                       const RouterVersion& version);
   // `checked`: its request, when that was checked just now; null else.

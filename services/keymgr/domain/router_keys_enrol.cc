@@ -81,7 +81,17 @@ bool RouterKeys::Matches(const RouterCaller& caller, const RouterRecord& router,
   });
 }
 
-absl::StatusOr<RouterKeys::Wanted> RouterKeys::Check(const RouterCaller&, const Snapshot& now,
+// Keys for TLS and for BGPsec are different ones (RFC 8635 appendix B.1): neither is lost with the other.
+absl::Status RouterKeys::CheckNoTlsKey(const RouterCaller& caller, const RouterRecord& router, std::string_view spki) {
+  const auto parsed = x509::ParseCertificate(caller.certificate);
+  const bool callers = !caller.certificate.empty() && parsed.ok() && parsed->spki == spki;
+  const Material registered{MaterialKind::kTlsKey, std::string(View(crypto::Sha256(spki)))};
+  if (!callers && std::ranges::find(router.spec.material, registered) == router.spec.material.end())
+    return absl::OkStatus();
+  return WithReason(InvalidField("csr", "is for the key of a TLS certificate: make another key for BGPsec"), "TLS_KEY");
+}
+
+absl::StatusOr<RouterKeys::Wanted> RouterKeys::Check(const RouterCaller& caller, const Snapshot& now,
                                                      const Submission& submission, RouterPtr router,
                                                      std::string request) const {
   Wanted out;
@@ -96,6 +106,7 @@ absl::StatusOr<RouterKeys::Wanted> RouterKeys::Check(const RouterCaller&, const 
   ASSIGN_OR_RETURN(rpki::RouterRequest checked, rpki::RouterRequest::Check(request, {.asn = out.asn}));
   out.checked = std::make_shared<const rpki::RouterRequest>(std::move(checked));
   out.spki = out.checked->key().spki();
+  RETURN_IF_ERROR(CheckNoTlsKey(caller, *router, out.spki));
   ASSIGN_OR_RETURN(out.slot, SlotId(router->spec.id, out.asn, submission.usage));
   for (const std::string& other : book_.SlotsWith(out.spki)) {
     const auto slot = now.Find<RouterSlotRecord>(other);
@@ -179,6 +190,10 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::RenewFor(const Call& call, co
                       key->compromised ? "COMPROMISED" : "ROUTER_KEY_STATE");
   }
   auto request = std::make_shared<RouterRequestRecord>();
+  const auto known = ledger_.snapshot()->Find<RouterRequestRecord>(wanted.id);
+  // Who submitted and who approved it stands once and for all; the audit has each renewal.
+  const bool decided = known != nullptr && known->state == RequestState::kApproved;
+  if (decided) *request = *known;
   request->id = wanted.id;
   request->router = slot.router;
   request->asn = slot.asn;
@@ -186,9 +201,11 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::RenewFor(const Call& call, co
   request->request = wanted.request;
   request->spki = wanted.spki;
   request->state = RequestState::kApproved;
-  request->submitted_by = call.actor;
-  request->decision = "the key has a certificate";
   request->version = version.version;
+  if (!decided) {
+    request->submitted_by = call.actor;
+    request->decision = "the key has a certificate";
+  }
   // An outside authority renews by itself; who asks twice within an hour gets the same.
   const auto newest = version.certificates.empty()
                           ? nullptr
@@ -198,6 +215,7 @@ absl::StatusOr<RouterKeys::RequestPtr> RouterKeys::RenewFor(const Call& call, co
   const RpkiAuthority::Order order =
       OrderOf(*wanted.router, slot.id(), slot.asn, slot.usage, version.version, wanted.request, wanted.checked.get(),
               [&](const Snapshot&, RouterSlotRecord&, Changes& changes) {
+                if (decided) return absl::OkStatus();
                 auto made = std::make_shared<RouterRequestRecord>(*request);
                 made->decided = changes.now();
                 changes.Put(std::move(made));

@@ -1,4 +1,4 @@
-// Routers that do not report (RFC 8635 section 6.2.1).
+// What people are to be told of: routers that do not report (RFC 8635 section 6.2.1), compromised keys.
 #include <map>
 
 #include "lib/base/status.h"
@@ -14,6 +14,15 @@ std::size_t RouterKeys::OverdueReports() const {
   ledger_.snapshot()->ForEach<RouterSlotRecord>([&](const SlotPtr& slot) {
     for (const RouterVersion& version : slot->versions)
       out += static_cast<std::size_t>(IsReportOverdue(*slot, version, options_.times, now));
+    return true;
+  });
+  return out;
+}
+
+std::size_t RouterKeys::CompromisedKeys() const {
+  std::size_t out = 0;
+  ledger_.snapshot()->ForEach<RouterSlotRecord>([&](const SlotPtr& slot) {
+    out += CompromisedInUse(*slot);
     return true;
   });
   return out;

@@ -131,6 +131,42 @@ TEST_F(RouterRollTest, ACompromisedKeyIsReplacedInTheRightOrder) {
   EXPECT_THAT(fixture_.authority->RouterKeys(), SizeIs(1));
 }
 
+// RFC 6484 section 4.7.1: it MUST be revoked. Whoever may do that is told until it is done.
+TEST_F(RouterRollTest, ACompromisedKeyIsNotForgottenBeforeItIsRevoked) {
+  const auto told = [&](std::uint32_t version) {
+    const auto all = Missing((*keys().GetRouter("edge-a"))->spec, *Slot(), fixture_.ledger.clock.NowNanos());
+    const std::string start = fmt::format("version {} is compromised", version);
+    return std::ranges::any_of(
+        all, [&](const std::string& one) { return one.starts_with(start) && one.ends_with("revoke it"); });
+  };
+  ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
+  Bring(1, old_);
+  // One that was to be the next, and that relying parties know.
+  ASSERT_OK(fixture_.Enrol(next_));
+  ASSERT_OK(fixture_.PublishAndAdvance());
+  ASSERT_OK(fixture_.Wait(hours(25)));
+  ASSERT_EQ(fixture_.StateOf(kSlot, 2), State::kReady);
+  EXPECT_EQ(keys().CompromisedKeys(), 0U);
+  EXPECT_FALSE(told(2));
+  ASSERT_OK(keys().Taint(fixture_.NewCall(), kSlot, 2, std::nullopt));
+  EXPECT_TRUE(told(2));
+  EXPECT_EQ(keys().CompromisedKeys(), 1U);
+  EXPECT_THAT(Plan().remove, ElementsAre(2)) << "it never signed anything";
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 2, std::nullopt));
+  EXPECT_FALSE(told(2));
+  EXPECT_EQ(keys().CompromisedKeys(), 0U);
+  // One whose successor signs already.
+  const auto third = crypto::P256PrivateKey::Generate();
+  Bring(3, third);
+  ASSERT_EQ(fixture_.StateOf(kSlot, 1), State::kTwilight);
+  ASSERT_OK(keys().Taint(fixture_.NewCall(), kSlot, 1, std::nullopt));
+  EXPECT_TRUE(told(1));
+  EXPECT_EQ(keys().CompromisedKeys(), 1U);
+  ASSERT_OK(keys().Revoke(fixture_.NewCall(), kSlot, 1, std::nullopt));
+  EXPECT_FALSE(told(1));
+  EXPECT_EQ(keys().CompromisedKeys(), 0U);
+}
+
 TEST_F(RouterRollTest, AKeyThatIsRevokedWithoutASuccessorLeavesTheRouterUnsigned) {
   ASSERT_OK(keys().Register(fixture_.NewCall(), RouterFixture::Spec()));
   Bring(1, old_);

@@ -8,6 +8,7 @@
 #include "lib/crypto/cms.h"
 #include "lib/rpki/import.h"
 #include "lib/rpki/key_package.h"
+#include "services/keymgr/domain/router_enrolment.h"
 #include "services/keymgr/domain/router_fixture.h"
 #include "tests/testutil/status_matchers.h"
 
@@ -282,6 +283,31 @@ TEST_F(RouterKeysTest, AKeyIsOneRoutersButMayBeOfSeveralAses) {
   EXPECT_THAT(keys().ListSlots("", kSlot, 10), SizeIs(1));
 }
 
+// RFC 8635 appendix B.1: who loses one of them has not lost both.
+TEST_F(RouterKeysTest, TheKeyOfATlsCertificateIsNoRouterKey) {
+  const testutil::RpkiLab lab(rpki::Time(std::chrono::seconds(fixture_.ledger.clock.NowNanos() / 1'000'000'000)));
+  RouterSpec spec = RouterFixture::Spec();
+  ASSERT_OK(Register(spec));
+  RouterCaller agent = RouterFixture::Agent();
+  agent.certificate = lab.Router(64496, key_.public_key());  // as if TLS were made with it
+  const std::string csr = RouterFixture::Csr(key_);
+  const std::size_t records = Audit().size();
+  const auto submit = [&](const RouterCaller& caller, bool renew) {
+    return keys().SubmitRequest(fixture_.NewCall(caller.identity), caller,
+                                {.router = "edge-a", .renew = renew, .request = csr});
+  };
+  EXPECT_THAT(submit(agent, false), ReasonIs("TLS_KEY"));
+  EXPECT_THAT(submit(agent, true), ReasonIs("TLS_KEY"));
+  RouterEnrolment enrolment(keys());
+  EXPECT_THAT(enrolment.Enrol({.enrolee = {agent.identity, agent.certificate}, .asn = 64496, .csr = csr}),
+              ReasonIs("TLS_KEY"));
+  EXPECT_EQ(Audit().size(), records) << "nothing was changed";
+  spec.material = {{MaterialKind::kTlsKey, std::string(View(crypto::Sha256(key_.public_key().spki())))}};
+  ASSERT_OK(keys().Update(fixture_.NewCall(), spec, 0));
+  EXPECT_THAT(submit(RouterFixture::Operator(), false), ReasonIs("TLS_KEY")) << "nor by an operator's hand";
+  EXPECT_OK(Submit(RouterFixture::Csr(crypto::P256PrivateKey::Generate())));
+}
+
 TEST_F(RouterKeysTest, ARenewalIsIssuedAtOnceAndNotTwiceAnHour) {
   ASSERT_OK(Register(RouterFixture::Spec()));
   ASSERT_OK_AND_ASSIGN(const auto first, fixture_.Enrol(key_));
@@ -298,7 +324,11 @@ TEST_F(RouterKeysTest, ARenewalIsIssuedAtOnceAndNotTwiceAnHour) {
   EXPECT_EQ(renewed->version, 1U);
   EXPECT_THAT((*keys().GetSlot(kSlot))->versions[0].certificates, SizeIs(2));
   fixture_.ledger.clock.Advance(std::chrono::hours(2));
-  ASSERT_OK(renew(first->request)) << "the first request again";
+  ASSERT_OK_AND_ASSIGN(const auto same, renew(first->request));
+  EXPECT_EQ(same->submitted_by, agent.identity);
+  EXPECT_EQ(same->decided_by, kTestApprover) << "who approved it stands, however often it is renewed";
+  EXPECT_EQ((*keys().GetRequest(agent, first->id))->decided_by, kTestApprover);
+  EXPECT_EQ((*keys().GetRequest(agent, first->id))->decided, first->decided);
   EXPECT_THAT((*keys().GetSlot(kSlot))->versions[0].certificates, SizeIs(3));
   EXPECT_EQ((*Submit(first->request))->id, first->id) << "without `renew` it is a question";
   EXPECT_THAT((*keys().GetSlot(kSlot))->versions[0].certificates, SizeIs(3));

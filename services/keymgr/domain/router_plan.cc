@@ -21,6 +21,11 @@ bool IsWanted(const RollKey& key) {
   return key.state <= State::kActive && !key.compromised;
 }
 
+// Its certificate is out, or comes out, and only an operator's word takes it back.
+bool IsToBeRevoked(const RollKey& key) {
+  return key.compromised && key.state >= State::kPublished && key.state <= State::kTwilight;
+}
+
 bool HasCertificate(const RouterVersion& version) {
   return !version.certificates.empty() || !version.imported.empty();
 }
@@ -63,6 +68,10 @@ bool IsReportOverdue(const RouterSlotRecord& slot, const RouterVersion& version,
   return key->state == State::kReady || (key->state == State::kActive && key->since + times.staging <= now);
 }
 
+std::size_t CompromisedInUse(const RouterSlotRecord& slot) {
+  return static_cast<std::size_t>(std::ranges::count_if(slot.roll.keys, &IsToBeRevoked));
+}
+
 bool IsAllowed(const RouterSlotRecord& slot, const RouterSlotRecord::Order& order, UnixNanos now) {
   const RouterVersion* const version = slot.Find(order.version);
   if (version == nullptr) return false;
@@ -83,7 +92,8 @@ RouterPlan PlanFor(const RouterSpec& router, const RouterSlotRecord& slot, UnixN
     if (IsWanted(key) && HasCertificate(*version) && !reported) plan.install.push_back(key.version);
     if (key.state == State::kTwilight && !key.replaced) plan.replace.push_back(key.version);
     const bool done_with = key.state == State::kTwilight && key.replaced;
-    if (key.state >= State::kRevoked || done_with) plan.remove.push_back(key.version);
+    const bool never_used = key.compromised && key.state <= State::kReady;
+    if (key.state >= State::kRevoked || done_with || never_used) plan.remove.push_back(key.version);
   }
   const RollKey* const active = slot.roll.Active();
   if (slot.order && IsAllowed(slot, *slot.order, now)) {
@@ -125,7 +135,11 @@ std::vector<std::string> Missing(const RouterSpec& router, const RouterSlotRecor
     } else if (IsWanted(key) && !version->report->IsGood()) {
       out.push_back(fmt::format("version {}: the router reports a fault: {}", key.version, version->report->detail));
     }
-    if (key.state == State::kReady && active == nullptr && !slot.order)
+    if (IsToBeRevoked(key) && key.state != State::kActive) {
+      out.push_back(
+          fmt::format("version {} is compromised, and relying parties still accept it: revoke it", key.version));
+    }
+    if (key.state == State::kReady && !key.compromised && active == nullptr && !slot.order)
       out.push_back(fmt::format("version {} is ready: activate it", key.version));
     if (key.state == State::kTwilight && !key.replaced)
       out.push_back(

@@ -70,6 +70,9 @@ RouterPlan PlanFor(const RouterSpec& router, const RouterSlotRecord& slot, UnixN
 // time of staging, or the router signs with it for as long (RFC 8635 section 6.2.1).
 bool IsReportOverdue(const RouterSlotRecord& slot, const RouterVersion& version, const RollTimes& times, UnixNanos now);
 
+// Keys that are compromised and that nobody has revoked: relying parties accept them to the end of their certificates.
+std::size_t CompromisedInUse(const RouterSlotRecord& slot);
+
 // Whether an order may be carried out now.
 bool IsAllowed(const RouterSlotRecord& slot, const RouterSlotRecord::Order& order, UnixNanos now);
 

@@ -174,9 +174,4 @@ std::optional<UnixNanos> NextAdvance(const RouterRoll& roll, const RollTimes& ti
   return out;
 }
 
-bool IsCovered(const RouterRoll& roll, UnixNanos now) {
-  const RollKey* active = roll.Active();
-  return active == nullptr || active->not_after > now;
-}
-
 }  // namespace virp::keymgr

@@ -76,10 +76,9 @@ absl::Status Activate(RouterRoll& roll, std::uint32_t version, bool emergency, U
 // certificate ends.
 absl::Status MarkReplaced(RouterRoll& roll, std::uint32_t version);
 // Its serial number is on the CRL. A key in twilight only when its UPDATEs are replaced, or it is compromised: until
-// then revoking it takes routes away. The active key only with a `continuity`, unless it is the last step of a roll:
-// with kKeepSigning refused while there is no successor that is ready (one key only: make the new one first; RFC 8635
-// section 10.3). `certified`: relying parties may get a certificate of it that is not revoked. Only then a key that
-// nobody has seen yet, or one that is over already, which stays so.
+// then revoking it takes routes away. The active key only with a `continuity`, and not with kKeepSigning: the next one
+// is activated first (RFC 8635 section 10.3). `certified`: relying parties may get a certificate of it that is not
+// revoked. Only then a key that nobody has seen yet, or one that is over already, which stays so.
 absl::Status MarkRevoked(RouterRoll& roll, std::uint32_t version, std::optional<Continuity> continuity, bool certified,
                          UnixNanos now);
 // Somebody else may have it. It is never certified again (RFC 8634 section 3), and nothing but its end is left for it.
@@ -90,8 +89,5 @@ absl::Status MarkCompromised(RouterRoll& roll, std::uint32_t version, UnixNanos 
 std::vector<std::uint32_t> Advance(RouterRoll& roll, const RollTimes& times, UnixNanos now);
 // When Advance has something to do next; nothing when it never will.
 std::optional<UnixNanos> NextAdvance(const RouterRoll& roll, const RollTimes& times);
-
-// The invariant: an active key has a certificate that is valid and not revoked (RFC 8635 section 10.1).
-bool IsCovered(const RouterRoll& roll, UnixNanos now);
 
 }  // namespace virp::keymgr

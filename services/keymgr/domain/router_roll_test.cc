@@ -90,7 +90,7 @@ TEST_F(RouterRollTest, EmergencySkipsStagingOnly) {
   ASSERT_OK(MarkPublished(roll_, 2, now_ + kYear, now_));
   ASSERT_OK(Activate(roll_, 2, true, now_));
   ASSERT_OK(MarkRevoked(roll_, 1, std::nullopt, true, now_));
-  EXPECT_TRUE(IsCovered(roll_, now_));
+  EXPECT_GT(roll_.Active()->not_after, now_);
 }
 
 TEST_F(RouterRollTest, TheActiveKeyIsRevokedOnlyWithItsConsequence) {
@@ -112,7 +112,7 @@ TEST_F(RouterRollTest, RenewalKeepsTheKeyAndItsPlace) {
   EXPECT_EQ(StateOf(1), State::kActive);
   EXPECT_EQ(roll_.Find(1)->not_after, now_ + 2 * kYear);
   Pass(2 * kYear);
-  EXPECT_FALSE(IsCovered(roll_, now_));
+  EXPECT_LE(roll_.Active()->not_after, now_);
 }
 
 TEST_F(RouterRollTest, TwoSlots) {
