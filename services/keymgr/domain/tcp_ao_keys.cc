@@ -30,11 +30,13 @@ bool SameAddresses(const TcpAoPair& one, const TcpAoPair& other) {
 }
 
 // A pair that follows one between these addresses goes on with its identifiers: those that rest there rest here.
-void RestOn(const Snapshot& state, TcpAoPairRecord& record) {
+void RestOn(const Snapshot& state, TcpAoPairRecord& record, UnixNanos now) {
   UnixNanos newest = 0;
   state.ForEach<TcpAoPairRecord>([&](const auto& other) {
     if (!other->deleted || !SameAddresses(record.pair, other->pair)) return true;
-    record.resting.insert(record.resting.end(), other->resting.begin(), other->resting.end());
+    for (const TcpAoUsedId& id : other->resting) {
+      if (id.until > now) record.Rest(id);
+    }
     if (other->changed >= newest) record.last_id = other->last_id;
     newest = std::max(newest, other->changed);
     return true;
@@ -113,7 +115,7 @@ absl::StatusOr<TcpAoKeys::PairPtr> TcpAoKeys::Create(const Call& call, const Tcp
     const UnixNanos now = changes.now();
     auto record = std::make_shared<TcpAoPairRecord>();
     record->pair = pair;
-    RestOn(state, *record);
+    RestOn(state, *record, now);
     ASSIGN_OR_RETURN(const TcpAoIds ids, AllocateTcpAoIds(record->UsedIds(), record->last_id, now));
     const UnixNanos from = std::max(use_from, now);
     record->keys.push_back({{1, ids}, now, from});

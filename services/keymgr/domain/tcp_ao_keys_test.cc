@@ -43,10 +43,10 @@ class TcpAoKeysTest : public testing::Test {
   static TcpAoKeys::Caller Operator() { return {"spiffe://example.net/operator/noc-1", true}; }
 
   // Both ends do what their plans say, `times` times.
-  void Obey(int times = 1) {
+  void Obey(int times = 1, std::string_view id = kId) {
     for (int i = 0; i < times; ++i) {
       for (const TcpAoEnd end : {TcpAoEnd::kA, TcpAoEnd::kB}) {
-        ASSERT_OK_AND_ASSIGN(const TcpAoPlan plan, keys_->Plan(Agent(end), kId, end));
+        ASSERT_OK_AND_ASSIGN(const TcpAoPlan plan, keys_->Plan(Agent(end), id, end));
         TcpAoReport report;
         report.serial = plan.serial;
         report.asked_for = 3'600 * kSecond;
@@ -54,7 +54,7 @@ class TcpAoKeysTest : public testing::Test {
           report.keys.push_back({key.ids.SendId(end), key.ids.RecvId(end), 1, 0});
           if (key.version == plan.preferred) report.sessions.push_back({key.ids.SendId(end), key.ids.RecvId(end)});
         }
-        ASSERT_OK(keys_->TakeReport(Agent(end), "virp.keymgr.v1.TcpAoKeyService/Report", kId, end, report));
+        ASSERT_OK(keys_->TakeReport(Agent(end), "virp.keymgr.v1.TcpAoKeyService/Report", id, end, report));
       }
     }
   }
@@ -125,6 +125,19 @@ TEST_F(TcpAoKeysTest, IdentifiersRestOverADeletedPair) {
   // Elsewhere they mean nothing.
   ASSERT_OK_AND_ASSIGN(const auto other, keys_->Create(TestCall("other"), Pair("c", "192.0.2.5", "192.0.2.6"), 0));
   EXPECT_TRUE(other->resting.empty());
+}
+
+TEST_F(TcpAoKeysTest, WhatRestsStandsOnceHoweverManyPairsCameBefore) {
+  for (int i = 0; i < 20; ++i) {
+    const std::string id = "pair-" + std::to_string(i);
+    ASSERT_OK_AND_ASSIGN(const auto made, keys_->Create(TestCall("create-" + id), Pair(id), 0));
+    EXPECT_EQ(made->resting.size(), 2U * static_cast<unsigned>(i)) << "each key before has two";
+    Obey(4, id);
+    ASSERT_OK(keys_->Delete(TestCall("delete-" + id), id));
+  }
+  lab_.clock.Advance(std::chrono::hours(24 * 31));
+  ASSERT_OK_AND_ASSIGN(const auto later, keys_->Create(TestCall("later"), Pair("later"), 0));
+  EXPECT_TRUE(later->resting.empty()) << "what has rested is free again";
 }
 
 TEST_F(TcpAoKeysTest, ARequestThatComesTwiceMakesOneKey) {

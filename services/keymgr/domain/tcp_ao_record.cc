@@ -143,14 +143,23 @@ std::vector<TcpAoUsedId> TcpAoPairRecord::UsedIds() const {
   return used;
 }
 
+void TcpAoPairRecord::Rest(const TcpAoUsedId& id) {
+  const auto known = std::ranges::find(resting, id.id, &TcpAoUsedId::id);
+  if (known == resting.end()) {
+    resting.push_back(id);
+  } else {
+    known->until = std::max(known->until, id.until);
+  }
+}
+
 void TcpAoPairRecord::Drop(std::uint32_t version, UnixNanos now) {
   std::erase_if(resting, [&](const TcpAoUsedId& id) { return id.until <= now; });
   const Key* const key = Find(version);
   if (key == nullptr) return;
   // At least the time in which segments of the old key may be under way.
   const UnixNanos until = now + std::max(pair.quarantine, pair.hold);
-  resting.push_back({key->tuple.ids.from_a, until});
-  resting.push_back({key->tuple.ids.from_b, until});
+  Rest({key->tuple.ids.from_a, until});
+  Rest({key->tuple.ids.from_b, until});
   std::erase_if(keys, [&](const Key& k) { return k.tuple.version == version; });
 }
 

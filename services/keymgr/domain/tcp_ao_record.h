@@ -37,6 +37,8 @@ struct TcpAoPairRecord final : Record {
   const Key* Find(std::uint32_t version) const;
   // Those that rest and those of the keys.
   std::vector<TcpAoUsedId> UsedIds() const;
+  // An identifier stands there once, with its latest end.
+  void Rest(const TcpAoUsedId& id);
   // Takes a key out, and lets its identifiers rest from now on. Quarantines that ended are dropped.
   void Drop(std::uint32_t version, UnixNanos now);
 
