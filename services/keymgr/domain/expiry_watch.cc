@@ -69,8 +69,10 @@ std::string Subject(const ExpiryNotice& notice) {
 
 std::string Advice(const ExpiringCertificate& certificate) {
   if (!certificate.IsRouters()) {
-    return "Every router certificate below it ends with it for relying parties: set up its successor and roll the "
-           "routers over to it.";
+    return "Every router certificate below it ends with it for relying parties. The manager makes it anew two months "
+           "ahead: `virpctl keys rpki publication` says what keeps it from that, and `virpctl keys rpki "
+           "roll-authority` "
+           "gives the issuing authority another key.";
   }
   if (certificate.kind == kImportedCertificate && !certificate.has_other) {
     return "No other certificate of this router for this AS is valid: have the outside authority make the next one, "
