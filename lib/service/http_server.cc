@@ -1,5 +1,6 @@
 #include "lib/service/http_server.h"
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -20,7 +21,8 @@ namespace {
 using Instant = std::chrono::steady_clock::time_point;
 
 constexpr std::chrono::milliseconds kGoodbye{1'000};  // for what a refused client still sends
-constexpr std::size_t kPiece = 256 << 10;             // of a large body; after each the time is looked at
+constexpr int kSpare = 16;  // connections that the gate lets in while others make room: that takes them a moment
+constexpr std::size_t kPiece = 256 << 10;  // of a large body; after each the time is looked at
 
 Instant After(std::chrono::milliseconds delay) {
   return std::chrono::steady_clock::now() + delay;
@@ -35,6 +37,18 @@ bool WaitFor(int socket, short events, Instant deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
   pollfd ready{socket, events, 0};
   return left > 0 && ::poll(&ready, 1, static_cast<int>(left)) > 0;
+}
+
+// Who it is, to tell one from the other.
+std::string AddressOf(int socket) {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof(peer);
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&peer), &size) != 0) return {};
+  const auto bytes = [](const auto& value) {
+    return std::string(reinterpret_cast<const char*>(&value), sizeof(value));
+  };
+  if (peer.ss_family == AF_INET) return bytes(reinterpret_cast<const sockaddr_in*>(&peer)->sin_addr);
+  return bytes(reinterpret_cast<const sockaddr_in6*>(&peer)->sin6_addr);
 }
 
 bool IsPassing(int error) {
@@ -108,6 +122,9 @@ class HttpServer::Wire {
 
 struct HttpServer::Peer {
   FileDescriptor socket;
+  std::string address;
+  bool cut = false;               // made room; under the server's lock
+  std::atomic<bool> owed{false};  // an answer: it has asked, and not all of that was sent
   std::atomic<bool> done{false};
   std::jthread thread;  // last: joined before the socket goes
 };
@@ -133,15 +150,22 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions 
     ASSIGN_OR_RETURN(server->acceptor_, TlsAcceptor::Make(with.tls->files, with.tls->clients, clock, with.tls->reload,
                                                           TlsAcceptor::Oldest::kTls12, with.tls->names));
   }
-  ASSIGN_OR_RETURN(server->gate_, ConnectionGate::Listen(with.listen, with.connections));
+  GateLimits limits = with.connections;
+  if (with.make_room) {
+    limits.max_connections += kSpare;
+    limits.max_per_address += kSpare;
+  }
+  ASSIGN_OR_RETURN(server->gate_, ConnectionGate::Listen(with.listen, limits));
   HttpServer& at = *server;
   at.gate_->Start([&at](int, FileDescriptor socket) { at.Take(std::move(socket)); },
-                  [&at](const IpAddress& peer, std::string_view reason) {
-                    if (!at.on_refusal_) return;
-                    at.on_refusal_({fmt::format("({} connection)", at.options_.name), "",
-                                    WithReason(ResourceExhausted("a connection of {}", peer.ToString()), reason)});
-                  });
+                  [&at](const IpAddress& peer, std::string_view reason) { at.TellRefused(peer.ToString(), reason); });
   return server;
+}
+
+void HttpServer::TellRefused(const std::string& what, std::string_view reason) const {
+  if (!on_refusal_) return;
+  on_refusal_({fmt::format("({} connection)", options_.name), "",
+               WithReason(ResourceExhausted("a connection of {}", what), reason)});
 }
 
 void HttpServer::Stop() {
@@ -175,23 +199,51 @@ void HttpServer::Reap() {
   std::erase(peers_, nullptr);
 }
 
+// For one more of that address; whoever has to go for it goes.
+bool HttpServer::HasRoom(const std::string& address) {
+  int all = 0, same = 0;
+  Peer *silent = nullptr, *silent_same = nullptr;  // the oldest
+  for (const auto& peer : peers_) {
+    if (peer->done || peer->cut) continue;
+    ++all;
+    if (silent == nullptr && !peer->owed) silent = peer.get();
+    if (peer->address != address) continue;
+    ++same;
+    if (silent_same == nullptr && !peer->owed) silent_same = peer.get();
+  }
+  const bool too_many_of_one = same >= options_.connections.max_per_address;
+  if (!too_many_of_one && all < options_.connections.max_connections) return true;
+  Peer* const victim = too_many_of_one ? silent_same : silent;
+  if (victim == nullptr) return false;
+  victim->cut = true;
+  ::shutdown(victim->socket.get(), SHUT_RDWR);
+  return true;
+}
+
 void HttpServer::Take(FileDescriptor socket) {
   Reap();
   auto peer = std::make_unique<Peer>();
   peer->socket = std::move(socket);
+  peer->address = AddressOf(peer->socket.get());
   Peer& at = *peer;
   const MutexLock lock(mutex_);
-  if (stopping_) return;
+  const bool room = !stopping_ && (!options_.make_room || HasRoom(peer->address));
+  if (!room) {
+    ::shutdown(peer->socket.get(), SHUT_RDWR);  // the gate has a descriptor of its own
+    if (!stopping_) TellRefused("somebody, while answers are owed to all that are open", "TOO_MANY_CONNECTIONS");
+    return;
+  }
   peers_.push_back(std::move(peer));
   at.thread = std::jthread([this, &at] {
-    Serve(at.socket.get());
+    Serve(at);
     // The gate sees the end of the connection by this; the descriptor goes with the peer.
     ::shutdown(at.socket.get(), SHUT_RDWR);
     at.done = true;
   });
 }
 
-void HttpServer::Serve(int socket) {
+void HttpServer::Serve(Peer& peer) {
+  const int socket = peer.socket.get();
   std::unique_ptr<TlsStream> tls;
   if (acceptor_ != nullptr) {
     auto shaken = acceptor_->Accept(socket, options_.handshake);
@@ -204,7 +256,7 @@ void HttpServer::Serve(int socket) {
   }
   Wire wire(socket, std::move(tls));
   bool with_body = true;
-  HttpAnswer answer = Converse(wire, with_body);
+  HttpAnswer answer = Converse(wire, peer, with_body);
   Count(answer.response.code);
   if (answer.response.code == 0) return;
   http::Fields& fields = answer.response.fields;
@@ -214,11 +266,12 @@ void HttpServer::Serve(int socket) {
   const Instant deadline = After(options_.answer);
   if (!wire.Send(http::EncodeHead(answer.response, body.size()), options_.stall, deadline)) return;
   if (with_body && !wire.Send(body, options_.stall, deadline)) return;
+  peer.owed = false;
   wire.End();
 }
 
 // The answer to what comes; code 0 when nobody is left to hear one.
-HttpAnswer HttpServer::Converse(Wire& wire, bool& with_body) const {
+HttpAnswer HttpServer::Converse(Wire& wire, Peer& peer, bool& with_body) const {
   const Instant deadline = After(options_.patience);
   http::RequestReader reader(options_.limits);
   std::vector<char> buffer(16 << 10);
@@ -231,6 +284,7 @@ HttpAnswer HttpServer::Converse(Wire& wire, bool& with_body) const {
         if (reader.TakeContinue() && !wire.Send("HTTP/1.1 100 Continue\r\n\r\n", options_.stall, deadline)) return {};
         break;
       case http::RequestReader::Progress::kComplete:
+        peer.owed = true;
         with_body = reader.request().method != "HEAD";
         return handler_(reader.request(), wire.leaf_pem());
       case http::RequestReader::Progress::kRefused:

@@ -36,6 +36,9 @@ struct HttpServerOptions {
   std::optional<HttpTls> tls;  // TLS 1.2 and 1.3; nothing: plain HTTP
   // Both bound what strangers can hold.
   GateLimits connections{.max_connections = 128, .max_per_address = 32};
+  // Where there is no room, the oldest connection that has not asked yet makes some: silence keeps nobody out. Else,
+  // and where all have asked, the new one is closed.
+  bool make_room = false;
   std::chrono::milliseconds handshake{5'000};
   std::chrono::milliseconds patience{10'000};  // from the handshake to the last byte of the request, however they come
   // Of the answer: how long it may stand still, and how long it may take.
@@ -77,8 +80,10 @@ class HttpServer {
   struct Peer;
   HttpServer(HttpServerOptions options, Handler handler, Refuse refuse, RefusalHook on_refusal, const Clock& clock);
   void Take(FileDescriptor socket);
-  void Serve(int socket);
-  HttpAnswer Converse(Wire& wire, bool& with_body) const;
+  bool HasRoom(const std::string& address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Serve(Peer& peer);
+  HttpAnswer Converse(Wire& wire, Peer& peer, bool& with_body) const;
+  void TellRefused(const std::string& what, std::string_view reason) const;
   void Count(int code);
   void Reap();
 

@@ -35,6 +35,7 @@ absl::StatusOr<std::unique_ptr<HttpPart>> HttpPart::Start(const HttpConfig& conf
   }
   options.answer = std::chrono::minutes(5);  // a large table on a slow line; who stands still is cut off long before
   options.limits.body = 0;
+  options.make_room = true;
   const HttpPart& at = *part;
   const auto log = std::make_shared<service::LogLimiter>(std::chrono::seconds(10), 20, clock);
   auto server = service::HttpServer::Start(

@@ -9,6 +9,7 @@
 #include "tests/interop/rtr_routers.h"
 #include "tests/testutil/program.h"
 #include "tests/testutil/status_matchers.h"
+#include "tests/testutil/tls_client.h"
 #include "tests/testutil/wait.h"
 
 namespace virp::testutil {
@@ -118,6 +119,13 @@ TEST_F(RtrHttp, NothingButGetAndNothingTooLarge) {
   EXPECT_EQ(Code("/rpki.json", {"-d", "x=1"}), "413");
   EXPECT_EQ(Code("/rpki.json", {"-H", "X: " + std::string(20'000, 'x')}), "431");
   EXPECT_EQ(Code("/"), "404");
+}
+
+TEST_F(RtrHttp, ConnectionsThatSayNothingKeepNobodyOut) {
+  Start();
+  std::vector<FileDescriptor> silent;
+  for (int i = 0; i < 300; ++i) silent.push_back(ConnectTo(http_.port()));
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Code("/validity?asn=1&prefix=10.0.0.0/8"), "200");
 }
 
 TEST_F(RtrHttp, OverTlsForWhoShowsACertificate) {
