@@ -182,10 +182,10 @@ int SshPump::refused() const {
 }
 
 void SshPump::Impl::SetCallbacks() {
-  int methods = 0;
+  unsigned methods = 0;
   if (options.users->any_keys()) methods |= SSH_AUTH_METHOD_PUBLICKEY;
   if (options.users->any_passwords()) methods |= SSH_AUTH_METHOD_PASSWORD;
-  ::ssh_set_auth_methods(session.get(), methods);
+  ::ssh_set_auth_methods(session.get(), static_cast<int>(methods));
   server.userdata = this;
   server.auth_pubkey_function = [](ssh_session, const char* user, ssh_key key, char state, void* data) {
     return Of<Impl>(data).CheckKey(user, key, state);
@@ -193,10 +193,10 @@ void SshPump::Impl::SetCallbacks() {
   server.auth_password_function = [](ssh_session, const char* user, const char* password, void* data) {
     return Of<Impl>(data).CheckPassword(user, password);
   };
-  server.channel_open_request_session_function = [](ssh_session session, void* data) -> ssh_channel {
+  server.channel_open_request_session_function = [](ssh_session of, void* data) -> ssh_channel {
     Impl& self = Of<Impl>(data);
     if (!self.authenticated || self.channel != nullptr) return nullptr;  // one channel a connection
-    self.channel = ::ssh_channel_new(session);
+    self.channel = ::ssh_channel_new(of);
     if (self.channel != nullptr) self.SetChannelCallbacks();
     return self.channel;
   };
