@@ -128,7 +128,8 @@ class Token {
 
   // AES-256-GCM under a key of the token's: a fresh nonce of 12 bytes, the ciphertext, a tag of 16. The same key must
   // not be used more than 2^32 times (SP 800-38D section 8.3). DataLoss when a sealed text was not made under this key
-  // with this associated data.
+  // with this associated data; Unavailable when the token does not even open what it sealed just now: many network
+  // tokens give the same code for damaged bytes and for a link that broke.
   absl::StatusOr<std::string> Seal(std::string_view kek_id, std::string_view associated_data,
                                    const crypto::Secret& plain);
   absl::StatusOr<crypto::Secret> Unseal(std::string_view kek_id, std::string_view associated_data,

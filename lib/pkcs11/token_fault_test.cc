@@ -129,6 +129,36 @@ TEST_F(TokenFaultTest, OtherFailuresAreToldAsTheyAre) {
   EXPECT_OK(token->Sign("k", "m"));
 }
 
+// CKR_GENERAL_ERROR and CKR_FUNCTION_FAILED are what modules say of damaged bytes, and of a broken link as well.
+TEST_F(TokenFaultTest, ABrokenLinkIsNoDamage) {
+  const auto token = Open();
+  ASSERT_OK(token->Generate({.kind = KeyKind::kAes256, .id = "seals", .aes_use = AesUse::kSeal}));
+  ASSERT_OK(token->Generate({.kind = KeyKind::kAes256, .id = "wraps", .aes_use = AesUse::kWrap}));
+  const crypto::Secret secret = crypto::Secret::Random(32);
+  ASSERT_OK_AND_ASSIGN(const std::string sealed, token->Seal("seals", "of a key", secret));
+  ASSERT_OK_AND_ASSIGN(const std::string wrapped, token->Wrap("wraps", secret));
+  const auto unseal = [&](std::string_view text) { return token->Unseal("seals", "of a key", text).status(); };
+  const auto unwrap = [&](std::string_view text) { return token->Unwrap("wraps", text).status(); };
+  for (const CK_RV code : {CKR_GENERAL_ERROR, CKR_FUNCTION_FAILED}) {
+    faulty_.Fail("C_Decrypt", code);
+    faulty_.Fail("C_UnwrapKey", code);
+    EXPECT_OK(unseal(sealed)) << "it passed";
+    EXPECT_OK(unwrap(wrapped));
+    faulty_.Fail("C_Decrypt", code, 0, 100);
+    faulty_.Fail("C_UnwrapKey", code, 0, 100);
+    EXPECT_THAT(unseal(sealed), StatusIs(Code::kUnavailable, HasSubstr("made just now")));
+    EXPECT_THAT(unwrap(wrapped), StatusIs(Code::kUnavailable, HasSubstr("made just now")));
+    faulty_.Reset();
+    EXPECT_OK(unseal(sealed));
+    EXPECT_OK(unwrap(wrapped));
+  }
+  std::string bad_sealed = sealed, bad_wrapped = wrapped;
+  bad_sealed.back() = static_cast<char>(bad_sealed.back() ^ 1);
+  bad_wrapped.back() = static_cast<char>(bad_wrapped.back() ^ 1);
+  EXPECT_THAT(unseal(bad_sealed), StatusIs(Code::kDataLoss));
+  EXPECT_THAT(unwrap(bad_wrapped), StatusIs(Code::kDataLoss));
+}
+
 // A pair may have been made before the token went: making it again could leave two.
 TEST_F(TokenFaultTest, MakingIsNotRepeatedWhenItsOutcomeIsUnclear) {
   const auto token = Open();

@@ -47,6 +47,16 @@ CK_GCM_PARAMS GcmParameters(std::string_view nonce, std::string_view associated_
   return out;
 }
 
+// Whether bytes are damaged when the token refuses them: only while it opens what it made just now (`probe`).
+template <typename Open, typename Probe>
+absl::StatusOr<crypto::Secret> Sure(Open&& open, Probe&& probe) {
+  auto opened = open();
+  if (!absl::IsDataLoss(opened.status())) return opened;
+  if (const absl::Status works = probe(); !works.ok())
+    return Unavailable("the token refuses what it made just now, too: {}", Message(works));
+  return open();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> Token::Impl::SignWith(std::string_view id, const std::optional<Hash>& digest,
@@ -132,24 +142,31 @@ absl::StatusOr<crypto::Secret> Token::Unseal(std::string_view kek_id, std::strin
   if (sealed.size() <= kNonceSize + kTagSize || sealed.size() > kMaxInput + kNonceSize + kTagSize) {
     return DataLoss("{} bytes are no sealed text of a token", sealed.size());
   }
-  const std::string_view nonce = sealed.substr(0, kNonceSize);
-  const std::string_view body = sealed.substr(kNonceSize);
-  crypto::Secret plain;
-  const absl::Status done =
-      impl_->WithKind(kek_id, KeyKind::kAes256, [&](const Link& link, const Impl::Key& key) -> absl::Status {
-        CK_GCM_PARAMS parameters = GcmParameters(nonce, associated_data);
-        CK_MECHANISM mechanism{CKM_AES_GCM, &parameters, sizeof parameters};
-        RETURN_IF_ERROR(CkStatus(link.f.C_DecryptInit(link.session, &mechanism, key.handle), "C_DecryptInit"));
-        plain = crypto::Secret(body.size());  // room for the tag too: some modules want it
-        CK_ULONG size = plain.size();
-        RETURN_IF_ERROR(
-            RefusedBytes(link.f.C_Decrypt(link.session, In(body), body.size(), Out(plain.data()), &size), "C_Decrypt"));
-        if (size != body.size() - kTagSize) return Unavailable("C_Decrypt: the token gave {} bytes", size);
-        plain.Truncate(size);
-        return absl::OkStatus();
-      });
-  RETURN_IF_ERROR(done);
-  return plain;
+  const auto once = [&](std::string_view data, std::string_view text) -> absl::StatusOr<crypto::Secret> {
+    const std::string_view nonce = text.substr(0, kNonceSize);
+    const std::string_view body = text.substr(kNonceSize);
+    crypto::Secret plain;
+    const absl::Status done =
+        impl_->WithKind(kek_id, KeyKind::kAes256, [&](const Link& link, const Impl::Key& key) -> absl::Status {
+          CK_GCM_PARAMS parameters = GcmParameters(nonce, data);
+          CK_MECHANISM mechanism{CKM_AES_GCM, &parameters, sizeof parameters};
+          RETURN_IF_ERROR(CkStatus(link.f.C_DecryptInit(link.session, &mechanism, key.handle), "C_DecryptInit"));
+          plain = crypto::Secret(body.size());  // room for the tag too: some modules want it
+          CK_ULONG size = plain.size();
+          RETURN_IF_ERROR(RefusedBytes(link.f.C_Decrypt(link.session, In(body), body.size(), Out(plain.data()), &size),
+                                       "C_Decrypt"));
+          if (size != body.size() - kTagSize) return Unavailable("C_Decrypt: the token gave {} bytes", size);
+          plain.Truncate(size);
+          return absl::OkStatus();
+        });
+    RETURN_IF_ERROR(done);
+    return plain;
+  };
+  return Sure([&] { return once(associated_data, sealed); },
+              [&]() -> absl::Status {
+                ASSIGN_OR_RETURN(const std::string known, Seal(kek_id, {}, crypto::Secret::Random(32)));
+                return once({}, known).status();
+              });
 }
 
 absl::StatusOr<std::string> Token::Wrap(std::string_view kek_id, const crypto::Secret& secret) {
@@ -172,21 +189,28 @@ absl::StatusOr<crypto::Secret> Token::Unwrap(std::string_view kek_id, std::strin
   if (wrapped.size() < 16 || wrapped.size() > kMaxWrapped || wrapped.size() % 8 != 0) {
     return DataLoss("{} bytes are no wrapped key (RFC 5649)", wrapped.size());
   }
-  crypto::Secret secret;
-  const absl::Status done =
-      impl_->WithKind(kek_id, KeyKind::kAes256, [&](const Link& link, const Impl::Key& key) -> absl::Status {
-        CK_MECHANISM mechanism = Mechanism(CKM_AES_KEY_WRAP_PAD);
-        Template wanted = UnwrappedTemplate();
-        CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
-        RETURN_IF_ERROR(RefusedBytes(link.f.C_UnwrapKey(link.session, &mechanism, key.handle, In(wrapped),
-                                                        wrapped.size(), wanted.data(), wanted.size(), &handle),
-                                     "C_UnwrapKey"));
-        const SessionObject object(link, handle);
-        ASSIGN_OR_RETURN(secret, ReadSecretValue(link, object.get(), wrapped.size()));
-        return absl::OkStatus();
-      });
-  RETURN_IF_ERROR(done);
-  return secret;
+  const auto once = [&](std::string_view bytes) -> absl::StatusOr<crypto::Secret> {
+    crypto::Secret secret;
+    const absl::Status done =
+        impl_->WithKind(kek_id, KeyKind::kAes256, [&](const Link& link, const Impl::Key& key) -> absl::Status {
+          CK_MECHANISM mechanism = Mechanism(CKM_AES_KEY_WRAP_PAD);
+          Template wanted = UnwrappedTemplate();
+          CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+          RETURN_IF_ERROR(RefusedBytes(link.f.C_UnwrapKey(link.session, &mechanism, key.handle, In(bytes), bytes.size(),
+                                                          wanted.data(), wanted.size(), &handle),
+                                       "C_UnwrapKey"));
+          const SessionObject object(link, handle);
+          ASSIGN_OR_RETURN(secret, ReadSecretValue(link, object.get(), bytes.size()));
+          return absl::OkStatus();
+        });
+    RETURN_IF_ERROR(done);
+    return secret;
+  };
+  return Sure([&] { return once(wrapped); },
+              [&]() -> absl::Status {
+                ASSIGN_OR_RETURN(const std::string known, Wrap(kek_id, crypto::Secret::Random(32)));
+                return once(known).status();
+              });
 }
 
 }  // namespace virp::pkcs11
