@@ -94,8 +94,7 @@ void RouterLoop::Stop() {
 }
 
 void RouterLoop::Wake() const {
-  const std::uint64_t one = 1;
-  static_cast<void>(::write(wake_.get(), &one, sizeof(one)));  // a full counter wakes as well
+  static_cast<void>(::eventfd_write(wake_.get(), 1));  // a full counter wakes as well
 }
 
 void RouterLoop::Add(NewRouter router) {
@@ -167,8 +166,8 @@ void RouterLoop::Run(const std::stop_token& stop) {
 
 // News first: whoever waits for a notify does not wait for a table.
 void RouterLoop::TakeMail() {
-  std::uint64_t count = 0;
-  static_cast<void>(::read(wake_.get(), &count, sizeof(count)));
+  eventfd_t count = 0;
+  static_cast<void>(::eventfd_read(wake_.get(), &count));
   Mail mail;
   {
     const MutexLock lock(mutex_);
