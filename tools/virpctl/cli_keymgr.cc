@@ -85,6 +85,7 @@ void AddKeymgr(CLI::App& keys, State& s) {
   CLI::App* const audit = add("audit", "What was done, by whom and why; newest first", &KeymgrAudit);
   CLI::App* const expiring = add("expiring", "What needs attention soon", &KeymgrExpiring);
   AddChange({seal, unseal, rotate, accept}, s.keymgr.reason, s.keymgr.request_id);
+  AddYes({accept}, s.keymgr.yes);
   rotate->add_option("--kek-version", s.keymgr.kek_version, "Version to use; the highest that is there when left out");
   accept->add_option("--chain-record", s.keymgr.chain_record, "The newest audit record that the chain holds")
       ->required();

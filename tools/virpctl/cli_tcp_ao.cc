@@ -48,6 +48,7 @@ void AddTcpAo(CLI::App& keys, State& s) {
   for (CLI::App* const command : {create, roll}) AddUseFrom(*command, s);
   AddChange({create, roll, force, abort, remove, chain}, s.tcp_ao.reason, s.tcp_ao.request_id);
   for (CLI::App* const command : {plan, report, chain}) AddEnd(*command, s);
+  AddYes({force, remove}, s.tcp_ao.yes);
   force->add_flag("--remove-old", s.tcp_ao.remove_old, "The old key goes, whoever still needs it");
   report->add_option("--file", s.tcp_ao.file, "Report in JSON; - is standard input")->required();
   chain->add_option("--format", s.tcp_ao.format, "bird, junos, ios-xe or rfc8177")

@@ -181,6 +181,7 @@ struct TcpAoOptions {
   bool exclude_options = false;
   std::string use_from;                 // RFC 3339; empty: at once
   bool remove_old = false;              // of `force`
+  bool yes = false;                     // ask nobody
   std::string end = "a", format, save;  // of `plan`, `report`, `export`
   std::string file;                     // of `report`
 };
@@ -253,6 +254,7 @@ struct KeymgrOptions {
   std::string event, actor, source, from, to;  // of `audit`
   std::uint32_t limit = 50;
   std::uint32_t days = 0;  // of `expiring`; 0: the default
+  bool yes = false;        // ask nobody
 };
 // Exit 1 when it is sealed, or another one is active.
 absl::StatusOr<Exit> KeymgrStatus(const Options& options);

@@ -1,6 +1,7 @@
 // The key manager itself: sealed or not, its key-encryption keys, its history, what ends soon.
 #include <iostream>
 
+#include "tools/virpctl/ceremony.h"
 #include "tools/virpctl/keymgr_session.h"
 #include "tools/virpctl/output.h"
 #include "tools/virpctl/session.h"
@@ -55,8 +56,9 @@ absl::StatusOr<Exit> KeymgrStatus(const Options& options) {
 }
 
 absl::StatusOr<Exit> KeymgrSeal(const Options& options, const KeymgrOptions& keymgr) {
-  std::cerr << "sealing: no key is made, used or handed out until Unseal; collectors and O-Nodes go on with what they "
-               "have\n";
+  std::cerr << "sealing: no key is made, used or handed out until Unseal. Collectors and O-Nodes go on with what they "
+               "have. Nothing is published: relying parties drop all our router keys when CRL and manifest end, as "
+               "`keys rpki publication` says\n";
   return ShowRecord(options, Ask(ToKeymgr(options), &Service::Stub::Seal, Change<pb::SealRequest>(keymgr)));
 }
 
@@ -73,8 +75,15 @@ absl::StatusOr<Exit> KeymgrRotateKek(const Options& options, const KeymgrOptions
 absl::StatusOr<Exit> KeymgrAcceptRollback(const Options& options, const KeymgrOptions& keymgr) {
   auto request = Change<pb::AcceptRollbackRequest>(keymgr);
   request.set_chain_record(keymgr.chain_record);
-  std::cerr << "accepting: what the records up to " << keymgr.chain_record
-            << " changed and this database does not hold is lost, but for what the chain says of it\n";
+  RETURN_IF_ERROR(Announce(
+      keymgr.yes, "The key manager goes on from a database that is behind the chain",
+      {fmt::format("what the records up to {} changed and this database does not hold is lost for ever, but for what "
+                   "the chain says of it",
+                   keymgr.chain_record),
+       "keys that were made since are lost: HMAC secrets, router keys that were made here, TCP-AO keys",
+       "what was exported, tainted or revoked stays so; if the issuing authority had come to a newer key, it gets "
+       "another one",
+       "if a newer backup may exist, bring that one first: there is no way back from here"}));
   return ShowRecord(options, Ask(ToKeymgr(options), &Service::Stub::AcceptRollback, request));
 }
 

@@ -309,6 +309,7 @@ absl::StatusOr<Exit> OKeysRoll(const Options& options, const OKeyOptions& o_key)
     ASSIGN_OR_RETURN(version, Await(to, o_key, next, "an O-Node's chain has it",
                                     [](const auto& one) { return one.known_by_size() > 0; }));
   }
+  constexpr std::string_view kUsual = "the key manager's usual time";
   auto activate = ChangeOf<pb::ActivateObservationKeyRequest>(o_key);
   activate.set_version(next);
   activate.set_request_id(RequestId(""));
@@ -316,8 +317,8 @@ absl::StatusOr<Exit> OKeysRoll(const Options& options, const OKeyOptions& o_key)
   RETURN_IF_ERROR(Announce(o_key.yes, fmt::format("Version {} of {} is activated", next, o_key.source),
                            {"whoever signs for the source signs its next frame with it",
                             fmt::format("the version before may sign for {} more, and its frames may arrive for {}",
-                                        o_key.sign_for.empty() ? "1h" : o_key.sign_for,
-                                        o_key.accept_for.empty() ? "24h" : o_key.accept_for)}));
+                                        o_key.sign_for.empty() ? kUsual : std::string_view(o_key.sign_for),
+                                        o_key.accept_for.empty() ? kUsual : std::string_view(o_key.accept_for))}));
   return ShowKey(options, Ask(to, &Service::Stub::ActivateObservationKey, activate));
 }
 

@@ -202,6 +202,8 @@ TEST_F(OKeyCommandTest, TheManagerItself) {
   EXPECT_THAT(unsealed.err, HasSubstr("SEALED"));
   EXPECT_EQ(Ctl({"admin", "rotate-kek", "--reason", "yearly"}).exit, 2);
   EXPECT_THAT(Ctl({"admin", "accept-rollback", "--chain-record", "7", "--reason", "x"}).err,
+              testing::AllOf(HasSubstr("lost for ever"), HasSubstr("nothing was done: say --yes")));
+  EXPECT_THAT(Ctl({"admin", "accept-rollback", "--chain-record", "7", "--reason", "x", "--yes"}).err,
               HasSubstr("NOT_ROLLED_BACK"));
 }
 

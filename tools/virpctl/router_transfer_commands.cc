@@ -104,9 +104,11 @@ absl::StatusOr<Exit> RouterKeysApproveRelease(const Options& options, const Tran
 }
 
 absl::StatusOr<Exit> RouterKeysRelease(const Options& options, const TransferOptions& keys) {
-  RETURN_IF_ERROR(Announce(keys.yes, "A router's private key leaves escrow (RFC 8635 section 10.4)",
-                           {fmt::format("version {} of {} is written to {}, once", keys.version, keys.id, keys.save),
-                            "the replacement becomes the router's agent: the old one can do nothing any more"}));
+  RETURN_IF_ERROR(Announce(
+      keys.yes, "A router's private key leaves escrow (RFC 8635 section 10.4)",
+      {fmt::format("version {} of {} is written to {}, once", keys.version, keys.id, keys.save),
+       "the replacement that was asked for becomes the router's agent, or operators act for the router where none "
+       "was named: the old agent can do nothing any more"}));
   ASSIGN_OR_RETURN(PackageFile file, PackageFile::At(keys.save));
   ASSIGN_OR_RETURN(const auto made,
                    Ask(ToKeymgr(options), &Service::Stub::EscrowRelease, ChangeOf<pb::EscrowReleaseRequest>(keys)));

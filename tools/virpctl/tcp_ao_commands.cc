@@ -5,6 +5,7 @@
 
 #include "lib/base/file.h"
 #include "lib/base/status.h"
+#include "tools/virpctl/ceremony.h"
 #include "tools/virpctl/commands.h"
 #include "tools/virpctl/input.h"
 #include "tools/virpctl/keymgr_session.h"
@@ -138,6 +139,11 @@ absl::StatusOr<Exit> TcpAoRoll(const Options& options, const TcpAoOptions& tcp_a
 }
 
 absl::StatusOr<Exit> TcpAoForce(const Options& options, const TcpAoOptions& tcp_ao) {
+  if (tcp_ao.remove_old) {
+    RETURN_IF_ERROR(Announce(tcp_ao.yes, fmt::format("The old key of {} goes, whoever still needs it", tcp_ao.id),
+                             {"both ends are told to remove it, and it is destroyed here: it does not come back",
+                              "connections whose end does not have the new key break, and with them what they carry"}));
+  }
   auto request = ChangeOf<pb::ForceTcpAoRolloverRequest>(tcp_ao);
   request.set_force(tcp_ao.remove_old ? pb::TCP_AO_FORCE_REMOVAL : pb::TCP_AO_FORCE_CURRENT);
   return ShowPair(options, Ask(ToKeymgr(options), &Service::Stub::ForceTcpAoRollover, request));
@@ -149,6 +155,10 @@ absl::StatusOr<Exit> TcpAoAbort(const Options& options, const TcpAoOptions& tcp_
 }
 
 absl::StatusOr<Exit> TcpAoDelete(const Options& options, const TcpAoOptions& tcp_ao) {
+  RETURN_IF_ERROR(Announce(tcp_ao.yes, fmt::format("The end of TCP-AO pair {}", tcp_ao.id),
+                           {"its keys are destroyed, and nobody gets them any more",
+                            "connections that need them go on until they are set up again: take the keys off both ends",
+                            "its id is not given again, and its identifiers rest"}));
   ASSIGN_OR_RETURN(const auto done, Ask(ToKeymgr(options), &Service::Stub::DeleteTcpAoPair,
                                         ChangeOf<pb::DeleteTcpAoPairRequest>(tcp_ao)));
   if (options.json) RETURN_IF_ERROR(PrintJson(done));

@@ -85,9 +85,16 @@ TEST_F(TcpAoCommandTest, AnOperatorRollsAKeyByHand) {
   EXPECT_EQ(Ctl({"roll", "edge-a/core-1", "--reason", "yearly"}).exit, 0);
   Report();
   EXPECT_EQ(Ctl({"force", "edge-a/core-1", "--reason", "b ignores it"}).exit, 0);
-  EXPECT_EQ(Ctl({"force", "edge-a/core-1", "--remove-old", "--reason", "compromised"}).exit, 0);
+  const auto asks_first = [&](std::vector<std::string> command) {
+    const ProgramResult asked = Ctl(command);
+    EXPECT_NE(asked.exit, 0);
+    EXPECT_THAT(asked.err, HasSubstr("nothing was done: say --yes"));
+    command.emplace_back("--yes");
+    EXPECT_EQ(Ctl(command).exit, 0);
+  };
+  asks_first({"force", "edge-a/core-1", "--remove-old", "--reason", "compromised"});
   Report();
-  EXPECT_EQ(Ctl({"delete", "edge-a/core-1", "--reason", "peering ended"}).exit, 0);
+  asks_first({"delete", "edge-a/core-1", "--reason", "peering ended"});
   EXPECT_EQ(Ctl({"show", "edge-a/core-1"}).exit, 2);
 }
 
