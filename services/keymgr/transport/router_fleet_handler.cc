@@ -3,7 +3,6 @@
 #include <chrono>
 #include <thread>
 
-#include "absl/cleanup/cleanup.h"
 #include "lib/service/wire.h"
 #include "services/keymgr/transport/router_key_handler.h"
 
@@ -81,8 +80,9 @@ grpc::Status RouterKeyHandler::ListFleets(grpc::ServerContext* context, const v1
 }
 
 absl::Status RouterKeyHandler::Watch(grpc::ServerContext& context, std::string_view id,
-                                     grpc::ServerWriter<v1::WatchFleetResponse>& writer) const {
+                                     grpc::ServerWriter<v1::WatchFleetResponse>& writer) {
   ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
+  ASSIGN_OR_RETURN(const StreamPlaces::Place place, places_.Take(caller.spiffe_id));
   service::StreamGuard guard(*callers_, caller, &context);
   std::string told;
   while (!draining_ && !context.IsCancelled()) {
@@ -102,8 +102,6 @@ absl::Status RouterKeyHandler::Watch(grpc::ServerContext& context, std::string_v
 
 grpc::Status RouterKeyHandler::WatchFleet(grpc::ServerContext* context, const v1::WatchFleetRequest* request,
                                           grpc::ServerWriter<v1::WatchFleetResponse>* writer) {
-  const absl::Cleanup gone = [this] { --watchers_; };
-  if (++watchers_ > kMostWatchers) return Reply(ResourceExhausted("{} callers watch already", kMostWatchers));
   return Reply(Watch(*context, request->id(), *writer));
 }
 

@@ -15,6 +15,7 @@
 #include "services/keymgr/domain/router_keys.h"
 #include "services/keymgr/transport/call.h"
 #include "services/keymgr/transport/self_service.h"
+#include "services/keymgr/transport/stream_places.h"
 #include "virp/keymgr/v1/router_key.grpc.pb.h"
 
 namespace virp::keymgr {
@@ -26,6 +27,7 @@ std::vector<service::MethodRule> RouterKeyAccess();
 class RouterKeyHandler final : public v1::RouterKeyService::Service {
  public:
   static constexpr int kMostWatchers = 16;  // a thread each
+  static constexpr int kMostOfOne = 4;      // by one caller
 
   RouterKeyHandler(RouterKeys& keys, RouterFleets& fleets, std::shared_ptr<const service::CallerResolver> callers,
                    const Clock& clock)
@@ -127,7 +129,7 @@ class RouterKeyHandler final : public v1::RouterKeyService::Service {
 
   void FillFleet(const FleetRecord& fleet, v1::RouterFleet& to) const;
   absl::Status Watch(grpc::ServerContext& context, std::string_view id,
-                     grpc::ServerWriter<v1::WatchFleetResponse>& writer) const;
+                     grpc::ServerWriter<v1::WatchFleetResponse>& writer);
 
   RouterKeys& keys_;
   RouterFleets& fleets_;
@@ -135,7 +137,7 @@ class RouterKeyHandler final : public v1::RouterKeyService::Service {
   const Clock& clock_;
   SelfService reports_;  // by a router's agent: of all its keys, which are 64 and four events each
   std::atomic<bool> draining_{false};
-  std::atomic<int> watchers_{0};
+  StreamPlaces places_{kMostWatchers, kMostOfOne};
 };
 
 }  // namespace virp::keymgr

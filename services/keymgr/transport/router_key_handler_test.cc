@@ -284,6 +284,21 @@ TEST_F(RouterKeyHandlerTest, AFleetIsWatchedToItsEnd) {
   v1::WatchFleetResponse seen;
   ASSERT_TRUE(reader->Read(&seen));
   EXPECT_EQ(seen.fleet().state(), v1::ROUTER_FLEET_STATE_PAUSED);
+  {  // Others' places are not this caller's to take.
+    std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+    std::vector<std::unique_ptr<grpc::ClientReader<v1::WatchFleetResponse>>> more;
+    for (int i = 1; i <= RouterKeyHandler::kMostOfOne; ++i) {
+      contexts.push_back(std::make_unique<grpc::ClientContext>());
+      contexts.back()->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+      more.push_back(stub.WatchFleet(contexts.back().get(), watch));
+      ASSERT_EQ(more.back()->Read(&seen), i < RouterKeyHandler::kMostOfOne) << i;
+    }
+    EXPECT_EQ(more.back()->Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    for (std::size_t i = 0; i + 1 < more.size(); ++i) {
+      contexts[i]->TryCancel();
+      more[i]->Finish().ok();
+    }
+  }
   auto go_on = Change<v1::SetFleetStateRequest>();
   go_on.set_id("yearly");
   go_on.set_state(v1::ROUTER_FLEET_STATE_RUNNING);

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <map>
 
-#include "absl/cleanup/cleanup.h"
 #include "lib/crypto/sha256.h"
 #include "lib/service/wire.h"
 #include "services/keymgr/domain/expiry_calendar.h"
@@ -138,6 +137,7 @@ grpc::Status RpkiHandler::PublishNow(grpc::ServerContext* context, const v1::Pub
 absl::Status RpkiHandler::Watch(grpc::ServerContext& context, const v1::WatchRouterKeysRequest& request,
                                 grpc::ServerWriter<v1::WatchRouterKeysResponse>& writer) {
   ASSIGN_OR_RETURN(const service::Identity caller, callers_->Resolve(context));
+  ASSIGN_OR_RETURN(const StreamPlaces::Place place, places_.Take(caller.spiffe_id));
   service::StreamGuard guard(*callers_, caller, &context);
   std::string session = request.session();
   std::uint64_t serial = request.serial();
@@ -174,8 +174,6 @@ absl::Status RpkiHandler::Watch(grpc::ServerContext& context, const v1::WatchRou
 
 grpc::Status RpkiHandler::WatchRouterKeys(grpc::ServerContext* context, const v1::WatchRouterKeysRequest* request,
                                           grpc::ServerWriter<v1::WatchRouterKeysResponse>* writer) {
-  const absl::Cleanup gone = [this] { --watchers_; };
-  if (++watchers_ > kMostWatchers) return Reply(ResourceExhausted("{} callers watch already", kMostWatchers));
   return Reply(Watch(*context, *request, *writer));
 }
 

@@ -14,6 +14,7 @@
 #include "services/keymgr/domain/publication_keeper.h"
 #include "services/keymgr/domain/router_key_feed.h"
 #include "services/keymgr/domain/rpki_authority.h"
+#include "services/keymgr/transport/stream_places.h"
 #include "virp/keymgr/v1/rpki.grpc.pb.h"
 
 namespace virp::keymgr {
@@ -35,13 +36,14 @@ struct RpkiParts {
 class RpkiHandler final : public v1::RpkiService::Service {
  public:
   static constexpr int kMostWatchers = 32;  // a thread each, of the server's 256
+  static constexpr int kMostOfOne = 8;      // by one caller
 
   RpkiHandler(RpkiParts parts, std::shared_ptr<const service::CallerResolver> callers, const Clock& clock)
       : parts_(std::move(parts)), callers_(std::move(callers)), clock_(clock) {}
 
   // Ends watch streams, so that the server can end; none is begun any more.
   void Drain();
-  int watchers() const { return watchers_; }
+  std::size_t watchers() const { return places_.taken(); }
 
   grpc::Status SetUpAuthority(grpc::ServerContext*, const v1::SetUpAuthorityRequest*,
                               v1::SetUpAuthorityResponse*) override;
@@ -77,7 +79,7 @@ class RpkiHandler final : public v1::RpkiService::Service {
   const RpkiParts parts_;
   const std::shared_ptr<const service::CallerResolver> callers_;
   const Clock& clock_;
-  std::atomic<int> watchers_{0};
+  StreamPlaces places_{kMostWatchers, kMostOfOne};
   std::atomic<bool> draining_{false};
 };
 

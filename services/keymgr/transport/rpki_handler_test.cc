@@ -9,6 +9,7 @@
 #include <set>
 
 #include "lib/base/bytes.h"
+#include "lib/base/error_info.h"
 #include "lib/crypto/sha256.h"
 #include "lib/service/errors.h"
 #include "services/keymgr/domain/rpki_fixture.h"
@@ -257,14 +258,21 @@ TEST_F(RpkiHandlerTest, AManagerThatMayNotSpeakEndsTheWatchAndWithdrawsNothing) 
 TEST_F(RpkiHandlerTest, WatchersAreBounded) {
   SetUpAuthority();
   std::vector<std::unique_ptr<Watcher>> watchers;
+  const auto is_refused = [&](std::string_view name) {
+    Watcher one_more(As(Role::kRtrBridge, name));
+    EXPECT_FALSE(one_more.Next());
+    const absl::Status end = one_more.End();
+    EXPECT_THAT(end, StatusIs(StatusCode::kResourceExhausted));
+    EXPECT_EQ(GetReason(end), "STREAMS");
+  };
   for (int i = 0; i < RpkiHandler::kMostWatchers; ++i) {
-    watchers.push_back(std::make_unique<Watcher>(As(Role::kRtrBridge)));
+    const std::string name = "bridge-" + std::to_string(i / RpkiHandler::kMostOfOne);
+    watchers.push_back(std::make_unique<Watcher>(As(Role::kRtrBridge, name)));
     ASSERT_TRUE(watchers.back()->Next());
+    if (i + 1 == RpkiHandler::kMostOfOne) is_refused(name);
   }
-  EXPECT_EQ(handler_->watchers(), RpkiHandler::kMostWatchers);
-  Watcher one_more(As(Role::kRtrBridge));
-  EXPECT_FALSE(one_more.Next());
-  EXPECT_THAT(one_more.End(), StatusIs(StatusCode::kResourceExhausted));
+  EXPECT_EQ(handler_->watchers(), std::size_t{RpkiHandler::kMostWatchers});
+  is_refused("another");
 }
 
 TEST_F(RpkiHandlerTest, Exports) {
