@@ -48,6 +48,7 @@ class Model {
     server_options_.notify = Below(3) != 0;
     // Patience: who is left alone for a while here is neither stalled nor silent.
     server_options_.first_query_timeout = std::chrono::hours(24);
+    server_options_.answer_timeout = std::chrono::hours(48);
     server_options_.timers = {.refresh = 7200, .retry = 7200, .expire = 172'800};
     server_options_.output_limit = Below(2) == 0 ? 1 : 64 << 10;
     Start();
