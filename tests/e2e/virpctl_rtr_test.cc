@@ -88,12 +88,18 @@ TEST_F(VirpctlRtrTest, WhatIsHeldIsServedWhenAnOperatorAcceptsIt) {
   const nlohmann::json held = Json({"rtr", "status"}, 3)["held"];
   const std::string number = held["generation"].get<std::string>();
   EXPECT_EQ(Ctl({"rtr", "refresh", "--reason", "a look"}).exit, 2) << "a reader may not";
-  const auto operate = [&](const std::string& accept) {
-    return Ctl({"rtr", "refresh", "--accept", accept, "--reason", "it was on purpose"}, service::Role::kOperator);
+  // Text, so that it can be pasted into the command.
+  const std::size_t at = status.out.find_first_of("0123456789abcdef", status.out.find("held set") + 8);
+  ASSERT_LT(at, status.out.size());
+  const std::string set = status.out.substr(at, 64);
+  const auto operate = [&](const std::string& accept, const std::string& as) {
+    return Ctl({"rtr", "refresh", "--accept", accept, "--set", as, "--reason", "it was on purpose"},
+               service::Role::kOperator);
   };
   EXPECT_EQ(Ctl({"rtr", "refresh", "--reason", "a look"}, service::Role::kOperator).exit, 3) << "still held";
-  EXPECT_EQ(operate("99").exit, 2);
-  const ProgramResult accepted = operate(number);
+  EXPECT_EQ(operate("99", set).exit, 2);
+  EXPECT_EQ(operate(number, std::string(64, '0')).exit, 2) << "another set than was looked at";
+  const ProgramResult accepted = operate(number, set);
   EXPECT_EQ(accepted.exit, 0) << accepted.err;
   EXPECT_THAT(accepted.out, HasSubstr("5 IPv4 and 5 IPv6 VRPs"));
 }
