@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "lib/base/bytes.h"
+#include "lib/base/secret_file.h"
 #include "lib/base/status.h"
 
 namespace virp::store {
@@ -60,8 +61,29 @@ std::optional<Span> QueryPassword(std::string_view url, std::size_t from) {
 
 }  // namespace
 
+absl::StatusOr<std::string> ReadStorageUrl(std::string_view text) {
+  if (!text.starts_with("file:")) return std::string(text);
+  constexpr std::size_t kMaxUrl = 4096;
+  const std::string path(text.substr(5));
+  ASSIGN_OR_RETURN(const FileDescriptor file, OpenSecretFile(path, "storage URL file"));
+  std::string contents(kMaxUrl + 1, '\0');
+  ASSIGN_OR_RETURN(const std::size_t size, ReadUpTo(file.get(), contents.data(), contents.size(), path));
+  contents.resize(size);
+  contents.resize(std::min(contents.find('\n'), size));
+  if (contents.size() > kMaxUrl)
+    return InvalidArgument("storage URL file {}: its first line has more than {} bytes", path, kMaxUrl);
+  const std::size_t begin = contents.find_first_not_of(" \t\r");
+  if (begin == std::string::npos) return InvalidArgument("storage URL file {}: its first line is empty", path);
+  return contents.substr(begin, contents.find_last_not_of(" \t\r") + 1 - begin);
+}
+
 absl::StatusOr<StorageUrl> ParseStorageUrl(std::string_view url, UrlOrigin origin) {
   StorageUrl out;
+  if (url.starts_with("file:")) {
+    ASSIGN_OR_RETURN(const std::string read, ReadStorageUrl(url));
+    if (read.starts_with("file:")) return InvalidArgument("a storage URL file names no other file");
+    return ParseStorageUrl(read, UrlOrigin::kPrivate);
+  }
   if (url.find('\0') != std::string_view::npos) return InvalidArgument("a storage URL holds no zero bytes");
   if (url.starts_with("sqlite:")) {
     out.location = url.substr(7);
@@ -71,7 +93,8 @@ absl::StatusOr<StorageUrl> ParseStorageUrl(std::string_view url, UrlOrigin origi
     return out;
   }
   if (!url.starts_with("postgresql://") && !url.starts_with("postgres://")) {
-    return InvalidArgument("the storage URL is neither sqlite:PATH nor postgresql://...");
+    return InvalidArgument(
+        "the storage URL is neither sqlite:PATH nor postgresql://... nor file:PATH with one of these in it");
   }
   out.backend = Backend::kPostgres;
   out.location = url;

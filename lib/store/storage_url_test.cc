@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/base/file.h"
 #include "lib/base/status.h"
+#include "tests/testutil/temp_dir.h"
 
 namespace virp::store {
 namespace {
@@ -29,6 +31,30 @@ TEST(StorageUrlTest, AnythingElseIsRefused) {
                                  "host=db password=x"s, "sqlite:a\0b"s}) {
     EXPECT_EQ(ParseStorageUrl(url, UrlOrigin::kPrivate).status().code(), absl::StatusCode::kInvalidArgument) << url;
   }
+}
+
+TEST(StorageUrlTest, AFileHoldsIt) {
+  const testutil::TempDir folder;
+  const auto write = [&](std::string_view contents, unsigned mode) {
+    const std::string path = folder.path() + "/uri";
+    EXPECT_TRUE(ReplaceFile(path, contents, mode).ok());
+    return "file:" + path;
+  };
+  const std::string good = write(" postgresql://onode:s3cret@db/virp \r\nanother line\n", 0400);
+  const auto parsed = ParseStorageUrl(good, UrlOrigin::kCommandLine);  // its password is in no command line
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->location, "postgresql://onode:s3cret@db/virp");
+  EXPECT_EQ(ReadStorageUrl(good).value_or(""), "postgresql://onode:s3cret@db/virp");
+  EXPECT_EQ(ReadStorageUrl("postgresql://db/virp").value_or(""), "postgresql://db/virp");
+
+  const auto code = [](const std::string& text) { return ParseStorageUrl(text, UrlOrigin::kPrivate).status().code(); };
+  EXPECT_EQ(code(write("sqlite:/x.db", 0444)), absl::StatusCode::kFailedPrecondition) << "others may read it";
+  EXPECT_EQ(code(write("sqlite:/x.db", 0400)), absl::StatusCode::kOk);
+  for (const std::string& bad : {std::string("\n"), std::string("  \nsqlite:/x.db"), std::string("mysql://a"),
+                                 "file:" + folder.path() + "/uri", std::string(5000, 'x')}) {
+    EXPECT_EQ(code(write(bad, 0400)), absl::StatusCode::kInvalidArgument) << bad;
+  }
+  EXPECT_FALSE(ParseStorageUrl("file:" + folder.path() + "/none", UrlOrigin::kPrivate).ok());
 }
 
 TEST(StorageUrlTest, APasswordOnTheCommandLineIsRefusedAndNeverShown) {

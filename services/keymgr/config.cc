@@ -16,7 +16,9 @@ namespace {
 void AddStore(service::Options& options, Config& config) {
   options.AddCustom(
       "store", "URL",
-      "Where the ledger is kept: sqlite:PATH or postgresql://... (a password only by file or environment).", "",
+      "Where the ledger is kept: sqlite:PATH, postgresql://... (a password only by file or environment), or file:PATH "
+      "with one of these as its first line.",
+      "",
       [&config](const std::string& text, service::ValueOrigin origin) -> absl::Status {
         const bool visible = origin == service::ValueOrigin::kCommandLine;
         ASSIGN_OR_RETURN(config.store, store::ParseStorageUrl(text, visible ? store::UrlOrigin::kCommandLine
@@ -26,9 +28,10 @@ void AddStore(service::Options& options, Config& config) {
       /*private_value=*/true);
   options.Require("store");
   options.AddCustom(
-      "migrate-store", "URL", "PostgreSQL: credentials that own the schema, used for migrating only.", "",
+      "migrate-store", "URL",
+      "PostgreSQL: credentials that own the schema, used for migrating only; a URL or file:PATH.", "",
       [&config](const std::string& text, service::ValueOrigin) -> absl::Status {
-        config.migrate_url = text;
+        ASSIGN_OR_RETURN(config.migrate_url, store::ReadStorageUrl(text));
         return absl::OkStatus();
       },
       /*private_value=*/true);

@@ -14,7 +14,9 @@ namespace {
 void AddStore(service::Options& options, Config& config) {
   options.AddCustom(
       "store", "URL",
-      "Where the chain is kept: sqlite:PATH or postgresql://... (a password only by file or environment).", "",
+      "Where the chain is kept: sqlite:PATH, postgresql://... (a password only by file or environment), or file:PATH "
+      "with one of these as its first line.",
+      "",
       [&config](const std::string& text, service::ValueOrigin origin) -> absl::Status {
         const bool visible = origin == service::ValueOrigin::kCommandLine;
         ASSIGN_OR_RETURN(config.store, store::ParseStorageUrl(text, visible ? store::UrlOrigin::kCommandLine
@@ -27,9 +29,10 @@ void AddStore(service::Options& options, Config& config) {
       &config.store_limit, "store-limit",
       "Bytes that the store may use; 0 leaves it to the disk. The last 5 % are for alarms, keys and clearing.");
   options.AddCustom(
-      "migrate-store", "URL", "PostgreSQL: credentials that own the schema, used for migrating only.", "",
+      "migrate-store", "URL",
+      "PostgreSQL: credentials that own the schema, used for migrating only; a URL or file:PATH.", "",
       [&config](const std::string& text, service::ValueOrigin) -> absl::Status {
-        config.migrate_url = text;
+        ASSIGN_OR_RETURN(config.migrate_url, store::ReadStorageUrl(text));
         return absl::OkStatus();
       },
       /*private_value=*/true);
@@ -81,6 +84,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   service::Options& init = options.AddCommand("init", "Opens a chain and ends.");
   init.Add(&config.origins, "origin", "Name of the chain: [a-z0-9][a-z0-9._-]* joined by '/'.", "ORIGIN");
   init.Require("origin");
+  init.Add(&config.init_once, "once", "Leave a chain alone that is there already: for what runs at each start.");
   options.AddCommand("migrate", "Brings the store's schema up to date and ends.");
   options.Check([&config, &options]() -> absl::Status {
     if (!options.command().empty()) return absl::OkStatus();

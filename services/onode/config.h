@@ -37,6 +37,7 @@ struct Config {
   std::chrono::milliseconds lease{5'000};
   std::chrono::milliseconds checkpoint_interval{1'000};
   std::vector<std::string> origins;  // `init --origin`
+  bool init_once = false;            // `init --once`
   std::string command;               // "", "init" or "migrate"
 };
 

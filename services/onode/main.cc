@@ -48,8 +48,18 @@ absl::StatusOr<ChainCustody> CustodyOf(const Config& config, const std::string& 
   return custody;
 }
 
-absl::Status RunInit(Node& node, const Config& config) {
-  for (const std::string& origin : config.origins) {
+// Which chains are to be opened: with --once those that are not there yet. Asked before the node opens what is there,
+// which reads every entry.
+absl::StatusOr<std::vector<std::string>> ChainsToOpen(ChainStore& store, const Config& config) {
+  std::vector<std::string> out = config.origins;
+  if (!config.init_once) return out;
+  ASSIGN_OR_RETURN(const std::vector<ChainInfo> there, store.ListChains());
+  for (const ChainInfo& chain : there) std::erase(out, chain.origin);
+  return out;
+}
+
+absl::Status RunInit(Node& node, const std::vector<std::string>& origins) {
+  for (const std::string& origin : origins) {
     ASSIGN_OR_RETURN(Chain* const chain,
                      node.Create(origin, "", std::chrono::steady_clock::now() + std::chrono::seconds(30)));
     std::cout << chain->vault().Signing().back().ToString() << "\n";
@@ -71,6 +81,11 @@ absl::StatusOr<int> Run(const Config& config) {
     return 0;
   }
   ASSIGN_OR_RETURN(const auto store, OpenStore(config.store, store_options));
+  std::vector<std::string> to_open;
+  if (config.command == "init") {
+    ASSIGN_OR_RETURN(to_open, ChainsToOpen(*store, config));
+    if (to_open.empty()) return 0;
+  }
   ASSIGN_OR_RETURN(const auto supply, keys::KeySupply::Open(config.keys, config.key_supply, clock));
 
   ASSIGN_OR_RETURN(const service::RateLimits limits, service::ReadRateLimits(config.limits));
@@ -88,7 +103,7 @@ absl::StatusOr<int> Run(const Config& config) {
             [&](const std::string& origin) { return CustodyOf(config, origin); });
   RETURN_IF_ERROR(node.Open());
   if (config.command == "init") {
-    RETURN_IF_ERROR(RunInit(node, config));
+    RETURN_IF_ERROR(RunInit(node, to_open));
     node.Stop();
     return 0;
   }
