@@ -1,0 +1,121 @@
+{{/* Identities and certificates. */}}
+
+{{- define "virp.mtlsMode" -}}
+{{- $root := index . 0 -}}
+{{- if and (eq (index . 1) "collector") $root.Values.mtls.collectorMode -}}{{- $root.Values.mtls.collectorMode -}}
+{{- else -}}{{- $root.Values.mtls.mode -}}{{- end -}}
+{{- end -}}
+
+{{/* The id of a component: list root component name. `name` may hold a variable of the CSI driver. */}}
+{{- define "virp.spiffeId" -}}
+{{- $root := index . 0 -}}
+{{- if eq $root.Values.mtls.idFormat "serviceAccount" -}}
+{{- printf "spiffe://%s/ns/%s/sa/%s" $root.Values.trustDomain $root.Release.Namespace (index . 2) -}}
+{{- else -}}
+{{- printf "spiffe://%s/%s/%s" $root.Values.trustDomain (index . 1) (index . 2) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether services read an identity map; else ids are spiffe://DOMAIN/ROLE/NAME. */}}
+{{- define "virp.hasIdentityMap" -}}
+{{- if or (eq .Values.mtls.idFormat "serviceAccount") .Values.mtls.identityMap -}}true{{- end -}}
+{{- end -}}
+
+{{/* DNS names of a component's certificate, as a JSON list: list root component values. */}}
+{{- define "virp.dnsNames" -}}
+{{- $root := index . 0 -}}{{- $values := index . 2 -}}
+{{- $name := include "virp.component" (list $root (index . 1)) -}}
+{{- $out := list -}}
+{{- range $service := list $name (printf "%s-headless" $name) (printf "*.%s-headless" $name) -}}
+{{- range $suffix := list "" "." -}}
+{{- $base := printf "%s.%s" $service $root.Release.Namespace -}}
+{{- if $suffix -}}
+{{- $out = append $out (printf "%s.svc.%s" $base $root.Values.clusterDomain) -}}
+{{- else -}}
+{{- if not (hasPrefix "*" $service) -}}{{- $out = append $out $service -}}{{- $out = append $out $base -}}{{- end -}}
+{{- $out = append $out (printf "%s.svc" $base) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- concat $out $values.extraDnsNames | toJson -}}
+{{- end -}}
+
+{{/* Volumes with tls.crt, tls.key and roots, as a JSON list: list root component values. Directories, never subPath: a renewed
+     certificate arrives. */}}
+{{- define "virp.tlsVolumes" -}}
+{{- $root := index . 0 -}}{{- $component := index . 1 -}}{{- $values := index . 2 -}}
+{{- $mtls := $root.Values.mtls -}}
+{{- $mode := include "virp.mtlsMode" (list $root $component) -}}
+{{- $out := list -}}
+{{- if eq $mode "certManager" -}}
+{{- $out = append $out (dict "name" "tls" "secret" (dict "secretName" (printf "%s-tls" (include "virp.component" (list $root $component))) "defaultMode" 288)) -}}
+{{- else if eq $mode "existingSecret" -}}
+{{- $key := $component | replace "rtr-bridge" "rtrBridge" -}}
+{{- $out = append $out (dict "name" "tls" "secret" (dict "secretName" (get $mtls.existingSecrets $key) "defaultMode" 288)) -}}
+{{- else if eq $mode "csiDriver" -}}
+{{- $service := include "virp.component" (list $root $component) -}}
+{{- $names := list (printf "${POD_NAME}.%s-headless.${POD_NAMESPACE}.svc" $service) (printf "${POD_NAME}.%s-headless.${POD_NAMESPACE}.svc.%s" $service $root.Values.clusterDomain) (printf "%s.${POD_NAMESPACE}.svc" $service) (printf "%s.${POD_NAMESPACE}.svc.%s" $service $root.Values.clusterDomain) -}}
+{{- $id := printf "spiffe://%s/%s/${POD_NAME}" $root.Values.trustDomain $component -}}
+{{- if eq $mtls.idFormat "serviceAccount" -}}
+{{- $id = printf "spiffe://%s/ns/${POD_NAMESPACE}/sa/%s/pod/${POD_NAME}" $root.Values.trustDomain (include "virp.serviceAccountName" (list $root $component $values)) -}}
+{{- end -}}
+{{- $attributes := dict
+  "csi.cert-manager.io/issuer-name" $mtls.issuerRef.name
+  "csi.cert-manager.io/issuer-kind" $mtls.issuerRef.kind
+  "csi.cert-manager.io/issuer-group" $mtls.issuerRef.group
+  "csi.cert-manager.io/uri-sans" $id
+  "csi.cert-manager.io/dns-names" (concat $names $values.extraDnsNames | join ",")
+  "csi.cert-manager.io/duration" $mtls.duration
+  "csi.cert-manager.io/renew-before" $mtls.renewBefore
+  "csi.cert-manager.io/key-usages" "digital signature,server auth,client auth" -}}
+{{- with $root.Values.podSecurityContext.fsGroup -}}{{- $_ := set $attributes "csi.cert-manager.io/fs-group" (int . | toString) -}}{{- end -}}
+{{- $out = append $out (dict "name" "tls" "csi" (dict "driver" "csi.cert-manager.io" "readOnly" true "volumeAttributes" $attributes)) -}}
+{{- else if eq $mode "csiDriverSpiffe" -}}
+{{- $csi := dict "driver" "spiffe.csi.cert-manager.io" "readOnly" true -}}
+{{- with $root.Values.podSecurityContext.fsGroup -}}{{- $_ := set $csi "volumeAttributes" (dict "spiffe.csi.cert-manager.io/fs-group" (int . | toString)) -}}{{- end -}}
+{{- $out = append $out (dict "name" "tls" "csi" $csi) -}}
+{{- else if eq $mode "spire" -}}
+{{- $out = append $out (dict "name" "tls" "emptyDir" (dict "medium" "Memory" "sizeLimit" "1Mi")) -}}
+{{- $out = append $out (dict "name" "spire-socket" "csi" (dict "driver" $mtls.spire.csiDriver "readOnly" true)) -}}
+{{- $out = append $out (dict "name" "spiffe-helper" "configMap" (dict "name" (printf "%s-spiffe-helper" (include "virp.fullname" $root)))) -}}
+{{- end -}}
+{{- with $mtls.trustBundle.configMap -}}
+{{- $out = append $out (dict "name" "roots" "configMap" (dict "name" . "items" (list (dict "key" $mtls.trustBundle.key "path" "ca.crt")))) -}}
+{{- end -}}
+{{- $out | toJson -}}
+{{- end -}}
+
+{{/* Mounts beside them, as a JSON list. */}}
+{{- define "virp.tlsMounts" -}}
+{{- $root := . -}}
+{{- $out := list (dict "name" "tls" "mountPath" "/etc/virp/tls" "readOnly" true) -}}
+{{- if .Values.mtls.trustBundle.configMap -}}
+{{- $out = append $out (dict "name" "roots" "mountPath" "/etc/virp/roots" "readOnly" true) -}}
+{{- end -}}
+{{- $out | toJson -}}
+{{- end -}}
+
+{{/* Paths of certificate, key and roots, as a JSON object: list root component. */}}
+{{- define "virp.tlsPaths" -}}
+{{- $root := index . 0 -}}
+{{- $files := dict "certificate" "tls.crt" "key" "tls.key" "roots" "ca.crt" -}}
+{{- if eq (include "virp.mtlsMode" .) "csiDriverSpiffe" -}}{{- $files = $root.Values.mtls.csiDriverSpiffe -}}{{- end -}}
+{{- $roots := printf "/etc/virp/tls/%s" $files.roots -}}
+{{- if $root.Values.mtls.trustBundle.configMap -}}{{- $roots = "/etc/virp/roots/ca.crt" -}}{{- end -}}
+{{- dict "certificate" (printf "/etc/virp/tls/%s" $files.certificate) "key" (printf "/etc/virp/tls/%s" $files.key) "roots" $roots | toJson -}}
+{{- end -}}
+
+{{/* The helper of SPIRE: once before the service starts, then beside it. */}}
+{{- define "virp.spireContainer" -}}
+{{- $root := index . 0 -}}{{- $spire := $root.Values.mtls.spire -}}
+{{- $mounts := list (dict "name" "tls" "mountPath" "/etc/virp/tls") (dict "name" "spire-socket" "mountPath" "/run/spire/sockets" "readOnly" true) (dict "name" "spiffe-helper" "mountPath" "/etc/spiffe-helper" "readOnly" true) -}}
+{{- $once := index . 1 -}}
+{{- dict
+  "name" (ternary "spiffe-helper-first" "spiffe-helper" $once)
+  "image" (include "virp.image" (list $root $spire.image))
+  "imagePullPolicy" $root.Values.image.pullPolicy
+  "args" (list "-config" (printf "/etc/spiffe-helper/%s.conf" (ternary "once" "daemon" $once)))
+  "securityContext" $root.Values.securityContext
+  "resources" $spire.resources
+  "volumeMounts" $mounts | toJson -}}
+{{- end -}}
