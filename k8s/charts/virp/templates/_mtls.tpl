@@ -55,8 +55,8 @@
 {{- else if eq $mode "csiDriver" -}}
 {{- $service := include "virp.component" (list $root $component) -}}
 {{- $names := list (printf "${POD_NAME}.%s-headless.${POD_NAMESPACE}.svc" $service) (printf "${POD_NAME}.%s-headless.${POD_NAMESPACE}.svc.%s" $service $root.Values.clusterDomain) (printf "%s.${POD_NAMESPACE}.svc" $service) (printf "%s.${POD_NAMESPACE}.svc.%s" $service $root.Values.clusterDomain) -}}
-{{- $id := printf "spiffe://%s/%s/${POD_NAME}" $root.Values.trustDomain $component -}}
-{{- if eq $mtls.idFormat "serviceAccount" -}}
+{{- $id := printf "spiffe://%s/%s/${POD_NAME}" $root.Values.trustDomain (eq $component "test" | ternary "reader" $component) -}}
+{{- if and (eq $mtls.idFormat "serviceAccount") (ne $component "test") -}}
 {{- $id = printf "spiffe://%s/ns/${POD_NAMESPACE}/sa/%s/pod/${POD_NAME}" $root.Values.trustDomain (include "virp.serviceAccountName" (list $root $component $values)) -}}
 {{- end -}}
 {{- $attributes := dict

@@ -9,7 +9,10 @@
 {{- range .items -}}{{- $items = append $items (dict "key" .key "path" .path "mode" 288) -}}{{- end -}}
 {{- $sources = append $sources (dict "secret" (dict "name" .secret "items" $items)) -}}
 {{- end -}}
-{{- if $sources -}}
+{{- if eq (len $sources) 1 -}}
+{{- $secret := (first $sources).secret -}}
+{{- dict "name" .name "secret" (dict "secretName" $secret.name "defaultMode" 288 "items" $secret.items) | toJson -}}
+{{- else if $sources -}}
 {{- dict "name" .name "projected" (dict "defaultMode" 288 "sources" $sources) | toJson -}}
 {{- else -}}
 {{- dict "name" .name "emptyDir" (dict "sizeLimit" "1Mi") | toJson -}}
@@ -365,7 +368,7 @@ kind: PodDisruptionBudget
 metadata:
   {{- include "virp.metadata" (dict "root" $root "component" $component "name" $name) | nindent 2 }}
 spec:
-  {{- if hasKey $values.podDisruptionBudget "minAvailable" }}
+  {{- if $values.podDisruptionBudget.minAvailable }}
   minAvailable: {{ $values.podDisruptionBudget.minAvailable }}
   {{- else }}
   maxUnavailable: {{ $values.podDisruptionBudget.maxUnavailable }}
@@ -398,10 +401,14 @@ externalTrafficPolicy: {{ . }}
 {{- define "virp.certificate" -}}
 {{- $root := index . 0 -}}{{- $component := index . 1 -}}{{- $values := index . 2 -}}
 {{- $name := include "virp.component" (list $root $component) -}}
-{{- $role := $component -}}
-{{- $who := $name -}}
-{{- if eq $component "test" -}}{{- $role = "reader" -}}
-{{- else if eq $root.Values.mtls.idFormat "serviceAccount" -}}{{- $who = include "virp.serviceAccountName" (list $root $component $values) -}}{{- end -}}
+{{- $id := "" -}}
+{{- if eq $component "test" -}}
+{{- $id = printf "spiffe://%s/reader/%s" $root.Values.trustDomain $name -}}
+{{- else if eq $root.Values.mtls.idFormat "serviceAccount" -}}
+{{- $id = include "virp.spiffeId" (list $root $component (include "virp.serviceAccountName" (list $root $component $values))) -}}
+{{- else -}}
+{{- $id = include "virp.spiffeId" (list $root $component $name) -}}
+{{- end -}}
 apiVersion: cert-manager.io/v1
 kind: Certificate
 metadata:
@@ -412,7 +419,7 @@ spec:
     labels:
       {{- include "virp.selectorLabels" (list $root $component) | nindent 6 }}
   uris:
-    - {{ include "virp.spiffeId" (list $root $role $who) }}
+    - {{ $id }}
   {{- if ne $component "test" }}
   dnsNames:
     {{- include "virp.dnsNames" (list $root $component $values) | fromJsonArray | toYaml | nindent 4 }}
