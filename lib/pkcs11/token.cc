@@ -300,13 +300,4 @@ absl::Status Token::Impl::Destroy(std::string_view id) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<TokenFacts>> ListTokens(const std::string& module_path) {
-  ASSIGN_OR_RETURN(const Module module, Module::Load(module_path));
-  ASSIGN_OR_RETURN(const std::vector<TokenSlot> slots, ListTokenSlots(module.functions()));
-  std::vector<TokenFacts> out;
-  out.reserve(slots.size());
-  for (const TokenSlot& slot : slots) out.push_back(FactsOf(slot, module.path()));
-  return out;
-}
-
 }  // namespace virp::pkcs11

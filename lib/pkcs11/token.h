@@ -146,7 +146,4 @@ class Token {
   std::unique_ptr<Impl> impl_;
 };
 
-// What tokens a module shows, without logging in: for people who set one up.
-absl::StatusOr<std::vector<TokenFacts>> ListTokens(const std::string& module_path);
-
 }  // namespace virp::pkcs11

@@ -329,8 +329,6 @@ TEST_F(TokenTest, ChosenByLabelSerialOrUri) {
   EXPECT_THAT(Token::Open(wrong), StatusIs(Code::kInvalidArgument));
   wrong.selector = {.manufacturer = "SoftHSM project"};
   EXPECT_THAT(Token::Open(wrong), StatusIs(Code::kFailedPrecondition, HasSubstr("more than one")));
-  ASSERT_OK_AND_ASSIGN(const auto all, ListTokens(testutil::kSoftHsmModule));
-  EXPECT_THAT(all, SizeIs(2));
 }
 
 TEST_F(TokenTest, AMissingTokenIsUnavailableAndMayComeLater) {

@@ -50,13 +50,35 @@ void AddChain(service::Options& options, Config& config) {
               "Directory for the largest audited checkpoint; must not be restored with the database.", "DIR");
 }
 
-void AddCustody(service::Options& options, Config& config) {
+absl::Status ReadToken(const std::string& text, Config& config, pkcs11::TokenUri& uri) {
+  if (text.starts_with("pkcs11:")) {
+    ASSIGN_OR_RETURN(uri, pkcs11::ParseTokenUri(text));
+    config.token = uri.token;
+  } else {
+    config.token = {.label = text};
+  }
+  return absl::OkStatus();
+}
+
+// What the URI of the token brings may not stand in an option of its own as well: which one counts would be a guess.
+absl::Status TakeFromUri(std::string& option, const std::string& in_uri, std::string_view name) {
+  if (in_uri.empty()) return absl::OkStatus();
+  if (!option.empty()) return InvalidArgument("{} is given, and in the URI of token too; take one of them out", name);
+  option = in_uri;
+  return absl::OkStatus();
+}
+
+void AddCustody(service::Options& options, Config& config, pkcs11::TokenUri& uri) {
   options.Add(
       &config.kek, "kek",
       "Key-encryption keys: a folder of <version>.kek, one such file, or `token`. Without them it starts sealed.",
       "PATH");
   options.Add(&config.token_module, "token-module", "PKCS #11 module of a token (docs/operations/hsm.md).", "FILE");
-  options.Add(&config.token_label, "token-label", "Label of the token.");
+  options.AddCustom(
+      "token", "LABEL|URI",
+      "The token: its label, or a URI of RFC 7512 (pkcs11:token=...;serial=...), which may bring "
+      "module-path and pin-source instead of the options beside this one.",
+      "", [&config, &uri](const std::string& text, service::ValueOrigin) { return ReadToken(text, config, uri); });
   options.AddSecretFile(&config.token_pin_file, "token-pin", "File with the token's user PIN.");
   options.AddCustom("on-token", "KIND,...",
                     "Kinds of keys that are made on the token: observation, router, tcp_ao, issuer, transfer. All "
@@ -87,8 +109,8 @@ absl::Status CheckTogether(Config& config) {
   if (config.kek.empty()) return InvalidArgument("kek is needed");
   if (!config.est_listen.empty()) RETURN_IF_ERROR(Annotate(ParseHostPort(config.est_listen).status(), "est-listen"));
   const bool token = !config.token_module.empty();
-  if (token && (config.token_label.empty() || config.token_pin_file.empty()))
-    return InvalidArgument("token-label and token-pin are needed beside token-module");
+  if (token && (config.token.empty() || config.token_pin_file.empty()))
+    return InvalidArgument("token and token-pin are needed beside token-module");
   if (!token && (!config.on_token.empty() || config.kek == kKekOnToken))
     return InvalidArgument("token-module is needed for on-token and for kek token");
   RETURN_IF_ERROR(FinishRpkiOptions(config.rpki));
@@ -119,7 +141,8 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
               "ADDRESS");
   options.Add(&config.name, "name", "The manager's own source name; its audit records are signed as it.", "SOURCE");
   options.Add(&config.own_key, "own-key", "Key directory with its own O-Key, <name>/<version>.seed.", "DIR");
-  AddCustody(options, config);
+  pkcs11::TokenUri token_uri;
+  AddCustody(options, config, token_uri);
   AddChain(options, config);
   options.Add(&config.lease, "lease", "How long this manager stays the active one without renewal.",
               std::chrono::milliseconds(500));
@@ -127,7 +150,12 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   AddRouterOptions(options, config.router);
   options.AddCommand("migrate", "Brings the store's schema up to date and ends.");
   options.AddCommand("make-kek", "Makes the next key-encryption key on the token and ends.");
-  options.Check([&config, &options] { return options.command().empty() ? CheckTogether(config) : absl::OkStatus(); });
+  options.Check([&config, &options, &token_uri]() -> absl::Status {
+    RETURN_IF_ERROR(TakeFromUri(config.token_module, token_uri.module_path, "token-module"));
+    RETURN_IF_ERROR(TakeFromUri(config.token_pin_file, token_uri.pin_file, "token-pin"));
+    if (!token_uri.pin_file.empty()) RETURN_IF_ERROR(Annotate(service::CheckSecretFile(token_uri.pin_file), "token"));
+    return options.command().empty() ? CheckTogether(config) : absl::OkStatus();
+  });
   ASSIGN_OR_RETURN(const auto next, options.Read(argc, argv, out));
   config.command = options.command();
   return next;

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/units.h"
+#include "lib/pkcs11/token_uri.h"
 #include "lib/service/access.h"
 #include "lib/service/common_options.h"
 #include "lib/service/config.h"
@@ -33,12 +34,13 @@ struct Config {
   service::AccessOptions access;
   std::string break_glass_socket;
   bool reflection = false;
-  std::string est_listen;                                 // host:port of the EST port; empty: none
-  std::string name;                                       // source name
-  std::string own_key;                                    // key directory
-  std::string kek;                                        // folder, file, or kKekOnToken
-  std::string token_module, token_label, token_pin_file;  // a PKCS #11 token; no module: none
-  std::vector<KeyKind> on_token;                          // kinds whose new keys are made there
+  std::string est_listen;                    // host:port of the EST port; empty: none
+  std::string name;                          // source name
+  std::string own_key;                       // key directory
+  std::string kek;                           // folder, file, or kKekOnToken
+  std::string token_module, token_pin_file;  // a PKCS #11 token; no module: none
+  pkcs11::TokenSelector token;               // which of the module's
+  std::vector<KeyKind> on_token;             // kinds whose new keys are made there
   std::vector<std::string> onodes;
   std::string origin;
   std::vector<std::string> checkpoint_keys;

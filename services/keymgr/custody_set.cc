@@ -12,7 +12,7 @@ namespace {
 absl::StatusOr<std::shared_ptr<pkcs11::Token>> OpenToken(const Config& config) {
   pkcs11::TokenOptions options;
   options.module_path = config.token_module;
-  options.selector.label = config.token_label;
+  options.selector = config.token;
   options.pin_file = config.token_pin_file;
   auto token = pkcs11::Token::OpenLater(std::move(options));
   if (!token.ok()) return Annotate(token.status(), "token-module");
@@ -42,7 +42,7 @@ absl::StatusOr<std::unique_ptr<CustodySet>> MakeCustodies(const Config& config) 
 
 absl::StatusOr<std::uint32_t> MakeKekOnToken(const Config& config) {
   if (config.kek != kKekOnToken || config.token_module.empty() || config.name.empty())
-    return InvalidArgument("make-kek: name, kek token, token-module, token-label and token-pin are needed");
+    return InvalidArgument("make-kek: name, kek token, token-module, token and token-pin are needed");
   ASSIGN_OR_RETURN(const auto token, OpenToken(config));
   return TokenKeks(*token, config.name).Make();
 }
