@@ -67,13 +67,6 @@ void Snapshot::ForEachKey(const std::function<bool(const KeyPtr&)>& f) const {
   keys_.ForEachFrom({}, [&](const std::string&, const KeyPtr& key) { return f(key); });
 }
 
-void Snapshot::ForEachVersion(KeyKind kind, std::string_view id, const std::function<bool(const KeyPtr&)>& f) const {
-  const std::string first = FirstVersion(kind, id);
-  keys_.ForEachFrom(first, [&](const std::string& at, const KeyPtr& key) {
-    return std::string_view(at).starts_with(first) && f(key);
-  });
-}
-
 void StateBuilder::Put(std::string_view kind, std::string_view id, Snapshot::RecordPtr record) {
   next_.records_.Mutable(kind).Mutable(id) = std::move(record);
 }

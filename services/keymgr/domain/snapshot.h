@@ -49,8 +49,6 @@ class Snapshot {
   KeyPtr FindKey(const KeyIdentity& identity) const { return FindKey(identity.kind, identity.id, identity.version); }
   // By kind, id, version, until `f` returns false.
   void ForEachKey(const std::function<bool(const KeyPtr&)>& f) const;
-  // Versions of one key, oldest first.
-  void ForEachVersion(KeyKind kind, std::string_view id, const std::function<bool(const KeyPtr&)>& f) const;
   std::size_t key_count() const { return keys_.size(); }
 
  private:

@@ -341,8 +341,8 @@ class TcpAoTakeOverTest : public TcpAoKeysTest {
   const TcpAoPairRecord& Restored() const { return *restored_->Find<TcpAoPairRecord>(kId); }
   std::vector<std::uint32_t> KeysLeft() const {
     std::vector<std::uint32_t> out;
-    restored_->ForEachVersion(KeyKind::kTcpAo, kId, [&](const Snapshot::KeyPtr& key) {
-      out.push_back(key->identity.version);
+    restored_->ForEachKey([&](const Snapshot::KeyPtr& key) {
+      if (key->identity.kind == KeyKind::kTcpAo && key->identity.id == kId) out.push_back(key->identity.version);
       return true;
     });
     return out;
