@@ -12,6 +12,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/base/text.h"
+#include "lib/http/url.h"
 
 namespace virp::http {
 namespace {
@@ -22,26 +23,12 @@ constexpr std::size_t kMaxValidator = 1024;  // a longer ETag or date is not kep
 
 struct Freed {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-  void operator()(CURLU* url) const { curl_url_cleanup(url); }
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
-std::string Part(CURLU* url, CURLUPart part) {
-  char* text = nullptr;
-  if (curl_url_get(url, part, &text, 0) != CURLUE_OK) return {};
-  std::string out(text);
-  curl_free(text);
-  return out;
-}
-
 absl::Status CheckUrl(const std::string& text) {
-  const std::unique_ptr<CURLU, Freed> url(curl_url());
-  if (url == nullptr || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK)
-    return InvalidArgument("'{}' is not a URL", text);
-  const std::string scheme = Part(url.get(), CURLUPART_SCHEME);
-  if (scheme != "https" && scheme != "http") return InvalidArgument("'{}': only http:// and https://", text);
-  if (!Part(url.get(), CURLUPART_USER).empty() || !Part(url.get(), CURLUPART_PASSWORD).empty())
-    return InvalidArgument("a user or password in a URL would stand in logs and metrics");
+  ASSIGN_OR_RETURN(const Url url, ParseUrl(text));
+  if (url.scheme != "https" && url.scheme != "http") return InvalidArgument("'{}': only http:// and https://", text);
   return absl::OkStatus();
 }
 

@@ -21,6 +21,7 @@
 #include "lib/base/hash_map.h"
 #include "lib/base/status.h"
 #include "lib/service/hand_over.h"
+#include "lib/service/logging.h"
 
 namespace virp::service {
 namespace {
@@ -251,6 +252,21 @@ void BreakGlassServer::Impl::Accept() {
   }
   use.refused = ResourceExhausted("break-glass: {} connections are open already", slots.size());
   policy->hook(use).IgnoreError();
+}
+
+absl::StatusOr<std::unique_ptr<BreakGlassServer>> StartBreakGlass(const std::string& socket,
+                                                                  std::vector<std::string> methods,
+                                                                  const std::vector<ServedService>& services,
+                                                                  BreakGlassHook record) {
+  if (socket.empty()) return nullptr;
+  const auto hook = [record = std::move(record)](const BreakGlassUse& use) -> absl::Status {
+    LogWarning("break-glass socket used", {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
+    return use.refused.ok() ? record(use) : absl::OkStatus();
+  };
+  BreakGlassOptions options;
+  options.socket = socket;
+  options.methods = std::move(methods);
+  return BreakGlassServer::Start(std::move(options), hook, services);
 }
 
 }  // namespace virp::service

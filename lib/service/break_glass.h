@@ -58,4 +58,11 @@ class BreakGlassServer {
   std::unique_ptr<Impl> impl_;
 };
 
+// As the programs have it: null when `socket` is empty; every use, a refused one too, is a warning in the log; `record`
+// leaves what the service leaves of a call that is about to run, which does not run when that fails.
+absl::StatusOr<std::unique_ptr<BreakGlassServer>> StartBreakGlass(const std::string& socket,
+                                                                  std::vector<std::string> methods,
+                                                                  const std::vector<ServedService>& services,
+                                                                  BreakGlassHook record);
+
 }  // namespace virp::service

@@ -11,6 +11,7 @@
 #include "lib/base/secret_file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/secret.h"
+#include "lib/http/url.h"
 
 namespace virp::service {
 namespace {
@@ -19,20 +20,11 @@ constexpr std::size_t kMaxToken = 4'096;
 
 struct Freed {
   void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
-  void operator()(CURLU* url) const { curl_url_cleanup(url); }
   void operator()(curl_slist* list) const {
     for (curl_slist* one = list; one != nullptr; one = one->next) crypto::Wipe(one->data, std::strlen(one->data));
     curl_slist_free_all(list);
   }
 };
-
-std::string Part(CURLU* url, CURLUPart part) {
-  char* text = nullptr;
-  if (curl_url_get(url, part, &text, 0) != CURLUE_OK) return {};
-  std::string out(text);
-  curl_free(text);
-  return out;
-}
 
 bool IsLoopback(const std::string& host) {
   // Names beginning with "127." are somebody's.
@@ -41,14 +33,10 @@ bool IsLoopback(const std::string& host) {
 
 // Whether it is one of the loopback.
 absl::StatusOr<bool> CheckUrl(const std::string& text) {
-  const std::unique_ptr<CURLU, Freed> url(curl_url());
-  if (url == nullptr || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK)
-    return InvalidArgument("webhook: not a URL");
-  if (!Part(url.get(), CURLUPART_USER).empty() || !Part(url.get(), CURLUPART_PASSWORD).empty())
-    return InvalidArgument("webhook: a user or password in the URL would stand in process lists and logs; use a token");
-  const std::string scheme = Part(url.get(), CURLUPART_SCHEME);
-  const bool loopback = IsLoopback(Part(url.get(), CURLUPART_HOST));
-  if (scheme == "https" || (scheme == "http" && loopback)) return loopback;
+  const auto url = http::ParseUrl(text);
+  if (!url.ok()) return Annotate(url.status(), "webhook");
+  const bool loopback = IsLoopback(url->host);
+  if (url->scheme == "https" || (url->scheme == "http" && loopback)) return loopback;
   return InvalidArgument("webhook: only https://, and http:// to the loopback");
 }
 

@@ -159,16 +159,9 @@ void AddMetrics(service::Metrics& metrics, const LedgerEngine& ledger, const Kek
 
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
     const std::string& socket, const std::vector<service::ServedService>& services) {
-  if (socket.empty()) return nullptr;
-  const auto hook = [](const service::BreakGlassUse& use) -> absl::Status {
-    service::LogWarning("break-glass socket used",
-                        {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
-    return absl::OkStatus();
-  };
-  service::BreakGlassOptions options;
-  options.socket = socket;
-  options.methods = BreakGlassMethods();
-  return service::BreakGlassServer::Start(std::move(options), hook, services);
+  // What it changes leaves its own record.
+  const auto record = [](const service::BreakGlassUse&) { return absl::OkStatus(); };
+  return service::StartBreakGlass(socket, BreakGlassMethods(), services, record);
 }
 
 }  // namespace virp::keymgr

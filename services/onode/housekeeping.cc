@@ -231,11 +231,7 @@ void AddIngestMetrics(service::Metrics& metrics, const IngestHandler& ingest) {
 
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
     const std::string& socket, Node& node, const std::vector<service::ServedService>& services) {
-  if (socket.empty()) return nullptr;
-  const auto hook = [&node](const service::BreakGlassUse& use) -> absl::Status {
-    service::LogWarning("break-glass socket used",
-                        {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
-    if (!use.refused.ok()) return absl::OkStatus();
+  const auto record = [&node](const service::BreakGlassUse& use) -> absl::Status {
     const std::string payload =
         chain::BuildBreakGlass({use.method, use.peer.uid, static_cast<std::uint64_t>(use.peer.pid)});
     for (Chain* chain : node.chains()) {
@@ -248,10 +244,7 @@ absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
     }
     return absl::OkStatus();
   };
-  service::BreakGlassOptions options;
-  options.socket = socket;
-  options.methods = BreakGlassMethods();
-  return service::BreakGlassServer::Start(std::move(options), hook, services);
+  return service::StartBreakGlass(socket, BreakGlassMethods(), services, record);
 }
 
 }  // namespace virp::onode

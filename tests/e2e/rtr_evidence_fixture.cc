@@ -147,28 +147,15 @@ void RtrEvidenceTest::SetUp() {
 
 absl::Status RtrEvidenceTest::StartBridge(std::vector<std::string> more) {
   const service::TlsFiles tls = lab_.pki().Files(Role::kRtrBridge, kBridge);
-  const std::vector<std::string> evidence{"--name",
-                                          kBridge,
-                                          "--keys",
-                                          keys_.path(),
-                                          "--onode",
-                                          lab_.onode_address(),
-                                          "--origin",
-                                          testutil::ServiceLab::kOrigin,
-                                          "--checkpoint-key",
-                                          lab_.verifier(),
-                                          "--spool",
-                                          bridge_.File("spool"),
-                                          "--tls-certificate",
-                                          tls.certificate,
-                                          "--tls-key",
-                                          tls.private_key,
-                                          "--tls-roots",
-                                          tls.roots,
-                                          "--trust-domain",
-                                          "test.virp.example",
-                                          "--listen",
-                                          grpc_.address()};
+  std::vector<std::string> evidence{"--name",           kBridge,
+                                    "--keys",           keys_.path(),
+                                    "--onode",          lab_.onode_address(),
+                                    "--origin",         testutil::ServiceLab::kOrigin,
+                                    "--checkpoint-key", lab_.verifier(),
+                                    "--spool",          bridge_.File("spool"),
+                                    "--listen",         grpc_.address()};
+  const std::vector<std::string> tls_flags = testutil::TlsFlags(tls);
+  evidence.insert(evidence.end(), tls_flags.begin(), tls_flags.end());
   more.insert(more.begin(), evidence.begin(), evidence.end());
   RETURN_IF_ERROR(bridge_.Start(more));
   reader_ = lab_.pki().Channel(grpc_.address(), lab_.pki().Files(Role::kReader),

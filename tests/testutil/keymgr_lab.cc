@@ -43,15 +43,9 @@ std::vector<std::string> KeymgrLab::Command() {
                                    "--listen",
                                    port_.address(),
                                    "--admin-listen",
-                                   admin_.address(),
-                                   "--tls-certificate",
-                                   tls.certificate,
-                                   "--tls-key",
-                                   tls.private_key,
-                                   "--tls-roots",
-                                   tls.roots,
-                                   "--trust-domain",
-                                   "test.virp.example"};
+                                   admin_.address()};
+  const std::vector<std::string> tls_flags = testutil::TlsFlags(tls);
+  command.insert(command.end(), tls_flags.begin(), tls_flags.end());
   command.insert(command.end(), options_.options.begin(), options_.options.end());
   return command;
 }

@@ -108,14 +108,6 @@ std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t 
                                    dir_.File("checkpoint-keys"),
                                    "--state",
                                    node.folder + "/state",
-                                   "--tls-certificate",
-                                   tls.certificate,
-                                   "--tls-key",
-                                   tls.private_key,
-                                   "--tls-roots",
-                                   tls.roots,
-                                   "--trust-domain",
-                                   "test.virp.example",
                                    "--scopes",
                                    dir_.File("scopes.json"),
                                    "--lease",
@@ -126,6 +118,8 @@ std::vector<std::string> ServiceLab::ONodeCommand(const Node& node, std::size_t 
                                    node.address,
                                    "--admin-listen",
                                    node.admin.address()};
+  const std::vector<std::string> tls_flags = testutil::TlsFlags(tls);
+  command.insert(command.end(), tls_flags.begin(), tls_flags.end());
   command.insert(command.end(), keymgr.begin(), keymgr.end());
   return command;
 }
@@ -167,15 +161,9 @@ std::vector<std::string> ServiceLab::CollectorCommand() const {
                                    "--listen",
                                    submit_port_.address(),
                                    "--admin-listen",
-                                   collector_admin_.address(),
-                                   "--tls-certificate",
-                                   tls.certificate,
-                                   "--tls-key",
-                                   tls.private_key,
-                                   "--tls-roots",
-                                   tls.roots,
-                                   "--trust-domain",
-                                   "test.virp.example"};
+                                   collector_admin_.address()};
+  const std::vector<std::string> tls_flags = testutil::TlsFlags(tls);
+  command.insert(command.end(), tls_flags.begin(), tls_flags.end());
   for (const auto& node : onodes_) command.insert(command.end(), {"--onode", node->address});
   if (options_.keymgr) {
     const std::vector<std::string> flags = KeymgrFlags(collector_folder() + "/keys");

@@ -111,4 +111,9 @@ std::shared_ptr<grpc::Channel> TestPki::Channel(const std::string& target, const
   return Must(service::MakeChannel(options));
 }
 
+std::vector<std::string> TlsFlags(const service::TlsFiles& files) {
+  return {"--tls-certificate", files.certificate, "--tls-key",      files.private_key,
+          "--tls-roots",       files.roots,       "--trust-domain", "test.virp.example"};
+}
+
 }  // namespace virp::testutil

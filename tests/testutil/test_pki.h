@@ -26,6 +26,9 @@
 
 namespace virp::testutil {
 
+// What a service's command line says of them and of the trust domain.
+std::vector<std::string> TlsFlags(const service::TlsFiles& files);
+
 class TestPki {
  public:
   explicit TestPki(std::string_view trust_domain = "test.virp.example");

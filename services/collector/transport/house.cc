@@ -235,11 +235,7 @@ void AddListenerMetrics(service::Metrics& metrics, const FrameListener& listener
 absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
     const std::string& socket, const std::string& own_source, deliver::Outbox& outbox,
     const std::vector<service::ServedService>& services) {
-  if (socket.empty()) return nullptr;
-  const auto hook = [own_source, &outbox](const service::BreakGlassUse& use) -> absl::Status {
-    service::LogWarning("break-glass socket used",
-                        {{"method", use.method}, {"uid", use.peer.uid}, {"pid", use.peer.pid}});
-    if (!use.refused.ok()) return absl::OkStatus();
+  const auto record = [own_source, &outbox](const service::BreakGlassUse& use) -> absl::Status {
     deliver::Observation observation;
     observation.type = frame::Type::kActionOutcome;
     observation.tier = frame::Tier::kYellow;
@@ -251,10 +247,7 @@ absl::StatusOr<std::unique_ptr<service::BreakGlassServer>> StartBreakGlass(
     RETURN_IF_ERROR(receipts.status());
     return outbox.Sync(receipts->back().number);
   };
-  service::BreakGlassOptions options;
-  options.socket = socket;
-  options.methods = BreakGlassMethods();
-  return service::BreakGlassServer::Start(std::move(options), hook, services);
+  return service::StartBreakGlass(socket, BreakGlassMethods(), services, record);
 }
 
 }  // namespace virp::collector

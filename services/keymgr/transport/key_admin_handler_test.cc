@@ -16,6 +16,7 @@
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
 #include "tests/testutil/test_pki.h"
+#include "tests/testutil/unary_call.h"
 #include "virp/keymgr/v1/observation_key.pb.h"
 #include "virp/keymgr/v1/router_key.pb.h"
 #include "virp/keymgr/v1/rpki.pb.h"
@@ -50,13 +51,7 @@ class KeyAdminTest : public testing::Test {
   absl::StatusOr<Response> Call(grpc::Status (v1::KeyAdminService::Stub::*method)(grpc::ClientContext*, const Request&,
                                                                                   Response*),
                                 const Request& request, Role role = Role::kOperator) {
-    v1::KeyAdminService::Stub stub(pki_.Channel(*server_, role, "noc-1", Role::kKeymgr));
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-    Response response;
-    const grpc::Status status = (stub.*method)(&context, request, &response);
-    if (!status.ok()) return service::FromGrpcStatus(status);
-    return response;
+    return testutil::UnaryCall(pki_.Channel(*server_, role, "noc-1", Role::kKeymgr), method, request);
   }
   template <typename Request>
   static Request With(std::string_view id, std::string_view reason = "a drill") {

@@ -12,6 +12,7 @@
 #include "tests/testutil/every_role.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/test_pki.h"
+#include "tests/testutil/unary_call.h"
 
 namespace virp::keymgr {
 namespace {
@@ -39,13 +40,7 @@ class TcpAoHandlerTest : public testing::Test {
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                 const Request& request, Role role = Role::kOperator, std::string_view name = "noc-1") {
-    Stub stub(pki_.Channel(*server_, role, name, Role::kKeymgr));
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-    Response response;
-    const grpc::Status status = (stub.*method)(&context, request, &response);
-    if (!status.ok()) return service::FromGrpcStatus(status);
-    return response;
+    return testutil::UnaryCall(pki_.Channel(*server_, role, name, Role::kKeymgr), method, request);
   }
   // With a reason and a request id that no other call has.
   template <typename Request>

@@ -12,6 +12,7 @@
 #include "services/rtr-bridge/transport/router_fixture.h"
 #include "services/rtr-bridge/transport/rtr_handler.h"
 #include "tests/testutil/test_pki.h"
+#include "tests/testutil/unary_call.h"
 
 namespace virp::rtr_bridge::testing {
 
@@ -69,13 +70,7 @@ class RtrHandlerTest : public RouterServerTest {
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) {
-    Stub stub(channel_);
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-    Response response;
-    const grpc::Status status = (stub.*method)(&context, request, &response);
-    if (!status.ok()) return service::FromGrpcStatus(status);
-    return response;
+    return testutil::UnaryCall(channel_, method, request);
   }
   void Serve(const std::vector<Roa>& roas) { cache_->TakeGood(0, ReadingOf(SetOf(roas))); }
   absl::StatusOr<pb::ListVrpsResponse> Page(int size, const std::string& token, const std::string& prefix = "") {
