@@ -1,4 +1,5 @@
 // The module inside a real bgpd: RED rules, instances, IPv6, bursts, what others put in its way.
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -69,6 +70,22 @@ TEST_F(FrrModuleNativeTest, InstancesAndOwnRoutesAreToldApart) {
   ASSERT_OK(lab_->edge_a().Configure({"no router bgp 64500 vrf red"}));
   ASSERT_OK(lab_->Announce(kPrefix, 10));
   EXPECT_THAT(News("bestpath"), ElementsAre(Announced(10), HasSubstr("bestpath_change")));
+}
+
+// bgpd calls no hook for that.
+TEST_F(FrrModuleNativeTest, AnOwnRouteThatChangesIsSaid) {
+  StartIntake(frame::Spelling::kV2);
+  StartNativeLab();
+  News(">Established");
+  for (const int med : {5, 7}) {
+    ASSERT_OK(lab_->edge_a().Configure({fmt::format("route-map M{} permit 10", med), fmt::format("set metric {}", med),
+                                        "exit", "router bgp 64500", "address-family ipv4 unicast",
+                                        fmt::format("network 198.51.100.0/24 route-map M{}", med)}));
+    EXPECT_THAT(News("bestpath"), ElementsAre(fmt::format("GREEN route_announce loc 198.51.100.0/24 by  med {}", med),
+                                              fmt::format("GREEN bestpath_change 198.51.100.0/24 {}>0.0.0.0",
+                                                          med == 5 ? "none" : "0.0.0.0")));
+  }
+  EXPECT_THAT(Payloads(4).back(), AllOf(HasSubstr(R"("med":5)"), HasSubstr(R"("med":7)")));
 }
 
 TEST_F(FrrModuleNativeTest, Ipv6RoutesHaveTheirNextHop) {
@@ -256,6 +273,37 @@ TEST_F(FrrBurstTest, PathsOfOnePrefixAreToldApart) {
   for (const char* line : {"type=1 tier=0 peer=127.", "type=1 tier=1 peer=127.",
                            "AS=64502 state=Deleted BACKWARD_TRANSITION", "prefix=203.0.113.0/24 bestpath_changed=yes"})
     EXPECT_THAT(log, HasSubstr(line));
+}
+
+// All of it is in bgpd's queue at once: each step is said all the same.
+TEST_F(FrrBurstTest, WhatIsOvertakenInTheQueueIsSaid) {
+  StartIntake(frame::Spelling::kV1Le);
+  StartBurstLab({});
+  News(">Established");
+  StartSpeaker("overtaking_speaker.py", {});
+  const auto about = [&](const std::string& prefix, const Lines& news) {
+    Lines out;
+    for (const std::string& line : news) {
+      if (line.find(prefix) != std::string::npos) out.push_back(line);
+    }
+    return out;
+  };
+  const std::string fleeting = "203.0.113.0/24", lasting = "198.51.100.0/24";
+  const auto announced = [](const std::string& prefix, int origin) {
+    return fmt::format("GREEN route_announce adj-in-post {} by 64502 {} med 0", prefix, origin);
+  };
+  const auto withdrawn = [](const std::string& prefix) { return "GREEN route_withdraw adj-in-post " + prefix; };
+  Lines news = News("bestpath_change " + lasting);
+  EXPECT_THAT(about(fleeting, news), ElementsAre(announced(fleeting, 64510), withdrawn(fleeting)));
+  EXPECT_THAT(about(lasting, news),
+              ElementsAre(announced(lasting, 64510), announced(lasting, 64511), withdrawn(lasting),
+                          announced(lasting, 64512), withdrawn(lasting), announced(lasting, 64513),
+                          HasSubstr("bestpath_change 198.51.100.0/24 none>127.")));
+  ASSERT_EQ(::kill(speaker_->pid(), SIGUSR1), 0);
+  news = News("bestpath_change " + lasting);
+  EXPECT_THAT(about(lasting, news),
+              ElementsAre(withdrawn(lasting), announced(lasting, 64513), withdrawn(lasting), HasSubstr(">none")));
+  speaker_->Kill();
 }
 
 TEST_F(FrrBurstTest, WithACollectorEverythingArrives) {

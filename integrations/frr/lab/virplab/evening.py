@@ -1,49 +1,133 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The end of a day: everybody stops in order, the chain is exported, verified offline, and compared."""
+"""The end of a day: the chain is exported, verified offline, and compared with the routers."""
+import copy
 import time
 
+from virplab import bgplog
 from virplab.chain import ED25519, HMAC_SHA256, Broken, Chain
-from virplab.compare import Comparison
+from virplab.compare import DOWN, PROCESS, STATUS, Comparison, is_last_word
 
 
-def close(lab, day):
-    """Findings, a sentence each; none: the chain and the routers agree."""
+def fetch(lab, stopped, patience=60):
+    """The chain, once it has what every module had said; or as it is then. Throws Broken."""
+    path, keys = lab.services.file("chain.tar"), lab.services.file("keys", "onode")
+    last = {sample.router: sample for sample in lab.samples}
+    deadline = time.monotonic() + patience
+    while True:
+        lab.services.virpctl("chain", "export", path)
+        chain = Chain(path, keys)
+        ends = {bgpd.name: chain.frames[bgpd.router.source][-1] for bgpd in lab.routers.values() if bgpd.router.source in chain.frames}
+        if time.monotonic() > deadline or len(ends) == len(lab.routers) and all(
+                is_last_word(frame) if stopped else frame.sequence >= last[name].sequence for name, frame in ends.items()):
+            return chain
+        time.sleep(0.5)
+
+
+def close(lab, day, stop=True, doubt=False):
+    """Findings, a sentence each; none: the chain and the routers agree. `doubt`: shows that it would have found something."""
     lab.settle("the day is over")
+    lab.await_delivery()
     lab.take_samples("the day")
-    memory = max(bgpd.process.resident_kib() for bgpd in lab.routers.values())
-    cpu = {"bgpd": sum(bgpd.process.cpu_seconds() for bgpd in lab.routers.values()),
-           "collectors": sum(process.cpu_seconds() for process in lab.services.collectors.values()),
-           "O-Node": lab.services.onode.cpu_seconds()}
-    lab.shut_down()
-    for process in lab.services.collectors.values():
-        process.stop(60)
-    time.sleep(1.5)  # a checkpoint covers the last entries
-    path = lab.services.file("chain.tar")
-    lab.services.virpctl("chain", "export", path)
-    said = lab.services.virpctl("verify", "--offline", path, "--trust", lab.services.trust, "--keys",
+    lab.measure()
+    if stop:
+        lab.shut_down()
+    try:
+        chain = fetch(lab, stop)
+    except Broken as broken:
+        return [f"the chain, read independently: {broken}"]
+    said = lab.services.virpctl("verify", "--offline", lab.services.file("chain.tar"), "--trust", lab.services.trust, "--keys",
                                 lab.services.file("keys", "onode"), "--subjects", check=False)
     findings = [] if said.returncode == 0 else [f"virpctl verify --offline: {said.stdout}{said.stderr}"]
-    alarms = lab.services.virpctl("alarms", "list").stdout.strip().split("\n")[1:]
-    findings += [f"an alarm stands: {alarm}" for alarm in alarms]
-    try:
-        chain = Chain(path, lab.services.file("keys", "onode"))
-    except Broken as broken:
-        return findings + [f"the chain, read independently: {broken}"]
-    comparison = Comparison(lab, day, chain)
+    findings += [f"an alarm stands: {alarm}" for alarm in lab.services.virpctl("alarms", "list").stdout.strip().split("\n")[1:]]
+    logs = {bgpd.name: bgplog.read(bgpd.file("bgpd.log")) for bgpd in lab.routers.values()}
+    comparison = Comparison(lab, day, chain, logs, lab.samples)
+    comparison.ended = stop
     findings += comparison.run()
-    report(lab, day, chain, comparison, memory, cpu)
+    report(lab, day, chain, comparison)
+    if doubt and not findings:
+        findings = unnoticed(lab, day, chain, logs)
     return findings
 
 
-def report(lab, day, chain, comparison, memory, cpu):
+def report(lab, day, chain, comparison):
     frames = sum(len(chain.frames.get(bgpd.router.source, [])) for bgpd in lab.routers.values())
     print(f"\n{chain.size} entries, {frames} of them frames of {len(lab.routers)} routers; verified offline by virpctl with the pinned key,")
-    print(f"and here: links, root, {chain.tags[HMAC_SHA256]} HMAC tags ({chain.v1} of version 1); Ed25519 ({chain.tags[ED25519]}) by virpctl alone")
+    print(f"and here: links, root, {chain.tags[HMAC_SHA256]} HMAC tags ({chain.v1} of version 1); {chain.tags[ED25519]} Ed25519 by virpctl alone")
     for name, value in sorted(comparison.counts.items()):
         print(f"  {value:8}  {name}")
-    for name, value in day.figures.items():
+    for name, value in [*day.figures.items(), *lab.figures.items()]:
         if isinstance(value, (int, float)):
             print(f"  {value:8}  {name}")
-    print(f"  {memory:8}  KiB resident of the largest bgpd")
-    for name, seconds in cpu.items():
-        print(f"  {seconds:8.1f}  s of CPU, {name}")
+
+
+# ---- is the comparison worth something? Each of these has to be found.
+
+def first(frames, kind, **wanted):
+    return next(frame for frame in frames if frame.kind == kind and all(frame.payload.get(key) == value for key, value in wanted.items())
+                and not frame.payload.get("restated"))
+
+
+def spoil_gone(frames, log, samples):
+    """a frame is gone"""
+    frames.remove(first(frames, PROCESS, event="route_announce"))
+
+
+def spoil_prefix(frames, log, samples):
+    """an announcement is of another prefix"""
+    first(frames, PROCESS, event="route_announce", rib="adj-in-post").payload["prefix"] = "192.0.2.0/24"
+
+
+def spoil_path(frames, log, samples):
+    """an announcement has another AS path"""
+    first(frames, PROCESS, event="route_announce", rib="adj-in-post").payload["as_path"] = "64666"
+
+
+def spoil_tier(frames, log, samples):
+    """the loss of a session is GREEN"""
+    first(frames, STATUS, old_state="Established").tier = 0
+
+
+def spoil_down(frames, log, samples):
+    """the loss of a session is no type 2"""
+    first(frames, DOWN).payload["last_state"] = "OpenSent"
+
+
+def spoil_loss(frames, log, samples):
+    """bgpd logged a loss that nobody signed"""
+    said = next(said for said in log if said.what == "down")
+    log.insert(log.index(said), copy.copy(said))
+
+
+def spoil_route(frames, log, samples):
+    """bgpd logged a route that nobody signed"""
+    said = next(said for said in log if said.what == "announce")
+    log.insert(log.index(said), copy.copy(said))
+
+
+def spoil_best(frames, log, samples):
+    """a router shows another best path"""
+    paths = samples[-1].table[sorted(samples[-1].table)[0]]
+    next(path for path in paths if path.get("bestpath"))["path"] = "64666"
+
+
+def spoil_peer(frames, log, samples):
+    """a router shows a session less"""
+    samples[-1].peers.pop()
+
+
+SPOILS = (spoil_gone, spoil_prefix, spoil_path, spoil_tier, spoil_down, spoil_loss, spoil_route, spoil_best, spoil_peer)
+
+
+def unnoticed(lab, day, chain, logs):
+    """Each spoils what was said by or about one router."""
+    bgpd, out = list(lab.routers.values())[0], []
+    for spoil in SPOILS:
+        spoilt, said, samples = copy.copy(chain), dict(logs), copy.deepcopy(lab.samples)
+        spoilt.frames = dict(chain.frames)
+        spoilt.frames[bgpd.router.source] = copy.deepcopy(chain.frames[bgpd.router.source])
+        said[bgpd.name] = copy.deepcopy(logs[bgpd.name])
+        spoil(spoilt.frames[bgpd.router.source], said[bgpd.name], [sample for sample in samples if sample.router == bgpd.name])
+        if not Comparison(lab, day, spoilt, said, samples).run():
+            out.append(f"the comparison does not notice that {spoil.__doc__}")
+    print(f"{len(SPOILS) - len(out)} of {len(SPOILS)} spoilt copies noticed")
+    return out

@@ -22,10 +22,11 @@ class Build:
     module: str
 
     @staticmethod
-    def of(folder):
+    def of(folder, module=None):
         build = Build(*(os.path.join(folder, name) for name in (
             "services/onode/virp-onode", "services/collector/virp-collector", "tools/virpctl/virpctl",
             "integrations/frr/bgpd_virp.so")))
+        build.module = os.path.realpath(module or build.module)
         for path in (*dataclasses.astuple(build), BGPD):
             if not os.path.exists(path):
                 raise LabError(f"there is no {path}; build virp-onode, virp-collector, virpctl and bgpd_virp, install frr")
@@ -52,14 +53,14 @@ class Lab:
         self.services = Services(home, build, topology, self.network)
         self.build = build
         self.routers = {}
-        self.samples, self.journal = [], []
+        self.samples = []
         self.pool = concurrent.futures.ThreadPoolExecutor(8)
         self.started = time.monotonic()
         self.postgres = None
+        self.figures = {}
 
     def say(self, text):
         print(f"{time.monotonic() - self.started:7.1f} s  {text}", flush=True)
-        self.journal.append((time.time_ns(), text))
 
     def each(self, work, routers=None):
         """For all routers, some at a time; results by name."""
@@ -98,6 +99,17 @@ class Lab:
     def shut_down(self):
         """In order, so that everything has said its last word."""
         self.each(lambda bgpd: bgpd.stop(), [bgpd for bgpd in self.routers.values() if bgpd.process.running])
+
+    def measure(self):
+        """What it took, of the processes that run now."""
+        def cpu(processes):
+            return round(sum(process.cpu_seconds() for process in processes), 1)
+
+        bgpds = [bgpd.process for bgpd in self.routers.values() if bgpd.process.running]
+        self.figures = {"s of CPU of all bgpd": cpu(bgpds), "s of CPU of all collectors": cpu(self.services.collectors.values()),
+                        "s of CPU of the O-Node": cpu([self.services.onode]),
+                        "KiB resident of the largest bgpd": max(process.resident_kib() for process in bgpds),
+                        "s since the start": round(time.monotonic() - self.started, 1)}
 
     def need_all(self):
         self.services.need_all()

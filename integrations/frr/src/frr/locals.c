@@ -3,7 +3,7 @@
 // and what was there can be learnt from nobody else.
 #include "virp_module.h"
 
-enum { kLocalBuckets = 4096, kLocalMax = 65536 };
+enum { kLocalBuckets = 4096, kLocalMax = 65536, kPerTick = 2000 };
 
 struct local {
   struct local* chain;
@@ -14,7 +14,7 @@ struct local {
 };
 
 static struct local* locals[kLocalBuckets];
-static size_t local_count;
+static size_t local_count, next_bucket;
 
 static struct local** place_of(const struct bgp_dest* dest) {
   struct local** at = &locals[((uintptr_t)dest >> 5) % kLocalBuckets];
@@ -73,4 +73,13 @@ struct attr* virp_local_attr(const struct bgp_dest* dest) {
 void virp_local_gone(const struct bgp_dest* dest) {
   struct local** const at = place_of(dest);
   if (*at != NULL) drop_local(at);
+}
+
+void virp_locals_tick(void) {
+  size_t looked = 0;
+  for (size_t i = 0; i < kLocalBuckets && looked < kPerTick; ++i) {
+    for (const struct local* at = locals[next_bucket]; at != NULL; at = at->chain, ++looked)
+      virp_local_look(at->bgp, at->dest);
+    next_bucket = (next_bucket + 1) % kLocalBuckets;
+  }
 }

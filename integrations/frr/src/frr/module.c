@@ -195,6 +195,7 @@ static void tick(virp_task* task) {
   if (!virp.on) return;
   virp_tell_loss(false);
   virp_peers_tick();
+  virp_locals_tick();
   if (key_rolled()) virp_reconfigure();
   if (timers.ticks % (VIRP_BEAT_MS / kTickMs) == 0) virp_beat(VIRP_SAW_BEAT);
   const bool busy = virp_ring_bytes(virp.ring) > virp_ring_size(virp.ring) / 4;

@@ -18,6 +18,8 @@ struct seen {
   struct peer* peer;
   struct attr* attr;
   uint32_t path_id;
+  bool gone;     // said to be withdrawn; bgpd has it still, marked as removed
+  bool changed;  // with gone: bgpd had marked it as changed by then
 };
 
 struct pending {
@@ -53,6 +55,16 @@ bool virp_path_counts(const struct bgp_path_info* path) {
          !CHECK_FLAG(path->flags, BGP_PATH_REMOVED | BGP_PATH_HISTORY | BGP_PATH_STALE);
 }
 
+// One that is withdrawn and waits in bgpd's queue. What it was at last can still be seen.
+static bool is_going(const struct bgp_path_info* path) {
+  return path->type == ZEBRA_ROUTE_BGP && path->sub_type == BGP_ROUTE_NORMAL &&
+         CHECK_FLAG(path->flags, BGP_PATH_REMOVED | BGP_PATH_HISTORY) == BGP_PATH_REMOVED;
+}
+
+static bool is_changed(const struct bgp_path_info* path) {
+  return CHECK_FLAG(path->flags, BGP_PATH_ATTR_CHANGED) != 0;
+}
+
 // bgpd takes the instance down: what is left of it would never be finished.
 static bool going(const struct bgp* bgp) {
   return CHECK_FLAG(bgp->flags, BGP_FLAG_DELETE_IN_PROGRESS) != 0;
@@ -75,7 +87,7 @@ static struct bgp_path_info* selected(struct bgp_dest* dest) {
 
 // ---- what is kept of a prefix
 
-static bool keep_path(struct pending* at, struct peer* peer, struct attr* attr, uint32_t path_id) {
+static bool keep_path(struct pending* at, const struct bgp_path_info* path, bool gone) {
   if (at->count == at->room) {
     const uint16_t room = (uint16_t)(at->room * 2);
     struct seen* const more = calloc(room, sizeof(*more));
@@ -88,7 +100,8 @@ static bool keep_path(struct pending* at, struct peer* peer, struct attr* attr, 
     at->paths = more;
     at->room = room;
   }
-  at->paths[at->count++] = (struct seen){peer_lock(peer), virp_hold(attr), path_id};
+  at->paths[at->count++] =
+      (struct seen){peer_lock(path->peer), virp_hold(path->attr), path->addpath_rx_id, gone, is_changed(path)};
   return true;
 }
 
@@ -97,6 +110,14 @@ static void drop_path(struct pending* at, uint16_t index) {
   at->paths[index] = at->paths[--at->count];
   bgp_attr_unintern(&gone.attr);
   peer_unlock(gone.peer);
+}
+
+static struct bgp_path_info* path_of(struct pending* at, const struct seen* seen) {
+  struct bgp_path_info* path = bgp_dest_get_bgp_path_info(at->dest);
+  while (path != NULL && !(path->peer == seen->peer && path->addpath_rx_id == seen->path_id &&
+                           (virp_path_counts(path) || is_going(path))))
+    path = path->next;
+  return path;
 }
 
 static struct seen* kept(struct pending* at, const struct bgp_path_info* path) {
@@ -166,20 +187,30 @@ static struct pending* remember(struct bgp* bgp, afi_t afi, struct bgp_dest* des
   if (at == NULL) return NULL;
   for (struct bgp_path_info* path = bgp_dest_get_bgp_path_info(dest); path != NULL; path = path->next) {
     if (path == fresh) continue;
-    const bool just_removed =
-        gone == path->peer && CHECK_FLAG(path->flags, BGP_PATH_REMOVED) && path->sub_type == BGP_ROUTE_NORMAL;
-    if ((virp_path_counts(path) || just_removed) && !keep_path(at, path->peer, path->attr, path->addpath_rx_id))
-      at->blind = true;
-    if (CHECK_FLAG(path->flags, BGP_PATH_SELECTED)) set_best(at, path->peer, path->attr, virp_path_is_local(path));
+    const bool going = is_going(path);
+    if ((virp_path_counts(path) || going) && !keep_path(at, path, going && gone != path->peer)) at->blind = true;
+    if (!CHECK_FLAG(path->flags, BGP_PATH_SELECTED)) continue;
+    // Of an own one what was said: it may have changed since, and no hook tells.
+    struct attr* const known = virp_path_is_local(path) ? virp_local_attr(dest) : NULL;
+    set_best(at, path->peer, known != NULL ? known : path->attr, virp_path_is_local(path));
   }
   return at;
+}
+
+// An own route whose attributes are not those that were said: that is a change, which is said when bgpd is done with
+// it.
+bool virp_local_look(struct bgp* bgp, struct bgp_dest* dest) {
+  const struct attr* const known = virp_local_attr(dest);
+  const struct bgp_path_info* const now = selected(dest);
+  if (known == NULL || now == NULL || !virp_path_is_local(now) || now->attr == known) return false;
+  return find(dest) != NULL || remember(bgp, bgp_dest_table(dest)->afi, dest, NULL, NULL) != NULL;
 }
 
 void virp_state_best(struct bgp* bgp, afi_t afi, struct bgp_dest* dest) {
   struct bgp_path_info* const best = selected(dest);
   // bgpd is about to choose, for a change that nobody was told of: it came before the module was on.
   if (CHECK_FLAG(dest->flags, BGP_NODE_PROCESS_SCHEDULED) && find(dest) == NULL) remember(bgp, afi, dest, NULL, NULL);
-  if (best == NULL) return;
+  if (best == NULL || virp_local_look(bgp, dest)) return;
   if (virp_path_is_local(best)) virp_say_local(bgp, dest, (uint8_t)afi, best, true);
   virp_say_best(bgp, dest, (uint8_t)afi, NULL, NULL, false, best, true);
 }
@@ -190,33 +221,57 @@ static bool is_up(const struct peer* peer) {
   return virp_peer_state(peer) == Established;
 }
 
-// Says how the paths differ from those that are kept, and keeps these.
-static void compare_paths(struct pending* at) {
+static void say_change(struct pending* at, uint8_t kind, struct bgp_path_info* path) {
+  virp_say_path(kind, at->dest, at->afi, path->peer, path->attr, path->addpath_rx_id, false, false);
+}
+
+static void note(struct seen* seen, const struct bgp_path_info* path, bool gone) {
+  bgp_attr_unintern(&seen->attr);
+  seen->attr = virp_hold(path->attr);
+  seen->gone = gone;
+  seen->changed = is_changed(path);
+}
+
+// A path that is withdrawn. What it became before that, no hook told in between: it had other attributes, or it was
+// there again for a moment, which is seen by these or by bgpd's own mark.
+static void compare_going(struct pending* at, struct seen* seen, struct bgp_path_info* path) {
+  const bool other = path->attr != seen->attr;
+  const bool again = seen->gone && (other || (is_changed(path) && !seen->changed));
+  // A peer that left Established took all its paths along; types 1 and 2 have said so.
+  if (is_up(seen->peer)) {
+    if (again || other) say_change(at, VIRP_SAW_ANNOUNCE, path);
+    if (again || !seen->gone) say_change(at, VIRP_SAW_WITHDRAW, path);
+  }
+  note(seen, path, true);
+}
+
+static void compare_kept(struct pending* at) {
   for (uint16_t i = 0; i < at->count;) {
-    const struct seen* const seen = &at->paths[i];
-    struct bgp_path_info* path = bgp_dest_get_bgp_path_info(at->dest);
-    while (path != NULL &&
-           !(path->peer == seen->peer && path->addpath_rx_id == seen->path_id && virp_path_counts(path)))
-      path = path->next;
-    if (path != NULL) {
-      ++i;
+    struct seen* const seen = &at->paths[i];
+    struct bgp_path_info* const path = path_of(at, seen);
+    if (path == NULL) {
+      if (!seen->gone && is_up(seen->peer))
+        virp_say_path(VIRP_SAW_WITHDRAW, at->dest, at->afi, seen->peer, NULL, seen->path_id, false, false);
+      drop_path(at, i);
       continue;
     }
-    // A peer that left Established took all its paths along; types 1 and 2 have said so.
-    if (is_up(seen->peer))
-      virp_say_path(VIRP_SAW_WITHDRAW, at->dest, at->afi, seen->peer, NULL, seen->path_id, false, false);
-    drop_path(at, i);
+    if (is_going(path)) compare_going(at, seen, path);
+    ++i;
   }
+}
+
+// Says how the paths differ from those that are kept, and keeps these.
+static void compare_paths(struct pending* at) {
+  compare_kept(at);
   for (struct bgp_path_info* path = bgp_dest_get_bgp_path_info(at->dest); path != NULL; path = path->next) {
     if (!virp_path_counts(path) || !is_up(path->peer)) continue;
     struct seen* const seen = kept(at, path);
-    if (seen != NULL && seen->attr == path->attr) continue;
-    virp_say_path(VIRP_SAW_ANNOUNCE, at->dest, at->afi, path->peer, path->attr, path->addpath_rx_id, false, false);
+    if (seen != NULL && !seen->gone && seen->attr == path->attr) continue;
+    say_change(at, VIRP_SAW_ANNOUNCE, path);
     if (seen == NULL) {
-      if (!keep_path(at, path->peer, path->attr, path->addpath_rx_id)) at->blind = true;
+      if (!keep_path(at, path, false)) at->blind = true;
     } else {
-      bgp_attr_unintern(&seen->attr);
-      seen->attr = virp_hold(path->attr);
+      note(seen, path, false);
     }
   }
 }

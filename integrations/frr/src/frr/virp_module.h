@@ -98,6 +98,7 @@ size_t virp_paths_pending(void);
 bool virp_paths_have_room(void);
 void virp_state_path(struct bgp* bgp, afi_t afi, struct bgp_dest* dest, struct bgp_path_info* path);
 void virp_state_best(struct bgp* bgp, afi_t afi, struct bgp_dest* dest);
+bool virp_local_look(struct bgp* bgp, struct bgp_dest* dest);  // true: it has changed, and is about to be said
 bool virp_path_counts(const struct bgp_path_info* path);
 bool virp_family_wanted(afi_t afi, safi_t safi);
 
@@ -111,6 +112,7 @@ void virp_say_best(struct bgp* bgp, struct bgp_dest* dest, uint8_t afi, struct p
 void virp_say_local(struct bgp* bgp, struct bgp_dest* dest, uint8_t afi, struct bgp_path_info* path, bool restated);
 struct attr* virp_local_attr(const struct bgp_dest* dest);  // of the one that was said; NULL: none was
 void virp_local_gone(const struct bgp_dest* dest);
+void virp_locals_tick(void);                     // looks at some: bgpd calls no hook when their attributes change
 void virp_locals_forget(const struct bgp* bgp);  // NULL: of all instances
 
 static inline struct attr* virp_hold(struct attr* attr) {
