@@ -66,10 +66,10 @@ class Cluster:
 
     def rules(self, pod):
         """For `nft -f -` in the pod's network namespace; once more replaces what was loaded before."""
-        lines = ["table inet policy", "delete table inet policy", "table inet policy {"]
+        lines = ["table inet netpol", "delete table inet netpol", "table inet netpol {"]
         for way, hook in (("ingress", "input"), ("egress", "output")):
             policies = self.selecting(pod, way)
-            lines.append(f"  chain {way} {{")
+            lines.append(f"  chain {way}_rules {{")
             lines.append(f"    type filter hook {hook} priority 0; policy {'drop' if policies else 'accept'};")
             lines.append(f"    {'iif' if way == 'ingress' else 'oif'} lo accept")
             lines.append("    ct state established,related accept")

@@ -52,8 +52,7 @@ class Fold:
 
     def take_table_complete(self, frame, payload):
         """What was in doubt and is not said again since is not there."""
-        families = [":" in prefix for prefix in payload["prefixes"]] if "prefixes" in payload else [False, True]
-        gone = {key for key in self.doubtful_paths if key[0] == payload["peer_addr"] and (":" in key[1]) in families}
+        gone = {key for key in self.doubtful_paths if key[0] == payload["peer_addr"]}
         for key in gone:
             self.paths.pop(key, None)
         self.doubtful_paths -= gone
