@@ -151,7 +151,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> MakeChannel(const ChannelOptions&
   grpc::experimental::TlsChannelCredentialsOptions tls;
   tls.set_certificate_provider(Watch(options.tls, options.reload));
   tls.watch_root_certs();
-  tls.watch_identity_key_cert_pairs();
+  if (options.show_certificate) tls.watch_identity_key_cert_pairs();
   tls.set_certificate_verifier(ExternalCertificateVerifier::Create<LeafVerifier>(
       [server = options.server, identities = options.identities, denied = options.denied](std::string_view leaf,
                                                                                           std::string_view target) {

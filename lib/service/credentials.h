@@ -84,6 +84,7 @@ struct ChannelOptions {
   TransportLimits limits;
   std::chrono::seconds reload = kDefaultReload;
   grpc::ChannelArguments arguments;  // further ones, e.g. a service config
+  bool show_certificate = true;      // false: what a stranger sees, who has none
 };
 
 // InvalidArgument when nothing is expected of the server or `identities` is missing. Connects at the first call.

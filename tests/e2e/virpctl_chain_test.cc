@@ -19,6 +19,9 @@ TEST_F(VirpctlTest, StatusAndChainShowSayWhatTheChainIs) {
   EXPECT_EQ(json["size"], std::to_string(chain_->size()));
   EXPECT_EQ(json["leading"], true);
   EXPECT_EQ(json["frozen"], "");  // what is empty is there as well
+  const ProgramResult stranger = Ctl({"status", "--refuses-strangers"});
+  EXPECT_EQ(stranger.exit, kYes) << stranger.err;
+  EXPECT_THAT(stranger.out, HasSubstr("without certificate  refused"));
 
   const ProgramResult show = Ctl({"chain", "show"});
   EXPECT_EQ(show.exit, kYes) << show.err;

@@ -14,6 +14,7 @@ TEST_F(VirpctlTest, AClaimExitsAsItsVerdictSays) {
   EXPECT_EQ(
       Json({"claim", "route", "--router", "edge-a", "--prefix", "203.0.113.0/24"}, kCannotSay)["answer"]["verdict"],
       "VERDICT_NO_EVIDENCE");
+  EXPECT_EQ(Ctl(Peer({"--answer"})).exit, kYes) << "any answer will do";
   RegisterBoth();
   StartCollector();
   Observe(kPeerUp, frame::Type::kPeerStatusChanged);

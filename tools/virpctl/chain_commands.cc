@@ -31,6 +31,24 @@ absl::StatusOr<pb::GetChainResponse> GetChain(const Options& options, const std:
   return response;
 }
 
+// Whether somebody without a certificate is refused. Asked of who has just answered us, so that nothing but the
+// certificate makes the difference.
+absl::StatusOr<bool> RefusesStrangers(const Options& options) {
+  if (options.connection.onode.starts_with("unix:"))
+    return InvalidArgument("--refuses-strangers: nobody shows a certificate on a socket of this machine");
+  Connection stranger = options.connection;
+  stranger.as_stranger = true;
+  ASSIGN_OR_RETURN(const auto channel, Connect(stranger));
+  pb::GetChainRequest request;
+  request.set_origin(options.connection.origin);
+  const auto stub = Service::NewStub(channel);
+  pb::GetChainResponse response;
+  const absl::Status status = Call(stranger, *stub, &Service::Stub::GetChain, request, response);
+  // Who is late has not refused: that is told as the error it is.
+  if (absl::IsDeadlineExceeded(status)) return status;
+  return !status.ok();
+}
+
 std::string CheckpointSize(const std::string& note) {
   const std::size_t first = note.find('\n');
   if (first == std::string::npos) return "none yet";
@@ -39,9 +57,13 @@ std::string CheckpointSize(const std::string& note) {
 
 }  // namespace
 
-absl::StatusOr<Exit> Status(const Options& options) {
+absl::StatusOr<Exit> Status(const Options& options, bool refuses_strangers) {
   ASSIGN_OR_RETURN(const auto channel, Connect(options.connection));
   ASSIGN_OR_RETURN(const pb::GetChainResponse chain, GetChain(options, channel));
+  bool closed = true;
+  if (refuses_strangers) {
+    ASSIGN_OR_RETURN(closed, RefusesStrangers(options));
+  }
   if (options.json) {
     RETURN_IF_ERROR(PrintJson(chain));
   } else {
@@ -54,9 +76,10 @@ absl::StatusOr<Exit> Status(const Options& options) {
     table.Add({"leader", chain.leading() ? "this O-Node" : chain.leader().empty() ? "none" : chain.leader()});
     table.Add({"state", chain.frozen().empty() ? "OK" : "FROZEN: " + chain.frozen()});
     if (!chain.cannot_lead().empty()) table.Add({"cannot lead", chain.cannot_lead()});
+    if (refuses_strangers) table.Add({"without certificate", closed ? "refused" : "LET IN"});
     Print(table.ToString());
   }
-  return chain.frozen().empty() ? Exit::kYes : Exit::kNo;
+  return chain.frozen().empty() && closed ? Exit::kYes : Exit::kNo;
 }
 
 absl::StatusOr<Exit> ChainShow(const Options& options) {

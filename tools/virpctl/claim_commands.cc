@@ -139,7 +139,7 @@ absl::StatusOr<Exit> AskClaim(const Options& options, const ClaimOptions& claim,
     PrintAnswer(response.answer());
     if (!claim.save.empty()) Print(fmt::format("saved in {}\n", claim.save));
   }
-  return ExitOf(response.answer().verdict());
+  return claim.answer ? Exit::kYes : ExitOf(response.answer().verdict());
 }
 
 pb::Claim PeerClaimOf(const ClaimOptions& options) {

@@ -46,6 +46,7 @@ struct State {
   std::string prefix, source;
   std::uint32_t limit = 100;
   bool ask_nobody = false;
+  bool refuses_strangers = false;
   int timeout = 10;
   std::function<absl::StatusOr<Exit>()> run;
 };

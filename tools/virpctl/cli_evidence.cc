@@ -5,7 +5,9 @@ namespace virp::virpctl {
 namespace {
 
 void AddChain(CLI::App& app, State& s) {
-  Command(app, s, "status", "How the O-Node and its chain are", [&s] { return Status(s.options); });
+  Command(app, s, "status", "How the O-Node and its chain are", [&s] {
+    return Status(s.options, s.refuses_strangers);
+  })->add_flag("--refuses-strangers", s.refuses_strangers, "Ask without a certificate, too: that must be refused");
   CLI::App* const chain = Group(app, "chain", "The chain of evidence");
   Command(*chain, s, "show", "Size, keys and newest checkpoint", [&s] { return ChainShow(s.options); });
   CLI::App* const verify =
@@ -49,6 +51,7 @@ void AddAcceptance(CLI::App& command, State& s) {
       "--at", s.claim.at,
       "Answer as of this time, such as 2026-01-31T09:00:00Z; before the newest entry only with --chain-size");
   command.add_option("--save", s.claim.save, "Write answer and proofs to this file, for verify --offline");
+  command.add_flag("--answer", s.claim.answer, "Exit with 0 for every verdict: that there is an answer is what counts");
 }
 
 void AddClaims(CLI::App& app, State& s) {

@@ -29,6 +29,7 @@ struct Connection {
   bool to_collector = false;   // `onode` is a collector
   bool to_keymgr = false;      // `onode` is a key manager
   bool to_rtr_bridge = false;  // `onode` is an RTR bridge
+  bool as_stranger = false;    // no certificate is shown
 };
 
 struct Options {
@@ -103,8 +104,9 @@ struct ClaimOptions {
   std::vector<std::string> conditions;  // of a field claim; see condition.h
   AcceptanceOptions acceptance;
   std::uint64_t at_least_size = 0, chain_size = 0;
-  std::string at;    // RFC 3339; now when empty
-  std::string save;  // file for the claim bundle
+  std::string at;       // RFC 3339; now when empty
+  std::string save;     // file for the claim bundle
+  bool answer = false;  // kYes for every verdict
 };
 absl::StatusOr<Exit> ClaimPeer(const Options& options, const ClaimOptions& claim);
 absl::StatusOr<Exit> ClaimRoute(const Options& options, const ClaimOptions& claim);
@@ -128,7 +130,8 @@ struct ChainOptions {
   std::uint64_t sequence = 0;        // of `prove`
   std::string save;                  // of `prove` and `export`
 };
-absl::StatusOr<Exit> Status(const Options& options);
+// With `refuses_strangers` the same is asked once more without a certificate; kNo when that is answered, too.
+absl::StatusOr<Exit> Status(const Options& options, bool refuses_strangers);
 absl::StatusOr<Exit> ChainShow(const Options& options);
 absl::StatusOr<Exit> ChainVerify(const Options& options, const ChainOptions& chain);
 absl::StatusOr<Exit> ChainProve(const Options& options, const ChainOptions& chain);

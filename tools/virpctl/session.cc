@@ -31,6 +31,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connect
   service::ChannelOptions options;
   options.target = connection.onode;
   options.tls = {connection.certificate, connection.key, connection.roots};
+  options.show_certificate = !connection.as_stranger;
   options.server.role = connection.to_keymgr       ? service::Role::kKeymgr
                         : connection.to_collector  ? service::Role::kCollector
                         : connection.to_rtr_bridge ? service::Role::kRtrBridge
