@@ -4,16 +4,16 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* At most 40 characters: the longest suffix and the hash of a pod must still fit into 63. */}}
+{{/* At most 36 characters: the longest suffix and the hash of a pod must still fit into 63. */}}
 {{- define "virp.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 36 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := include "virp.name" . -}}
 {{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 36 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 36 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -151,5 +151,5 @@ rtr-bridge: {grpc: 8446, admin: 9446}
 
 {{/* The chain that the other services deliver to. */}}
 {{- define "virp.origin" -}}
-{{- if .Values.onode.enabled -}}{{- (first .Values.onode.chains).origin -}}{{- else -}}{{- .Values.external.origin -}}{{- end -}}
+{{- if .Values.onode.enabled -}}{{- with .Values.onode.chains -}}{{- (first .).origin -}}{{- end -}}{{- else -}}{{- .Values.external.origin -}}{{- end -}}
 {{- end -}}

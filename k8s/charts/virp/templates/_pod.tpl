@@ -169,7 +169,7 @@ runtimeClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* The workload of a service. dict root component values kind several replicas(nil: an autoscaler's) config files env volumes
+{{/* The workload of a service. dict root component values kind several replicas(empty: an autoscaler's) config files env volumes
      mounts ports initContainers stateMount minReadySeconds */}}
 {{- define "virp.workload" -}}
 {{- $root := .root -}}{{- $component := .component -}}{{- $values := .values -}}
@@ -226,7 +226,7 @@ kind: {{ .kind }}
 metadata:
   {{- include "virp.metadata" (dict "root" $root "component" $component "name" $name) | nindent 2 }}
 spec:
-  {{- if and (ne .kind "DaemonSet") (not (kindIs "invalid" .replicas)) }}
+  {{- if and (ne .kind "DaemonSet") (ne (toString .replicas) "") }}
   replicas: {{ .replicas }}
   {{- end }}
   {{- if eq .kind "Deployment" }}
