@@ -30,9 +30,20 @@ Delta ComposeSteps(const Deltas& deltas, std::size_t steps) {
   return whole;
 }
 
-Encoded EncodeSteps(const Deltas& deltas, std::size_t steps, std::uint8_t version) {
-  if (steps == 1) return EncodeDelta(*deltas.back(), version);
-  return EncodeDelta(ComposeSteps(deltas, steps), version);
+// The last change alone is what nearly all ask for: it is always kept.
+void MakeAnswer(const Line& line, std::size_t steps, std::uint8_t version, std::size_t max_octets, Lazy& answer) {
+  if (steps == 1) {
+    answer.value = EncodeDelta(*line.deltas.back(), version);
+    return;
+  }
+  Encoded made = EncodeDelta(ComposeSteps(line.deltas, steps), version);
+  const std::size_t octets = made.view().size();
+  answer.refused = line.answer_octets.fetch_add(octets) + octets > max_octets;
+  if (answer.refused) {
+    line.answer_octets -= octets;
+  } else {
+    answer.value = std::move(made);
+  }
 }
 
 }  // namespace
@@ -43,11 +54,16 @@ const Encoded& Snapshot::Image(std::uint8_t version) const {
   return image.value;
 }
 
+bool Snapshot::Reaches(std::uint8_t version, std::uint32_t serial) const {
+  const Line& line = *lines_.at(version);
+  return SerialDistance(serial, line.serial) <= line.deltas.size();
+}
+
 std::optional<Encoded> Snapshot::Answer(std::uint8_t version, std::uint32_t serial) const {
   const Line& line = *lines_.at(version);
   const std::uint32_t behind = SerialDistance(serial, line.serial);
   if (behind == 0) return Encoded{};
-  if (behind > line.deltas.size()) return std::nullopt;
+  if (!Reaches(version, serial)) return std::nullopt;
   std::shared_ptr<Lazy> answer;
   {
     const MutexLock lock(line.mutex);
@@ -55,7 +71,8 @@ std::optional<Encoded> Snapshot::Answer(std::uint8_t version, std::uint32_t seri
     if (slot == nullptr) slot = std::make_shared<Lazy>();
     answer = slot;
   }
-  std::call_once(answer->once, [&] { answer->value = EncodeSteps(line.deltas, behind, version); });
+  std::call_once(answer->once, [&] { MakeAnswer(line, behind, version, max_answer_octets_, *answer); });
+  if (answer->refused) return std::nullopt;
   return answer->value;
 }
 
@@ -63,7 +80,7 @@ std::optional<Delta> Snapshot::Changes(std::uint8_t version, std::uint32_t seria
   const Line& line = *lines_.at(version);
   const std::uint32_t behind = SerialDistance(serial, line.serial);
   if (behind == 0) return Delta{};
-  if (behind > line.deltas.size()) return std::nullopt;
+  if (!Reaches(version, serial)) return std::nullopt;
   return behind == 1 ? *line.deltas.back() : ComposeSteps(line.deltas, behind);
 }
 
@@ -105,7 +122,7 @@ History::Outcome History::Update(std::shared_ptr<const vrp::Payloads> payloads, 
   }
   if (!outcome.changed) return outcome;
   payloads_ = std::move(payloads);
-  snapshot_ = std::make_shared<const Snapshot>(payloads_, hash, lines_);
+  snapshot_ = std::make_shared<const Snapshot>(payloads_, hash, lines_, options_.max_answer_octets);
   return outcome;
 }
 
@@ -132,7 +149,7 @@ void History::StartSessions() {
     return;
   }
   lines_ = NewLines();
-  snapshot_ = std::make_shared<const Snapshot>(payloads_, snapshot_->hash(), lines_);
+  snapshot_ = std::make_shared<const Snapshot>(payloads_, snapshot_->hash(), lines_, options_.max_answer_octets);
 }
 
 Snapshot::Lines History::NewLines() {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -34,6 +35,7 @@ namespace history {
 struct Lazy {
   std::once_flag once;
   Encoded value;
+  bool refused = false;  // there was no room to keep it
 };
 
 // One version's session: what a Snapshot answers from. What it made is shared by the snapshots that it lives through.
@@ -45,6 +47,7 @@ struct Line {
   mutable Lazy image;
   mutable Mutex mutex;
   mutable std::map<std::uint32_t, std::shared_ptr<Lazy>> answers ABSL_GUARDED_BY(mutex);  // by how far behind
+  mutable std::atomic<std::size_t> answer_octets{0};  // of those over several changes
 };
 
 }  // namespace history
@@ -54,8 +57,9 @@ class Snapshot {
  public:
   using Lines = std::array<std::shared_ptr<const history::Line>, kVersions>;
 
-  Snapshot(std::shared_ptr<const vrp::Payloads> payloads, const Hash& hash, Lines lines)
-      : payloads_(std::move(payloads)), hash_(hash), lines_(std::move(lines)) {}
+  // `max_answer_octets` is that of HistoryOptions.
+  Snapshot(std::shared_ptr<const vrp::Payloads> payloads, const Hash& hash, Lines lines, std::size_t max_answer_octets)
+      : payloads_(std::move(payloads)), hash_(hash), lines_(std::move(lines)), max_answer_octets_(max_answer_octets) {}
 
   const vrp::Payloads& payloads() const { return *payloads_; }
   const Hash& hash() const { return hash_; }  // as Update was given it
@@ -68,8 +72,11 @@ class Snapshot {
 
   // The body of the full answer; encoded once.
   const Encoded& Image(std::uint8_t version) const;
+  // Whether `serial` of the current session is the current one or in the window.
+  bool Reaches(std::uint8_t version, std::uint32_t serial) const;
   // The body of the answer to a router that has `serial` of the current session: minimal, empty for the current serial,
-  // composed and encoded once. Nothing when the serial is not in the window, be it too old or ahead.
+  // composed and encoded once. Nothing when the serial is not in the window, be it too old or ahead, and when answers
+  // over several changes take more memory than they may: the full answer is there for all.
   std::optional<Encoded> Answer(std::uint8_t version, std::uint32_t serial) const;
   // The same as values, composed anew with each call. That of kMaxVersion has every kind of payload.
   std::optional<Delta> Changes(std::uint8_t version, std::uint32_t serial) const;
@@ -78,6 +85,7 @@ class Snapshot {
   const std::shared_ptr<const vrp::Payloads> payloads_;
   const Hash hash_;
   const Lines lines_;
+  const std::size_t max_answer_octets_;
 };
 
 struct HistoryOptions {
@@ -85,6 +93,9 @@ struct HistoryOptions {
   // Of each version, in all its deltas: a set that is replaced as a whole again and again must not be kept ten times.
   // What is dropped is answered with Cache Reset.
   std::size_t max_delta_records = 400'000;
+  // Of each version, what answers over several changes may take, all together: a hundred routers with a hundred serials
+  // must not cost a hundred tables. Answers beyond it are Cache Reset.
+  std::size_t max_answer_octets = std::size_t{64} << 20;
   // Names this replica in what Save writes: the state of another one is not taken, since session ids are never copied.
   std::string owner = {};
   std::uint32_t first_serial = 1;  // of a new session

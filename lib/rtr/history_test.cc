@@ -112,6 +112,32 @@ TEST(History, BoundsItsMemory) {
   EXPECT_EQ(history.snapshot()->window(1), 0U);
 }
 
+// Each of many routers that are behind by another number of changes gets another answer, and all of them are kept.
+TEST(History, BoundsTheMemoryOfAnswers) {
+  constexpr std::size_t kPdu = 20;
+  const auto make = [](std::size_t octets) {
+    auto history = std::make_unique<History>(HistoryOptions{.max_answer_octets = octets}, Counting(1));
+    for (std::uint32_t i = 0; i < 6; ++i) history->Update(Prefixes(0, i), HashOf(1));
+    return history;
+  };
+  const auto history = make((2 + 3) * kPdu);
+  const Snapshot& snapshot = *history->snapshot();
+  EXPECT_EQ(Split(snapshot.Answer(1, 3)->view()).size(), 3U);
+  EXPECT_FALSE(snapshot.Answer(1, 2).has_value()) << "four more do not fit";
+  EXPECT_FALSE(snapshot.Answer(1, 2).has_value());
+  EXPECT_TRUE(snapshot.Reaches(1, 2)) << "it is in the window all the same";
+  EXPECT_EQ(Split(snapshot.Answer(1, 4)->view()).size(), 2U);
+  EXPECT_EQ(Split(snapshot.Answer(1, 5)->view()).size(), 1U) << "the last change is always told";
+  EXPECT_EQ(Split(snapshot.Answer(2, 3)->view()).size(), 3U) << "each version has its own room";
+  // What is kept is of one state.
+  history->Update(Prefixes(0, 6), HashOf(1));
+  EXPECT_EQ(Split(history->snapshot()->Answer(1, 2)->view()).size(), 5U);
+
+  const auto none = make(0);
+  EXPECT_TRUE(none->snapshot()->Answer(1, 5).has_value());
+  EXPECT_FALSE(none->snapshot()->Answer(1, 4).has_value());
+}
+
 TEST(History, SerialsWrap) {
   History history({.first_serial = 0xffff'fffe}, Counting(1));
   for (std::uint32_t i = 0; i < 5; ++i) history.Update(Prefixes(0, i), HashOf(1));

@@ -134,6 +134,10 @@ void ServerSession::AnswerSerial(const SerialQuery& query, std::string_view pdu,
   }
   if (snapshot_ == nullptr) return SendNoData(pdu, now);
   if (query.session != snapshot_->session(version())) {
+    if (!RulesOf(version()).unknown_session_resets) {
+      return Fail(ErrorCode::kCorruptData, pdu, "the session is not known here", now);
+    }
+    ++state_.unknown_session_resets;
     SendCacheReset(now);
     return;
   }
@@ -142,7 +146,9 @@ void ServerSession::AnswerSerial(const SerialQuery& query, std::string_view pdu,
   const auto& sent = state_.sent;
   const bool sent_here = sent && sent->session == query.session && sent->serial == query.serial;
   if (sent_here) confirmed.hash = sent->hash;
-  if (sent_here || body) {  // else anybody could have us say that a router has what we never gave
+  if (sent_here ||
+      snapshot_->Reaches(version(),
+                         query.serial)) {  // else anybody could have us say that a router has what we never gave
     state_.confirmed = confirmed;
     events_.push_back({.kind = SessionEvent::Kind::kConfirmed, .data = confirmed});
   }

@@ -82,7 +82,8 @@ struct ServerSessionState {
   std::uint64_t full_answers = 0;
   std::uint64_t incremental_answers = 0;
   std::uint64_t cache_resets = 0;
-  std::optional<ErrorNote> error_sent;  // the last
+  std::uint64_t unknown_session_resets = 0;  // of them, because the router's session is none of ours
+  std::optional<ErrorNote> error_sent;       // the last
   std::optional<ErrorNote> error_received;
 };
 

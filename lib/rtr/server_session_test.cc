@@ -23,7 +23,8 @@ constexpr const char* kTimers = "00000e10 00000258 00001c20";
 
 // A cache with sessions 0x100, 0x101, 0x102 and one record whose AS is the generation, and one router's session.
 struct Cache {
-  explicit Cache(ServerSessionOptions server = {}, bool loaded = true) : options(server) {
+  explicit Cache(ServerSessionOptions server = {}, bool loaded = true, HistoryOptions kept = {.max_deltas = 3})
+      : options(server), history(std::move(kept), Counting(0x100)) {
     if (loaded) Load();
     Connect();
   }
@@ -45,7 +46,7 @@ struct Cache {
 
   ServerSessionOptions options;
   ServerSession::Time now{seconds(1000)};
-  History history{{.max_deltas = 3}, Counting(0x100)};
+  History history;
   std::uint32_t generation = 0;
   std::optional<ServerSession> session;
 };
@@ -136,6 +137,7 @@ TEST(ServerSession, AnUnknownSessionOnAFreshConnectionIsCacheReset) {
     EXPECT_THAT(cache.Ask(v + "01 0999 0000000c 00000001"), ElementsAre(Hex(v + "08 0000 00000008")));
     EXPECT_EQ(cache.Ask(v + "02 0000 00000008").size(), 3U);
     EXPECT_EQ(cache.session->state().cache_resets, 1U);
+    EXPECT_EQ(cache.session->state().unknown_session_resets, 1U);
   }
   // The id of another version is as unknown as any.
   Cache cache;
@@ -155,6 +157,17 @@ TEST(ServerSession, SerialsOutsideOfTheWindowAreCacheReset) {
                           Hex(std::string("0107 0101 00000018 00000006") + kTimers)));
   EXPECT_THAT(cache.Ask("0101 0101 0000000c 00000006"),
               ElementsAre(Hex("0103 0101 00000008"), Hex(std::string("0107 0101 00000018 00000006") + kTimers)));
+}
+
+// Its serial is ours all the same, and on record as its word.
+TEST(ServerSession, AnAnswerThatHasNoRoomIsCacheReset) {
+  Cache cache({}, true, {.max_deltas = 3, .max_answer_octets = 0});
+  for (int i = 0; i < 2; ++i) cache.Load();
+  EXPECT_THAT(cache.Ask("0101 0101 0000000c 00000001"), ElementsAre(Hex("0108 0000 00000008")));
+  EXPECT_EQ(cache.session->state().confirmed, (ServedData{.session = 0x101, .serial = 1, .hash = {}}));
+  EXPECT_EQ(cache.session->state().cache_resets, 1U);
+  EXPECT_EQ(cache.session->state().unknown_session_resets, 0U);
+  EXPECT_EQ(cache.Ask("0102 0000 00000008").size(), 3U);
 }
 
 TEST(ServerSession, AVersionChangeIsError8OrIn0Error3) {

@@ -83,14 +83,23 @@ absl::StatusOr<Document> Exports::Delta(const std::optional<std::string>& sessio
   const std::string current = SessionName(snapshot.session(kVersion));
   const std::uint32_t to = snapshot.serial(kVersion);
   const MutexLock lock(delta_mutex_);
-  if (deltas_.session != current || deltas_.serial != to) deltas_ = {current, to, nullptr, {}};
-  if (session == current) {
-    if (const auto made = deltas_.since.find(serial); made != deltas_.since.end()) return made->second;
-    if (const auto changes = snapshot.Changes(kVersion, serial)) {
-      Document document =
-          Shared(vrp::WriteJsonDelta(current, serial, to, SetOf(*changes, /*announced=*/true), SetOf(*changes, false)));
-      return deltas_.since[serial] = std::move(document);
+  if (deltas_.session != current || deltas_.serial != to) deltas_ = {current, to, nullptr, {}, 0};
+  if (session == current && snapshot.Reaches(kVersion, serial)) {
+    const auto [made, is_new] = deltas_.since.try_emplace(serial);
+    if (is_new) {
+      const rtr::Delta changes = *snapshot.Changes(kVersion, serial);
+      made->second =
+          Shared(vrp::WriteJsonDelta(current, serial, to, SetOf(changes, /*announced=*/true), SetOf(changes, false)));
+      const std::size_t octets = made->second->size();
+      if (rtr::SerialDistance(serial, to) > 1) {  // others are what nearly all ask for
+        deltas_.octets += octets;
+        if (deltas_.octets > most_delta_octets_) {
+          deltas_.octets -= octets;
+          made->second = nullptr;
+        }
+      }
     }
+    if (made->second != nullptr) return made->second;
   }
   if (deltas_.reset == nullptr) deltas_.reset = Shared(vrp::WriteJsonReset(current, to, *view->payloads()));
   return deltas_.reset;

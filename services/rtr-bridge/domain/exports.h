@@ -35,17 +35,25 @@ class Exports {
   // How much older than what is served a document may say that it is: for as long it is not made anew for that alone.
   static constexpr std::chrono::seconds kRenew{600};
 
-  // `name` is the bridge's, and may be empty. All outlive it; `sign` may be null.
-  Exports(std::string name, const Board& board, const Cache& cache, SignDocument sign, const Clock& clock)
-      : name_(std::move(name)), board_(board), cache_(cache), sign_(std::move(sign)), clock_(clock) {}
+  // `name` is the bridge's, and may be empty. All outlive it; `sign` may be null. `most_delta_octets`: that changes
+  // over more than one serial may take, all together.
+  Exports(std::string name, const Board& board, const Cache& cache, SignDocument sign, const Clock& clock,
+          std::size_t most_delta_octets = std::size_t{64} << 20)
+      : name_(std::move(name)),
+        board_(board),
+        cache_(cache),
+        sign_(std::move(sign)),
+        clock_(clock),
+        most_delta_octets_(most_delta_octets) {}
 
   // The served set in rpki-client's dialect (vrp::WriteJson), with `generated` as Cache::TrueAt. Unavailable with
   // reason NO_DATA while nothing is loaded; so do the others.
   absl::StatusOr<DatedDocument> Json();
   // Over the newest that Json gave, or would give. NotFound without `sign`, and its errors.
   absl::StatusOr<Document> Signature();
-  // What changed since that serial of that session, as Routinator's json-delta has it; without them, and when they are
-  // not in the window, the whole set. Sessions and serials are those of RTR version 2.
+  // What changed since that serial of that session, as Routinator's json-delta has it; without them, when they are not
+  // in the window, and when there is no room for more changes, the whole set. Sessions and serials are those of RTR
+  // version 2.
   absl::StatusOr<Document> Delta(const std::optional<std::string>& session, std::uint32_t serial);
 
   // Frees what is of an earlier generation. From time to time: nobody may ask again for long.
@@ -65,7 +73,8 @@ class Exports {
     std::string session;  // with `serial`: the state that they lead to
     std::uint32_t serial = 0;
     Document reset;
-    std::map<std::uint32_t, Document> since;  // by serial
+    std::map<std::uint32_t, Document> since;  // by serial; null: there was no room for it
+    std::size_t octets = 0;                   // of those over more than one serial
   };
   absl::StatusOr<std::shared_ptr<const ServedView>> Serving() const;
   absl::Status MakeJson() ABSL_EXCLUSIVE_LOCKS_REQUIRED(json_mutex_);
@@ -75,6 +84,7 @@ class Exports {
   const Cache& cache_;
   const SignDocument sign_;
   const Clock& clock_;
+  const std::size_t most_delta_octets_;
   Mutex json_mutex_, delta_mutex_;
   Whole json_ ABSL_GUARDED_BY(json_mutex_);
   Deltas deltas_ ABSL_GUARDED_BY(delta_mutex_);

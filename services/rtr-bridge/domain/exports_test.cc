@@ -158,6 +158,19 @@ TEST_F(ExportsTest, DeltasAreThoseOfTheWindow) {
     EXPECT_THAT(**exports_->Delta(of, from), HasSubstr("\"reset\": true")) << of << " " << from;
 }
 
+TEST_F(ExportsTest, DeltasThatHaveNoRoomAreTheWholeSet) {
+  Serve(SetOf({{"10.0.0.0/8", 8, 1}}));
+  const std::string session = exports_->SessionName(board_.view()->snapshot().session(2));
+  const std::uint32_t serial = board_.view()->snapshot().serial(2);
+  for (std::uint32_t as = 2; as < 5; ++as) Serve(SetOf({{"10.0.0.0/8", 8, as}}));
+  const std::size_t two = (*exports_->Delta(session, serial + 1))->size();
+  Exports little("bridge-1", board_, *cache_, nullptr, clock_, two);
+  EXPECT_THAT(**little.Delta(session, serial + 1), HasSubstr("\"reset\": false"));
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(**little.Delta(session, serial), HasSubstr("\"reset\": true"));
+  EXPECT_THAT(**little.Delta(session, serial + 2), HasSubstr("\"reset\": false")) << "the last change";
+  EXPECT_THAT(**little.Delta(session, serial + 3), HasSubstr("\"reset\": false")) << "nothing";
+}
+
 TEST_F(ExportsTest, ADeltaHasEveryKind) {
   Serve({});
   const std::string session = exports_->SessionName(board_.view()->snapshot().session(2));
