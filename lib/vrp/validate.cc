@@ -140,7 +140,11 @@ struct RouteValidator::Table {
       auto& list = v.as != origin || origin == 0 ? out.unmatched_as
                    : length <= v.max_length      ? out.matched
                                                  : out.unmatched_length;
-      list.push_back({PrefixOf(v), v.max_length, v.as});
+      if (list.size() == RouteValidity::kMostShown) {
+        ++out.left_out;
+      } else {
+        list.push_back({PrefixOf(v), v.max_length, v.as});
+      }
     });
     for (auto* list : {&out.matched, &out.unmatched_as, &out.unmatched_length}) {
       std::sort(list->begin(), list->end(), [](const CoveringVrp& a, const CoveringVrp& b) {
@@ -225,6 +229,10 @@ void AppendValidatedRoute(std::string& out, const Prefix& route, std::uint32_t o
   AppendVrps(out, "unmatched_as", validity.unmatched_as);
   out.push_back(',');
   AppendVrps(out, "unmatched_length", validity.unmatched_length);
+  if (validity.left_out > 0) {
+    out.append(",\"left_out\":");
+    AppendNumber(out, validity.left_out);
+  }
   out.append("}}}");
 }
 

@@ -29,11 +29,15 @@ struct CoveringVrp {
 };
 
 // The VRPs that cover the route, each in one of the three; long prefixes first, then large maxLengths, then small ASs.
+// Of each of the three at most kMostShown: a set may have any number of VRPs that cover one route.
 struct RouteValidity {
+  static constexpr std::size_t kMostShown = 1'000;
+
   RouteAnswer answer;
   std::vector<CoveringVrp> matched;
   std::vector<CoveringVrp> unmatched_as;
   std::vector<CoveringVrp> unmatched_length;  // of the route's AS
+  std::size_t left_out = 0;                   // covering VRPs beyond
 };
 
 class RouteValidator {

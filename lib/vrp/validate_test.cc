@@ -154,6 +154,22 @@ TEST(Validate, ALargeTableIsEnteredByAddress) {
   }
 }
 
+TEST(Validate, OfManyThatCoverARouteSomeAreShown) {
+  constexpr std::size_t kMost = RouteValidity::kMostShown;
+  std::vector<std::tuple<std::string, int, std::uint32_t>> vrps;
+  for (std::uint32_t as = 1; as <= kMost + 50; ++as) vrps.emplace_back("10.0.0.0/8", 24, as);
+  for (int length = 9; length <= 20; ++length) vrps.emplace_back("10.0.0.0/8", length, 7);
+  const RouteValidator validator(Set(vrps));
+  const Prefix route = *Prefix::Parse("10.2.0.0/24");
+  const RouteValidity some = validator.Explain(route, 7);
+  EXPECT_EQ(some.answer.state, RouteState::kValid);
+  EXPECT_THAT(some.matched, SizeIs(1));
+  EXPECT_THAT(some.unmatched_length, SizeIs(12));
+  EXPECT_THAT(some.unmatched_as, SizeIs(kMost));
+  EXPECT_EQ(some.left_out, 49U);
+  EXPECT_EQ(Json::parse(ValidityJson(route, 7, some, 0))["validated_route"]["validity"]["VRPs"]["left_out"], 49);
+}
+
 TEST(Validate, TheAnswerHasTheShapeOfRoutinator) {
   const RouteValidator validator(Set({{"10.0.0.0/8", 16, 1}, {"10.2.0.0/16", 16, 1}, {"10.0.0.0/8", 24, 2}}));
   const Prefix route = *Prefix::Parse("10.2.3.0/24");

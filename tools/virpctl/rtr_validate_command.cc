@@ -83,6 +83,7 @@ class LocalJudge final : public Judge {
       for (const auto& vrp : validity.matched) Put(vrp, *out.add_matched());
       for (const auto& vrp : validity.unmatched_as) Put(vrp, *out.add_unmatched_as());
       for (const auto& vrp : validity.unmatched_length) Put(vrp, *out.add_unmatched_length());
+      out.set_left_out(validity.left_out);
     }
     return answer;
   }
@@ -144,6 +145,7 @@ std::string TableOf(const Answer& answer) {
     Append(matched, validity.matched(), "");
     Append(unmatched, validity.unmatched_length(), " (length)");
     Append(unmatched, validity.unmatched_as(), " (AS)");
+    if (validity.left_out() > 0) unmatched += fmt::format(", and {} more that cover it", validity.left_out());
     table.Add({validity.route().prefix(), fmt::format("AS{}", validity.route().origin_asn()),
                Short(pb::ValidityState_Name(validity.state()), "VALIDITY_STATE_"), matched.empty() ? "-" : matched,
                unmatched.empty() ? "-" : unmatched});

@@ -143,6 +143,7 @@ void ToMessage(const Prefix& route, std::uint32_t origin, const vrp::RouteValidi
   AddVrps(validity.matched, *message.mutable_matched());
   AddVrps(validity.unmatched_as, *message.mutable_unmatched_as());
   AddVrps(validity.unmatched_length, *message.mutable_unmatched_length());
+  message.set_left_out(validity.left_out);
 }
 
 pb::ServingState ToMessage(ServingState state) {
