@@ -117,21 +117,19 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
   });
 }
 
-void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
+// Who came, and who was let in.
+void AddDoorMetrics(Metrics& metrics, const RouterServer& routers) {
   struct Handles {
-    Counter ssh_good, ssh_refused, ssh_failed, ssh_turned_away, given_up;
-    Counter opened, closed, handshakes_failed, bytes_in, bytes_out, full, incremental, resets, accepted, not_allowed,
-        too_many;
-    std::vector<Counter> pdus_in, pdus_out, errors_sent, errors_received;
+    Counter accepted, not_allowed, too_many, ssh_good, ssh_refused, ssh_failed, ssh_turned_away;
     std::vector<Gauge> listeners;
   };
-  auto to = std::make_shared<Handles>();
-  to->opened = metrics.AddCounter("connections_opened_total", "Connections of routers.");
-  to->closed = metrics.AddCounter("connections_closed_total", "Of them, those that ended.");
-  to->handshakes_failed = metrics.AddCounter("handshakes_failed_total", "TLS handshakes that failed.");
-  to->accepted = metrics.AddCounter("door_total", "Connections at the door.", {{"result", "accepted"}});
-  to->not_allowed = metrics.AddCounter("door_total", "Connections at the door.", {{"result", "not_allowed"}});
-  to->too_many = metrics.AddCounter("door_total", "Connections at the door.", {{"result", "too_many"}});
+  const auto to = std::make_shared<Handles>();
+  const auto door = [&](const char* result) {
+    return metrics.AddCounter("door_total", "Connections at the door.", {{"result", result}});
+  };
+  to->accepted = door("accepted");
+  to->not_allowed = door("not_allowed");
+  to->too_many = door("too_many");
   const auto logins = [&](const char* result) {
     return metrics.AddCounter("ssh_logins_total", "Attempts to log in over SSH.", {{"result", result}});
   };
@@ -139,32 +137,10 @@ void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
   to->ssh_refused = logins("refused");
   to->ssh_failed = logins("failed");
   to->ssh_turned_away = logins("turned_away");
-  to->given_up = metrics.AddCounter("routers_given_up_total", "Routers that kept old sets in memory for too long.");
-  to->bytes_in = metrics.AddCounter("bytes_total", "Octets of RTR.", {{"direction", "received"}});
-  to->bytes_out = metrics.AddCounter("bytes_total", "Octets of RTR.", {{"direction", "sent"}});
-  to->full = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "full"}});
-  to->incremental = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "incremental"}});
-  to->resets = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "cache_reset"}});
-  for (std::uint8_t type = 0; type < rtr::kPduTypes; ++type) {
-    const std::string name(rtr::PduTypeName(type));
-    to->pdus_in.push_back(metrics.AddCounter("pdus_total", "PDUs.", {{"direction", "received"}, {"type", name}}));
-    to->pdus_out.push_back(metrics.AddCounter("pdus_total", "PDUs.", {{"direction", "sent"}, {"type", name}}));
-  }
-  for (std::uint16_t code = 0; code < 16; ++code) {
-    const std::string name = code == 15 ? "other" : std::to_string(code);
-    to->errors_sent.push_back(
-        metrics.AddCounter("errors_total", "Error Reports.", {{"direction", "sent"}, {"code", name}}));
-    to->errors_received.push_back(
-        metrics.AddCounter("errors_total", "Error Reports.", {{"direction", "received"}, {"code", name}}));
-  }
   for (const RouterServer::Bound& listener : routers.listeners())
     to->listeners.push_back(
         metrics.AddGauge("routers", "Routers that are connected.", {{"listener", listener.address}}));
   metrics.OnCollect([to, &routers] {
-    const RouterCounters& from = routers.counters();
-    to->opened.Set(from.opened);
-    to->closed.Set(from.closed);
-    to->handshakes_failed.Set(from.handshakes_failed);
     to->accepted.Set(routers.door().accepted);
     to->not_allowed.Set(routers.door().not_allowed);
     to->too_many.Set(routers.door().too_many);
@@ -173,23 +149,71 @@ void AddRouterMetrics(Metrics& metrics, const RouterServer& routers) {
     to->ssh_refused.Set(ssh.refused);
     to->ssh_failed.Set(ssh.failed);
     to->ssh_turned_away.Set(ssh.turned_away);
+    const auto listeners = routers.listeners();
+    for (std::size_t i = 0; i < listeners.size(); ++i) to->listeners[i].Set(listeners[i].routers);
+  });
+}
+
+void AddPduMetrics(Metrics& metrics, const RouterCounters& from) {
+  struct Handles {
+    std::vector<Counter> pdus_in, pdus_out, errors_sent, errors_received;
+  };
+  const auto to = std::make_shared<Handles>();
+  for (std::uint8_t type = 0; type < rtr::kPduTypes; ++type) {
+    const std::string name(rtr::PduTypeName(type));
+    to->pdus_in.push_back(metrics.AddCounter("pdus_total", "PDUs.", {{"direction", "received"}, {"type", name}}));
+    to->pdus_out.push_back(metrics.AddCounter("pdus_total", "PDUs.", {{"direction", "sent"}, {"type", name}}));
+  }
+  for (std::size_t code = 0; code < from.errors_sent.size(); ++code) {
+    const std::string name = code == from.errors_sent.size() - 1 ? "other" : std::to_string(code);
+    to->errors_sent.push_back(
+        metrics.AddCounter("errors_total", "Error Reports.", {{"direction", "sent"}, {"code", name}}));
+    to->errors_received.push_back(
+        metrics.AddCounter("errors_total", "Error Reports.", {{"direction", "received"}, {"code", name}}));
+  }
+  metrics.OnCollect([to, &from] {
+    for (std::size_t type = 0; type < rtr::kPduTypes; ++type) {
+      to->pdus_in[type].Set(from.pdus_in[type]);
+      to->pdus_out[type].Set(from.pdus_out[type]);
+    }
+    for (std::size_t code = 0; code < from.errors_sent.size(); ++code) {
+      to->errors_sent[code].Set(from.errors_sent[code]);
+      to->errors_received[code].Set(from.errors_received[code]);
+    }
+  });
+}
+
+// Of those who are inside.
+void AddRouterMetrics(Metrics& metrics, const RouterCounters& from) {
+  struct Handles {
+    Counter opened, closed, handshakes_failed, given_up, bytes_in, bytes_out, full, incremental, resets,
+        unknown_sessions;
+  };
+  const auto to = std::make_shared<Handles>();
+  to->opened = metrics.AddCounter("connections_opened_total", "Connections of routers.");
+  to->closed = metrics.AddCounter("connections_closed_total", "Of them, those that ended.");
+  to->handshakes_failed = metrics.AddCounter("handshakes_failed_total", "TLS handshakes that failed.");
+  to->given_up = metrics.AddCounter("routers_given_up_total", "Routers that kept old sets in memory for too long.");
+  to->bytes_in = metrics.AddCounter("bytes_total", "Octets of RTR.", {{"direction", "received"}});
+  to->bytes_out = metrics.AddCounter("bytes_total", "Octets of RTR.", {{"direction", "sent"}});
+  to->full = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "full"}});
+  to->incremental = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "incremental"}});
+  to->resets = metrics.AddCounter("answers_total", "Answers to queries.", {{"kind", "cache_reset"}});
+  to->unknown_sessions =
+      metrics.AddCounter("unknown_session_resets_total", "Cache Resets for a session that is none of this bridge's.");
+  metrics.OnCollect([to, &from] {
+    to->opened.Set(from.opened);
+    to->closed.Set(from.closed);
+    to->handshakes_failed.Set(from.handshakes_failed);
     to->given_up.Set(from.given_up);
     to->bytes_in.Set(from.bytes_in);
     to->bytes_out.Set(from.bytes_out);
     to->full.Set(from.full_answers);
     to->incremental.Set(from.incremental_answers);
     to->resets.Set(from.cache_resets);
-    for (std::size_t type = 0; type < rtr::kPduTypes; ++type) {
-      to->pdus_in[type].Set(from.pdus_in[type]);
-      to->pdus_out[type].Set(from.pdus_out[type]);
-    }
-    for (std::size_t code = 0; code < 16; ++code) {
-      to->errors_sent[code].Set(from.errors_sent[code]);
-      to->errors_received[code].Set(from.errors_received[code]);
-    }
-    const auto listeners = routers.listeners();
-    for (std::size_t i = 0; i < listeners.size(); ++i) to->listeners[i].Set(listeners[i].routers);
+    to->unknown_sessions.Set(from.unknown_session_resets);
   });
+  AddPduMetrics(metrics, from);
 }
 
 // Answers by their status code; everything else counts as "other".
@@ -234,7 +258,8 @@ void AddEvidenceMetrics(Metrics& metrics, const OutboxRecorder* recorder) {
 void AddMetrics(Metrics& metrics, const MetricParts& parts) {
   AddCacheMetrics(metrics, parts.cache);
   AddSourceMetrics(metrics, parts.cache, parts.sources, parts.clock);
-  AddRouterMetrics(metrics, parts.routers);
+  AddDoorMetrics(metrics, parts.routers);
+  AddRouterMetrics(metrics, parts.routers.counters());
   AddHttpMetrics(metrics, parts.http);
   AddEvidenceMetrics(metrics, parts.recorder);
   AddStayRtrMetrics(metrics, parts);

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <future>
 #include <map>
 #include <optional>
 #include <utility>
@@ -29,8 +28,10 @@ constexpr std::size_t kReadSize = 64 << 10;
 constexpr std::size_t kPieces = 16;
 // Of one connection before the next one has its turn: a table of 15 MB does not keep a notify waiting.
 constexpr std::size_t kTurn = 2 << 20;
+// Handshakes of TLS that are taken further before those who are inside have their turn: two thousand at once are some
+// seconds of work.
+constexpr int kOpensATurn = 4;
 constexpr milliseconds kLinger{1'000};  // for the peer's end after ours: a reset would overtake the last PDU
-constexpr milliseconds kAnswerWait{1'000};
 // Of what routers can cause at will: so many lines at once, then one in a while.
 constexpr int kLinesAtOnce = 20;
 constexpr std::chrono::seconds kLineEvery{1};
@@ -123,22 +124,33 @@ void RouterLoop::Shutdown(rtr::ErrorCode report) {
   Wake();
 }
 
-std::vector<RouterView> RouterLoop::Views() const {
-  auto promise = std::make_shared<std::promise<std::vector<RouterView>>>();
-  auto answer = promise->get_future();
+std::uint64_t RouterLoop::AskForViews() const {
+  std::uint64_t question = 0;
   {
     const MutexLock lock(mutex_);
-    mail_.questions.push_back([this, promise] {
-      std::vector<RouterView> views;
-      for (const auto& [socket, connection] : connections_) {
-        if (connection->session && !connection->dead) views.push_back(ViewOf(*connection));
-      }
-      promise->set_value(std::move(views));
-    });
+    mail_.views_asked = question = ++asked_;
   }
   Wake();
-  if (answer.wait_for(kAnswerWait) != std::future_status::ready) return {};
-  return answer.get();
+  return question;
+}
+
+std::vector<RouterView> RouterLoop::Views(std::uint64_t question, Clocked until) const {
+  const MutexLock lock(mutex_);
+  answer_.wait_until(mutex_, until, [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return answered_ >= question; });
+  return views_;
+}
+
+void RouterLoop::AnswerViews(std::uint64_t question) {
+  std::vector<RouterView> views;
+  for (const auto& [socket, connection] : connections_) {
+    if (connection->session && !connection->dead) views.push_back(ViewOf(*connection));
+  }
+  {
+    const MutexLock lock(mutex_);
+    views_.swap(views);
+    answered_ = question;
+  }
+  answer_.notify_all();
 }
 
 void RouterLoop::Run(const std::stop_token& stop) {
@@ -148,6 +160,7 @@ void RouterLoop::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const int ready = ::epoll_wait(epoll_.get(), events.data(), kEvents, static_cast<int>(kTick.count()));
     pulse_.Beat();
+    opens_left_ = kOpensATurn;
     TakeMail();
     for (int i = 0; i < ready; ++i) {
       const auto& event = events[static_cast<std::size_t>(i)];
@@ -188,7 +201,7 @@ void RouterLoop::TakeMail() {
       Pump(*connection);
     }
   }
-  for (const auto& question : mail.questions) question();
+  if (mail.views_asked != 0) AnswerViews(mail.views_asked);
 }
 
 void RouterLoop::TakeSnapshot(std::shared_ptr<const rtr::Snapshot> snapshot) {
@@ -255,6 +268,10 @@ void RouterLoop::Admit(NewRouter router) {
 // Whether bytes of RTR can flow.
 bool RouterLoop::FinishOpening(Connection& connection) {
   if (connection.session) return true;
+  if (connection.router.stream->opens_slowly() && opens_left_-- <= 0) {
+    SetInterest(connection);  // its socket stays ready
+    return false;
+  }
   const auto open = connection.router.stream->Open();
   if (!open.ok()) {
     ++counters_.handshakes_failed;
@@ -371,6 +388,7 @@ void RouterLoop::Tell(Connection& connection) {
   counters_.full_answers += now.full_answers - before.full_answers;
   counters_.incremental_answers += now.incremental_answers - before.incremental_answers;
   counters_.cache_resets += now.cache_resets - before.cache_resets;
+  counters_.unknown_session_resets += now.unknown_session_resets - before.unknown_session_resets;
   before = now;
   for (const rtr::SessionEvent& event : events) {
     const bool sent = event.kind == rtr::SessionEvent::Kind::kErrorSent;

@@ -4,8 +4,8 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -41,7 +41,7 @@ struct RouterCounters {
   std::atomic<std::uint64_t> handshakes_failed{0};
   std::atomic<std::uint64_t> given_up{0};  // because they read too slowly
   std::atomic<std::uint64_t> bytes_in{0}, bytes_out{0};
-  std::atomic<std::uint64_t> full_answers{0}, incremental_answers{0}, cache_resets{0};
+  std::atomic<std::uint64_t> full_answers{0}, incremental_answers{0}, cache_resets{0}, unknown_session_resets{0};
   std::array<std::atomic<std::uint64_t>, rtr::kPduTypes> pdus_in{}, pdus_out{};
   std::array<std::atomic<std::uint64_t>, 16> errors_sent{}, errors_received{};  // by code; the last: any other
 };
@@ -63,8 +63,10 @@ class RouterLoop {
   void Stop();
 
   std::size_t routers() const { return routers_.load(); }
-  // As they are now; asks the loop's thread. Empty when it does not answer within a second.
-  std::vector<RouterView> Views() const;
+  // How routers are: asks the loop's thread, which answers between two turns. Views(question) waits until `until`, then
+  // gives what it knew last: nobody stands still with the thread. Several may ask at once.
+  std::uint64_t AskForViews() const;
+  std::vector<RouterView> Views(std::uint64_t question, std::chrono::steady_clock::time_point until) const;
   // Unavailable while the thread stands still.
   absl::Status CheckAlive() const { return CheckPulses({&pulse_}); }
 
@@ -78,6 +80,7 @@ class RouterLoop {
   void TakeMail();
   void TakeSnapshot(std::shared_ptr<const rtr::Snapshot> snapshot);
   void GiveUpSlowest(Clocked now);
+  void AnswerViews(std::uint64_t question);
   void Admit(NewRouter router);
   void OnReady(Connection& connection, std::uint32_t events);
   bool FinishOpening(Connection& connection);
@@ -106,14 +109,19 @@ class RouterLoop {
     std::shared_ptr<const rtr::Snapshot> snapshot;
     bool published = false;
     std::optional<rtr::ErrorCode> shutdown;
-    std::vector<std::function<void()>> questions;
+    std::uint64_t views_asked = 0;  // the newest question; 0: none
   };
   mutable Mutex mutex_;
   mutable Mail mail_ ABSL_GUARDED_BY(mutex_);
+  mutable std::uint64_t asked_ ABSL_GUARDED_BY(mutex_) = 0;  // questions
+  std::uint64_t answered_ ABSL_GUARDED_BY(mutex_) = 0;       // the newest that `views_` answers
+  std::vector<RouterView> views_ ABSL_GUARDED_BY(mutex_);
+  mutable std::condition_variable_any answer_;
 
   // The thread's own.
   std::shared_ptr<const rtr::Snapshot> snapshot_;
   bool shutting_down_ = false;
+  int opens_left_ = 0;  // in this turn, of streams that open slowly
   rtr::ErrorCode report_{};
   std::unordered_map<int, std::unique_ptr<Connection>> connections_;  // by socket
   std::vector<int> dead_;

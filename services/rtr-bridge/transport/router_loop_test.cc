@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <atomic>
+#include <future>
 
 #include "services/rtr-bridge/transport/router_fixture.h"
 
@@ -27,6 +29,9 @@ class RouterLoopTest : public testing::RouterServerTest {
     router.stream = std::move(stream);
     router.name.peer = "192.0.2.1";
     loop_->Add(std::move(router));
+  }
+  std::vector<RouterView> Views(std::chrono::milliseconds patience = std::chrono::minutes(1)) const {
+    return loop_->Views(loop_->AskForViews(), std::chrono::steady_clock::now() + patience);
   }
 
   RouterCounters counters_;
@@ -98,10 +103,110 @@ TEST_F(RouterLoopTest, LastWordsThatAStreamHoldsLeaveBeforeItsEnd) {
   Add(std::make_unique<Holding>(std::move(ours), may_go, closed));
   ASSERT_TRUE(testutil::Eventually(
       [&] { return counters_.errors_sent[0] + counters_.errors_sent[4] + counters_.errors_sent[5] > 0; }));
-  static_cast<void>(loop_->Views());  // the loop has been around since
+  static_cast<void>(Views());  // the loop has been around since
   EXPECT_FALSE(closed);
   may_go = true;
   EXPECT_TRUE(testutil::Eventually([&] { return closed.load(); }));
+}
+
+// Its first write does not come back until it may.
+class Blocking final : public RouterStream {
+ public:
+  Blocking(FileDescriptor socket, std::promise<void>& blocks, std::future<void> may_go)
+      : socket_(std::move(socket)), blocks_(blocks), may_go_(std::move(may_go)) {}
+  int socket() const override { return socket_.get(); }
+  absl::StatusOr<std::optional<std::size_t>> Read(std::span<char> buffer) override {
+    const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    if (got < 0) return std::nullopt;
+    return static_cast<std::size_t>(got);
+  }
+  absl::StatusOr<std::size_t> Write(std::span<const std::string_view> pieces) override {
+    if (!std::exchange(blocked_, true)) {
+      blocks_.set_value();
+      may_go_.wait();
+    }
+    return pieces.empty() ? 0 : pieces.front().size();
+  }
+  void CloseWrite() override {}
+
+ private:
+  const FileDescriptor socket_;
+  std::promise<void>& blocks_;
+  std::future<void> may_go_;
+  bool blocked_ = false;
+};
+
+TEST_F(RouterLoopTest, ALoopThatIsBusyIsShownAsItWas) {
+  auto [ours, router] = Pair();
+  std::promise<void> blocks, may_go;
+  Add(std::make_unique<Blocking>(std::move(ours), blocks, may_go.get_future()));
+  ASSERT_TRUE(testutil::Eventually([&] { return Views().size() == 1; }));
+  ASSERT_TRUE(Say(router, ResetQuery()));
+  blocks.get_future().get();
+  const auto meanwhile = Views(std::chrono::milliseconds(1));
+  ASSERT_EQ(meanwhile.size(), 1U);
+  EXPECT_EQ(meanwhile.front().name.peer, "192.0.2.1");
+  EXPECT_FALSE(meanwhile.front().state.version.has_value());
+  may_go.set_value();
+  EXPECT_EQ(Views().front().state.version, 1);
+}
+
+// Ready all the time, and never done.
+class Handshaking final : public RouterStream {
+ public:
+  Handshaking(FileDescriptor socket, std::atomic<int>& opens) : socket_(std::move(socket)), opens_(opens) {}
+  int socket() const override { return socket_.get(); }
+  absl::StatusOr<bool> Open() override {
+    ++opens_;
+    return false;
+  }
+  bool opens_slowly() const override { return true; }
+  absl::StatusOr<std::optional<std::size_t>> Read(std::span<char>) override { return std::nullopt; }
+  absl::StatusOr<std::size_t> Write(std::span<const std::string_view>) override { return 0; }
+  void CloseWrite() override {}
+
+ private:
+  const FileDescriptor socket_;
+  std::atomic<int>& opens_;
+};
+
+// Ready all the time as well; notes how many handshakes went further between two of its turns.
+class Waiting final : public RouterStream {
+ public:
+  Waiting(FileDescriptor socket, const std::atomic<int>& opens, std::atomic<int>& turns, std::atomic<int>& most)
+      : socket_(std::move(socket)), opens_(opens), turns_(turns), most_(most) {}
+  int socket() const override { return socket_.get(); }
+  absl::StatusOr<std::optional<std::size_t>> Read(std::span<char>) override {
+    const int now = opens_;
+    if (turns_ > 0) most_ = std::max<int>(most_, now - before_);
+    before_ = now;
+    ++turns_;
+    return std::nullopt;
+  }
+  absl::StatusOr<std::size_t> Write(std::span<const std::string_view>) override { return 0; }
+  void CloseWrite() override {}
+
+ private:
+  const FileDescriptor socket_;
+  const std::atomic<int>& opens_;
+  std::atomic<int>&turns_, &most_;
+  int before_ = 0;
+};
+
+TEST_F(RouterLoopTest, ManyHandshakesAtOnceKeepNobodyWaiting) {
+  std::atomic<int> opens{0}, turns{0}, most{0};
+  std::vector<FileDescriptor> others;
+  const auto ready = [&] {
+    auto [ours, its_end] = Pair();
+    EXPECT_EQ(::send(its_end.get(), "x", 1, MSG_NOSIGNAL), 1);
+    others.push_back(std::move(its_end));
+    return std::move(ours);
+  };
+  for (int i = 0; i < 200; ++i) Add(std::make_unique<Handshaking>(ready(), opens));
+  Add(std::make_unique<Waiting>(ready(), opens, turns, most));
+  EXPECT_TRUE(testutil::Eventually([&] { return turns > 20 && opens > 100; }));
+  // The loop looks at 64 sockets in a turn: it sees each of the 201 within four.
+  EXPECT_LE(most, 4 * 5);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ constexpr milliseconds kNoDescriptors{20};  // after an accept that failed; the 
 constexpr milliseconds kDrainStep{10};
 constexpr std::size_t kMaxKeyFile = 1024;
 constexpr int kAcceptsATurn = 64;
+constexpr milliseconds kViewsWait{250};
 // A connection's number is larger than all of earlier starts: it begins with the second of this one.
 constexpr unsigned kConnectionBits = 24;
 
@@ -252,8 +253,11 @@ absl::Status RouterServer::Reload() {
 
 std::vector<RouterView> RouterServer::Views() const {
   std::vector<RouterView> all;
-  for (const auto& loop : loops_) {
-    std::vector<RouterView> some = loop->Views();
+  std::vector<std::uint64_t> questions;
+  for (const auto& loop : loops_) questions.push_back(loop->AskForViews());
+  const auto until = steady_clock::now() + kViewsWait;
+  for (std::size_t i = 0; i < loops_.size(); ++i) {
+    std::vector<RouterView> some = loops_[i]->Views(questions[i], until);
     std::move(some.begin(), some.end(), std::back_inserter(all));
   }
   std::sort(all.begin(), all.end(),

@@ -81,6 +81,7 @@ class RouterServer {
   // SSH users and TCP keys are read again; the first error, with what could be read in force.
   absl::Status Reload();
 
+  // In the order of their numbers. A loop that is busy for longer than a moment says how its routers were before.
   std::vector<RouterView> Views() const;
   struct Bound {
     ListenerKind kind{};

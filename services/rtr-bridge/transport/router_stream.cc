@@ -67,6 +67,7 @@ class TlsRouterStream final : public RouterStream {
 
   int socket() const override { return socket_.get(); }
 
+  bool opens_slowly() const override { return true; }
   absl::StatusOr<bool> Open() override {
     if (stream_ != nullptr) return true;
     ASSIGN_OR_RETURN(stream_, handshake_->Step());

@@ -22,6 +22,8 @@ class RouterStream {
   virtual int socket() const = 0;
   // True once bytes can flow, which for TLS is behind the handshake. An error ends the connection.
   virtual absl::StatusOr<bool> Open() { return true; }
+  // Whether Open takes a processor for some time, a millisecond and more: so it is called now and then.
+  virtual bool opens_slowly() const { return false; }
   // Bytes read; 0: the peer has closed; nothing: not now. An error ends the connection.
   virtual absl::StatusOr<std::optional<std::size_t>> Read(std::span<char> buffer) = 0;
   // Bytes taken of the pieces, in order; 0: not now. Bytes that were taken are on their way, whatever comes next.
