@@ -84,7 +84,7 @@ absl::Status Outbox::Load(std::string_view snapshot) {
     StateReader reader{snapshot};
     if (reader.Number() != kSnapshotVersion)
       return FailedPrecondition(
-          "the spool's snapshot was written by another version of the collector; let that version deliver all and stop,"
+          "the spool's snapshot was written by another version of this program; let that version deliver all and stop,"
           " then begin with an empty spool folder");
     for (std::uint64_t left = reader.Number(); left > 0 && !reader.broken; --left) {
       Signer& signer = signers_[std::string(reader.Text())];

@@ -204,8 +204,4 @@ void HttpFetch::Keep() {
   impl_->kept = impl_->newest;
 }
 
-void HttpFetch::Forget() {
-  impl_->kept = {};
-}
-
 }  // namespace virp::http

@@ -45,8 +45,6 @@ class HttpFetch {
   absl::StatusOr<Fetched> Get(const std::atomic<bool>& stop);
   // What Get gave last is in use: only then may the server leave it out next time.
   void Keep();
-  // Forgets the validators: the next answer is whole.
-  void Forget();
 
  private:
   struct Impl;

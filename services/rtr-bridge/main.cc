@@ -1,5 +1,4 @@
 // virp-rtr-bridge: composition root.
-#include "absl/cleanup/cleanup.h"
 #include "lib/base/status.h"
 #include "lib/crypto/random.h"
 #include "lib/service/logging.h"
@@ -61,13 +60,6 @@ class Trouble {
   absl::Status told_;
 };
 
-// gRPC, when there is a certificate.
-struct Api {
-  service::Security security;
-  std::unique_ptr<RtrHandler> handler;
-  std::unique_ptr<service::ServerRunner> server;
-};
-
 absl::Status KeepHouse(const std::stop_token& stop, Cache& cache, SessionLog& log, EvidencePart* evidence,
                        HttpPart& http, Pulse& pulse) {
   const AtWork work(pulse);
@@ -91,142 +83,214 @@ absl::Status KeepHouse(const std::stop_token& stop, Cache& cache, SessionLog& lo
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> Run(const Config& config) {
-  const SystemClock clock;
-  service::SetUpLogging("rtr-bridge", config.common);
-  service::RefusalLog refusals(clock);
-  const Witness witness(config.evidence.name);
-  Api api;
-  if (config.serves_grpc()) {
-    ASSIGN_OR_RETURN(api.security, service::LoadSecurity(config.access, AccessTable(), config.reflection, clock,
-                                                         refusals.OnRefusal(), refusals.OnDenyListChanged()));
+// The parts in the order in which they are made: each uses those above it, so the last one goes first.
+class Bridge {
+ public:
+  explicit Bridge(const Config& config)
+      : config_(config), witness_(config.evidence.name), log_(witness_, clock_, config.session_log) {}
+  ~Bridge() {
+    if (routers_ != nullptr) routers_->Stop();
   }
-  std::unique_ptr<EvidencePart> evidence;
-  if (config.keeps_evidence()) {
-    ASSIGN_OR_RETURN(evidence, EvidencePart::Make(config, witness, api.security, clock));
-  } else {
+
+  absl::Status Start() {
+    RETURN_IF_ERROR(StartEvidence());
+    ASSIGN_OR_RETURN(state_, StateDirectory::Open(config_.state));
+    ASSIGN_OR_RETURN(routers_, RouterServer::Start(config_.routers, log_, clock_));
+    MakeCache();
+    Restore(*state_, *cache_);
+    RETURN_IF_ERROR(MakeSources());
+    if (config_.serves_grpc()) RETURN_IF_ERROR(StartApi());
+    ASSIGN_OR_RETURN(http_, HttpPart::Start(config_.http, config_.evidence.name, board_, *cache_,
+                                            evidence_ != nullptr ? &evidence_->supply().keys() : nullptr, clock_));
+    return StartAdmin();
+  }
+  absl::StatusOr<int> Serve();
+
+ private:
+  absl::Status StartEvidence();
+  void MakeCache();
+  absl::Status MakeSources();
+  absl::Status StartApi();
+  absl::Status StartAdmin();
+  void OnReload();
+  void OnDrain();
+  void LogServing() const;
+  Recorder& recorder() { return evidence_ != nullptr ? static_cast<Recorder&>(evidence_->recorder()) : no_recorder_; }
+
+  const Config& config_;
+  const SystemClock clock_;
+  service::RefusalLog refusals_{clock_};
+  const Witness witness_;
+  service::Security security_;
+  NoRecorder no_recorder_;
+  std::unique_ptr<EvidencePart> evidence_;  // null: it keeps none
+  std::unique_ptr<StateDirectory> state_;
+  SessionLog log_;
+  std::unique_ptr<RouterServer> routers_;
+  Board board_;
+  std::unique_ptr<Cache> cache_;
+  std::unique_ptr<SourceRunner> sources_;
+  std::unique_ptr<RtrHandler> handler_;  // with the next two, where there is a certificate
+  std::unique_ptr<service::ServerRunner> server_;
+  std::unique_ptr<service::BreakGlassServer> break_glass_;
+  std::unique_ptr<HttpPart> http_;
+  service::Metrics metrics_{"rtr_bridge"};
+  service::Readiness readiness_;
+  std::unique_ptr<service::PageServer> admin_;
+  Pulse pulse_{"the house", clock_};
+  service::Runner runner_;
+};
+
+absl::Status Bridge::StartEvidence() {
+  if (config_.serves_grpc()) {
+    ASSIGN_OR_RETURN(security_, service::LoadSecurity(config_.access, AccessTable(), config_.reflection, clock_,
+                                                      refusals_.OnRefusal(), refusals_.OnDenyListChanged()));
+  }
+  if (!config_.keeps_evidence()) {
     service::LogWarning("no name is given: this bridge keeps no evidence of what it serves");
+    return absl::OkStatus();
   }
-  NoRecorder no_recorder;
-  Recorder& recorder = evidence != nullptr ? static_cast<Recorder&>(evidence->recorder()) : no_recorder;
+  ASSIGN_OR_RETURN(evidence_, EvidencePart::Make(config_, witness_, security_, clock_));
+  return absl::OkStatus();
+}
 
-  ASSIGN_OR_RETURN(const auto state, StateDirectory::Open(config.state));
-  SessionLog log(witness, clock, config.session_log);
-  ASSIGN_OR_RETURN(const auto routers, RouterServer::Start(config.routers, log, clock));
-  Board board;
-  CacheOptions cache_options = config.cache;
-  cache_options.history.owner = config.keeps_evidence() ? config.evidence.name : state->Place();
-  Cache cache(
-      std::move(cache_options), TableOf(config), !config.slurm.empty(), RandomSession, witness, recorder, *state, clock,
-      [&](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
-        routers->Publish(snapshot);
-        if (snapshot == nullptr) return board.Clear();
-        board.Publish(snapshot, generation);
-        service::LogInfo("a generation is served", {{"generation", generation.number},
-                                                    {"announced", generation.announced},
-                                                    {"withdrawn", generation.withdrawn}});
-      },
-      [&](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation,
-          const std::shared_ptr<const vrp::Payloads>& payloads) { board.Renew(snapshot, generation, payloads); });
-  const absl::Cleanup stop_routers = [&routers] { routers->Stop(); };
-  Restore(*state, cache);
+void Bridge::MakeCache() {
+  CacheOptions options = config_.cache;
+  options.history.owner = config_.keeps_evidence() ? config_.evidence.name : state_->Place();
+  const auto on_snapshot = [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
+    routers_->Publish(snapshot);
+    if (snapshot == nullptr) return board_.Clear();
+    board_.Publish(snapshot, generation);
+    service::LogInfo(
+        "a generation is served",
+        {{"generation", generation.number}, {"announced", generation.announced}, {"withdrawn", generation.withdrawn}});
+  };
+  const auto on_renewal = [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation,
+                                 const std::shared_ptr<const vrp::Payloads>& payloads) {
+    board_.Renew(snapshot, generation, payloads);
+  };
+  cache_ = std::make_unique<Cache>(std::move(options), TableOf(config_), !config_.slurm.empty(), RandomSession,
+                                   witness_, recorder(), *state_, clock_, on_snapshot, on_renewal);
+}
+
+absl::Status Bridge::MakeSources() {
   FeedChannels feeds;
-  if (config.serves_grpc()) {
-    feeds.key_manager = service::ChannelsTo(service::Role::kKeymgr, config.tls, config.access, api.security);
-    feeds.bridge = service::ChannelsTo(service::Role::kRtrBridge, config.tls, config.access, api.security);
+  if (config_.serves_grpc()) {
+    feeds.key_manager = service::ChannelsTo(service::Role::kKeymgr, config_.tls, config_.access, security_);
+    feeds.bridge = service::ChannelsTo(service::Role::kRtrBridge, config_.tls, config_.access, security_);
   }
-  ASSIGN_OR_RETURN(const auto sources,
-                   SourceRunner::Make(config.sources, {config.slurm}, std::move(feeds), cache, clock));
+  ASSIGN_OR_RETURN(sources_,
+                   SourceRunner::Make(config_.sources, {.paths = config_.slurm}, std::move(feeds), *cache_, clock_));
+  return absl::OkStatus();
+}
 
-  std::unique_ptr<service::BreakGlassServer> break_glass;
-  if (config.serves_grpc()) {
-    RtrHandlerParts parts{.name = config.evidence.name,
-                          .cache = cache,
-                          .board = board,
-                          .routers = *routers,
-                          .sessions = log,
-                          .sources = *sources,
-                          .clock = clock,
-                          .callers = api.security.callers,
-                          .prove = {}};
-    if (evidence != nullptr) {
-      parts.deliverer = &evidence->deliverer();
-      parts.spool = &evidence->outbox().spool();
-      parts.prove = [&](const std::string& frame) { return evidence->Prove(frame); };
-    }
-    api.handler = std::make_unique<RtrHandler>(std::move(parts));
-    service::ServerOptions options;
-    options.listen = FormatHostPort(config.listen);
-    options.tls = config.tls;
-    options.reflection = config.reflection;
-    const std::vector<service::ServedService> services{{api.handler.get(), "virp.rtr.v1.RtrService"}};
-    ASSIGN_OR_RETURN(api.server, service::ServerRunner::Start(options, api.security, clock, services));
-    ASSIGN_OR_RETURN(break_glass, StartBreakGlass(config.break_glass_socket, recorder, services));
+absl::Status Bridge::StartApi() {
+  RtrHandlerParts parts{.name = config_.evidence.name,
+                        .cache = *cache_,
+                        .board = board_,
+                        .routers = *routers_,
+                        .sessions = log_,
+                        .sources = *sources_,
+                        .clock = clock_,
+                        .callers = security_.callers,
+                        .prove = {}};
+  if (evidence_ != nullptr) {
+    parts.deliverer = &evidence_->deliverer();
+    parts.spool = &evidence_->outbox().spool();
+    parts.prove = [this](const std::string& frame) { return evidence_->Prove(frame); };
   }
+  handler_ = std::make_unique<RtrHandler>(std::move(parts));
+  service::ServerOptions options;
+  options.listen = FormatHostPort(config_.listen);
+  options.tls = config_.tls;
+  options.reflection = config_.reflection;
+  const std::vector<service::ServedService> services{{handler_.get(), "virp.rtr.v1.RtrService"}};
+  ASSIGN_OR_RETURN(server_, service::ServerRunner::Start(options, security_, clock_, services));
+  ASSIGN_OR_RETURN(break_glass_, StartBreakGlass(config_.break_glass_socket, recorder(), services));
+  return absl::OkStatus();
+}
 
-  ASSIGN_OR_RETURN(const auto http, HttpPart::Start(config.http, config.evidence.name, board, cache,
-                                                    evidence != nullptr ? &evidence->supply().keys() : nullptr, clock));
-  service::Metrics metrics("rtr_bridge");
+absl::Status Bridge::StartAdmin() {
+  readiness_.Add("data",
+                 [this] { return board_.view() != nullptr ? absl::OkStatus() : Unavailable("nothing is loaded yet"); });
   MetricParts measured{
-      .cache = cache, .routers = *routers, .sources = *sources, .clock = clock, .http = http->server()};
-  if (evidence != nullptr) {
-    measured.recorder = &evidence->recorder();
-    measured.keys = &evidence->supply();
+      .cache = *cache_, .routers = *routers_, .sources = *sources_, .clock = clock_, .http = http_->server()};
+  if (evidence_ != nullptr) {
+    measured.recorder = &evidence_->recorder();
+    measured.keys = &evidence_->supply();
   }
-  if (api.server != nullptr) {
-    measured.refusals = &refusals;
-    measured.server = api.server.get();
+  if (server_ != nullptr) {
+    measured.refusals = &refusals_;
+    measured.server = server_.get();
+    readiness_.Add("certificates", [this] { return server_->Ready(); });
   }
-  AddMetrics(metrics, measured);
-  service::Readiness readiness;
-  readiness.Add("data",
-                [&] { return board.view() != nullptr ? absl::OkStatus() : Unavailable("nothing is loaded yet"); });
-  if (api.server != nullptr) readiness.Add("certificates", [&] { return api.server->Ready(); });
-  ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
+  AddMetrics(metrics_, measured);
+  ASSIGN_OR_RETURN(admin_, service::StartAdmin(config_.common, metrics_, readiness_));
+  return absl::OkStatus();
+}
 
-  Pulse pulse("the house", clock);
-  service::Runner runner;
-  runner.OnReload("sources", [&] {
-    sources->RefreshAll(
-        std::chrono::milliseconds(0));  // this thread feeds the watchdog: it does not wait for other people's servers
+void Bridge::OnReload() {
+  // This thread feeds the watchdog: it does not wait for other people's servers.
+  runner_.OnReload("sources", [this] {
+    sources_->RefreshAll(std::chrono::milliseconds(0));
     return absl::OkStatus();
   });
-  runner.OnReload("routers' keys", [&] { return routers->Reload(); });
-  if (evidence != nullptr) runner.OnReload("keys", [&] { return evidence->supply().files().Refresh(); });
-  runner.OnWatchdog([&]() -> absl::Status {
-    RETURN_IF_ERROR(routers->CheckAlive());
-    if (evidence != nullptr) RETURN_IF_ERROR(evidence->CheckAlive());
-    return CheckPulses({&pulse});
+  runner_.OnReload("routers' keys", [this] { return routers_->Reload(); });
+  if (evidence_ != nullptr) runner_.OnReload("keys", [this] { return evidence_->supply().files().Refresh(); });
+}
+
+void Bridge::OnDrain() {
+  runner_.OnDrain("readiness", [this] { readiness_.SetDraining(); });
+  runner_.OnDrain("sources", [this] { sources_->Stop(); });
+  runner_.OnDrain("http", [this] { http_->Drain(); });
+  runner_.OnDrain("routers", [this] {
+    routers_->Drain(config_.for_good ? rtr::ErrorCode::kCacheShutdown : rtr::ErrorCode::kCacheRestart,
+                    config_.drain_patience);
   });
-  runner.OnDrain("readiness", [&] { readiness.SetDraining(); });
-  runner.OnDrain("sources", [&] { sources->Stop(); });
-  runner.OnDrain("http", [&] { http->Drain(); });
-  runner.OnDrain("routers", [&] {
-    routers->Drain(config.for_good ? rtr::ErrorCode::kCacheShutdown : rtr::ErrorCode::kCacheRestart,
-                   config.drain_patience);
+  runner_.OnDrain("server", [this] {
+    if (server_ == nullptr) return;
+    break_glass_.reset();
+    handler_->Drain();
+    server_->Drain(config_.common.drain_delay, config_.common.drain_grace);
   });
-  runner.OnDrain("server", [&] {
-    if (api.server == nullptr) return;
-    break_glass.reset();
-    api.handler->Drain();
-    api.server->Drain(config.common.drain_delay, config.common.drain_grace);
+  runner_.OnDrain("evidence", [this] {
+    routers_->Stop();
+    if (evidence_ != nullptr) evidence_->Drain(log_, config_.common.drain_grace);
   });
-  runner.OnDrain("evidence", [&] {
-    routers->Stop();
-    if (evidence != nullptr) evidence->Drain(log, config.common.drain_grace);
+}
+
+absl::StatusOr<int> Bridge::Serve() {
+  OnReload();
+  OnDrain();
+  runner_.OnWatchdog([this]() -> absl::Status {
+    RETURN_IF_ERROR(routers_->CheckAlive());
+    if (evidence_ != nullptr) RETURN_IF_ERROR(evidence_->CheckAlive());
+    return CheckPulses({&pulse_});
   });
-  runner.tasks().Start(
-      "house", [&](const std::stop_token& stop) { return KeepHouse(stop, cache, log, evidence.get(), *http, pulse); });
-  if (evidence != nullptr) evidence->Start();
-  sources->Start();
-  if (api.server != nullptr) api.server->SetServing(true);
+  runner_.tasks().Start("house", [this](const std::stop_token& stop) {
+    return KeepHouse(stop, *cache_, log_, evidence_.get(), *http_, pulse_);
+  });
+  if (evidence_ != nullptr) evidence_->Start();
+  sources_->Start();
+  if (server_ != nullptr) server_->SetServing(true);
+  LogServing();
+  return runner_.Run();
+}
+
+void Bridge::LogServing() const {
   std::vector<std::string> listeners;
-  for (const RouterServer::Bound& listener : routers->listeners()) listeners.push_back(listener.address);
+  for (const RouterServer::Bound& listener : routers_->listeners()) listeners.push_back(listener.address);
   service::LogInfo("serving", {{"routers", fmt::format("{}", fmt::join(listeners, " "))},
-                               {"address", api.server != nullptr ? api.server->address() : "none"},
-                               {"http", http->address()},
-                               {"admin_port", admin->port()}});
-  return runner.Run();
+                               {"address", server_ != nullptr ? server_->address() : "none"},
+                               {"http", http_->address()},
+                               {"admin_port", admin_->port()}});
+}
+
+absl::StatusOr<int> Run(const Config& config) {
+  service::SetUpLogging("rtr-bridge", config.common);
+  Bridge bridge(config);
+  RETURN_IF_ERROR(bridge.Start());
+  return bridge.Serve();
 }
 
 }  // namespace
