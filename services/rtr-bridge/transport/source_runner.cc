@@ -208,13 +208,13 @@ void SourceRunner::KeepFeed(Source& source) {
 
 void SourceRunner::KeepSlurm(FileWatch& watch, bool good) {
   std::uint64_t done = 0;
-  auto again = steady_clock::now() + kRetry;  // of files that could not be read: permissions are no change of a file
+  auto again = steady_clock::now() + slurm_.retry;
   while (!stop_) {
     const std::uint64_t wish = Wait(steady_clock::now() + kTick, done);
     if (stop_) return;
     if (wish > done || watch.Changed() || (!good && steady_clock::now() >= again)) {
       good = ReadSlurm();
-      again = steady_clock::now() + kRetry;
+      again = steady_clock::now() + slurm_.retry;
     }
     done = wish;
     Done(sources_.size(), done);

@@ -25,6 +25,7 @@ namespace virp::rtr_bridge {
 
 struct SlurmFiles {
   std::vector<std::string> paths;
+  std::chrono::milliseconds retry{30'000};  // of files that could not be read: permissions are no change of a file
 };
 
 // How sources that are services are reached; null where none is configured.

@@ -1,7 +1,9 @@
 // Sources that give bad data, or none: what was served stays, and the counters say why.
 #include "services/rtr-bridge/transport/source_runner.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <fstream>
@@ -51,9 +53,9 @@ class SourceRunnerTest : public ::testing::Test {
     CacheOptions cache;
     cache.guards.max_drop = 1;
     cache_ = std::make_unique<Cache>(
-        cache, SourceTable({state}, {}), false, [this] { return ++session_; }, witness_, recorder_, state_, clock_,
-        [](const std::shared_ptr<const rtr::Snapshot>&, const Generation&) {});
-    ASSERT_OK_AND_ASSIGN(runner_, SourceRunner::Make({options_}, {}, {}, *cache_, clock_));
+        cache, SourceTable({state}, {}), !slurm_.paths.empty(), [this] { return ++session_; }, witness_, recorder_,
+        state_, clock_, [](const std::shared_ptr<const rtr::Snapshot>&, const Generation&) {});
+    ASSERT_OK_AND_ASSIGN(runner_, SourceRunner::Make({options_}, slurm_, {}, *cache_, clock_));
     runner_->Start();
     Refresh();
   }
@@ -79,6 +81,7 @@ class SourceRunnerTest : public ::testing::Test {
   testutil::TempDir dir_;
   FakeClock clock_;
   SourceOptions options_;
+  SlurmFiles slurm_;
   Witness witness_{"bridge-1"};
   testing::FakeRecorder recorder_;
   testing::FakeState state_;
@@ -299,6 +302,31 @@ TEST_F(SourceRunnerTest, WhatIsLeftOutOfADocumentIsTold) {
   ASSERT_TRUE(reading.has_value());
   EXPECT_EQ(reading->left_out, 2U);
   EXPECT_THAT(reading->problems, ::testing::ElementsAre(HasSubstr("10.0.0.0/33"), HasSubstr("\"x\"")));
+}
+
+// What is wrong may be another thing than the file, which then looks as before when it is mended.
+TEST_F(SourceRunnerTest, SlurmFilesThatCouldNotBeReadAreTriedAgain) {
+  options_.max_age.reset();
+  const std::string path = dir_.File("slurm"), empty = R"({"slurmVersion": 1,
+    "validationOutputFilters": {"prefixFilters": [], "bgpsecFilters": []},
+    "locallyAddedAssertions": {"prefixAssertions": [], "bgpsecAssertions": []}})";
+  const timespec then[2] = {{1'700'000'000, 0}, {1'700'000'000, 0}};
+  const auto write = [&](const std::string& text) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file << text << std::flush;
+    ::utimensat(AT_FDCWD, path.c_str(), then, 0);
+  };
+  std::ofstream(path) << std::string(empty.size(), ' ');
+  write(std::string(empty.size(), ' '));
+  slurm_ = {.paths = {path}, .retry = 10ms};
+  ASSERT_OK(ReplaceFile(dir_.File("vrps.json"), Json(3)));
+  Start(SourceKind::kFile, dir_.File("vrps.json"));
+  EXPECT_EQ(served(), 0U) << "nothing is served unfiltered";
+  EXPECT_FALSE(cache_->status().slurm.problem.ok());
+  // FakeClock stands still, so nobody looks at the file's time.
+  write(empty);
+  EXPECT_TRUE(Eventually([&] { return served() == 3; }));
+  EXPECT_OK(cache_->status().slurm.problem);
 }
 
 // Signed documents.
