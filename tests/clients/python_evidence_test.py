@@ -192,6 +192,16 @@ class Kept(Case):
         self.assertIn(self.notes[3], records[0].read_text())
         self.assertIn(self.notes[7], records[0].read_text())
 
+    def test_read_only_it_compares_and_writes_nothing(self):
+        self.store.see(self.open(3), self.keys, self.path)
+        before = {file: file.read_bytes() for file in self.store.folder.iterdir()}
+        looking = kept.CheckpointStore(self.store.folder, read_only=True)
+        looking.see(self.open(7), self.keys, self.path)
+        self.refused(looking.see, self.open(7), self.keys, lambda old, new: [bytes(32)] * 3, kind=kept.Mismatch)
+        self.assertEqual({file: file.read_bytes() for file in self.store.folder.iterdir()}, before)
+        kept.CheckpointStore(self.store.folder / "none", read_only=True).see(self.open(3), self.keys, self.path)
+        self.assertFalse((self.store.folder / "none").exists())
+
     def test_two_roots_for_one_size(self):
         self.store.see(self.open(3), self.keys, self.path)
         forged = evidence.Checkpoint(self.chain["origin"], 3, bytes(32), self.notes[3])

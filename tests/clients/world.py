@@ -58,7 +58,7 @@ class Port:
 
 class World:
     def __init__(self, build):
-        self.build = pathlib.Path(build)
+        self.build = pathlib.Path(build).resolve()
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="virp-world-"))
         self.processes = {}
         self.ports = {name: Port() for name in ("onode", "collector", "keymgr", "bridge")}

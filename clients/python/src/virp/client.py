@@ -88,15 +88,15 @@ class Client:
 
     `server`: SPIFFE id that the O-Node must have, as of virp.tls.check_server; None looks at its certificate's name only.
     `trust`: verifier keys of the chain, or files of them. Without any, proofs are not looked at: then an answer is the O-Node's word.
-    `seen`: folder of the largest checkpoint that was ever seen (virp.kept); needs `trust`."""
+    `seen`: folder of the largest checkpoint that was ever seen (virp.kept); needs `trust`. With `read_only` nothing is written there."""
 
     def __init__(self, target: str, files: TlsFiles, *, server: str | None = None, server_name: str | None = None, origin: str = "",
-                 trust: Iterable[str] = (), seen: str | os.PathLike[str] | None = None, timeout: float = 10) -> None:
+                 trust: Iterable[str] = (), seen: str | os.PathLike[str] | None = None, read_only: bool = False, timeout: float = 10) -> None:
         items = list(trust)
         self.keys: Sequence[VerifierKey] = read_trust(items) if items else ()
         if seen is not None and not self.keys:
             raise ValueError("a folder of seen checkpoints needs the keys that these are signed by")
-        self.seen = CheckpointStore(seen) if seen is not None else None
+        self.seen = CheckpointStore(seen, read_only) if seen is not None else None
         self.origin = origin
         self.timeout = timeout
         self.channel = open_channel(target, files, server, server_name, timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,4 +66,9 @@ def api_error(error: grpc.RpcError) -> ApiError:
                     elif field == 3:
                         pair = dict(_fields(content))
                         metadata[pair.get(1, b"").decode()] = pair.get(2, b"").decode()
-    return ApiError(call.code().name, call.details() or "", reason, metadata)
+    message = call.details() or ""
+    if not reason:  # refused before it reached the service: then the sentence begins with the reason
+        begin, colon, _ = message.partition(": ")
+        if colon and re.fullmatch(r"[A-Z][A-Z_]*", begin):
+            reason = begin
+    return ApiError(call.code().name, message, reason, metadata)

@@ -22,11 +22,13 @@ class Mismatch(EvidenceError):
 
 
 class CheckpointStore:
-    """Safe between threads and processes that use the same folder."""
+    """Safe between threads and processes that use the same folder. With `read_only` it is compared with, and nothing is written."""
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], read_only: bool = False) -> None:
         self.folder = pathlib.Path(folder)
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.read_only = read_only
+        if not read_only:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path_of(self, origin: str) -> pathlib.Path:
         raw = origin.encode()
@@ -62,10 +64,12 @@ class CheckpointStore:
                 try:
                     verify_consistency(small.size, small.root, large.size, large.root, path)
                 except EvidenceError as error:
-                    raise Mismatch(f"{error}; both are in {self._record(kept, checkpoint, path, error)}") from None
+                    where = "" if self.read_only else f"; both are in {self._record(kept, checkpoint, path, error)}"
+                    raise Mismatch(f"{error}{where}") from None
                 if checkpoint.size <= kept.size:
                     return
-            self._replace(self.path_of(checkpoint.origin), checkpoint.note)
+            if not self.read_only:
+                self._replace(self.path_of(checkpoint.origin), checkpoint.note)
 
     def _record(self, kept: Checkpoint, shown: Checkpoint, path: Sequence[bytes], why: EvidenceError) -> pathlib.Path:
         text = f"{why}\n\nkept:\n{kept.note}\noffered:\n{shown.note}"
@@ -83,6 +87,9 @@ class CheckpointStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
+        if self.read_only:
+            yield
+            return
         with open(self.folder / ".lock", "a+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
