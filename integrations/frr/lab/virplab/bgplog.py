@@ -8,10 +8,10 @@ import re
 STAMP = re.compile(r"^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d)\.(\d{6}) ")
 CHANGE = re.compile(r"%ADJCHANGE: neighbor ([0-9a-f.:]+)\S* in vrf \S+ (Up|Down)\s?(.*)")
 PEER = r"([0-9a-f.:]+)(?:\([^)]*\))? rcvd "
-PREFIX = r"(\d+\.\d+\.\d+\.\d+/\d+)"
+PREFIX = r"([0-9a-f.:]+/\d+)"
 ATTRIBUTES = re.compile(PEER + r"UPDATE w/ attr: (.*)$")
 GONE = re.compile(PEER + "UPDATE about " + PREFIX + r".* -- (withdrawn|DENIED)")
-TAKEN = re.compile(PEER + PREFIX + r"(?: IPv4 unicast)?\s*$")  # more behind it: a duplicate, or said twice
+TAKEN = re.compile(PEER + PREFIX + r"(?: IPv[46] unicast)?\s*$")  # more behind it: a duplicate, or said twice
 
 
 @dataclasses.dataclass

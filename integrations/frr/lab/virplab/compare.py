@@ -23,6 +23,10 @@ def is_last_word(frame):
     return frame.payload.get("reason") == "SHUTDOWN" or frame.payload.get("sources", [{}])[0].get("connected") is False
 
 
+def next_hop_of(path):
+    return next((each["ip"] for each in path["nexthops"] if each.get("scope", "global") == "global"), None)
+
+
 class Comparison:
     def __init__(self, lab, day, chain, logs, samples):
         self.lab, self.day, self.chain = lab, day, chain
@@ -213,7 +217,7 @@ class Comparison:
         shown_paths, shown_best = {}, {}
         for prefix, paths in sample.table.items():
             for path in paths:
-                route = path.get("path", ""), path.get("metric", 0), path["nexthops"][0].get("ip")
+                route = path.get("path", ""), path.get("metric", 0), next_hop_of(path)
                 peer = path["peerId"]
                 if peer != "(unspec)":
                     shown_paths[peer, prefix] = route
@@ -277,5 +281,6 @@ class Comparison:
             versions = [frame.key_version for frame in self.chain.frames[source]]
             if versions != sorted(versions) or set(versions) != {1, 2}:
                 self.find(f"{source}: its key was rolled to version 2, the chain has {sorted(set(versions))} and not one after the other")
-        if any(frame.tier == RED for frames in self.chain.frames.values() for frame in frames) != ("hijack" in self.day.figures):
-            self.find("RED where there was no hijack, or none where there was one")
+        origin = any(frame.payload.get("red_rule") == "protected_prefix_origin" for frames in self.chain.frames.values() for frame in frames)
+        if origin != ("hijack" in self.day.figures):
+            self.find("another origin is RED where there was no hijack, or is not where there was one")

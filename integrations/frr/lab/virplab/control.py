@@ -56,7 +56,7 @@ class Answers:
             if not bgpd.process.running:
                 lines.append(f"{bgpd.name:8} {bgpd.router.asn:>6} does not run")
                 continue
-            figures, routes = bgpd.figures(), len(bgpd.show_json("show bgp ipv4 unicast").get("routes", {}))
+            figures, routes = bgpd.figures(), len(bgpd.routes())
             lines.append(f"{bgpd.name:8} {bgpd.router.asn:>6} {len(bgpd.established()):>4} of {len(self.lab.topology.sessions(bgpd.router)):<2}"
                          f" {routes:>7} {figures['signed']:>8} {figures['queued']:>7} {figures['lost']:>6}"
                          f"  {'connected' if figures['connected'] else 'not connected'}")

@@ -11,10 +11,10 @@ FAKE_AS = 64666
 
 
 class Day:
-    def __init__(self, lab, pause):
+    def __init__(self, lab, pause=0, seed=1):
         self.lab, self.pause = lab, pause
         self.topology, self.services = lab.topology, lab.services
-        self.random = random.Random(4711)  # each day is the same
+        self.random = random.Random(seed)  # the same day for the same number
         self.figures = {}  # what was measured, by name
 
     ACTS = ["morning", "announcements", "changes", "withdrawals", "flaps", "hijack", "router_killed", "switched_off", "collector_outage",
@@ -44,6 +44,10 @@ class Day:
     def own_prefixes(bgpd, count=5):
         return [f"100.{100 + i}.{bgpd.router.number}.0/24" for i in range(count)]
 
+    @staticmethod
+    def own_prefix6(bgpd):
+        return f"2001:db8:{bgpd.router.number:x}:100::/56"
+
     def flap(self, bgpd, words="maintenance"):
         """One session goes and comes back."""
         session = self.random.choice(self.topology.sessions(bgpd.router))
@@ -58,11 +62,12 @@ class Day:
         """all tables are learnt"""
         routers = len(self.lab.routers)
         for bgpd in self.lab.routers.values():
-            wait_for(f"{bgpd.name} has a route to everybody", lambda bgpd=bgpd: len(bgpd.show_json("show bgp ipv4 unicast")["routes"]) > routers)
+            wait_for(f"{bgpd.name} has a route to everybody", lambda bgpd=bgpd: len(bgpd.routes()) > 2 * routers)
 
     def announcements(self):
-        """every router originates five prefixes more"""
+        """every router originates five prefixes more, and one of IPv6"""
         self.lab.each(lambda bgpd: bgpd.networks(*(f"network {prefix} route-map OWN" for prefix in self.own_prefixes(bgpd))))
+        self.lab.each(lambda bgpd: bgpd.under_bgp("address-family ipv6 unicast", f"network {self.own_prefix6(bgpd)} route-map OWN"))
 
     def changes(self):
         """other MEDs, then longer AS paths"""
@@ -74,6 +79,7 @@ class Day:
         """half of the routers take their prefixes back, one announces them again at once"""
         chosen = self.some(max(1, len(self.lab.routers) // 2))
         self.lab.each(lambda bgpd: bgpd.networks(*(f"no network {prefix}" for prefix in self.own_prefixes(bgpd))), chosen)
+        self.lab.each(lambda bgpd: bgpd.under_bgp("address-family ipv6 unicast", f"no network {self.own_prefix6(bgpd)}"), chosen)
         chosen[0].networks(*(f"network {prefix} route-map OWN" for prefix in self.own_prefixes(chosen[0])))
 
     def flaps(self):

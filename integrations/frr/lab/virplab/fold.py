@@ -52,7 +52,8 @@ class Fold:
 
     def take_table_complete(self, frame, payload):
         """What was in doubt and is not said again since is not there."""
-        gone = {key for key in self.doubtful_paths if key[0] == payload["peer_addr"]}
+        families = [":" in prefix for prefix in payload["prefixes"]] if "prefixes" in payload else [False, True]
+        gone = {key for key in self.doubtful_paths if key[0] == payload["peer_addr"] and (":" in key[1]) in families}
         for key in gone:
             self.paths.pop(key, None)
         self.doubtful_paths -= gone

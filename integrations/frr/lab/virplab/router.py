@@ -55,7 +55,8 @@ class Bgpd:
         router, topology = self.router, self.topology
         lines = [f"hostname {self.name}", f"log file {self.file('bgpd.log')}", "log timestamp precision 6", "log immediate-mode",
                  "debug bgp updates in", f"ip prefix-list OURS seq 5 permit {topology.protected} le 32",
-                 "route-map OWN permit 10", f"router bgp {router.asn}", f" bgp router-id {router.bgp_id}",
+                 # Sessions are over IPv4, and without zebra bgpd knows no IPv6 address of its own.
+                 "route-map V6 permit 10", f"set ipv6 next-hop global {router.next_hop6}", "exit", "route-map OWN permit 10", "exit", f"router bgp {router.asn}", f" bgp router-id {router.bgp_id}",
                  " bgp log-neighbor-changes", " no bgp ebgp-requires-policy", " no bgp network import-check",
                  " coalesce-time 50", f" timers bgp {self.options['keepalive']} {self.options['hold']}"]
         for session in topology.sessions(router):
@@ -70,12 +71,15 @@ class Bgpd:
         if router.ring:
             lines.append(f" virp ring-size {router.ring}")
         lines += [f" virp protect prefix-list OURS origin {topology.owner.asn}", " virp enable", " address-family ipv4 unicast"]
-        for session in topology.sessions(router):
-            if session.peer.asn == router.asn:
-                lines.append(f"  neighbor {session.address} next-hop-self")
+        inside = [session.address for session in topology.sessions(router) if session.peer.asn == router.asn]
+        lines += [f"  neighbor {address} next-hop-self" for address in inside]
         lines.append(f"  network 100.64.{router.number}.0/24")
         if router is topology.owner:
             lines.append(f"  network {topology.protected}")
+        lines += [" exit-address-family", " address-family ipv6 unicast"]
+        for session in topology.sessions(router):
+            lines += [f"  neighbor {session.address} activate", f"  neighbor {session.address} route-map V6 out"]
+        lines.append(f"  network 2001:db8:{router.number:x}::/48")
         return "\n".join(lines) + "\n"
 
     def start(self):
@@ -131,6 +135,13 @@ class Bgpd:
 
     def networks(self, *lines):
         self.under_bgp("address-family ipv4 unicast", *lines)
+
+    def routes(self):
+        """Both families, by prefix."""
+        out = {}
+        for family in ("ipv4", "ipv6"):
+            out |= self.show_json(f"show bgp {family} unicast").get("routes", {})
+        return out
 
     def figures(self):
         return self.show_json("show bgp virp status")

@@ -29,6 +29,10 @@ class Router:
     def bgp_id(self):
         return f"192.0.2.{self.number}"
 
+    @property
+    def next_hop6(self):
+        return f"fd00::{self.number:x}"
+
 
 @dataclasses.dataclass
 class Session:

@@ -147,10 +147,10 @@ class Lab:
         def sample(bgpd):
             for _ in range(100):
                 before = bgpd.figures()
-                peers, table = bgpd.established(), bgpd.show_json("show bgp ipv4 unicast")
+                peers, table = bgpd.established(), bgpd.routes()
                 after = bgpd.figures()
                 if before["sequence"] == after["sequence"] and before["epoch"] == after["epoch"] and not before["pending"]:
-                    return Sample(label, bgpd.name, len(bgpd.starts), after["epoch"], after["sequence"], peers, table.get("routes", {}))
+                    return Sample(label, bgpd.name, len(bgpd.starts), after["epoch"], after["sequence"], peers, table)
                 time.sleep(0.1)
             raise LabError(f"{bgpd.name} never is quiet: {after}")
 
