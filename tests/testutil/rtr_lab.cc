@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -18,6 +19,15 @@ namespace virp::testutil {
 namespace {
 
 constexpr const char* kBridge = VIRP_BINARY_DIR "/services/rtr-bridge/virp-rtr-bridge";
+
+// What a test does not say otherwise.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kUsual{{
+    {"--source-max-age", "0"},
+    {"--max-drop", "100%"},
+    {"--generation-interval", "0"},
+    {"--notify-interval", "0"},
+    {"--rtr-retry", "1"},  // what rtrlib waits before it connects again
+}};
 
 absl::Status Shell(const std::string& command) {
   const CommandResult result = RunCommand(command);
@@ -95,20 +105,14 @@ absl::Status RtrLab::Start(const std::vector<std::string>& more) {
                      File("passwords"),
                      "--vrps",
                      File("vrps.json"),
-                     "--source-max-age",
-                     "0",
-                     "--max-drop",
-                     "100%",
-                     "--generation-interval",
-                     "0",
-                     "--notify-interval",
-                     "0",
-                     "--rtr-retry",  // what rtrlib waits before it connects again
-                     "1",
                      "--state",
                      File("state"),
                      "--admin-listen",
                      admin_.address()};
+  for (const auto& [name, value] : kUsual) {
+    if (std::find(more.begin(), more.end(), name) == more.end())
+      options.command.insert(options.command.end(), {std::string(name), std::string(value)});
+  }
   options.command.insert(options.command.end(), more.begin(), more.end());
   options.log = dir_.File("log");
   RETURN_IF_ERROR(process_.Start());

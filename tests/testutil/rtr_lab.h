@@ -32,7 +32,8 @@ class RtrLab {
  public:
   RtrLab();
 
-  // `more` options beside the listeners, the source and the state folder. Ready to serve on return.
+  // `more` options beside the listeners, the source and the state folder; they go before the lab's own. Ready to serve
+  // on return.
   absl::Status Start(const std::vector<std::string>& more = {});
   void Kill() { process_.Kill(); }
   absl::Status Stop();
