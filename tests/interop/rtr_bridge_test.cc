@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
+#include <sstream>
 
 #include "tests/interop/openbgpd.h"
 #include "tests/interop/rtr_routers.h"
@@ -189,23 +191,65 @@ TEST_F(RtrBridge, ARouterThatComesBackAfterARestartNeedsNoReload) {
   ExpectTable(bird, table, "after the restart");
 }
 
+// How often the log has the line, with all of these in it.
+std::size_t LinesWith(const std::string& log, const std::vector<std::string>& words) {
+  std::istringstream lines(log);
+  std::size_t found = 0;
+  for (std::string line; std::getline(lines, line);) {
+    found += std::all_of(words.begin(), words.end(),
+                         [&](const std::string& word) { return line.find(word) != std::string::npos; })
+                 ? 1
+                 : 0;
+  }
+  return found;
+}
+
 TEST_F(RtrBridge, BadDataLeaveWhatIsServed) {
   const RtrTable table = MakeRtrTable(kVrps);
   lab_.Write(table);
   ASSERT_OK(lab_.Start());
-  const std::string failed =
-      "virp_rtr_bridge_source_readings_total{result=\"failed\",source=\"" + lab_.File("vrps.json") + "\"}";
+  const std::string source = lab_.File("vrps.json");
+  const std::string failed = "virp_rtr_bridge_source_failures_total{reason=\"BAD_DATA\",source=\"" + source + "\"}";
   double failures = 0;
-  for (const std::string& bad : {std::string("{\"roas\": [{\"prefix\": \"192.0.2.0/24\""),
-                                 std::string(R"({"roas": [{"prefix": "192.0.2.0/33", "asn": 1}]})"),
-                                 std::string(R"({"roas": [{"prefix": "192.0.2.0/24", "asn": 4294967296}]})"),
-                                 std::string("\xff\xfe"), std::string(200'000, '['), std::string(R"({"roas": 1})")}) {
+  for (const std::string& bad :
+       {std::string("{\"roas\": [{\"prefix\": \"192.0.2.0/24\""),
+        std::string(R"({"roas": [{"prefix": "192.0.2.0/33", "asn": 1}]})"),
+        std::string(R"({"roas": [{"prefix": "192.0.2.0/24", "asn": 4294967296}]})"),
+        std::string(R"({"roas": [{"prefix": "192.0.2.0/24", "prefix": "10.0.0.0/8", "asn": 1}]})"),
+        std::string("\xff\xfe"), std::string(200'000, '['), std::string(R"({"roas": 1})")}) {
+    const std::size_t lines = LinesWith(lab_.log(), {"a source could not be read", source, "BAD_DATA"});
     lab_.WriteText(bad);
     lab_.Hangup();
     EXPECT_TRUE(Eventually([&] { return lab_.Metric(failed) > failures; })) << bad.substr(0, 60);
+    EXPECT_GT(LinesWith(lab_.log(), {"a source could not be read", source, "BAD_DATA"}), lines) << bad.substr(0, 60);
     failures = lab_.Metric(failed);
     EXPECT_EQ(RtrClientTable("tcp 127.0.0.1 " + std::to_string(lab_.tcp_port())), table) << bad.substr(0, 60);
   }
+}
+
+TEST_F(RtrBridge, SlurmFilesThatOverlapLeaveTheLastGoodOnes) {
+  const auto write = [&](const std::string& name, const std::string& filtered) {
+    std::ofstream(lab_.File(name))
+        << R"({"slurmVersion": 1, "validationOutputFilters": {"prefixFilters": [{"prefix": ")" << filtered
+        << R"("}], "bgpsecFilters": []}, "locallyAddedAssertions":
+                                   {"prefixAssertions": [], "bgpsecAssertions": []}})";
+  };
+  write("one", "10.1.0.0/16");
+  write("two", "10.2.0.0/16");
+  lab_.Write({"10.1.2.0/24 24 1", "10.2.2.0/24 24 2", "10.3.3.0/24 24 3"});
+  const RtrTable left{"10.3.3.0/24 24 3"};
+  ASSERT_OK(lab_.Start({"--slurm", lab_.File("one"), "--slurm", lab_.File("two")}));
+  const auto table = [&] { return RtrClientTable("tcp 127.0.0.1 " + std::to_string(lab_.tcp_port())); };
+  EXPECT_EQ(table(), left);
+  write("two", "10.0.0.0/8");
+  lab_.Hangup();
+  EXPECT_TRUE(Eventually([&] { return lab_.Metric("virp_rtr_bridge_slurm_failed") == 1; }));
+  EXPECT_GE(LinesWith(lab_.log(), {"the SLURM files could not be read", lab_.File("two")}), 1U) << lab_.log();
+  EXPECT_EQ(table(), left);
+  write("two", "10.3.0.0/16");
+  lab_.Hangup();
+  EXPECT_TRUE(Eventually([&] { return lab_.Metric("virp_rtr_bridge_slurm_failed") == 0; }));
+  EXPECT_TRUE(Eventually([&] { return table() == RtrTable{"10.2.2.0/24 24 2"}; }));
 }
 
 }  // namespace
