@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the first seeds of rtr_session_fuzz: queries of routers, answers of caches, and what is wrong with either."""
+"""Writes the first seeds of rtr_session_fuzz and rtr_delta_fuzz: queries of routers, answers of caches, and what is wrong with either."""
 import pathlib
 import struct
 
 FOLDER = pathlib.Path(__file__).resolve().parent / "corpus/rtr_session_fuzz"
+DELTAS = FOLDER.with_name("rtr_delta_fuzz")
 
 
 def pdu(version, kind, field, body=b"", length=None):
@@ -91,8 +92,27 @@ def seeds():
     yield "restart", answer(2) + error(2, 12)
 
 
+def deltas():
+    for name, content in seeds():
+        if name.startswith(("answer", "duplicate", "no-data", "cache-reset", "lengths", "aspa", "unknown", "long", "reset-1")):
+            yield name, content[0] % 3, content
+    for version in range(3):
+        change = v4(version, 1, 0x0B000000) + v4(version, 0, 0x0A000000) + v6(version, 1, 0x20010DB8) + v6(version, 0, 0)
+        if version >= 1:
+            change += key(version, 1) + key(version, 0, 2)
+        if version == 2:
+            change += aspa(1, 1, 2, 3) + aspa(0, 4)
+        yield f"delta-{version}", version, pdu(version, 0, 0x100, u32(2)) + answer(version, 2, records=change)
+        yield f"end-alone-{version}", version, answer(version)[8:]
+        yield f"other-version-{version}", version, answer((version + 1) % 3)
+        yield f"cache-reset-only-{version}", version, pdu(version, 8, 0)
+
+
 def main():
     FOLDER.mkdir(parents=True, exist_ok=True)
+    DELTAS.mkdir(parents=True, exist_ok=True)
+    for name, version, content in deltas():
+        (DELTAS / name).write_bytes(bytes([version, 7]) + content)
     for name, content in seeds():
         # Flags of the target: of the cache's side for queries; for answers, which version listens and how.
         cache = name.startswith(("reset", "serial", "two", "too"))

@@ -27,15 +27,14 @@ absl::StatusOr<bool> RtrDeltaReader::Feed(std::string_view bytes) {
     if (!report && header->version != version_) return Aborted("the cache answers in version {}", header->version);
     const auto pdu = stream_.Whole(*header);
     if (!pdu) break;
-    ASSIGN_OR_RETURN(const bool complete, One(*header, *pdu));
+    ASSIGN_OR_RETURN(const bool complete, One(*pdu));
     if (complete) return true;
     stream_.Pop(*header);
   }
   return false;
 }
 
-absl::StatusOr<bool> RtrDeltaReader::One(const rtr::Header& header, std::string_view pdu) {
-  static_cast<void>(header);
+absl::StatusOr<bool> RtrDeltaReader::One(std::string_view pdu) {
   rtr::Body body;
   if (const auto fault = rtr::Decode(pdu, body)) return Broken(*fault);
   return std::visit(

@@ -28,7 +28,7 @@ class RtrDeltaReader {
   RtrDelta Take() &&;
 
  private:
-  absl::StatusOr<bool> One(const rtr::Header& header, std::string_view pdu);
+  absl::StatusOr<bool> One(std::string_view pdu);
   vrp::Builder& To(bool announce) { return announce ? announced_ : withdrawn_; }
 
   const std::uint8_t version_;
