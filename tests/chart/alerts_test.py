@@ -1,6 +1,7 @@
 """Alerts and the dashboard speak of metrics that exist, link to a section that is there, and use every threshold."""
 import json
 import re
+import subprocess
 import unittest
 
 import yaml
@@ -33,6 +34,14 @@ def labels_of(expression):
         yield name, re.findall(r"([a-z_]+)\s*(?:=~|!~|!=|=)", matchers)
 
 
+def refused_by_prometheus(expressions):
+    done = subprocess.run([chart.TOOLS / "chart-typed", "--promql"], input=json.dumps(expressions), capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    if lines[-1:] != [f"checked {len(expressions)}"]:
+        raise AssertionError(done.stdout + done.stderr)
+    return lines[:-1]
+
+
 class AlertsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -55,6 +64,13 @@ class AlertsTest(unittest.TestCase):
                 for metric, labels in labels_of(rule["expr"]):
                     self.assertIn("namespace", labels, f"{metric} of all releases of the cluster")
         self.assertEqual(list(unknown("rate(virp_onode_nothing_total[5m])", self.known)), ["virp_onode_nothing_total"])
+
+    def test_prometheus_takes_every_expression(self):
+        found = next(found for found in chart.objects("production") if found["metadata"]["name"].endswith("-dashboard"))
+        panels = [target["expr"].replace("$__rate_interval", "5m") for panel in json.loads(found["data"]["virp.json"])["panels"]
+                  for target in panel.get("targets", [])]
+        self.assertEqual(refused_by_prometheus([rule["expr"] for rule in self.rules.values()] + panels), [])
+        self.assertEqual(len(refused_by_prometheus(["sum by (a) (rate(x[5m])", "up == 1"])), 1)
 
     def test_each_says_what_it_is_and_where_its_page_is(self):
         runbook = (chart.ROOT / "docs/operations/runbook.md").read_text()

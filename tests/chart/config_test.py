@@ -1,5 +1,5 @@
-"""The configuration that the chart renders is one that the programs take: each is asked with --check-config, and what the Helm tests and
-jobs say on their command lines is asked with the programs' own parsers. Needs the built programs (VIRP_PROGRAMS, name=path ...)."""
+"""The configuration that the chart renders is one that the programs take: each is asked with --check-config, jobs and init containers too, and
+the Helm tests are run against an O-Node that runs as the chart says. Needs the built programs (VIRP_PROGRAMS, name=path ...)."""
 import base64
 import json
 import os
@@ -74,15 +74,17 @@ class ConfigTest(unittest.TestCase):
                 if found["kind"] in ("StatefulSet", "Deployment", "DaemonSet"):
                     yield scenario, found, spec
 
+    def command_of(self, root, scenario, found, spec, container, program, secrets=None):
+        """(command, environment) of a container whose files are below `root`."""
+        mounted(root, scenario, spec, container, secrets or {})
+        for file in (root / "etc/virp/config").glob("*.json"):
+            file.write_text(below(root, file.read_text()))
+        return [PROGRAMS[program], *(below(root, argument) for argument in container.get("args", []))], environment(container, root, f"{found['metadata']['name']}-0")
+
     def run_as(self, scenario, found, spec, container, program, *further, secrets=None, root=None):
         with tempfile.TemporaryDirectory() as folder:
-            root = root or pathlib.Path(folder)
-            mounted(root, scenario, spec, container, secrets or {})
-            for file in (root / "etc/virp/config").glob("*.json"):
-                file.write_text(below(root, file.read_text()))
-            arguments = [below(root, argument) for argument in container.get("args", [])]
-            done = subprocess.run([PROGRAMS[program], *further, *arguments], env=environment(container, root, f"{found['metadata']['name']}-0"), capture_output=True, text=True,
-                                  timeout=60, check=False)
+            (program, *arguments), variables = self.command_of(root or pathlib.Path(folder), scenario, found, spec, container, program, secrets)
+            done = subprocess.run([program, *further, *arguments], env=variables, capture_output=True, text=True, timeout=60, check=False)
             return done.returncode, done.stdout, done.stderr
 
     def test_every_service_takes_its_configuration(self):
@@ -122,36 +124,51 @@ class ConfigTest(unittest.TestCase):
                         tried += 1
         self.assertGreater(tried, 4)
 
-    def test_the_secrets_of_the_laboratory_open_a_chain_once(self):
+    def laboratory(self, folder):
+        """What lab-secrets prints: (secrets, checkpoint key)."""
+        made = subprocess.run([chart.EXAMPLES / "lab-secrets", "--folder", f"{folder}/lab"], capture_output=True, text=True,
+                              env={**os.environ, "VIRPCTL": PROGRAMS["virpctl"]}, check=False)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        secrets = {found["metadata"]["name"]: {key: base64.b64decode(value) for key, value in found["data"].items()}
+                   for found in yaml.safe_load_all(made.stdout) if found}
+        return secrets, re.search(r"checkpointKeys=\{(.*)\}", made.stdout).group(1)
+
+    def test_the_secrets_of_the_laboratory_open_a_chain_once_and_the_helm_tests_pass(self):
         with tempfile.TemporaryDirectory() as folder:
-            made = subprocess.run([chart.EXAMPLES / "lab-secrets", "--folder", f"{folder}/lab"], capture_output=True, text=True,
-                                  env={**os.environ, "VIRPCTL": PROGRAMS["virpctl"]}, check=False)
-            self.assertEqual(made.returncode, 0, made.stderr)
-            secrets = {found["metadata"]["name"]: {key: base64.b64decode(value) for key, value in found["data"].items()}
-                       for found in yaml.safe_load_all(made.stdout) if found}
-            found, spec = next((found, spec) for found, _, spec in chart.pods("minimal") if found["metadata"]["name"] == "virp-onode")
-            wanted = {volume["secret"]["secretName"] for _, _, spec in chart.pods("minimal") for volume in spec["volumes"] if "secret" in volume}
+            secrets, key = self.laboratory(folder)
+            pods = {found["metadata"]["name"]: (found, spec) for found, _, spec in chart.pods("minimal")}
+            wanted = {volume["secret"]["secretName"] for _, spec in pods.values() for volume in spec["volumes"] if "secret" in volume}
             self.assertEqual(wanted, set(secrets))
             root = pathlib.Path(folder) / "root"
+            found, spec = pods["virp-onode"]
             outputs = []
             for _ in range(2):
                 status, out, error = self.run_as("minimal", found, spec, spec["initContainers"][0], "virp-onode", secrets=secrets, root=root)
                 self.assertEqual(status, 0, out + error)
                 outputs.append(out.strip())
-            key = re.search(r"checkpointKeys=\{(.*)\}", made.stdout).group(1)
             self.assertEqual(outputs, [key, ""], "opened once, with the key that collectors pin")
-            status, out, error = self.run_as("minimal", found, spec, spec["containers"][0], "virp-onode", "--check-config", secrets=secrets, root=root)
-            self.assertEqual(status, 0, out + error)
 
-    def test_helm_tests_say_what_virpctl_understands(self):
-        for _, found, spec in [(name, *rest) for name in ("minimal",) for rest in [(found, spec) for found, _, spec in chart.pods(name)]]:
-            if found["kind"] != "Pod":
-                continue
-            with self.subTest(chart.name_of(found)):
-                # Without the files it ends before it connects, but behind its options.
-                done = subprocess.run([PROGRAMS["virpctl"], *spec["containers"][0]["args"]], capture_output=True, text=True, env={"HOME": "/nonexistent"}, check=False)
-                self.assertEqual(done.returncode, 2)
-                self.assertIn("/etc/virp/tls/", done.stderr + done.stdout)
+            command, variables = self.command_of(root, "minimal", found, spec, spec["containers"][0], "virp-onode", secrets)
+            variables |= {"VIRP_ONODE_LISTEN": "127.0.0.1:0", "VIRP_ONODE_ADMIN_LISTEN": "127.0.0.1:0"}
+            with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as onode:
+                try:
+                    lines = []
+                    for line in onode.stderr:
+                        lines.append(line)
+                        if '"serving"' in line:
+                            break
+                    self.assertIn('"serving"', lines[-1], "".join(lines))
+                    address = json.loads(lines[-1])["address"]
+                    for test in ("virp-test-claim", "virp-test-stranger"):
+                        found, spec = pods[test]
+                        # Its files in a root of its own; its address is a Service's, so the O-Node's stands for it.
+                        command, variables = self.command_of(pathlib.Path(folder) / test, "minimal", found, spec, spec["containers"][0], "virpctl", secrets)
+                        command = [address if part.endswith(".svc:8443") else part.replace("/tmp/state", f"{folder}/state") for part in command]
+                        done = subprocess.run(command, env={**variables, "HOME": folder}, capture_output=True, text=True, timeout=60, check=False)
+                        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                        self.assertIn({"virp-test-claim": "NO_EVIDENCE", "virp-test-stranger": "refused"}[test], done.stdout)
+                finally:
+                    onode.terminate()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 //
 //	chart-typed < manifests.yaml            a line for each object that does not fit; exit status 1 then
 //	chart-typed OLD.yaml < manifests.yaml   and whether what is in OLD may be updated to it
+//	chart-typed --promql < expressions.json a line for each expression of a JSON array that Prometheus would not take
 package main
 
 import (
@@ -80,6 +81,10 @@ func read(in io.Reader, report func(format string, arguments ...any)) ([]object,
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "--promql" {
+		promQL()
+		return
+	}
 	wrong, checked := 0, 0
 	report := func(format string, arguments ...any) {
 		fmt.Println("wrong", strings.ReplaceAll(fmt.Sprintf(format, arguments...), "\n", " "))
