@@ -19,7 +19,8 @@ def built():
 
 
 def build(folder):
-    command = [sys.executable, "-W", "ignore", "setup.py", "-q", "build_py", "--build-lib", str(folder)]
-    done = subprocess.run(command, cwd=SOURCE, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as notes:
+        command = [sys.executable, "-W", "ignore", "setup.py", "-q", "egg_info", "--egg-base", notes, "build_py", "--build-lib", str(folder)]
+        done = subprocess.run(command, cwd=SOURCE, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"the Python client cannot be built:\n{done.stdout}{done.stderr}")

@@ -7,6 +7,7 @@ import importlib
 import os
 import subprocess
 import sys
+import types
 import unittest
 
 import package
@@ -104,6 +105,29 @@ class Proofs(Case):
             change(changed)
             with self.assertRaises(client.EvidenceError, msg=what):
                 asker.check_proofs(changed)
+
+    def test_a_server_cannot_lower_the_level_that_was_asked_for(self):
+        asker = self.open()
+        good = asker.verify_claim(self.claim, self.checkpointed)
+
+        def claimed(change):
+            answer = copy.deepcopy(good)
+            answer.chain_level = pb.CHAIN_LEVEL_COMMITTED
+            change(answer)
+            asker.verify = types.SimpleNamespace(VerifyClaim=lambda request, timeout: pb.VerifyClaimResponse(answer=answer))
+            return asker.verify_claim(self.claim, self.checkpointed)
+
+        self.assertEqual(claimed(lambda a: None).verdict, pb.VERDICT_CONFIRMED)
+        changes = {
+            "no proofs": lambda a: a.ClearField("proofs"),
+            "nobody says so": lambda a: (a.ClearField("opinions"), a.ClearField("proofs")),
+            "by nothing": lambda a: (a.opinions[0].ClearField("entries"), a.ClearField("proofs")),
+            "nobody agrees": lambda a: setattr(a.opinions[0], "says", pb.SourceOpinion.SAYS_DISSENTS),
+            "somebody else": lambda a: setattr(a.opinions[0], "source", "collector-1"),
+        }
+        for what, change in changes.items():
+            with self.assertRaises(client.EvidenceError, msg=what):
+                claimed(change)
 
     def test_what_was_seen_is_kept_and_compared(self):
         asker = self.open(seen=there.home / "python-watch")

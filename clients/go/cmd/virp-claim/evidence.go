@@ -89,74 +89,93 @@ func decodeHash(text string, hash *tlog.Hash) error {
 }
 
 // verifyProof checks a proof file (C2SP tlog-proof): the checkpoint's signature, that the entry is in its tree, and that the entry names
-// this chain and this place. It returns the origin of the chain and the number of the entry.
-func verifyProof(text string, trust note.Verifiers) (string, uint64, error) {
+// this chain and this place. It returns the origin of the chain, and number and source of the entry: 8 bytes of the hash of its name.
+func verifyProof(text string, trust note.Verifiers) (string, uint64, [8]byte, error) {
+	var source [8]byte
 	head, signed, found := strings.Cut(text, "\n\n")
 	lines := strings.Split(head, "\n")
 	if !found || len(lines) < 3 || len(lines) > 66 || lines[0] != "c2sp.org/tlog-proof@v1" {
-		return "", 0, errors.New("proof: not a c2sp.org/tlog-proof@v1 file")
+		return "", 0, source, errors.New("proof: not a c2sp.org/tlog-proof@v1 file")
 	}
 	extra, hasExtra := strings.CutPrefix(lines[1], "extra ")
 	number, hasIndex := strings.CutPrefix(lines[2], "index ")
 	if !hasExtra || !hasIndex {
-		return "", 0, errors.New("proof: no entry, or no index")
+		return "", 0, source, errors.New("proof: no entry, or no index")
 	}
 	entry, err := base64.StdEncoding.Strict().DecodeString(extra)
 	if err != nil || len(entry) < 128 {
-		return "", 0, errors.New("proof: its extra line is no entry")
+		return "", 0, source, errors.New("proof: its extra line is no entry")
 	}
 	index, err := decimal(number)
 	if err != nil {
-		return "", 0, fmt.Errorf("proof: index: %w", err)
+		return "", 0, source, fmt.Errorf("proof: index: %w", err)
 	}
 	path := make(tlog.RecordProof, len(lines)-3)
 	for i, line := range lines[3:] {
 		if err := decodeHash(line, &path[i]); err != nil {
-			return "", 0, fmt.Errorf("proof: %w", err)
+			return "", 0, source, fmt.Errorf("proof: %w", err)
 		}
 	}
 	tree, err := openCheckpoint(signed, trust)
 	if err != nil {
-		return "", 0, err
+		return "", 0, source, err
 	}
 	if index >= tree.size {
-		return "", 0, errors.New("proof: the entry is not below the checkpoint's size")
+		return "", 0, source, errors.New("proof: the entry is not below the checkpoint's size")
 	}
 	if err := tlog.CheckRecord(path, tree.size, tree.root, index, tlog.RecordHash(entry)); err != nil {
-		return "", 0, fmt.Errorf("proof of entry %d: %w", index, err)
+		return "", 0, source, fmt.Errorf("proof of entry %d: %w", index, err)
 	}
 	origin := sha256.Sum256([]byte(tree.origin))
 	if !bytes.HasPrefix(entry, []byte("onode/1\n")) || !bytes.Equal(entry[8:24], origin[:16]) || binary.BigEndian.Uint64(entry[24:32]) != uint64(index) {
-		return "", 0, errors.New("proof: the entry is of another chain or of another place")
+		return "", 0, source, errors.New("proof: the entry is of another chain or of another place")
 	}
-	return tree.origin, uint64(index), nil
+	return tree.origin, uint64(index), [8]byte(entry[72:80]), nil
 }
 
-// checkAnswer verifies every proof of an answer, and that there is one for each entry that a checkpointed answer rests on.
+// checkAnswer verifies every proof of an answer, and of one that is CONFIRMED that each agreeing source's word is proven, by an entry of
+// its own first. It returns the numbers of the proven entries.
 func checkAnswer(answer *verifyv1.ClaimAnswer, trust note.Verifiers) ([]uint64, error) {
-	missing, named := map[uint64]bool{}, map[uint64]bool{}
-	for _, opinion := range answer.Opinions {
-		for _, entry := range opinion.Entries {
+	named := map[uint64]bool{}
+	for _, opinion := range answer.GetOpinions() {
+		for _, entry := range opinion.GetEntries() {
 			named[entry] = true
-			if opinion.Counted {
-				missing[entry] = true
-			}
 		}
 	}
-	var proven []uint64
-	for _, text := range answer.Proofs {
-		origin, entry, err := verifyProof(text, trust)
+	sources, proven := map[uint64][8]byte{}, []uint64{}
+	for _, text := range answer.GetProofs() {
+		origin, entry, source, err := verifyProof(text, trust)
 		if err != nil {
 			return nil, err
 		}
-		if origin != answer.Origin || !named[entry] {
+		if origin != answer.GetOrigin() || !named[entry] {
 			return nil, fmt.Errorf("the proof of entry %d of %s is not what the answer rests on", entry, origin)
 		}
-		delete(missing, entry)
+		sources[entry] = source
 		proven = append(proven, entry)
 	}
-	if answer.ChainLevel >= verifyv1.ChainLevel_CHAIN_LEVEL_CHECKPOINTED && len(missing) > 0 {
-		return nil, fmt.Errorf("the answer rests on %d checkpointed entries that it does not prove", len(missing))
+	if answer.GetVerdict() != verifyv1.Verdict_VERDICT_CONFIRMED {
+		return proven, nil
+	}
+	agreeing := 0
+	for _, opinion := range answer.GetOpinions() {
+		if !opinion.GetCounted() || opinion.GetSays() != verifyv1.SourceOpinion_SAYS_AGREES {
+			continue
+		}
+		agreeing++
+		name := sha256.Sum256([]byte(opinion.GetSource()))
+		for i, entry := range opinion.GetEntries() {
+			source, found := sources[entry]
+			if !found || (i == 0 && source != [8]byte(name[:8])) {
+				return nil, fmt.Errorf("entry %d, what %s says, is not proven", entry, opinion.GetSource())
+			}
+		}
+		if len(opinion.GetEntries()) == 0 {
+			return nil, fmt.Errorf("%s says so by no entry", opinion.GetSource())
+		}
+	}
+	if agreeing == 0 {
+		return nil, errors.New("CONFIRMED by nobody")
 	}
 	return proven, nil
 }

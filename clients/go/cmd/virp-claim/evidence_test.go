@@ -19,6 +19,7 @@ type vectors struct {
 	VerifierKey string `json:"verifier_key"`
 	Entries     []struct {
 		EntryHex string `json:"entry_hex"`
+		Source   string
 	} `json:"entries"`
 	Inclusion []struct {
 		Size, Index int
@@ -77,7 +78,7 @@ func TestVectorsHold(t *testing.T) {
 	chain, trust := load(t)
 	for size := 1; size <= len(chain.Entries); size++ {
 		for index := 0; index < size; index++ {
-			origin, entry, err := verifyProof(proofOf(t, chain, size, index), trust)
+			origin, entry, _, err := verifyProof(proofOf(t, chain, size, index), trust)
 			if err != nil || origin != chain.Origin || entry != uint64(index) {
 				t.Errorf("entry %d in %d: %s, %d, %v", index, size, origin, entry, err)
 			}
@@ -90,7 +91,7 @@ func TestEveryChangedCharacterIsRefused(t *testing.T) {
 	good := proofOf(t, chain, 12, 3)
 	for at := range len(good) {
 		for _, bad := range []string{good[:at] + string(good[at]^1) + good[at+1:], good[:at] + good[at+1:]} {
-			if _, _, err := verifyProof(bad, trust); err == nil && bad != good {
+			if _, _, _, err := verifyProof(bad, trust); err == nil && bad != good {
 				t.Fatalf("taken with a change at %d: %q", at, bad[max(0, at-20):min(len(bad), at+20)])
 			}
 		}
@@ -100,8 +101,8 @@ func TestEveryChangedCharacterIsRefused(t *testing.T) {
 func TestAnswersProveWhatTheyRestOn(t *testing.T) {
 	chain, trust := load(t)
 	answer := func(entries []uint64, proofs ...string) *verifyv1.ClaimAnswer {
-		return &verifyv1.ClaimAnswer{Origin: chain.Origin, ChainLevel: verifyv1.ChainLevel_CHAIN_LEVEL_CHECKPOINTED, Proofs: proofs,
-			Opinions: []*verifyv1.SourceOpinion{{Counted: true, Entries: entries}}}
+		return &verifyv1.ClaimAnswer{Origin: chain.Origin, Verdict: verifyv1.Verdict_VERDICT_CONFIRMED, Proofs: proofs,
+			Opinions: []*verifyv1.SourceOpinion{{Source: chain.Entries[3].Source, Counted: true, Says: verifyv1.SourceOpinion_SAYS_AGREES, Entries: entries}}}
 	}
 	three := proofOf(t, chain, 12, 3)
 	if proven, err := checkAnswer(answer([]uint64{3}, three), trust); err != nil || len(proven) != 1 {
@@ -109,8 +110,12 @@ func TestAnswersProveWhatTheyRestOn(t *testing.T) {
 	}
 	other := answer([]uint64{3}, three)
 	other.Origin = "virp.example.net/other"
+	stranger, nobody := answer([]uint64{3}, three), answer([]uint64{3}, three)
+	stranger.Opinions[0].Source = "somebody.else"
+	nobody.Opinions[0].Says = verifyv1.SourceOpinion_SAYS_DISSENTS
 	for what, bad := range map[string]*verifyv1.ClaimAnswer{
-		"no proof": answer([]uint64{3}), "another entry": answer([]uint64{4}, three), "one of two": answer([]uint64{3, 4}, three), "another chain": other,
+		"no proof": answer([]uint64{3}), "another entry": answer([]uint64{4}, three), "one of two": answer([]uint64{3, 4}, three), "another chain": other, "no entry": answer(nil),
+		"a stranger": stranger, "nobody": nobody, "nothing": {Origin: chain.Origin, Verdict: verifyv1.Verdict_VERDICT_CONFIRMED},
 		"a bad proof": answer([]uint64{3}, strings.Replace(three, "index 3", "index 2", 1)),
 	} {
 		if _, err := checkAnswer(bad, trust); err == nil {

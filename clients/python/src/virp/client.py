@@ -9,6 +9,7 @@ Only VERDICT_CONFIRMED may be acted on as true (docs/claims.md)."""
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
@@ -113,14 +114,17 @@ class Client:
         self.close()
 
     def verify_claim(self, claim: verify_pb.Claim, accept: verify_pb.Acceptance | None = None, *, at_least_size: int = 0) -> verify_pb.ClaimAnswer:
-        """One answer, whatever its verdict. With `trust`, every proof in it is checked, and its checkpoints against those seen before."""
+        """One answer, whatever its verdict. With `trust`, every proof in it is checked, and its checkpoints against those seen before; and
+        who asked for CHECKPOINTED takes CONFIRMED only with a proof of every entry that it rests on, whatever level the answer claims."""
         request = verify_pb.VerifyClaimRequest(origin=self.origin, claim=claim, acceptance=accept, at_least_size=at_least_size, omit_proofs=not self.keys)
         try:
             answer = self.verify.VerifyClaim(request, self.timeout).answer
         except grpc.RpcError as error:
             raise api_error(error) from None
         if self.keys:
-            self.check_proofs(answer)
+            proven = self.check_proofs(answer)
+            if accept is not None and accept.chain_level >= verify_pb.CHAIN_LEVEL_CHECKPOINTED and answer.verdict == verify_pb.VERDICT_CONFIRMED:
+                _need_proof(answer, proven, max(1, accept.min_sources))
         return answer
 
     def check_proofs(self, answer: verify_pb.ClaimAnswer) -> list[ProvenEntry]:
@@ -160,6 +164,20 @@ class Client:
 
     def _consistency(self, origin: str) -> _Consistency:
         return _Consistency(self, origin)
+
+
+def _need_proof(answer: verify_pb.ClaimAnswer, proven: list[ProvenEntry], sources: int) -> None:
+    """Of a CONFIRMED answer: enough sources agree, each by proven entries, the first of which is its own."""
+    entries = {item.entry.sequence: item.entry for item in proven}
+    agreeing = [opinion for opinion in answer.opinions if opinion.counted and opinion.says == verify_pb.SourceOpinion.SAYS_AGREES]
+    if len({opinion.source for opinion in agreeing}) < sources:
+        raise EvidenceError(f"CONFIRMED by {len(agreeing)} sources where {sources} were asked for")
+    for opinion in agreeing:
+        missing = [entry for entry in opinion.entries if entry not in entries]
+        if missing or not opinion.entries:
+            raise EvidenceError(f"what {opinion.source} says is not proven: entries {missing}")
+        if entries[opinion.entries[0]].source_prefix != hashlib.sha256(opinion.source.encode()).digest()[:8]:
+            raise EvidenceError(f"entry {opinion.entries[0]} is not of {opinion.source}")
 
 
 class _Consistency:
