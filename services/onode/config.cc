@@ -36,6 +36,8 @@ void AddStore(service::Options& options, Config& config) {
         return absl::OkStatus();
       },
       /*private_value=*/true);
+  options.Add(&config.archive, "archive",
+              "Folder with the entries that were moved out of the store (virp-onode archive); read only.", "DIR");
   options.Add(&config.migrate, "migrate", "Apply missing schema files at the start.");
   options.Add(&config.read_only, "read-only",
               "Answer only: lead nothing, write nothing. Fit for a copy of a database.");
@@ -62,6 +64,27 @@ void AddKeys(service::Options& options, Config& config) {
   for (const char* name : {"keys", "own-key", "checkpoint-keys", "state"}) options.Require(name);
 }
 
+void AddArchiving(service::Options& options, Config& config) {
+  service::Options& archive = options.AddCommand(
+      "archive", "Moves the oldest entries' bytes from the store into the folder named by --archive, and ends.");
+  Config::Archiving& archiving = config.archiving;
+  archive.Add(&archiving.origin, "origin", "Name of the chain.", "ORIGIN");
+  archive.Add(&archiving.checkpoint_keys, "checkpoint-key",
+              "Verifier key (C2SP) of the chain's checkpoints; several during a roll.", "KEY");
+  archive.AddSize(&archiving.below, "below", "Entries with smaller numbers go, as far as they fill whole partitions.");
+  archive.Add(&archiving.keep, "keep", "Instead of --below: what was received longer ago than this goes.");
+  archive.Add(&archiving.drop_detached, "drop-detached",
+              "Also drop the partitions that this or an earlier run detached, once their archive was read back.");
+  for (const char* name : {"origin", "checkpoint-key"}) archive.Require(name);
+  archive.Check([&config, &archiving]() -> absl::Status {
+    if (config.archive.empty()) return InvalidArgument("archive: name the folder that entries are moved to");
+    if ((archiving.below == 0) == (archiving.keep == std::chrono::hours(0))) {
+      return InvalidArgument("below or keep: give one of them");
+    }
+    return absl::OkStatus();
+  });
+}
+
 }  // namespace
 
 absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* argv, std::ostream& out,
@@ -86,6 +109,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
   init.Require("origin");
   init.Add(&config.init_once, "once", "Leave a chain alone that is there already: for what runs at each start.");
   options.AddCommand("migrate", "Brings the store's schema up to date and ends.");
+  AddArchiving(options, config);
   options.Check([&config, &options]() -> absl::Status {
     if (!options.command().empty()) return absl::OkStatus();
     if (config.tls.certificate.empty() || config.tls.private_key.empty() || config.tls.roots.empty()) {

@@ -24,6 +24,7 @@ struct Config {
   std::string advertise;  // address that deliverers are sent to; `listen` when empty
   store::StorageUrl store;
   std::uint64_t store_limit = 0;
+  std::string archive;  // folder of entries that were moved out of the store
   std::string migrate_url;
   bool migrate = true;
   bool read_only = false;
@@ -38,7 +39,14 @@ struct Config {
   std::chrono::milliseconds checkpoint_interval{1'000};
   std::vector<std::string> origins;  // `init --origin`
   bool init_once = false;            // `init --once`
-  std::string command;               // "", "init" or "migrate"
+  struct Archiving {                 // `archive`
+    std::string origin;
+    std::vector<std::string> checkpoint_keys;  // verifier keys
+    std::uint64_t below = 0;
+    std::chrono::hours keep{0};  // instead of `below`
+    bool drop_detached = false;
+  } archiving;
+  std::string command;  // "", "init", "migrate" or "archive"
 };
 
 // InvalidArgument names the option. kExit when there is nothing more to do.

@@ -20,6 +20,7 @@
 #include "services/onode/domain/node.h"
 #include "services/onode/housekeeping.h"
 #include "services/onode/known_keys.h"
+#include "services/onode/storage/archive/archiver.h"
 #include "services/onode/storage/file_vault.h"
 #include "services/onode/storage/open.h"
 #include "services/onode/transport/access.h"
@@ -67,17 +68,50 @@ absl::Status RunInit(Node& node, const std::vector<std::string>& origins) {
   return absl::OkStatus();
 }
 
+// What was moved stays usable by whoever names the folder with --archive: all O-Nodes of this store must.
+absl::Status RunArchive(const Config& config, StoreOptions options, const Clock& clock) {
+  options.migrate = false;
+  ArchiveRequest request;
+  request.origin = config.archiving.origin;
+  request.below = config.archiving.below;
+  request.drop_detached = config.archiving.drop_detached;
+  for (const std::string& text : config.archiving.checkpoint_keys) {
+    auto key = chain::VerifierKey::Parse(text);
+    if (!key.ok()) return Annotate(key.status(), "checkpoint-key");
+    request.verifiers.push_back(*std::move(key));
+  }
+  ASSIGN_OR_RETURN(const auto store, OpenStore(config.store, options));
+  ASSIGN_OR_RETURN(const auto retention, OpenRetention(config.store, options));
+  if (config.archiving.keep != std::chrono::hours(0)) {
+    const UnixNanos keep = static_cast<UnixNanos>(std::chrono::nanoseconds(config.archiving.keep).count());
+    const UnixNanos now = clock.NowNanos();
+    ASSIGN_OR_RETURN(request.below, EntriesBefore(*store, *retention, request.origin, now < keep ? 0 : now - keep));
+  }
+  ASSIGN_OR_RETURN(const ArchiveReport report, ArchiveEntries(*store, *retention, config.archive, request));
+  service::LogInfo("archived", {{"origin", request.origin},
+                                {"from", report.archived_from},
+                                {"below", report.archived_below},
+                                {"bytes", report.bytes},
+                                {"dropped", report.dropped}});
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int> Run(const Config& config) {
   const SystemClock clock;
   service::SetUpLogging("onode", config.common);
   StoreOptions store_options;
   store_options.migrate = config.migrate && !config.read_only;
   store_options.migrate_url = config.migrate_url;
+  store_options.archive = config.archive;
   store_options.read_only = config.read_only;
   store_options.limit_bytes = config.store_limit;
   store_options.clock = &clock;
   if (config.command == "migrate") {
     RETURN_IF_ERROR(MigrateStore(config.store, store_options));
+    return 0;
+  }
+  if (config.command == "archive") {
+    RETURN_IF_ERROR(RunArchive(config, store_options, clock));
     return 0;
   }
   ASSIGN_OR_RETURN(const auto store, OpenStore(config.store, store_options));

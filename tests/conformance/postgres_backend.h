@@ -21,6 +21,7 @@ class PostgresBackend final : public StoreBackend {
   absl::Status DropGuards() override;
   std::unique_ptr<StoreBackend> Copy() override;
   std::string url() const override { return serving_url(); }
+  std::string owner() const override { return owner_url(); }
 
   // One value, as text, by a superuser.
   absl::StatusOr<std::string> Ask(std::string_view sql);

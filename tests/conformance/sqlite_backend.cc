@@ -39,6 +39,7 @@ class SqliteBackend final : public StoreBackend {
   }
 
   std::string url() const override { return "sqlite:" + path_; }
+  std::string owner() const override { return url(); }
 
  private:
   static constexpr std::chrono::hours kLongest{48};

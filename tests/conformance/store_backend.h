@@ -27,6 +27,8 @@ class StoreBackend {
   virtual std::unique_ptr<StoreBackend> Copy() = 0;
   // For OpenStore, with the rights of the service.
   virtual std::string url() const = 0;
+  // The same with the rights of the schema's owner.
+  virtual std::string owner() const = 0;
 };
 
 using StoreBackendFactory = std::unique_ptr<StoreBackend> (*)();

@@ -406,6 +406,15 @@ class Table {
     for (const char* column : {"prev_head", "last_head"})
       Idle("batch", column, "decode(repeat('ab', 32), 'hex')", true);
     Idle("batch", "committed", "'epoch'", true);
+    // Rows that have their bytes are read as they are, whatever is said to be archived.
+    Add(
+        "archived_is_not_evidence",
+        {"archived.chain_id", "archived.first_seq", "archived.next_seq", "archived.checkpoint_size",
+         "archived.archived"},
+        [](Intruder& in, const History&) {
+          in.Sql("INSERT INTO {}archived (chain_id, first_seq, next_seq, checkpoint_size) VALUES (1, 0, 256, 256)");
+        },
+        kFine, kFine, Restarted::kServes);
     for (const char* column : {"chain_id", "received_ns"}) Idle("quarantine", column, "2");
     cases_.push_back({"quarantine_id",
                       {"quarantine.id"},

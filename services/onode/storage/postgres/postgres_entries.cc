@@ -217,6 +217,12 @@ absl::StatusOr<EntryRow> PostgresChainStore::ReadEntry(ChainId chain, std::uint6
   return NotFound("chain {} has no entry {}", chain, sequence);
 }
 
+absl::StatusOr<std::uint64_t> PostgresChainStore::ArchivedBelow(ChainId chain) {
+  ASSIGN_OR_RETURN(const PostgresResult row,
+                   Read("SELECT coalesce(max(next_seq), 0) FROM onode.archived WHERE chain_id=$1", chain));
+  return row.Uint(0, 0);
+}
+
 absl::StatusOr<std::vector<Hash>> PostgresChainStore::ReadLeafHashes(ChainId chain, std::uint64_t first,
                                                                      std::size_t count) {
   RETURN_IF_ERROR(CheckReadCount(count));

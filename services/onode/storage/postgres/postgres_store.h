@@ -13,11 +13,12 @@
 #include "lib/base/mutex.h"
 #include "lib/store/postgres_pool.h"
 #include "services/onode/domain/chain_store.h"
+#include "services/onode/storage/archive/entry_database.h"
 #include "services/onode/storage/store_options.h"
 
 namespace virp::onode {
 
-class PostgresChainStore final : public ChainStore {
+class PostgresChainStore final : public EntryDatabase {
  public:
   // `url` as store::ParseStorageUrl has read it. FailedPrecondition: the schema is newer than ours, or incomplete and
   // not to be migrated; the server may lose what it acknowledged (fsync, full_page_writes or synchronous_commit off) or
@@ -35,6 +36,7 @@ class PostgresChainStore final : public ChainStore {
   absl::Status ReadEntriesInto(ChainId chain, std::uint64_t first, std::size_t limit,
                                std::vector<EntryRow>& rows) override;
   absl::StatusOr<EntryRow> ReadEntry(ChainId chain, std::uint64_t sequence) override;
+  absl::StatusOr<std::uint64_t> ArchivedBelow(ChainId chain) override;
   absl::StatusOr<std::vector<Hash>> ReadLeafHashes(ChainId chain, std::uint64_t first, std::size_t count) override;
   absl::StatusOr<std::vector<EntryRow>> FindByNumber(ChainId chain, const std::vector<FrameNumber>& numbers) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(ChainId chain, const Filter& filter, std::size_t limit) override;

@@ -122,6 +122,13 @@ absl::StatusOr<EntryRow> SqliteChainStore::ReadEntry(ChainId chain, std::uint64_
   return NotFound("chain {} has no entry {}", chain, sequence);
 }
 
+absl::StatusOr<std::uint64_t> SqliteChainStore::ArchivedBelow(ChainId chain) {
+  ASSIGN_OR_RETURN(SqliteReaders::Loan db, readers_.Take());
+  ASSIGN_OR_RETURN(SqliteStatement read, db->Prepare("SELECT max(next_seq) FROM archived WHERE chain_id=?"));
+  ASSIGN_OR_RETURN(const bool row, read.One(chain));
+  return row ? read.Uint(0) : 0;
+}
+
 absl::StatusOr<std::vector<Hash>> SqliteChainStore::ReadLeafHashes(ChainId chain, std::uint64_t first,
                                                                    std::size_t count) {
   RETURN_IF_ERROR(CheckReadCount(count));

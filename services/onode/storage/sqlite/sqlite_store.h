@@ -16,6 +16,7 @@
 #include "lib/base/mutex.h"
 #include "lib/store/sqlite.h"
 #include "services/onode/domain/chain_store.h"
+#include "services/onode/storage/archive/entry_database.h"
 #include "services/onode/storage/sqlite/sqlite_checkpointer.h"
 #include "services/onode/storage/sqlite/sqlite_entry_index.h"
 #include "services/onode/storage/sqlite/sqlite_readers.h"
@@ -23,7 +24,7 @@
 
 namespace virp::onode {
 
-class SqliteChainStore final : public ChainStore {
+class SqliteChainStore final : public EntryDatabase {
  public:
   // FailedPrecondition: the schema is newer than ours, incomplete and not to be migrated, or the file system allows no
   // write-ahead log. NotFound: read-only and no such file. DataLoss: not a database.
@@ -41,6 +42,7 @@ class SqliteChainStore final : public ChainStore {
   absl::Status ReadEntriesInto(ChainId chain, std::uint64_t first, std::size_t limit,
                                std::vector<EntryRow>& rows) override;
   absl::StatusOr<EntryRow> ReadEntry(ChainId chain, std::uint64_t sequence) override;
+  absl::StatusOr<std::uint64_t> ArchivedBelow(ChainId chain) override;
   absl::StatusOr<std::vector<Hash>> ReadLeafHashes(ChainId chain, std::uint64_t first, std::size_t count) override;
   absl::StatusOr<std::vector<EntryRow>> FindByNumber(ChainId chain, const std::vector<FrameNumber>& numbers) override;
   absl::StatusOr<std::vector<std::uint64_t>> List(ChainId chain, const Filter& filter, std::size_t limit) override;
