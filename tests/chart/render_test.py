@@ -1,6 +1,8 @@
 """Every set of values renders: twice alike, as an API server would take it (types, validation, Pod Security, updates), and as it was looked
 at last (golden/)."""
 import pathlib
+import shutil
+import tempfile
 import unittest
 
 import yaml
@@ -144,6 +146,20 @@ class RenderTest(unittest.TestCase):
         hosted = {chart.name_of(found): found for found in chart.objects("postgres")}
         self.assertIs(hosted["StatefulSet/virp-keymgr"]["spec"]["template"]["spec"]["hostUsers"], False)
         self.assertNotIn("replicas", hosted["StatefulSet/virp-onode"]["spec"], "the autoscaler has the say")
+
+    def test_it_can_be_a_part_of_an_umbrella_chart(self):
+        path, _ = chart.SCENARIOS["services"]
+        with tempfile.TemporaryDirectory() as folder:
+            umbrella = pathlib.Path(folder)
+            shutil.copytree(chart.CHART, umbrella / "charts/virp")
+            (umbrella / "Chart.yaml").write_text("apiVersion: v2\nname: all\nversion: 1.0.0\n"
+                                                 "dependencies: [{name: virp, version: 0.x.x, condition: virp.enabled}]\n")
+            for enabled, expected in (("true", True), ("false", False)):
+                values = {"global": {"imageRegistry": "mirror.example.org", "ofOthers": 1}, "virp": {**yaml.safe_load(path.read_text()), "enabled": enabled == "true"}}
+                (umbrella / "values.yaml").write_text(yaml.safe_dump(values))
+                status, out, error = chart.helm("template", "x", umbrella, "--kube-version", "1.31.0")
+                self.assertEqual(status, 0, error)
+                self.assertEqual("image: mirror.example.org/virp-onode:" in out, expected)
 
     def test_notes_lead_to_the_first_answer_and_warn(self):
         for name in chart.SCENARIOS:

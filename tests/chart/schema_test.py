@@ -1,5 +1,6 @@
 """A wrong value ends the installation with a sentence that names it; values.yaml, its schema and README.md say the same."""
 import json
+import re
 import subprocess
 import unittest
 
@@ -122,6 +123,21 @@ class SchemaTest(unittest.TestCase):
     def test_readme_is_made_of_the_comments(self):
         done = subprocess.run([chart.ROOT / "scripts/chart-readme", "--check"], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_every_value_is_described(self):
+        described = set(re.findall(r"^\| `([^`]+)`", (chart.CHART / "README.md").read_text(), re.MULTILINE))
+        services = ("onode", "collector", "keymgr", "rtrBridge")
+
+        def walk(values, where):
+            for key, value in values.items():
+                path = f"{where}.{key}".lstrip(".")
+                _, _, rest = path.partition(".")
+                # What services share is described once.
+                if path in described or any(f"{service}.{rest}" in described for service in services):
+                    continue
+                self.assertTrue(isinstance(value, dict) and value, f"{path}: no comment that begins with '# -- '")
+                walk(value, path)
+        walk(self.values, "")
 
     def test_versions_are_the_projects(self):
         version = (chart.ROOT / "CMakeLists.txt").read_text().split("project(virp VERSION ")[1].split()[0]

@@ -44,7 +44,9 @@ spec:
       serviceAccountName: default
       automountServiceAccountToken: false
       enableServiceLinks: false
-      {{- include "virp.pullSecrets" $root | trim | nindent 6 }}
+      {{- with include "virp.pullSecrets" $root | trim }}
+      {{- . | nindent 6 }}
+      {{- end }}
       securityContext:
         {{- toYaml $root.Values.podSecurityContext | nindent 8 }}
       {{- with $values.nodeSelector }}

@@ -273,10 +273,14 @@ spec:
       {{- if not (kindIs "invalid" $values.hostUsers) }}
       hostUsers: {{ $values.hostUsers }}
       {{- end }}
-      {{- include "virp.pullSecrets" $root | trim | nindent 6 }}
+      {{- with include "virp.pullSecrets" $root | trim }}
+      {{- . | nindent 6 }}
+      {{- end }}
       securityContext:
         {{- toYaml $root.Values.podSecurityContext | nindent 8 }}
-      {{- include "virp.placement" (list $root $component $values .several) | trim | nindent 6 }}
+      {{- with include "virp.placement" (list $root $component $values .several) | trim }}
+      {{- . | nindent 6 }}
+      {{- end }}
       {{- with $inits }}
       initContainers:
         {{- toYaml . | nindent 8 }}
