@@ -126,7 +126,7 @@ class Story:
                 "/etc/virp/keymgr": ("drwxr-x---", 0, keymgr[1]), "/etc/virp/keymgr/own-key": ("drwx------", 0, 0),
                 "/etc/virp/keymgr/kek": ("drwxr-x---", 0, keymgr[1]),
                 "/etc/virp/rtr-bridge": ("drwxr-x---", 0, bridge[1]), "/etc/virp/rtr-bridge/keys": ("drwx------", 0, 0),
-                "/etc/virp/onode.json": ("-rw-r--r--", 0, 0), "/usr/bin/virp-onode": ("-rwxr-xr-x", 0, 0)}.items():
+                "/usr/share/virp/virp.protoset": ("-rw-r--r--", 0, 0), "/etc/virp/onode.json": ("-rw-r--r--", 0, 0), "/usr/bin/virp-onode": ("-rwxr-xr-x", 0, 0)}.items():
             expect(tree[path], wanted, path)
 
     def manual_pages_say_what_help_says(self):

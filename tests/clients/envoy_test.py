@@ -2,7 +2,7 @@
 """Plain HTTP: every RPC that is no stream has a path of its own, docs/query/http.md asks by paths that there are, and Envoy with the
 configuration of clients/envoy does what that page says.
 
-http_test.py BUILD      exit 77: there is no Envoy; only what needs none was looked at"""
+envoy_test.py BUILD      exit 77: there is no Envoy; only what needs none was looked at"""
 import os
 import pathlib
 import re
@@ -125,7 +125,7 @@ def configure(there, ports):
                      ("address: onode.example.org, port_value: 8443", "address: 127.0.0.1, port_value: " + there.environment["ONODE"].split(":")[1]),
                      ("address: bridge.example.org, port_value: 8446", "address: 127.0.0.1, port_value: " + there.environment["BRIDGE"].split(":")[1])):
         if old not in text:
-            raise SystemExit(f"http_test: envoy.yaml has no {old}")
+            raise SystemExit(f"envoy_test: envoy.yaml has no {old}")
         text = text.replace(old, new)
     (there.home / "envoy.yaml").write_text(text)
 
@@ -195,7 +195,7 @@ def main():
     if failures:
         return 1
     if not program:
-        print("http_test: Envoy was not tried, there is none: scripts/python-tools installs it")
+        print("envoy_test: Envoy was not tried, there is none: scripts/python-tools installs it")
         return 1 if os.environ.get("CI") else 77
     return 0
 
