@@ -1,5 +1,6 @@
 // From what the sources say to the verdict.
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include "tests/testutil/naive_world.h"
@@ -59,7 +60,7 @@ struct NaiveWorld::Court {
   bool Covers(const Source& s) const {
     const chain::Registration& r = s.registration;
     if (const auto* peer = std::get_if<onode::PeerClaim>(&claim)) {
-      return HasRouter(r, peer->router, peer->vrf) && HasType(r, {1, 2});
+      return HasType(r, {1, 2}) && (HasRouter(r, peer->router, peer->vrf) || FarRouter(r) != nullptr);
     }
     if (const auto* route = std::get_if<onode::RouteClaim>(&claim)) {
       return HasRouter(r, route->router, route->vrf) && (HasType(r, {3}) || (route->rib == "best" && HasType(r, {4})));
@@ -74,6 +75,40 @@ struct NaiveWorld::Court {
     }
     return std::any_of(r.subject_prefixes.begin(), r.subject_prefixes.end(),
                        [&](const std::string& prefix) { return subject.starts_with(prefix); });
+  }
+  // The router of the session's other end, where this source speaks of that and the asker wants both.
+  const chain::RouterScope* FarRouter(const chain::Registration& r) const {
+    const auto* peer = std::get_if<onode::PeerClaim>(&claim);
+    if (peer == nullptr || accept.independence != Independence::kRouter || HasRouter(r, peer->router, peer->vrf))
+      return nullptr;
+    for (const chain::RouterScope& scope : r.routers) {
+      if (std::count(scope.addresses.begin(), scope.addresses.end(), peer->peer) == 0) continue;
+      return scope.name != peer->router && HasRouter(r, scope.name, peer->vrf) ? &scope : nullptr;
+    }
+    return nullptr;
+  }
+  Question::Answer AskFarEnd(const Question& question, const chain::RouterScope& router) const {
+    onode::PeerClaim asked = std::get<onode::PeerClaim>(claim);
+    const bool tells = (asked.state == "Established" || asked.state == "down") && !asked.peer_as;
+    std::set<std::string> addresses;
+    for (const auto& [name, source] : w.sources_) {
+      if (!Covers(source) || FarRouter(source.registration) != nullptr) continue;
+      for (const chain::RouterScope& scope : source.registration.routers) {
+        if (scope.name == asked.router) addresses.insert(scope.addresses.begin(), scope.addresses.end());
+      }
+    }
+    asked.router = router.name;
+    asked.peer_as.reset();
+    std::vector<Question::Answer> said;
+    for (const std::string& address : addresses) {
+      asked.peer = address;
+      if (const auto answer = question.Ask(asked); answer.says != Says::kNothing || answer.left_out != "NOTHING_SAID")
+        said.push_back(answer);
+    }
+    Question::Answer out;
+    if (said.size() == 1 && tells) return said.front();
+    if (!said.empty()) out.left_out = "ATTRIBUTE_UNKNOWN";
+    return out;
   }
   bool SpokeOfSource(const Source& s, const std::string& subject) const {
     const auto about = w.sources_.find(subject.substr(std::string_view("source/").size()));
@@ -99,7 +134,9 @@ struct NaiveWorld::Court {
       return f;
     }
     const Question question(w, source, accept);
-    const Question::Answer answer = std::visit([&](const auto& c) { return question.Ask(c); }, claim);
+    const chain::RouterScope* const far = FarRouter(source.registration);
+    const Question::Answer answer =
+        far != nullptr ? AskFarEnd(question, *far) : std::visit([&](const auto& c) { return question.Ask(c); }, claim);
     const bool speaks = answer.says != Says::kNothing;
     const bool compromised = !speaks && answer.left_out == "KEY_COMPROMISED";
     f.opinion.left_out = speaks ? "" : answer.left_out;
@@ -138,7 +175,7 @@ struct NaiveWorld::Court {
     const chain::Registration &x = a.source->registration, &y = b.source->registration;
     if (accept.independence == Independence::kCollector) return ShareCarrier(x, y);
     if (accept.independence == Independence::kRouter) {
-      return !std::holds_alternative<onode::FieldClaim>(claim) || SameRouter(x, y);
+      return std::holds_alternative<onode::RouteClaim>(claim) || SameRouter(x, y);
     }
     if (ByCollector(x) && ByCollector(y) && ShareCarrier(x, y)) return true;
     return std::any_of(a.source->public_keys.begin(), a.source->public_keys.end(),

@@ -56,6 +56,18 @@ class History {
       scene.Register(r);
       speakers_.emplace_back("old");
     }
+    if (dice_.OneIn(3)) {  // the sessions' other end
+      chain::Registration r = scene.Template("far");
+      r.routers[0].name = "edge-b";
+      r.routers[0].addresses = {"192.0.2.2"};
+      r.carried_by = {Scene::kCollector2};
+      scene.Register(r);
+      speakers_.emplace_back("far");
+      r = scene.book.FindByName("daemon")->registration;
+      r.routers[0].addresses = {"192.0.2.3"};
+      if (dice_.OneIn(4)) r.routers[0].addresses.emplace_back("192.0.2.2");
+      scene.Change(r);
+    }
     scene.AddCollector("collector-1");
     scene.AddCollector("collector-2", Scene::kCollector2);
     for (const std::string& name : speakers_) versions_[name] = 1;

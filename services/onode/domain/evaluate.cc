@@ -1,5 +1,7 @@
 // FactBook::Evaluate: asks every source that covers the claim, weighs what they say, and writes the answer.
 #include <algorithm>
+#include <iterator>
+#include <set>
 
 #include "lib/base/status.h"
 #include "services/onode/domain/evaluate_source.h"
@@ -97,8 +99,34 @@ std::vector<std::uint32_t> Candidates(const FactState& state, const Claim& claim
   return found != nullptr ? *found : std::vector<std::uint32_t>();
 }
 
+// The same session as its other end has it: what a peer claim is to the sources of that router, one claim for each
+// address of the router that was asked about.
+struct FarEnd {
+  const PeerClaim& asked;
+  std::vector<PeerClaim> mirrored;
+};
+
 absl::StatusOr<Opinion> Ask(const SourceView& view, const PeerClaim& claim, const FactBook::EntryReader&) {
   return facts::PeerOpinion(view, claim);
+}
+// Of two sessions between the two routers nobody says here which one is meant; nor of states but Established what the
+// other end makes of them.
+absl::StatusOr<Opinion> Ask(const SourceView& view, const FarEnd& far, const FactBook::EntryReader&) {
+  Opinion out;
+  out.left_out = kLeftOutNothing;
+  std::size_t said = 0;
+  for (const PeerClaim& claim : far.mirrored) {
+    Opinion opinion = facts::PeerOpinion(view, claim);
+    if (opinion.left_out == kLeftOutNothing) continue;
+    out = std::move(opinion);
+    ++said;
+  }
+  const bool told = far.asked.state == "Established" || far.asked.state == "down";
+  if (said > 1 || (said == 1 && (!told || far.asked.peer_as))) {
+    out = {};
+    out.left_out = kLeftOutAttributeUnknown;
+  }
+  return out;
 }
 absl::StatusOr<Opinion> Ask(const SourceView& view, const RouteClaim& claim, const FactBook::EntryReader&) {
   return facts::RouteOpinion(view, claim);
@@ -239,6 +267,48 @@ std::string Explain(const facts::Decision& decision, const std::vector<Finding>&
                                                     : "An entry that the answer rests on is under no checkpoint yet.";
 }
 
+const chain::RouterScope* RouterOfAddress(const chain::Registration& registration, std::string_view address) {
+  const auto at =
+      std::find_if(registration.routers.begin(), registration.routers.end(), [&](const chain::RouterScope& scope) {
+        return std::find(scope.addresses.begin(), scope.addresses.end(), address) != scope.addresses.end();
+      });
+  return at == registration.routers.end() ? nullptr : &*at;
+}
+
+// With ROUTER independence the other end of a session has a say. `near`: what was found of the router's own sources.
+absl::Status AddFarEnd(const FactState& state, const PeerClaim& claim, const Acceptance& acceptance,
+                       const chain::SourceBook& book, std::vector<Finding>& findings) {
+  std::set<std::string> own_addresses;
+  std::set<std::string_view> near;
+  for (const Finding& finding : findings) {
+    near.insert(finding.source->registration.source);
+    for (const chain::RouterScope& scope : finding.source->registration.routers) {
+      if (scope.name == claim.router) own_addresses.insert(scope.addresses.begin(), scope.addresses.end());
+    }
+  }
+  std::vector<Finding> far;
+  for (std::uint32_t index = 0; index < state.sources.size(); ++index) {
+    const auto source = book.FindByShortId(state.sources[index].short_id);
+    if (source == nullptr || near.contains(source->registration.source)) continue;
+    const chain::RouterScope* const router = RouterOfAddress(source->registration, claim.peer);
+    if (router == nullptr || router->name == claim.router) continue;
+    PeerClaim own = claim;
+    own.router = router->name;
+    if (!CoversClaim(*source, own, state, book)) continue;
+    FarEnd other{claim, {}};
+    for (const std::string& address : own_addresses) {
+      PeerClaim mirrored = own;
+      mirrored.peer = address;
+      mirrored.peer_as.reset();
+      other.mirrored.push_back(std::move(mirrored));
+    }
+    ASSIGN_OR_RETURN(Finding finding, Find(SourceView(state, book, acceptance, index), other, acceptance, nullptr));
+    far.push_back(std::move(finding));
+  }
+  std::move(far.begin(), far.end(), std::back_inserter(findings));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Answer> FactBook::Evaluate(const Claim& claim, const Acceptance& acceptance,
@@ -261,6 +331,10 @@ absl::StatusOr<Answer> FactBook::Evaluate(const Claim& claim, const Acceptance& 
                      std::visit([&](const auto& c) { return Find(view, c, acceptance, read); }, claim));
     findings.push_back(std::move(finding));
   }
+  if (const auto* peer = std::get_if<PeerClaim>(&claim);
+      peer != nullptr && acceptance.independence == Independence::kRouter) {
+    RETURN_IF_ERROR(AddFarEnd(state, *peer, acceptance, book, findings));
+  }
   std::sort(findings.begin(), findings.end(),
             [](const Finding& a, const Finding& b) { return a.opinion.source < b.opinion.source; });
 
@@ -272,7 +346,7 @@ absl::StatusOr<Answer> FactBook::Evaluate(const Claim& claim, const Acceptance& 
   const facts::Judge judge(findings, acceptance,
                            {.frozen = frozen,
                             .checkpointed_size = checkpointed_size,
-                            .one_router = !std::holds_alternative<FieldClaim>(claim)});
+                            .one_router = std::holds_alternative<RouteClaim>(claim)});
   const facts::Decision decision = judge.At(out.evaluated_at);
   out.verdict = decision.verdict;
   out.reason = decision.reason;

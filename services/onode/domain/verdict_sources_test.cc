@@ -40,6 +40,59 @@ TEST_F(TwoSources, TwoIndependentSourcesAgree) {
   EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 3}).reason, kReasonMinSources);
 }
 
+// Both routers of a session, each with a source of its own.
+class BothEnds : public ::testing::Test {
+ protected:
+  BothEnds() {
+    scene.AddCollector("collector-1");
+    Add("edge-a.bgpd", {"edge-a", {"192.0.2.1"}, {"192.0.2.1"}, {"default"}});
+    Add("edge-b.bgpd", {"edge-b", {"192.0.2.9"}, {"192.0.2.2"}, {"default"}});
+  }
+  void Add(const std::string& name, const chain::RouterScope& router) {
+    chain::Registration r = scene.Template(name, frame::Suite::kEd25519);
+    r.routers = {router};
+    scene.Register(r);
+  }
+  static Acceptance Both() { return {.min_sources = 2, .independence = Independence::kRouter}; }
+
+  const testutil::BgpPeer far_{"192.0.2.1", 64500, "192.0.2.9"};  // as edge-b sees edge-a
+  Scene scene;
+};
+
+TEST_F(BothEnds, TheOtherEndCountsWhereRoutersAreToBeIndependent) {
+  scene.PeerUp("edge-a.bgpd");
+  EXPECT_EQ(scene.Ask(PeerIs(), Both()).reason, kReasonMinSources);
+  scene.PeerUp("edge-b.bgpd", far_);
+  EXPECT_EQ(scene.VerdictOn(PeerIs(), Both()), Verdict::kConfirmed);
+  EXPECT_EQ(scene.VerdictOn(PeerIs("down"), Both()), Verdict::kRefuted);
+  EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 2}).reason, kReasonMinSources) << "only when it is asked for";
+  EXPECT_EQ(scene.Ask(PeerIs(), {.min_sources = 2}).opinions.size(), 1u);
+
+  scene.Advance(5 * kSecond);
+  scene.PeerLost("edge-b.bgpd", far_);
+  scene.now = scene.Receipt() + 3 * kSecond;
+  EXPECT_EQ(scene.VerdictOn(PeerIs(), Both()), Verdict::kConflict);
+  scene.PeerLost("edge-a.bgpd");
+  EXPECT_EQ(scene.VerdictOn(PeerIs(), Both()), Verdict::kRefuted);
+}
+
+TEST_F(BothEnds, WhatTheOtherEndCannotTellItDoesNotSay) {
+  scene.PeerUp("edge-a.bgpd");
+  scene.PeerUp("edge-b.bgpd", {"192.0.2.7", 64500, "192.0.2.9"});  // of another session
+  EXPECT_EQ(scene.Ask(PeerIs(), Both()).reason, kReasonMinSources);
+  scene.PeerUp("edge-b.bgpd", far_);
+  EXPECT_EQ(scene.VerdictOn(PeerIs(), Both()), Verdict::kConfirmed);
+  PeerClaim claim = PeerIs();
+  claim.peer_as = 64501;  // it names its neighbour's AS, not its own
+  EXPECT_EQ(scene.Ask(claim, Both()).opinions.back().left_out, kLeftOutAttributeUnknown);
+  EXPECT_EQ(scene.Ask(PeerIs("Idle"), Both()).opinions.back().left_out, kLeftOutAttributeUnknown);
+  // Two sessions between the two: which one is meant is not said.
+  chain::Registration r = scene.book.FindByName("edge-a.bgpd")->registration;
+  r.routers[0].addresses.emplace_back("192.0.2.7");
+  scene.Change(r);
+  EXPECT_EQ(scene.Ask(PeerIs(), Both()).opinions.back().left_out, kLeftOutAttributeUnknown);
+}
+
 TEST_F(TwoSources, SourcesBehindOneCollectorAreOne) {
   scene.AddBmp("edge-a.bmp-2", Scene::kCollector2);
   scene.PeerUp("edge-a.bmp");
