@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the pages say that a program can check: links lead somewhere, metrics, scripts and files that are named exist.
+"""What the pages say that a program can check: links lead somewhere, metrics, scripts, files and tests that are named exist.
 
 docs_test.py          checks the tree; exit 1 names each line that is wrong
 docs_test.py --self   checks that each rule can fail
@@ -12,6 +12,11 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 METRIC = re.compile(r"\bvirp_(?:onode|collector)_[a-z_]*[a-z]\b")
+# Pages that say which test shows what: `Suite.Name`, `Suite.Begin...`, and `tamper_test:case`.
+NAMING_TESTS = ("docs/bypass.md", "docs/threat-model.md")
+TEST = re.compile(r"`([A-Z][A-Za-z0-9]*\.[A-Z][A-Za-z0-9]*)(\.\.\.)?`|`tamper_test:([a-z0-9_]+)`")
+DEFINED = re.compile(r"^TEST(?:_[FP])?\((\w+),\s*(\w+)\)", re.MULTILINE)
+CASE = re.compile(r'\badd\(\s*"([a-z0-9_]+)"', re.IGNORECASE)
 FILE = re.compile(r"`((?:scripts|docs|tests|lib|services|tools|proto|packaging|cmake)/[A-Za-z0-9_./-]+)`")
 
 
@@ -52,8 +57,18 @@ def why_broken(page, target, pages, exists):
     return None
 
 
-def complaints(pages, exists):
-    """`pages`: text by path. `exists`: whether a path is there."""
+def unknown_tests(line, tests):
+    for name, rest, case in TEST.findall(line):
+        if case and case not in tests:
+            yield f"no case {case} in tests/tamper"
+        elif rest and not any(test.startswith(name) for test in tests):
+            yield f"no test begins with {name}"
+        elif name and not rest and name not in tests:
+            yield f"there is no test {name}"
+
+
+def complaints(pages, exists, tests):
+    """`pages`: text by path. `exists`: whether a path is there. `tests`: all names, "Suite.Name" and cases of tests/tamper."""
     metrics = set(METRIC.findall("\n".join(
         line.split(" | ")[0] for line in pages.get("docs/metrics.md", "").splitlines() if line.startswith("| `virp_"))))
     for page, text in pages.items():
@@ -68,6 +83,9 @@ def complaints(pages, exists):
             for name in FILE.findall(line):
                 if not exists(name.rstrip("/")):
                     yield f"{page}:{number}: there is no {name}"
+            if page in NAMING_TESTS:
+                for why in unknown_tests(line, tests):
+                    yield f"{page}:{number}: {why}"
 
 
 def self_check():
@@ -76,11 +94,28 @@ def self_check():
 
     metrics = "# M\n| `virp_onode_x_total` | x |\n"
     good = "# Big `Words`, here\n[x](metrics.md) [y](#big-words-here) [z](https://example.org) `scripts/test` `virp_onode_x_total`\n"
-    wrong = [f"refused: {said}" for said in complaints({"docs/metrics.md": metrics, "docs/a.md": good}, exists)]
+    wrong = [f"refused: {said}" for said in complaints({"docs/metrics.md": metrics, "docs/a.md": good}, exists, set())]
     for bad in ("[x](gone.md)", "[x](#gone)", "[x](metrics.md#gone)", "[x](../../out)", "`scripts/gone`", "`virp_onode_y`"):
-        if not list(complaints({"docs/metrics.md": metrics, "docs/a.md": bad}, exists)):
+        if not list(complaints({"docs/metrics.md": metrics, "docs/a.md": bad}, exists, set())):
+            wrong.append(f"not noticed: {bad}")
+    tests = {"Full.Disk", "deleted_row"}
+    wrong += [f"refused: {why}" for why in unknown_tests("`Full.Disk` `Full.Di...` `tamper_test:deleted_row`", tests)]
+    for bad in ("`Full.Moon`", "`Empty.Disk...`", "`tamper_test:gone`"):
+        if not list(unknown_tests(bad, tests)):
             wrong.append(f"not noticed: {bad}")
     return wrong
+
+
+def all_tests():
+    names = subprocess.run(["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "*_test.cc", "*_cases.cc"],
+                           capture_output=True, text=True, check=True)
+    tests = set()
+    for name in names.stdout.split():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        tests |= {f"{suite}.{test}" for suite, test in DEFINED.findall(text)}
+        if name.startswith("tests/tamper/"):
+            tests |= set(CASE.findall(text))
+    return tests
 
 
 def main():
@@ -89,7 +124,7 @@ def main():
     else:
         names = subprocess.run(["git", "-C", str(ROOT), "ls-files", "*.md"], capture_output=True, text=True, check=True)
         pages = {name: (ROOT / name).read_text(encoding="utf-8") for name in names.stdout.split()}
-        wrong = self_check() + list(complaints(pages, lambda path: (ROOT / path).exists()))
+        wrong = self_check() + list(complaints(pages, lambda path: (ROOT / path).exists(), all_tests()))
     print("\n".join(wrong) or "docs: in order")
     return 1 if wrong else 0
 

@@ -13,6 +13,7 @@
 
 #include "lib/chain/control.h"
 #include "lib/frame/payload.h"
+#include "services/collector/domain/forgery_alarms.h"
 #include "services/collector/transport/frame_listener.h"
 #include "tests/e2e/platform_fixture.h"
 #include "tests/testutil/frr_lab.h"
@@ -82,7 +83,9 @@ class FrrModuleTest : public PlatformTest {
     options_.spelling = spelling;
     StartCollector({&runs_});
     liveness_->Add(kSource, collector::Path::kFrames, false);
-    intake_ = std::make_unique<collector::FrameIntake>(options_, *outbox_, runs_, *liveness_, *keys_, clock_);
+    intake_ = std::make_unique<collector::FrameIntake>(
+        options_, *outbox_, runs_, *liveness_, *keys_, clock_,
+        [this](std::string_view source, std::string_view bytes) { forgeries_.Note(source, bytes); });
     auto listener = collector::FrameListener::Start(*intake_, *outbox_, *liveness_, clock_);
     ASSERT_OK(listener);
     listener_ = *std::move(listener);
@@ -98,7 +101,7 @@ class FrrModuleTest : public PlatformTest {
                    fmt::format(" virp hmac-key {}/keys/{}/1.hmac", dir_, kSource), " virp onode-socket " + socket_};
     lines.insert(lines.end(), more.begin(), more.end());
     lines.emplace_back(" virp enable");
-    lab_ = std::make_unique<FrrLab>(testutil::FrrModule{VIRP_FRR_MODULE, lines, under});
+    lab_ = std::make_unique<FrrLab>(testutil::FrrModule{module_, lines, under});
   }
   void StartLab(const Lines& more = {}) {
     MakeLab(more);
@@ -147,6 +150,10 @@ class FrrModuleTest : public PlatformTest {
 
   Verdict Ask(const verify::v1::Claim& claim) {
     Beat();
+    return AskUnbeaten(claim);
+  }
+  // Without a word of the collector before.
+  Verdict AskUnbeaten(const verify::v1::Claim& claim) {
     const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
     verify::v1::VerifyClaimRequest request;
     *request.mutable_claim() = claim;
@@ -158,12 +165,13 @@ class FrrModuleTest : public PlatformTest {
     last_answer_ = response.answer().ShortDebugString();
     return response.answer().verdict();
   }
-  Verdict AskPeer() {
+  verify::v1::Claim PeerUp(const std::string& router = "edge-a") {
     verify::v1::Claim claim;
-    claim.mutable_peer()->set_router("edge-a");
+    claim.mutable_peer()->set_router(router);
     claim.mutable_peer()->set_peer_address(Peer());
-    return Ask(claim);
+    return claim;
   }
+  Verdict AskPeer() { return Ask(PeerUp()); }
   Verdict AskRoute(const std::string& rib) {
     verify::v1::Claim claim;
     claim.mutable_route()->set_router("edge-a");
@@ -175,7 +183,9 @@ class FrrModuleTest : public PlatformTest {
 
   const std::string folder_ = dir_ + "/run", socket_ = folder_ + "/frames.sock";
   collector::FrameListenerOptions options_;
+  std::string module_ = VIRP_FRR_MODULE;
   collector::RunBook runs_;
+  collector::ForgeryAlarms forgeries_{"collector-1"};
   std::unique_ptr<collector::FrameIntake> intake_;
   std::unique_ptr<collector::FrameListener> listener_;
   std::unique_ptr<FrrLab> lab_;

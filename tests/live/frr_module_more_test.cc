@@ -50,6 +50,34 @@ TEST_F(FrrModuleNativeTest, ManySessionsLostAreRed) {
   }
 }
 
+// The session goes because the neighbor announces more than it may.
+TEST_F(FrrModuleNativeTest, APeerAtItsLimitIsRed) {
+  StartIntake(frame::Spelling::kV2);
+  StartNativeLab({" virp red maximum-prefix", " address-family ipv4 unicast", "  neighbor PEER maximum-prefix 1",
+                  " exit-address-family"});
+  News(">Established");
+  for (const char* prefix : {kPrefix, "198.51.100.0/24", "192.0.2.0/24"})  // bgpd 8.4 counts one behind
+    ASSERT_OK(lab_->Announce(prefix, 10));
+  const Lines lost = News("peer_down");
+  EXPECT_THAT(lost.back(), AllOf(HasSubstr("RED peer_down"), HasSubstr("by maximum_prefix")));
+  EXPECT_THAT(lost, Contains(HasSubstr("YELLOW peer_state_change Established>")));
+}
+
+// Every 15 minutes; here in a module that was built to do so every two seconds.
+TEST_F(FrrModuleNativeTest, PeersAreRestatedAgainAndAgain) {
+  module_ = VIRP_FRR_TEST_MODULE;
+  StartIntake(frame::Spelling::kV2);
+  StartNativeLab();
+  News("Established");
+  for (int i = 0; i < 3; ++i) {
+    const Lines news = News("restated");
+    ASSERT_FALSE(news.empty());
+    EXPECT_EQ(news.back(), "GREEN peer_state_change Unknown>Established restated");
+    EXPECT_THAT(news, Not(Contains(HasSubstr("route_announce")))) << "tables are restated when it is asked for";
+  }
+  EXPECT_EQ(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+}
+
 // The kernel here needs no VRF device for that: bgpd keeps the instance.
 TEST_F(FrrModuleNativeTest, InstancesAndOwnRoutesAreToldApart) {
   StartIntake(frame::Spelling::kV2);

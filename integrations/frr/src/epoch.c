@@ -11,54 +11,79 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { kFileMax = 1024 };
+
 static bool no(char why[VIRP_WHY], const char* what) {
   snprintf(why, VIRP_WHY, "%s: %s", what, strerror(errno));
   return false;
 }
 
-static bool last_of(const char* path, uint64_t* last, char why[VIRP_WHY]) {
-  const int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  *last = 0;
-  if (file < 0) return errno == ENOENT || no(why, "cannot read the epoch's state file");
-  char text[32] = {0};
-  const ssize_t size = read(file, text, sizeof(text) - 1);
-  close(file);
-  if (size < 0) return no(why, "cannot read the epoch's state file");
-  char* end = text;
+// A line "EPOCH", then one "EPOCH FROM TO" for each range that was left.
+static bool parse(char* text, struct virp_state* state) {
+  char *end = text, *save = NULL;
   errno = 0;
-  *last = strtoull(text, &end, 10);
-  if (end == text || *end != '\n' || errno != 0) {
-    snprintf(why, VIRP_WHY, "the epoch's state file does not hold a number");
-    return false;
+  state->epoch = strtoull(text, &end, 10);
+  if (end == text || *end != '\n' || errno != 0) return false;
+  for (char* line = strtok_r(end, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
+    struct virp_left left;
+    if (sscanf(line, "%" SCNu64 " %" SCNu64 " %" SCNu64, &left.epoch, &left.from, &left.to) != 3) return false;
+    virp_state_leave(state, &left);
   }
   return true;
 }
 
-static bool keep(const char* path, uint64_t epoch, char why[VIRP_WHY]) {
-  char part[PATH_MAX];
-  if (snprintf(part, sizeof(part), "%s.new", path) >= (int)sizeof(part)) {
-    errno = ENAMETOOLONG;
-    return no(why, "the epoch's state file");
-  }
-  const int file = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (file < 0) return no(why, "cannot write the epoch's state file");
-  const bool good = dprintf(file, "%" PRIu64 "\n", epoch) > 0 && fsync(file) == 0;
+bool virp_state_read(const char* path, struct virp_state* state, char why[VIRP_WHY]) {
+  const int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  *state = (struct virp_state){0};
+  if (file < 0) return errno == ENOENT || no(why, "cannot read the state file");
+  char text[kFileMax + 1] = {0};
+  const ssize_t size = read(file, text, kFileMax);
   const int error = errno;
   close(file);
   errno = error;
-  if (!good || rename(part, path) != 0) return no(why, "cannot write the epoch's state file");
+  if (size < 0) return no(why, "cannot read the state file");
+  if (parse(text, state)) return true;
+  *state = (struct virp_state){0};
+  snprintf(why, VIRP_WHY, "the state file does not hold a number");
+  return false;
+}
+
+bool virp_state_write(const char* path, const struct virp_state* state, char why[VIRP_WHY]) {
+  char part[PATH_MAX];
+  if (snprintf(part, sizeof(part), "%s.new", path) >= (int)sizeof(part)) {
+    errno = ENAMETOOLONG;
+    return no(why, "the state file");
+  }
+  const int file = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (file < 0) return no(why, "cannot write the state file");
+  bool good = dprintf(file, "%" PRIu64 "\n", state->epoch) > 0;
+  for (uint32_t i = 0; i < state->left_count; ++i) {
+    const struct virp_left* const left = &state->left[i];
+    good = good && dprintf(file, "%" PRIu64 " %" PRIu64 " %" PRIu64 "\n", left->epoch, left->from, left->to) > 0;
+  }
+  good = good && fsync(file) == 0;
+  const int error = errno;
+  close(file);
+  errno = error;
+  if (!good || rename(part, path) != 0) return no(why, "cannot write the state file");
   return true;
 }
 
-uint64_t virp_epoch_next(const char* path, uint64_t now_ns, char why[VIRP_WHY]) {
-  uint64_t last = 0;
+void virp_state_leave(struct virp_state* state, const struct virp_left* left) {
+  if (state->left_count == VIRP_LEFT_MAX)
+    memmove(state->left, state->left + 1, --state->left_count * sizeof(state->left[0]));
+  state->left[state->left_count++] = *left;
+}
+
+uint64_t virp_epoch_next(const char* path, uint64_t now_ns, struct virp_state* state, char why[VIRP_WHY]) {
   why[0] = '\0';
+  *state = (struct virp_state){0};
   if (path[0] == '\0') {
     snprintf(why, VIRP_WHY, "no state file is configured");
     return now_ns;
   }
-  const bool read = last_of(path, &last, why);
-  const uint64_t epoch = read && last >= now_ns ? last + 1 : now_ns;
-  if (read) keep(path, epoch, why);
-  return epoch;
+  const bool read = virp_state_read(path, state, why);
+  state->epoch = read && state->epoch >= now_ns ? state->epoch + 1 : now_ns;
+  if (read) virp_state_write(path, state, why);
+  return state->epoch;
 }

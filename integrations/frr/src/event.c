@@ -177,11 +177,12 @@ static void best(const struct virp_event* event, struct cursor* text, struct vir
     VIRP_PUT(out, "null");
 }
 
-static void gap(const struct virp_voice* voice, uint64_t from, uint64_t to, const char* reason, struct virp_text* out) {
+static void gap(const struct virp_voice* voice, uint64_t epoch, uint64_t from, uint64_t to, const char* reason,
+                struct virp_text* out) {
   VIRP_PUT(out, "{\"domain\":\"virp\",\"event\":\"gap\",\"source\":");
   quoted(out, voice->source);
   VIRP_PUT(out, ",\"epoch\":");
-  virp_text_number(out, voice->epoch);
+  virp_text_number(out, epoch);
   VIRP_PUT(out, ",\"from\":");
   virp_text_number(out, from);
   VIRP_PUT(out, ",\"to\":");
@@ -255,11 +256,13 @@ bool virp_event_payload(const struct virp_event* event, const struct virp_voice*
   const enum virp_kind kind = (enum virp_kind)event->kind;
   if (virp_event_type(event, voice->version) == 0) return false;
   if (kind == VIRP_SAW_LOSS) {
-    gap(voice, event->from, event->to, "OVERFLOW", out);
+    const bool earlier = event->left_epoch != 0;
+    gap(voice, earlier ? event->left_epoch : voice->epoch, event->from, event->to, earlier ? "SHUTDOWN" : "OVERFLOW",
+        out);
     return !out->full;
   }
   if (kind == VIRP_SAW_DISABLED && voice->version == 1) {
-    gap(voice, event->sequence + 1, event->sequence + 1, "SHUTDOWN", out);
+    gap(voice, voice->epoch, event->sequence + 1, event->sequence + 1, "SHUTDOWN", out);
     return !out->full;
   }
   if (kind == VIRP_SAW_BEAT || kind == VIRP_SAW_DISABLED) {

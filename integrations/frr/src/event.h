@@ -70,6 +70,7 @@ struct virp_event {
   uint32_t path_id;
   uint32_t last_event, uptime;  // VIRP_SAW_DOWN; seconds
   uint64_t from, to;            // VIRP_SAW_LOSS; VIRP_SAW_TABLE_COMPLETE: `from` is first_sequence, 0 for none
+  uint64_t left_epoch;          // VIRP_SAW_LOSS: of an earlier run, which ended before these were sent; 0: of this one
   uint64_t lost, depth, established, config;  // VIRP_SAW_BEAT, VIRP_SAW_DISABLED
 };
 

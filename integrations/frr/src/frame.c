@@ -56,3 +56,13 @@ size_t virp_frame_size(const uint8_t* frame) {
   const size_t payload = (size_t)frame[24] << 24 | (size_t)frame[25] << 16 | (size_t)frame[26] << 8 | frame[27];
   return VIRP_HEADER_V2 + payload + (frame[7] == VIRP_ED25519 ? 64 : 32);
 }
+
+uint64_t virp_frame_sequence(const uint8_t* frame) {
+  uint64_t out = 0;
+  if (frame[4] == 1) {
+    for (int i = 3; i >= 0; --i) out = out << 8 | frame[16 + i];
+  } else {
+    for (int i = 0; i < 8; ++i) out = out << 8 | frame[16 + i];
+  }
+  return out;
+}

@@ -48,6 +48,7 @@ size_t virp_frame_seal(const struct virp_frame_header* header, const struct virp
                        size_t payload_size);
 // The size of the frame that begins at `frame`, which virp_frame_seal wrote.
 size_t virp_frame_size(const uint8_t* frame);
+uint64_t virp_frame_sequence(const uint8_t* frame);  // of the same
 
 #ifdef __cplusplus
 }

@@ -172,3 +172,30 @@ bool virp_key_verify(const struct virp_key* key, const void* bytes, size_t size,
   EVP_MD_CTX_free(context);
   return good;
 }
+
+bool virp_crypto_works(char why[VIRP_WHY]) {
+  static const uint8_t hmac_key[20] = {11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11};
+  static const uint8_t hmac_begin[] = {0xb0, 0x34, 0x4c, 0x61, 0xd8, 0xdb, 0x38, 0x53};  // RFC 4231, section 4.2
+  static const uint8_t seed[32] = {0x9d, 0x61, 0xb1, 0x9d, 0xef, 0xfd, 0x5a, 0x60, 0xba, 0x84, 0x4a,
+                                   0xf4, 0x92, 0xec, 0x2c, 0xc4, 0x44, 0x49, 0xc5, 0x69, 0x7b, 0x32,
+                                   0x69, 0x19, 0x70, 0x3b, 0xac, 0x03, 0x1c, 0xae, 0x7f, 0x60};
+  static const uint8_t pair_begin[] = {0xe5, 0x56, 0x43, 0x00, 0xc3, 0x60, 0xac, 0x72};  // RFC 8032, section 7.1
+  struct virp_key* const mac = virp_key_make(VIRP_HMAC_SHA256, hmac_key, sizeof(hmac_key), 1, why);
+  struct virp_key* const pair = virp_key_make(VIRP_ED25519, seed, sizeof(seed), 1, why);
+  uint8_t tag[VIRP_TAG_MAX];
+  bool good = mac != NULL && pair != NULL;
+  // More than once: a hash that is another's fails at random.
+  for (int i = 0; i < 3 && good; ++i) {
+    good = virp_key_sign(mac, "Hi There", 8, tag) == 32 && memcmp(tag, hmac_begin, sizeof(hmac_begin)) == 0 &&
+           virp_key_sign(pair, "", 0, tag) == 64 && memcmp(tag, pair_begin, sizeof(pair_begin)) == 0;
+  }
+  virp_key_free(mac);
+  virp_key_free(pair);
+  if (!good)
+    snprintf(why, VIRP_WHY, "libcrypto (%s) does not compute what it should in this process", virp_crypto_version());
+  return good;
+}
+
+const char* virp_crypto_version(void) {
+  return OpenSSL_version(OPENSSL_VERSION);
+}

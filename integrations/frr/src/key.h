@@ -34,6 +34,11 @@ uint32_t virp_key_version(const struct virp_key* key);
 size_t virp_key_sign(const struct virp_key* key, const void* bytes, size_t size, uint8_t tag[VIRP_TAG_MAX]);
 bool virp_key_verify(const struct virp_key* key, const void* bytes, size_t size, const uint8_t* tag);
 
+// Does libcrypto compute what RFC 4231 and RFC 8032 say? Inside another program it may be led astray (README.md). False
+// with a reason.
+bool virp_crypto_works(char why[VIRP_WHY]);
+const char* virp_crypto_version(void);  // "OpenSSL 3.0.17 ..."
+
 void virp_sha256(const void* bytes, size_t size, uint8_t digest[32]);
 
 #ifdef __cplusplus

@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "door.h"
-#include "epoch.h"
 #include "event.h"
 
 enum {
@@ -30,6 +29,8 @@ enum {
   kSteady = 10000,  // ms of connection after which the next failure starts from kBackoffMin
   kBatch = 64,
   kStopping = 10,  // ms
+  kSaving = 500,   // ms: for the last word to the state file
+  kSave = 10000,   // ms: how old the state file's word on what is not sent may be
   kLinger = 2,     // ms: while events keep coming, nobody wakes the thread for each of them
 };
 
@@ -49,7 +50,12 @@ struct virp_speaker {
   int wake;
   _Atomic bool asleep, stop, abandon, all_sent;
   pthread_mutex_t mutex;
-  char problem[VIRP_WHY];  // by the mutex
+  _Atomic uint64_t noted;  // the number that was used last
+  // By the mutex.
+  char problem[VIRP_WHY];
+  struct virp_left left[VIRP_LEFT_MAX];  // by earlier runs; `told` of them by records up to told_by
+  uint32_t left_count, told;
+  uint64_t told_by;
 
   // The thread's own. Frames lie in [kept, end): those before `sent` went into the socket, some of them are kept.
   uint8_t* buffer;
@@ -60,6 +66,10 @@ struct virp_speaker {
   uint64_t retry_at, connected_at, backoff;  // ms of the monotonic clock
   bool busy;                                 // took something since it last rested
   bool closing;                              // after VIRP_SAW_CLOSE: no new connection until something is to be said
+  uint64_t made;                             // number of the last frame
+  uint64_t save_at;                          // ms
+  struct virp_state state;                   // as the file holds it
+  bool keeps;                                // there is a file that could be read
 };
 
 static uint64_t clock_ns(clockid_t id) {
@@ -92,11 +102,69 @@ static void set_problem(struct virp_speaker* at, const char* why) {
 static void new_epoch(struct virp_speaker* at) {
   char why[VIRP_WHY];
   const uint64_t last = at->voice.epoch;
-  uint64_t epoch = virp_epoch_next(at->settings->epoch_file, clock_ns(CLOCK_REALTIME), why);
+  uint64_t epoch = virp_epoch_next(at->settings->state_file, clock_ns(CLOCK_REALTIME), &at->state, why);
+  at->keeps = why[0] == '\0';
   if (epoch <= last) epoch = last + 1;
   at->voice.epoch = epoch;
+  at->made = 0;
   atomic_store(&at->counters.epoch, epoch);
   if (why[0] != '\0') set_problem(at, why);
+}
+
+// A run begins: its epoch, and what those before it left.
+static void begin_run(struct virp_speaker* at) {
+  char why[VIRP_WHY] = "";
+  at->made = 0;
+  atomic_store(&at->noted, 0);
+  if (at->settings->version == 2) {
+    new_epoch(at);
+  } else {
+    at->voice.epoch = 0;  // the first time stamp's
+    const char* const file = at->settings->state_file;
+    at->keeps = file[0] != '\0' && virp_state_read(file, &at->state, why);
+    if (why[0] != '\0') set_problem(at, why);
+  }
+  if (!at->keeps) return;
+  pthread_mutex_lock(&at->mutex);
+  memcpy(at->left, at->state.left, sizeof(at->left));
+  at->left_count = at->state.left_count;
+  at->told = 0;
+  pthread_mutex_unlock(&at->mutex);
+}
+
+// Which numbers never went into a socket whole; false: none.
+static bool unsaid(const struct virp_speaker* at, struct virp_left* out) {
+  const uint64_t noted = atomic_load(&at->noted);
+  out->epoch = at->voice.epoch;
+  out->from = at->sent_frames < at->end ? virp_frame_sequence(at->buffer + at->sent_frames) : at->made + 1;
+  out->to = noted > at->made ? noted : at->made;
+  return out->from <= out->to;
+}
+
+// The file is to hold what earlier runs left and is not told yet, and what this one would leave if it ended now.
+static void save(struct virp_speaker* at) {
+  struct virp_state wanted = {.epoch = at->state.epoch};
+  struct virp_left now;
+  char why[VIRP_WHY] = "";
+  at->save_at = now_ms() + kSave;
+  if (!at->keeps) return;
+  const bool some = unsaid(at, &now);
+  pthread_mutex_lock(&at->mutex);
+  if (at->told > 0 && (!some || at->told_by < now.from)) {
+    at->left_count -= at->told;
+    memmove(at->left, at->left + at->told, at->left_count * sizeof(at->left[0]));
+    at->told = 0;
+  }
+  wanted.left_count = at->left_count;
+  memcpy(wanted.left, at->left, at->left_count * sizeof(at->left[0]));
+  pthread_mutex_unlock(&at->mutex);
+  if (some) virp_state_leave(&wanted, &now);
+  if (at->voice.epoch > wanted.epoch) wanted.epoch = at->voice.epoch;  // of version 1
+  if (memcmp(&wanted, &at->state, sizeof(wanted)) == 0) return;
+  if (virp_state_write(at->settings->state_file, &wanted, why))
+    at->state = wanted;
+  else
+    set_problem(at, why);
 }
 
 static void disconnect(struct virp_speaker* at, const char* why) {
@@ -131,7 +199,7 @@ static void take_settings(struct virp_speaker* at, struct virp_settings* setting
     disconnect(at, NULL);
     at->retry_at = 0;
   }
-  if (renamed && settings->version == 2) new_epoch(at);
+  if (renamed) begin_run(at);
   virp_settings_free(old);
 }
 
@@ -215,6 +283,7 @@ static void say(struct virp_speaker* at, const struct virp_event* event) {
     return;
   }
   at->end += size;
+  at->made = event->sequence;
   atomic_fetch_add_explicit(&at->counters.made[type], 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&at->counters.made_all, 1, memory_order_relaxed);
 }
@@ -250,6 +319,7 @@ static int patience(struct virp_speaker* at) {
     const uint64_t now = now_ms(), left = at->retry_at > now ? at->retry_at - now : 0;
     if (out < 0 || left < (uint64_t)out) out = (int)left;
   }
+  if (unsent(at) && (out < 0 || out > kSave)) out = kSave;
   if (atomic_load(&at->stop) && (out < 0 || out > kStopping)) out = kStopping;
   return out;
 }
@@ -293,6 +363,7 @@ static void* run(void* argument) {
     if (at->socket < 0 && (!at->closing || unsent(at)) && now_ms() >= at->retry_at) connect_again(at);
     send_some(at);
     if (at->closing && finished(at) && at->socket >= 0) hang_up(at);
+    if (now_ms() >= at->save_at) save(at);
     atomic_store_explicit(&at->counters.cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID), memory_order_relaxed);
     if (atomic_load(&at->stop) && finished(at)) {
       atomic_store(&at->all_sent, true);
@@ -300,6 +371,7 @@ static void* run(void* argument) {
     }
     if (!taken) rest(at);
   }
+  if (at->settings != NULL) save(at);
   return NULL;
 }
 
@@ -368,19 +440,41 @@ static bool join(struct virp_speaker* at, unsigned milliseconds) {
   return pthread_timedjoin_np(at->thread, NULL, &until) == 0;
 }
 
-bool virp_speaker_stop(struct virp_speaker* at, unsigned milliseconds) {
+bool virp_speaker_stop(struct virp_speaker* at, unsigned milliseconds, uint64_t last, struct virp_left* left) {
+  virp_speaker_note(at, last);
   atomic_store(&at->stop, true);
   ring_bell(at);
   bool joined = join(at, milliseconds);
   if (!joined) {
     atomic_store(&at->abandon, true);
     ring_bell(at);
-    joined = join(at, 100);
+    joined = join(at, kSaving);
   }
+  *left = (struct virp_left){0, 1, last};
   if (!joined) return false;
-  const bool all = atomic_load(&at->all_sent);
+  const bool some = unsaid(at, left);
+  const bool all = atomic_load(&at->all_sent) && !some;
   release(at);
   return all;
+}
+
+void virp_speaker_note(struct virp_speaker* at, uint64_t sequence) {
+  atomic_store(&at->noted, sequence);
+}
+
+uint32_t virp_speaker_left(struct virp_speaker* at, struct virp_left left[VIRP_LEFT_MAX]) {
+  pthread_mutex_lock(&at->mutex);
+  const uint32_t count = at->told > 0 ? 0 : at->left_count;
+  memcpy(left, at->left, count * sizeof(*left));
+  pthread_mutex_unlock(&at->mutex);
+  return count;
+}
+
+void virp_speaker_told(struct virp_speaker* at, uint32_t count, uint64_t sequence) {
+  pthread_mutex_lock(&at->mutex);
+  at->told = count;
+  at->told_by = sequence;
+  pthread_mutex_unlock(&at->mutex);
 }
 
 void virp_speaker_look(struct virp_speaker* at, struct virp_figures* out) {

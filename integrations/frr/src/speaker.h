@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "epoch.h"
 #include "frame.h"
 #include "key.h"
 #include "ring.h"
@@ -21,7 +22,7 @@ struct virp_settings {
   uint8_t version;
   char source[VIRP_SOURCE_MAX + 1];
   char socket[VIRP_PATH_MAX];
-  char epoch_file[VIRP_PATH_MAX];
+  char state_file[VIRP_PATH_MAX];
   char build_id[VIRP_BUILD_ID_MAX];
   long uid;              // VIRP_NO_UID, or whose socket it has to be
   struct virp_key* key;  // owned
@@ -48,9 +49,16 @@ struct virp_speaker* virp_speaker_start(struct virp_ring* ring, struct virp_sett
 void virp_speaker_configure(struct virp_speaker* speaker, struct virp_settings* settings);
 // There is something in the ring. Costs a load while the thread is awake.
 void virp_speaker_wake(struct virp_speaker* speaker);
+// The number that was used last, from time to time: what was not sent by then is in the state file, in case that nobody
+// is there any more to say so.
+void virp_speaker_note(struct virp_speaker* speaker, uint64_t sequence);
+// What earlier runs left that no record tells of yet. Returns how many.
+uint32_t virp_speaker_left(struct virp_speaker* speaker, struct virp_left left[VIRP_LEFT_MAX]);
+// So many of them, from the first on, are told by records up to this number.
+void virp_speaker_told(struct virp_speaker* speaker, uint32_t count, uint64_t sequence);
 // Sends what there is for at most that long, then ends the thread; one that does not end in time is left to the
-// process's end. True when all was sent.
-bool virp_speaker_stop(struct virp_speaker* speaker, unsigned milliseconds);
+// process's end. True when all up to number `last` was sent; else what was not is in the state file and in `left`.
+bool virp_speaker_stop(struct virp_speaker* speaker, unsigned milliseconds, uint64_t last, struct virp_left* left);
 
 void virp_speaker_look(struct virp_speaker* speaker, struct virp_figures* out);
 

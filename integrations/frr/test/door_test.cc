@@ -126,13 +126,14 @@ TEST_F(FrrDoor, SquattersAreRefused) {
 
 TEST(FrrEpoch, IsGreaterInEveryRun) {
   const testutil::TempDir dir;
+  virp_state state;
   const std::string path = dir.File("epoch");
   char why[VIRP_WHY] = "";
-  EXPECT_EQ(::virp_epoch_next(path.c_str(), 100, why), 100u);
+  EXPECT_EQ(::virp_epoch_next(path.c_str(), 100, &state, why), 100u);
   EXPECT_STREQ(why, "");
-  EXPECT_EQ(::virp_epoch_next(path.c_str(), 200, why), 200u);
-  EXPECT_EQ(::virp_epoch_next(path.c_str(), 150, why), 201u);  // the clock stepped back
-  EXPECT_EQ(::virp_epoch_next(path.c_str(), 201, why), 202u);
+  EXPECT_EQ(::virp_epoch_next(path.c_str(), 200, &state, why), 200u);
+  EXPECT_EQ(::virp_epoch_next(path.c_str(), 150, &state, why), 201u);  // the clock stepped back
+  EXPECT_EQ(::virp_epoch_next(path.c_str(), 201, &state, why), 202u);
   EXPECT_STREQ(why, "");
   std::ifstream file(path);
   std::stringstream text;
@@ -140,15 +141,38 @@ TEST(FrrEpoch, IsGreaterInEveryRun) {
   EXPECT_EQ(text.str(), "202\n");
 }
 
+TEST(FrrEpoch, WhatRunsLeftStaysInTheFile) {
+  const testutil::TempDir dir;
+  const std::string path = dir.File("epoch");
+  char why[VIRP_WHY] = "";
+  virp_state state{};
+  state.epoch = 100;
+  for (std::uint64_t run = 1; run <= VIRP_LEFT_MAX + 1; ++run) {
+    const virp_left left{run, 5, 5 + run};
+    ::virp_state_leave(&state, &left);
+  }
+  ASSERT_TRUE(::virp_state_write(path.c_str(), &state, why)) << why;
+  EXPECT_EQ(::virp_epoch_next(path.c_str(), 200, &state, why), 200u);
+  virp_state read;
+  ASSERT_TRUE(::virp_state_read(path.c_str(), &read, why)) << why;
+  EXPECT_EQ(read.epoch, 200u);
+  ASSERT_EQ(read.left_count, static_cast<std::uint32_t>(VIRP_LEFT_MAX));
+  EXPECT_EQ(read.left[0].epoch, 2u) << "the oldest makes room";
+  EXPECT_EQ(read.left[VIRP_LEFT_MAX - 1].to, 5u + VIRP_LEFT_MAX + 1);
+  std::ofstream(path, std::ios::app) << "1 2\n";
+  EXPECT_FALSE(::virp_state_read(path.c_str(), &read, why));
+}
+
 TEST(FrrEpoch, WithoutAFileTheClockHasToDo) {
   const testutil::TempDir dir;
+  virp_state state;
   char why[VIRP_WHY] = "";
-  EXPECT_EQ(::virp_epoch_next("", 7, why), 7u);
+  EXPECT_EQ(::virp_epoch_next("", 7, &state, why), 7u);
   EXPECT_THAT(why, HasSubstr("no state file"));
-  EXPECT_EQ(::virp_epoch_next(dir.File("no/such/folder").c_str(), 7, why), 7u);
+  EXPECT_EQ(::virp_epoch_next(dir.File("no/such/folder").c_str(), 7, &state, why), 7u);
   EXPECT_THAT(why, HasSubstr("No such file"));
   std::ofstream(dir.File("odd")) << "not a number\n";
-  EXPECT_EQ(::virp_epoch_next(dir.File("odd").c_str(), 7, why), 7u);
+  EXPECT_EQ(::virp_epoch_next(dir.File("odd").c_str(), 7, &state, why), 7u);
   EXPECT_THAT(why, HasSubstr("does not hold a number"));
 }
 

@@ -33,7 +33,7 @@ class FrrSpeaker : public ::testing::Test {
  protected:
   FrrSpeaker() { ::chmod(dir_.path().c_str(), 0750); }
   ~FrrSpeaker() override {
-    if (speaker_ != nullptr) ::virp_speaker_stop(speaker_, 1);
+    if (speaker_ != nullptr) ::virp_speaker_stop(speaker_, 1, sequence_, &left_);
     ::virp_ring_free(ring_);
   }
 
@@ -54,7 +54,7 @@ class FrrSpeaker : public ::testing::Test {
     out->uid = VIRP_NO_UID;
     std::strcpy(out->source, "edge-a.bgpd");
     std::strcpy(out->socket, path_.c_str());
-    std::strcpy(out->epoch_file, dir_.File("epoch").c_str());
+    std::strcpy(out->state_file, dir_.File("epoch").c_str());
     out->key = ::virp_key_make(VIRP_HMAC_SHA256, kSecret, 32, 3, why);
     EXPECT_NE(out->key, nullptr) << why;
     return out;
@@ -126,6 +126,8 @@ class FrrSpeaker : public ::testing::Test {
   std::uint64_t sequence_ = 0;
   std::vector<std::uint64_t> got_;
   std::set<std::uint64_t> seen_, epochs_;
+  virp_left left_{};
+  bool told_ = false;
 };
 
 TEST_F(FrrSpeaker, EverythingArrivesInOrder) {
@@ -143,7 +145,7 @@ TEST_F(FrrSpeaker, EverythingArrivesInOrder) {
     ASSERT_EQ(got_.size(), 5000u);
     for (std::size_t i = 0; i < got_.size(); ++i) ASSERT_EQ(got_[i], first + i);
     EXPECT_TRUE(Eventually([&] { return Figures().delivered == 5000; }));
-    EXPECT_TRUE(::virp_speaker_stop(speaker_, 10'000));
+    EXPECT_TRUE(::virp_speaker_stop(speaker_, 10'000, sequence_, &left_));
     speaker_ = nullptr;
   }
 }
@@ -179,8 +181,45 @@ TEST_F(FrrSpeaker, ACollectorThatDoesNotReadFillsTheRingAndNothingElse) {
   }));
   const std::uint64_t made = Figures().made_all;
   EXPECT_GT(sequence_, made);
-  EXPECT_FALSE(::virp_speaker_stop(speaker_, 20));  // a bounded time, though nobody reads
+  EXPECT_FALSE(::virp_speaker_stop(speaker_, 20, sequence_, &left_));  // a bounded time, though nobody reads
   speaker_ = nullptr;
+  EXPECT_GT(left_.from, 1u);
+  EXPECT_EQ(left_.to, sequence_);
+}
+
+// What a run could not send the next one is to say, and nobody after that has said it.
+TEST_F(FrrSpeaker, WhatARunLeavesTheNextOneKnows) {
+  Start(2);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Say());
+  ASSERT_TRUE(Eventually([&] { return Figures().made_all == 3; }));
+  const std::uint64_t epoch = Figures().epoch;
+  EXPECT_FALSE(::virp_speaker_stop(speaker_, 20, sequence_ + 2, &left_));  // two were never made
+  const std::uint64_t last = sequence_ + 2;
+  for (const bool told : {false, true, true}) {
+    sequence_ = 0;
+    virp_left earlier[VIRP_LEFT_MAX]{};
+    Listen();
+    Start(2);
+    ASSERT_TRUE(Accept());
+    seen_.clear();
+    ASSERT_TRUE(Say());
+    ASSERT_TRUE(Await(1));
+    ASSERT_EQ(::virp_speaker_left(speaker_, earlier), told && told_ ? 0u : 1u);
+    if (!told || !told_) {
+      EXPECT_EQ(earlier[0].epoch, epoch);
+      EXPECT_EQ(earlier[0].from, 1u);
+      EXPECT_EQ(earlier[0].to, last);
+    }
+    if (told && !told_) {
+      told_ = true;
+      ASSERT_TRUE(Say(VIRP_SAW_LOSS));
+      ::virp_speaker_told(speaker_, 1, sequence_);
+      EXPECT_EQ(::virp_speaker_left(speaker_, earlier), 0u) << "once is enough";
+      ASSERT_TRUE(Await(2));
+    }
+    EXPECT_TRUE(::virp_speaker_stop(speaker_, 10'000, sequence_, &left_));
+    speaker_ = nullptr;
+  }
 }
 
 TEST_F(FrrSpeaker, WithoutACollectorItWaitsAndSaysWhy) {

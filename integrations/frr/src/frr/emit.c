@@ -69,6 +69,21 @@ bool virp_tell_loss(bool now) {
   return true;
 }
 
+void virp_tell_left(void) {
+  struct virp_left left[VIRP_LEFT_MAX];
+  const uint32_t count = virp_speaker_left(virp.speaker, left);
+  if (count == 0 || virp.lost_from != 0) return;
+  uint32_t told = 0;
+  for (; told < count && virp_ring_fits(virp.ring, sizeof(struct virp_event), 0); ++told) {
+    struct virp_event loss = {.kind = VIRP_SAW_LOSS, .tier = VIRP_YELLOW, .left_epoch = left[told].epoch};
+    loss.from = left[told].from;
+    loss.to = left[told].to;
+    virp_emit(&loss, NULL, NULL, 0);
+    zlog_warn("VIRP: an earlier run ended before %" PRIu64 " to %" PRIu64 " were sent; said so", loss.from, loss.to);
+  }
+  if (told > 0) virp_speaker_told(virp.speaker, told, virp.sequence);
+}
+
 uint64_t virp_emit(struct virp_event* event, const struct virp_route* routes, const struct virp_piece* pieces,
                    int count) {
   const size_t fixed = sizeof(*event) + event->routes * sizeof(*routes);

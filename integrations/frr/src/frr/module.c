@@ -93,7 +93,7 @@ static struct virp_settings* make_settings(char why[VIRP_WHY]) {
   settings->uid = virp.config.uid;
   snprintf(settings->source, sizeof(settings->source), "%s", virp.config.source);
   snprintf(settings->socket, sizeof(settings->socket), "%s", virp.config.socket);
-  snprintf(settings->epoch_file, sizeof(settings->epoch_file), "%s", virp.config.state);
+  snprintf(settings->state_file, sizeof(settings->state_file), "%s", virp.config.state);
   snprintf(settings->build_id, sizeof(settings->build_id), "%s", virp.build_id);
   settings->key = virp_read_key(why);
   if (settings->key != NULL && settings->version == 1 && virp_key_suite(settings->key) != VIRP_HMAC_SHA256) {
@@ -194,15 +194,17 @@ static void tick(virp_task* task) {
   if (virp.speaker != NULL) log_problem();
   if (!virp.on) return;
   virp_tell_loss(false);
+  virp_tell_left();
+  virp_speaker_note(virp.speaker, virp.sequence);
   virp_peers_tick();
   virp_locals_tick();
   if (key_rolled()) virp_reconfigure();
-  if (timers.ticks % (VIRP_BEAT_MS / kTickMs) == 0) virp_beat(VIRP_SAW_BEAT);
+  if (timers.ticks % VIRP_BEAT_SECONDS == 0) virp_beat(VIRP_SAW_BEAT);
   const bool busy = virp_ring_bytes(virp.ring) > virp_ring_size(virp.ring) / 4;
   if (virp.restate_tables && virp.lost_from == 0 && !busy) {
     virp.restate_tables = false;
     virp_restate(true);
-  } else if (timers.ticks % (VIRP_RESTATE_MS / kTickMs) == 0) {
+  } else if (timers.ticks % VIRP_RESTATE_SECONDS == 0) {
     virp_restate(false);
   }
 }
@@ -223,10 +225,14 @@ static int on_early_end(void) {
 static int on_end(void) {
   if (virp.on) virp_beat(VIRP_SAW_DISABLED);
   virp.on = false;
-  if (virp.speaker != NULL && virp_speaker_stop(virp.speaker, kFlushMs)) {
+  struct virp_left left = {0};
+  if (virp.speaker != NULL && virp_speaker_stop(virp.speaker, kFlushMs, virp.sequence, &left)) {
     virp_ring_free(virp.ring);
     virp.ring = NULL;
   }
+  if (left.from != 0 && left.from <= left.to)
+    zlog_warn("VIRP: ends before %" PRIu64 " to %" PRIu64 " were sent; %s", left.from, left.to,
+              virp.config.state[0] != '\0' ? "the next start says so" : "without a state file nobody will say so");
   virp_peers_forget();
   virp_key_free(virp.argument_key);
   free(virp.rules);
@@ -261,6 +267,16 @@ static void read_arguments(const char* text) {
   if (virp.argument_key == NULL) snprintf(virp.refusal, sizeof(virp.refusal), "%.100s: %.140s", path, why);
 }
 
+#ifdef VIRP_COMPILED_IN
+static const char* arguments(void) {
+  return NULL;
+}
+#else
+static const char* arguments(void) {
+  return THIS_MODULE->load_args;
+}
+#endif
+
 static int on_load(void) {
   virp.config = (struct virp_config){.version = 1, .uid = VIRP_NO_UID, .key_version = 1, .ring_mib = kRingMib};
   virp.config.family[0] = virp.config.family[1] = true;
@@ -269,7 +285,7 @@ static int on_load(void) {
   virp.rules = calloc(1, sizeof(*virp.rules));
   if (virp.rules == NULL) return 0;
   virp_find_build_id(virp.build_id);
-  read_arguments(THIS_MODULE->load_args);
+  read_arguments(arguments());
   virp.fits = virp.refusal[0] == '\0' && virp_guard(virp.refusal);
   hook_register(frr_late_init, on_late_init);
   if (virp.fits) {
@@ -284,5 +300,11 @@ static int on_load(void) {
   return 0;
 }
 
+#ifdef VIRP_COMPILED_IN
+__attribute__((constructor)) static void begin(void) {
+  on_load();
+}
+#else
 FRR_MODULE_SETUP(.name = "bgpd_virp", .version = FRR_VERSION,
                  .description = "signs what bgpd observes, and hands it to a VIRP collector", .init = on_load, );
+#endif

@@ -20,16 +20,23 @@ static int set_text(struct vty* vty, char* to, size_t size, const char* value) {
   return CMD_SUCCESS;
 }
 
-DEFUN(do_virp_enable, virp_enable_cmd, "virp enable", NAME "Sign what is observed and send it\n") {
-  virp.config.enabled = true;
-  const char* const why = virp_start();
-  if (why != NULL) vty_out(vty, "%% VIRP stays off: %s\n", why);
+static int set_number(struct vty* vty, uint32_t* to, const char* value) {
+  *to = (uint32_t)strtoul(value, NULL, 10);
+  changed(vty);
   return CMD_SUCCESS;
 }
 
-DEFUN(do_no_virp_enable, no_virp_enable_cmd, "no virp enable", NO_STR NAME "Sign what is observed and send it\n") {
-  virp.config.enabled = false;
-  virp_pause();
+// Of "[no] virp ...": whether it is said without "no".
+static bool is_on(struct cmd_token* first) {
+  return !strmatch(first->text, "no");
+}
+
+// The texts of these commands are written out: vtysh is generated from them.
+DEFUN(do_virp_enable, virp_enable_cmd, "[no] virp enable", NO_STR NAME "Sign what is observed and send it\n") {
+  virp.config.enabled = is_on(argv[0]);
+  const char* const why = virp.config.enabled ? virp_start() : NULL;
+  if (!virp.config.enabled) virp_pause();
+  if (why != NULL) vty_out(vty, "%% VIRP stays off: %s\n", why);
   return CMD_SUCCESS;
 }
 
@@ -45,9 +52,7 @@ DEFUN(do_no_virp_hmac_key, no_virp_hmac_key_cmd, "no virp hmac-key [PATH]",
 
 DEFUN(do_virp_key_version, virp_key_version_cmd, "virp key-version (1-4294967295)",
       NAME "The version of the key; reads it again\nNumber\n") {
-  virp.config.key_version = (uint32_t)strtoul(argv[2]->arg, NULL, 10);
-  changed(vty);
-  return CMD_SUCCESS;
+  return set_number(vty, &virp.config.key_version, argv[2]->arg);
 }
 
 DEFUN(do_virp_onode_socket, virp_onode_socket_cmd, "virp onode-socket PATH",
@@ -55,18 +60,20 @@ DEFUN(do_virp_onode_socket, virp_onode_socket_cmd, "virp onode-socket PATH",
   return set_text(vty, virp.config.socket, sizeof(virp.config.socket), argv[2]->arg);
 }
 
-DEFUN(do_virp_onode_uid, virp_onode_uid_cmd, "virp onode-uid (0-4294967294)",
-      NAME "Whose socket it has to be\nUser id\n") {
-  virp.config.uid = strtol(argv[2]->arg, NULL, 10);
+static int set_uid(struct vty* vty, long uid) {
+  virp.config.uid = uid;
   changed(vty);
   return CMD_SUCCESS;
 }
 
+DEFUN(do_virp_onode_uid, virp_onode_uid_cmd, "virp onode-uid (0-4294967294)",
+      NAME "Whose socket it has to be\nUser id\n") {
+  return set_uid(vty, strtol(argv[2]->arg, NULL, 10));
+}
+
 DEFUN(do_no_virp_onode_uid, no_virp_onode_uid_cmd, "no virp onode-uid [(0-4294967294)]",
       NO_STR NAME "Whose socket it has to be\nUser id\n") {
-  virp.config.uid = VIRP_NO_UID;
-  changed(vty);
-  return CMD_SUCCESS;
+  return set_uid(vty, VIRP_NO_UID);
 }
 
 DEFUN(do_virp_source_name, virp_source_name_cmd, "virp source-name NAME",
@@ -86,7 +93,8 @@ DEFUN(do_virp_frame_version, virp_frame_version_cmd, "virp frame-version (1-2)",
   return CMD_SUCCESS;
 }
 
-DEFUN(do_virp_state_file, virp_state_file_cmd, "virp state-file PATH", NAME "Where the boot epoch is kept\nA file\n") {
+DEFUN(do_virp_state_file, virp_state_file_cmd, "virp state-file PATH",
+      NAME "Where the boot epoch is kept, and what was not sent\nA file\n") {
   return set_text(vty, virp.config.state, sizeof(virp.config.state), argv[2]->arg);
 }
 
@@ -99,14 +107,12 @@ DEFUN(do_virp_ring_size, virp_ring_size_cmd, "virp ring-size (1-1024)", NAME "Me
 
 DEFUN(do_virp_family, virp_family_cmd, "[no] virp address-family <ipv4|ipv6>",
       NO_STR NAME "Routes of these\nIPv4 unicast\nIPv6 unicast\n") {
-  const bool no = strmatch(argv[0]->text, "no");
-  virp.config.family[strmatch(argv[no ? 3 : 2]->text, "ipv6")] = !no;
+  virp.config.family[strmatch(argv[argc - 1]->text, "ipv6")] = is_on(argv[0]);
   return CMD_SUCCESS;
 }
 
 DEFUN(do_virp_observe, virp_observe_cmd, "[no] virp observe (1-4)", NO_STR NAME "Observations of this type\nType\n") {
-  const bool no = strmatch(argv[0]->text, "no");
-  virp.config.type[strtoul(argv[no ? 3 : 2]->arg, NULL, 10)] = !no;
+  virp.config.type[strtoul(argv[argc - 1]->arg, NULL, 10)] = is_on(argv[0]);
   return CMD_SUCCESS;
 }
 
@@ -139,7 +145,7 @@ DEFUN(do_no_virp_red_sessions, no_virp_red_sessions_cmd, "no virp red sessions-l
 
 DEFUN(do_virp_red_maximum, virp_red_maximum_cmd, "[no] virp red maximum-prefix",
       NO_STR NAME "Rules for RED\nA peer reached its limit\n") {
-  virp.rules->maximum_prefix = !strmatch(argv[0]->text, "no");
+  virp.rules->maximum_prefix = is_on(argv[0]);
   return CMD_SUCCESS;
 }
 
@@ -154,7 +160,7 @@ DEFUN(do_virp_restate_now, virp_restate_now_cmd, "virp restate",
 }
 
 DEFUN(do_debug_virp, debug_virp_cmd, "[no] debug bgp virp", NO_STR DEBUG_STR BGP_STR NAME) {
-  virp.debug = !strmatch(argv[0]->text, "no");
+  virp.debug = is_on(argv[0]);
   return CMD_SUCCESS;
 }
 
@@ -200,6 +206,7 @@ static void show_json(struct vty* vty) {
   field(vty, "problem", now.problem);
   field(vty, "source", virp.config.source);
   field(vty, "buildId", virp.build_id);
+  field(vty, "libcrypto", virp_crypto_version());
   vty_out(vty,
           "\"connected\":%s,\"frameVersion\":%u,\"signed\":%" PRIu64 ",\"delivered\":%" PRIu64 ",\"failed\":%" PRIu64,
           now.connected ? "true" : "false", virp.config.version, now.made_all, now.delivered, now.failed);
@@ -226,7 +233,8 @@ DEFUN(do_show_virp_status, show_virp_status_cmd, "show bgp virp status [json]",
   vty_out(vty, "Observations: %" PRIu64 " signed, %" PRIu64 " delivered, %" PRIu64 " failed\n", now.made_all,
           now.delivered, now.failed);
   vty_out(vty, "Queued: %" PRIu64 ", lost: %" PRIu64 ", epoch: %" PRIu64 "\n", queued, virp.lost, now.epoch);
-  vty_out(vty, "Frame version: %u, source: %s, build id: %s\n", virp.config.version, virp.config.source, virp.build_id);
+  vty_out(vty, "Frame version: %u, source: %s, build id: %s, %s\n", virp.config.version, virp.config.source,
+          virp.build_id, virp_crypto_version());
   if (virp.refusal[0] != '\0') vty_out(vty, "Off because: %s\n", virp.refusal);
   if (now.problem[0] != '\0') vty_out(vty, "Problem: %s\n", now.problem);
   return CMD_SUCCESS;
@@ -284,7 +292,6 @@ int virp_write_config(struct bgp* bgp, struct vty* vty) {
 
 void virp_vty_init(void) {
   install_element(BGP_NODE, &virp_enable_cmd);
-  install_element(BGP_NODE, &no_virp_enable_cmd);
   install_element(BGP_NODE, &virp_hmac_key_cmd);
   install_element(BGP_NODE, &no_virp_hmac_key_cmd);
   install_element(BGP_NODE, &virp_key_version_cmd);
