@@ -117,18 +117,21 @@ class Cluster:
         return pod
 
     def start(self, pod):
-        run("podman", "pod", "start", pod.name)
+        """Its network and the policies first: init containers make connections, too."""
+        run("podman", "start", self._infra(pod))
         self.look(pod)
         self.load_policies()
+        run("podman", "pod", "start", pod.name)
 
     def stop(self, pod, seconds=30):
         run("podman", "pod", "stop", "--time", seconds, pod.name)
 
+    def _infra(self, pod):
+        return json.loads(run("podman", "pod", "inspect", pod.name)[1])[0]["InfraContainerID"]
+
     def look(self, pod):
         """Where the pod is now."""
-        infra = json.loads(run("podman", "pod", "inspect", pod.name)[1])
-        infra = (infra[0] if isinstance(infra, list) else infra)["InfraContainerID"]
-        seen = json.loads(run("podman", "inspect", infra)[1])[0]
+        seen = json.loads(run("podman", "inspect", self._infra(pod))[1])[0]
         pod.pid = seen["State"]["Pid"]
         pod.address = seen["NetworkSettings"]["Networks"][NETWORK]["IPAddress"]
 

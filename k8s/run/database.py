@@ -12,6 +12,7 @@ BINARIES = "/usr/lib/postgresql/15/bin"
 PREPARE = """\
 set -eu
 D=/var/lib/virp-pg/data
+export HOME=/var/lib/virp-pg  # where libpq looks for certificates
 install -d -o postgres -g postgres -m 700 /var/lib/virp-pg /var/lib/virp-pg/tls
 install -o postgres -g postgres -m 600 /etc/virp-pg/tls.crt /etc/virp-pg/tls.key /etc/virp-pg/ca.crt /var/lib/virp-pg/tls
 run() { setpriv --reuid postgres --regid postgres --init-groups "$@"; }
@@ -28,7 +29,7 @@ serve
 """ % {"bin": BINARIES}
 STANDBY = PREPARE + """\
 if [ ! -e $D/PG_VERSION ]; then
-  run env PGSSLMODE=verify-full PGSSLROOTCERT=/var/lib/virp-pg/tls/ca.crt %(bin)s/pg_basebackup -R -X stream \\
+  run env PGSSLMODE=verify-full PGSSLROOTCERT=/var/lib/virp-pg/tls/ca.crt %(bin)s/pg_basebackup -R -X stream -c fast \\
     -d "host=virp-db-rw port=5432 user=replica application_name=standby password=$(cat /etc/virp-pg/password)" -D $D
 fi
 serve

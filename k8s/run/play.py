@@ -30,6 +30,7 @@ def minimal(release):
     release.use("operator", "me")
     for source in ("collector-1", "edge-a.bmp"):
         release.ctl("sources", "register", "--file", f"{source}.json", "--reason", "the run")
+    story.routes = False
     story.routers()
     story.claims("test")
     story.loss()
@@ -53,7 +54,7 @@ def demo(release):
     started = release.play(documents)
     say("the chart's pods are started: " + ", ".join(one.name for one in started))
     release.cluster.ready(next(one for one in started if one.name.startswith(NAMES["onode"])))
-    tell_sources(release, [NAMES["collector"]], [NAMES["rtr-bridge"]])
+    tell_sources(release, [NAMES["collector"]], [NAMES["rtr-bridge"]], [release.environment["VIRPCTL_KEYMGR"]])
     for one in started:
         release.cluster.ready(one)
     say("key manager, collector and RTR bridge are ready, their keys issued")
@@ -91,16 +92,19 @@ def production(release):
     documents = [one for one in documents if one["kind"] != "Job"]
     started = release.play(documents)
     say("the chart's pods are started: " + ", ".join(one.name for one in started))
-    every = {name: ",".join(f"{NAMES[name]}-{i}.{NAMES[name]}-headless.virp.svc:{port}" for i in range(count))
-             for name, port, count in (("onode", 8443, 3), ("keymgr", 8445, 2), ("rtr-bridge", 8446, 1))}
-    release.environment |= {"VIRPCTL_ONODE": every["onode"], "VIRPCTL_KEYMGR": every["keymgr"], "VIRPCTL_RTR_BRIDGE": every["rtr-bridge"]}
     for one in started:
         if one.name.startswith(NAMES["onode"]):
             release.cluster.ready(one)
-    tell_sources(release, [f"{NAMES['collector']}-0", f"{NAMES['collector']}-1"], [f"{NAMES['rtr-bridge']}-0", f"{NAMES['rtr-bridge']}-1"], edge_a_by=0)
+    # virpctl asks one of each. Writing is for the O-Node that leads; the key manager that is active says so.
+    release.environment["VIRPCTL_ONODE"] = f"{story.leader().manifest['metadata']['name']}.{NAMES['onode']}-headless.virp.svc:8443"
+    release.environment["VIRPCTL_RTR_BRIDGE"] = f"{NAMES['rtr-bridge']}-0.{NAMES['rtr-bridge']}-headless.virp.svc:8446"
+    tell_sources(release, [f"{NAMES['collector']}-0", f"{NAMES['collector']}-1"], [f"{NAMES['rtr-bridge']}-0", f"{NAMES['rtr-bridge']}-1"],
+                 [f"{NAMES['keymgr']}-{i}.{NAMES['keymgr']}-headless.virp.svc:8445" for i in range(2)], edge_a_by=0)
+    standby = next(one for one in started if one.name.startswith(NAMES["keymgr"]) and not release.cluster.probe(one, "readinessProbe"))
     for one in started:
-        release.cluster.ready(one)
-    say("all are ready, their keys issued")
+        if one is not standby:  # it is ready when it is active
+            release.cluster.ready(one)
+    say(f"all are ready but {standby.name}, which stands by; their keys issued")
     story.routers()
     story.bird()
     story.claims()
@@ -110,24 +114,24 @@ def production(release):
     around = ("client", "router", "prometheus")
     story.policies(*(("client", part, "grpc") for part in NAMES), ("onode", "database", "postgresql"), ("keymgr", "database", "postgresql"),
                    ("database", "database", "postgresql"), *(("database", other, "*") for other in around))
-    story.losses(database)
+    story.losses()
 
 
-def tell_sources(release, collectors, bridges, edge_a_by=None):
+def tell_sources(release, collectors, bridges, managers, edge_a_by=None):
     """Registers all sources, and has each get its first key. `edge_a_by`: the collector that edge-a reports to, one of several."""
     signer = collectors[edge_a_by or 0]
-    release.describe("keymgr", [19, 22, 24], f"keymgr/{NAMES['keymgr']}")
+    release.describe("keymgr", [19, 22, 24], *(f"keymgr/{address.split('.')[0]}" for address in managers))
     release.describe("edge-a.bmp", [1, 2, 3, 22], f"collector/{signer}", routers=[{"name": "edge-a", "bgpIds": ["192.0.2.1"]}])
     release.use("operator", "noc")
     release.ctl("sources", "register", "--file", "keymgr.json", "--reason", "the run")
-    wait_for("the key manager", lambda: release.succeeds("keys", "admin", "status"), 90)
+    wait_for("the key manager", lambda: any(release.finds_keymgr(address) for address in managers), 90)
     release.issue("edge-a.bmp", f"collector/{signer}")
     for name in collectors:
         release.describe(name, [22, 23, 24], f"collector/{name}")
         release.issue(name, f"collector/{name}")
     for name in bridges:
-        release.describe(name, [17, 18, 21, 22, 23, 24], f"rtr-bridge/{NAMES['rtr-bridge']}", subjectPrefixes=[f"rtr/{name}/"])
-        release.issue(name, f"rtr-bridge/{NAMES['rtr-bridge']}")
+        release.describe(name, [17, 18, 21, 22, 23, 24], f"rtr-bridge/{name}", subjectPrefixes=[f"rtr/{name}/"])
+        release.issue(name, f"rtr-bridge/{name}")
 
 
 def main():

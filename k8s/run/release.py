@@ -192,12 +192,18 @@ class Release:
         wait_for(f"{source}'s registration", lambda: self.succeeds("sources", "register", "--file", f"{source}.json", "--reason", "the run"), 60)
         self.ctl("keys", "o-keys", "roll", source, "--yes", "--reason", "in use from now on")
 
-    def describe(self, name, types, carried_by, **more):
+    def finds_keymgr(self, address):
+        """Whether the key manager there is open and active; ctl() asks it from now on."""
+        self.environment["VIRPCTL_KEYMGR"] = address
+        status, said = self.ctl("keys", "admin", "status", want=None)
+        return status == 0 and "another key manager" not in said
+
+    def describe(self, name, types, *carried_by, **more):
         """The file of a source for `virpctl sources register`."""
         vantage = "VANTAGE_BMP" if "routers" in more else "VANTAGE_SERVICE"
         path = self.folder / "work" / f"{name}.json"
         path.write_text(json.dumps({"name": name, "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": vantage, "types": types,
-                                    "carriedBy": [f"spiffe://{TRUST_DOMAIN}/{carried_by}"], **more}), encoding="utf-8")
+                                    "carriedBy": [f"spiffe://{TRUST_DOMAIN}/{who}" for who in carried_by], **more}), encoding="utf-8")
         os.chmod(path, 0o644)
 
 

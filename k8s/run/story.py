@@ -43,6 +43,7 @@ class Story:
     def __init__(self, release):
         self.release, self.cluster = release, release.cluster
         self.peer = ("claim", "peer", "--router", "edge-a", "--peer", EDGE_B)
+        self.routes = True  # edge-a's collector follows its routes, and not only its peers
         self.route = ("claim", "route", "--router", "edge-a", "--prefix", "203.0.113.0/24", "--rib", "adj-in-pre")
 
     def around(self, name, namespace, command, **more):
@@ -132,6 +133,8 @@ protocol rpki bridge_1 {{
         ctl.ctl("verify", "--offline", "claim.tar", "--trust", "chain.key", network=False)
         ctl.ctl("verify", "--offline", "claim.tar", want=3, network=False)
         say("the session of edge-a to edge-b: CONFIRMED; its evidence verifies offline")
+        if not self.routes:
+            return
         self.vtysh("edge-b", "configure terminal", "router bgp 64501", "address-family ipv4 unicast", "network 203.0.113.0/24 route-map BEHIND")
         wait_for("the claim about the route", lambda: ctl.succeeds(*self.route, "--origin-as", "64510"), 60)
         ctl.ctl(*self.route, "--origin-as", "64666", want=1)
@@ -142,9 +145,10 @@ protocol rpki bridge_1 {{
         self.vtysh("edge-b", "configure terminal", "router bgp 64501", f"neighbor {EDGE_A} shutdown message ticket 4711")
         wait_for("the loss of the session", lambda: ctl.ctl(*self.peer, want=None)[0] == 1, 60)
         wait_for("YELLOW", lambda: ctl.says("peer_backward_transition", "observations", "list", "--tier", "yellow"), 60)
-        ctl.ctl(*self.route, "--origin-as", "64510", want=1)
+        if self.routes:
+            ctl.ctl(*self.route, "--origin-as", "64510", want=1)
         self.vtysh("edge-b", "configure terminal", "router bgp 64501", f"no neighbor {EDGE_A} shutdown")
-        say("session shut down: YELLOW peer_backward_transition, both claims REFUTED")
+        say("session shut down: YELLOW peer_backward_transition, what was claimed REFUTED")
 
     def rtr(self):
         ctl = self.release
@@ -184,26 +188,70 @@ protocol rpki bridge_1 {{
         run("podman", "rm", "--force", "--time", "2", "copy")
         say(f"one byte changed in a copy of the database: refused, entry {broken} is named")
 
-    def losses(self, database):
-        """Each O-Node killed in turn, then the primary of the database: how long until what a router reports is in the chain again."""
-        for victim in ("virp-onode-0", "virp-onode-1", "virp-onode-2"):
-            say(f"{victim} killed: a change of a route is in the chain {self._outage(f'{victim}-pod-onode'):.1f} s after")
-            self.cluster.ready(self.cluster.running[victim])
-        say(f"the database's primary killed and started again: a change of a route is in the chain {self._outage('virp-db-1-main'):.1f} s after")
+    # ---- losses: how long until what a router reports is in the chain again
+
+    def losses(self):
+        """The leader killed, stopped, cut off from the database; the database's primary killed."""
+        for what, harm, heal in (("killed", self._kill, self._start), ("stopped (SIGSTOP), and let go on", self._pause, self._unpause),
+                                 ("cut off from the database, and let in again", self._cut, self._join)):
+            victim = self.leader()
+            container = f"{victim.name}-onode"
+            harm(victim, container)
+            seconds = self._until_told()
+            after = self.leader()
+            if after is victim and harm != self._kill:  # which comes back, and may win
+                raise Failed(f"{victim.name} was {what}, and leads")
+            heal(victim, container)
+            self.cluster.ready(victim)
+            say(f"the leader {victim.name} {what}: a change of a route is in the chain {seconds:.1f} s after, by {after.name}")
+        run("podman", "kill", "--signal", "KILL", "virp-db-1-main")
+        self._start(None, "virp-db-1-main")
+        say(f"the database's primary killed and started again: a change of a route is in the chain {self._until_told():.1f} s after")
         self.release.ctl("gaps")
         self.whole_chain()
 
-    def _outage(self, container):
-        """Seconds from a kill until a change that edge-b makes then is proven by a claim. The killed container is started again at once."""
+    def leader(self):
+        def found():
+            for pod in self.cluster.pods():
+                if pod.name.startswith(NAMES["onode"]):
+                    _, said = pod.inside("curl", "--silent", "--max-time", "1", f"http://{pod.address}:9443/metrics", check=False)
+                    if any(line.startswith("virp_onode_chain_leading{") and line.endswith(" 1") for line in said.splitlines()):
+                        return pod
+            return None
+        return wait_for("an O-Node that leads", found, 60)
+
+    def _kill(self, _, container):
+        run("podman", "kill", "--signal", "KILL", container)
+
+    def _start(self, _, container):
+        """podman starts it by itself, as kubelet would, unless it has given up."""
+        wait_for(f"{container} to run", lambda: run("podman", "start", container, check=False)[0] == 0, 30)
+
+    def _pause(self, _, container):
+        run("podman", "pause", container)
+
+    def _unpause(self, _, container):
+        run("podman", "unpause", container)
+
+    def _cut(self, pod, _):
+        """Packets to the database vanish, as behind a broken link."""
+        pod.inside("nft", "add table inet cut; add chain inet cut out { type filter hook output priority -10; }; add rule inet cut out tcp dport 5432 drop")
+
+    def _join(self, pod, _):
+        pod.inside("nft", "delete table inet cut")
+
+    def _until_told(self):
+        """Seconds until a change that edge-b makes now is proven by a claim, from whoever leads."""
+        begun = time.monotonic()
         self.changes = getattr(self, "changes", 0) + 1
         prefix = f"100.64.{self.changes}.0/24"
-        run("podman", "kill", "--signal", "KILL", container)
-        begun = time.monotonic()
         self.vtysh("edge-b", "configure terminal", "router bgp 64501", "address-family ipv4 unicast", f"network {prefix}")
-        wait_for(f"{container} to be down", lambda: run("podman", "inspect", "--format", "{{.State.Status}}", container)[1].strip() != "running", 20)
-        run("podman", "start", container)
         self.release.use("reader", "app")
-        wait_for("the change in the chain", lambda: self.release.succeeds("claim", "route", "--router", "edge-a", "--prefix", prefix, "--rib", "adj-in-pre"), 120)
+        claim = ("claim", "route", "--router", "edge-a", "--prefix", prefix, "--rib", "adj-in-pre")
+        def told():
+            return any(self.release.succeeds("--onode", f"virp-onode-{i}.virp-onode-headless.virp.svc:8443", "--timeout", "3", *claim) for i in range(3))
+
+        wait_for("the change in the chain", told, 120)
         return time.monotonic() - begun
 
     def policies(self, *more):
