@@ -12,6 +12,8 @@ import tempfile
 import threading
 import unittest
 
+import yaml
+
 import package
 import samples
 import world
@@ -121,7 +123,16 @@ class Case(unittest.TestCase):
             for key in ("type", "required", "choices", "default", "elements"):
                 self.assertEqual(described.get(key, False if key == "required" else None), option.get(key, False if key == "required" else None), (name, key))
             self.assertEqual(set(described.get("suboptions", {})), set(option.get("options", {})), name)
-        self.assertTrue(documented["examples"] and documented["return"])
+        examples = yaml.safe_load(documented["examples"])
+        self.assertGreater(len(examples), 2)
+        for example in examples:
+            given = example["virp.evidence.claim"]
+            self.assertLessEqual(set(given), set(claim.ARGUMENTS), example["name"])
+            for form in ("peer", "route", "field"):
+                self.assertLessEqual(set(given.get(form, {})), set(claim.ARGUMENTS[form]["options"]), example["name"])
+        returned = {"changed"} | set(documented["return"])
+        _, results = self.play(HEAD + task("ask", "peer: {router: edge-a, address: 192.0.2.2}"))
+        self.assertEqual({name for name in results["ask"] if not name.startswith("_") and name not in ("failed", "invocation")}, returned)
 
 
 if __name__ == "__main__":
