@@ -31,6 +31,12 @@ bool IsUuid(std::string_view text) {
   return true;
 }
 
+// NOT_FOUND with reason NO_SOURCE when the chain has no source of that name.
+absl::Status NeedSource(const chain::SourceBook& book, const Chain& chain, const std::string& name) {
+  if (book.FindByName(name) != nullptr) return absl::OkStatus();
+  return WithReason(NotFound("chain {} has no source {}", chain.origin(), name), "NO_SOURCE");
+}
+
 // The entry that a repeated request_id made must be the one that this request would make.
 absl::Status CheckSame(const Chain& chain, std::uint64_t sequence, const Chain::OwnEntry& wanted) {
   ASSIGN_OR_RETURN(const EntryRow row, chain.ReadChecked(sequence));
@@ -132,8 +138,9 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterUpdate(const grpc::ServerConte
   event.reason = request.reason();
   event.request_id = request.request_id();
   ASSIGN_OR_RETURN(event.registration, RegistrationOf(request.source()));
+  RETURN_IF_ERROR(
+      change.chain->Read([&](const ChainState& state) { return NeedSource(state.book, *change.chain, name); }));
   const auto present = change.chain->Read([&](const ChainState& state) { return state.book.FindByName(name); });
-  if (present == nullptr) return NotFound("chain {} has no source {}", change.chain->origin(), name);
   event.registration->key = present->registration.key;  // name, suite and keys stay
   const auto check = [&](const chain::SourceBook& book) -> absl::Status {
     const auto now = book.FindByName(name);
@@ -173,13 +180,20 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterEvent(const grpc::ServerContex
       return channel == nullptr ? std::uint64_t{0} : channel->newest_epoch;
     });
   }
-  ASSIGN_OR_RETURN(const auto done, Enter(
-                                        *change.chain, request.request_id(), change.timeout,
-                                        [&] {
-                                          return Chain::OwnEntry{frame::Type::kSourceEvent, frame::Tier::kGreen,
-                                                                 chain::BuildSourceEvent(event)};
-                                        },
-                                        [&](const chain::SourceBook& book) { return book.CheckSourceEvent(event); }));
+  ASSIGN_OR_RETURN(
+      const auto done,
+      Enter(
+          *change.chain, request.request_id(), change.timeout,
+          [&] {
+            return Chain::OwnEntry{frame::Type::kSourceEvent, frame::Tier::kGreen, chain::BuildSourceEvent(event)};
+          },
+          [&](const chain::SourceBook& book) -> absl::Status {
+            RETURN_IF_ERROR(NeedSource(book, *change.chain, event.source));
+            if (event.event == chain::SourceEvent::Event::kEpochReset && event.epoch == 0) {
+              return FailedPrecondition("source {} has not sent anything: it has no epoch to reset", event.source);
+            }
+            return book.CheckSourceEvent(event);
+          }));
   return done.entries.front();
 }
 
@@ -200,6 +214,7 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterBlack(const grpc::ServerContex
       ASSIGN_OR_RETURN(event.compromised_since, service::NanosOf(request.compromised_since(), "compromised_since"));
     }
     const auto decide = [&](const chain::SourceBook& book) -> absl::StatusOr<std::vector<Chain::OwnEntry>> {
+      RETURN_IF_ERROR(NeedSource(book, *change.chain, event.source));
       RETURN_IF_ERROR(book.CheckKeyEvent(event));
       return std::vector<Chain::OwnEntry>{{frame::Type::kKeyEvent, frame::Tier::kYellow, chain::BuildKeyEvent(event)}};
     };
@@ -218,11 +233,7 @@ absl::StatusOr<std::uint64_t> SourceHandler::EnterBlack(const grpc::ServerContex
       Enter(
           *change.chain, request.request_id(), change.timeout,
           [&] { return Chain::OwnEntry{frame::Type::kChannelAlarm, frame::Tier::kYellow, chain::BuildAlarm(alarm)}; },
-          [&](const chain::SourceBook& book) {
-            return book.FindByName(alarm.source) != nullptr
-                       ? absl::OkStatus()
-                       : NotFound("chain {} has no source {}", change.chain->origin(), alarm.source);
-          }));
+          [&](const chain::SourceBook& book) { return NeedSource(book, *change.chain, alarm.source); }));
   return done.entries.front();
 }
 
@@ -233,7 +244,8 @@ absl::Status SourceHandler::Clear(const grpc::ServerContext& context, const pb::
   ASSIGN_OR_RETURN(const Change change,
                    Begin(context, request.origin(), request.source(), request.request_id(), request.reason(), true));
   std::vector<chain::AlarmCleared> cleared;
-  const auto collect = [&](const chain::SourceBook& book) {
+  const auto collect = [&](const chain::SourceBook& book) -> absl::Status {
+    if (!request.source().empty()) RETURN_IF_ERROR(NeedSource(book, *change.chain, request.source()));
     cleared.clear();
     for (const auto& source : book.Sources()) {
       const chain::Channel* channel = book.FindChannel(source->short_id);
@@ -278,8 +290,8 @@ absl::Status SourceHandler::Clear(const grpc::ServerContext& context, const pb::
 absl::StatusOr<pb::Source> SourceHandler::Describe(const std::string& origin, const std::string& name) const {
   ASSIGN_OR_RETURN(const Chain* const chain, node_.Find(origin));
   return chain->Read([&](const ChainState& state) -> absl::StatusOr<pb::Source> {
+    RETURN_IF_ERROR(NeedSource(state.book, *chain, name));
     const auto source = state.book.FindByName(name);
-    if (source == nullptr) return WithReason(NotFound("chain {} has no source {}", chain->origin(), name), "NO_SOURCE");
     return MessageOf(*source, state.book.FindChannel(source->short_id));
   });
 }
