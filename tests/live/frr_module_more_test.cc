@@ -128,6 +128,54 @@ TEST_F(FrrModuleNativeTest, Ipv6RoutesHaveTheirNextHop) {
                                           HasSubstr(R"("nexthop":"2001:db8::2")"))));
 }
 
+// The newest statement of a peer's tables is the one that counts, so it has to speak of both families.
+TEST_F(FrrModuleNativeTest, TablesOfTwoFamiliesStandTogether) {
+  StartIntake(frame::Spelling::kV2);
+  StartNativeLab({" address-family ipv6 unicast", "  neighbor PEER activate", " exit-address-family"});
+  ASSERT_OK(lab_->edge_b().Configure(
+      {"route-map V6 permit 10", "set ipv6 next-hop global 2001:db8::2", "exit", "router bgp 64501",
+       "address-family ipv6 unicast", fmt::format("neighbor {} activate", lab_->edge_a().address()),
+       fmt::format("neighbor {} route-map V6 out", lab_->edge_a().address()), "network 2001:db8:42::/48"}));
+  ASSERT_OK(lab_->Announce(kPrefix, 10));
+  News("bestpath_change 2001:db8:42::/48");
+  const auto absent = [&](const char* prefix) {
+    verify::v1::Claim claim;
+    claim.mutable_route()->set_router("edge-a");
+    claim.mutable_route()->set_rib("adj-in-post");
+    claim.mutable_route()->set_peer_address(Peer());
+    claim.mutable_route()->set_prefix(prefix);
+    claim.mutable_route()->set_absent(true);
+    return Ask(claim);
+  };
+  for (const bool restated : {false, true}) {
+    if (restated) ASSERT_OK(lab_->edge_a().Show("virp restate"));
+    ASSERT_TRUE(WaitUntil(kPatience, [&] {
+      const Lines said = Payloads(3);
+      return std::any_of(said.begin(), said.end(), [&](const std::string& payload) {
+        return payload.find("\"::/0\"") != std::string::npos &&
+               (payload.find("\"restated\":true") != std::string::npos) == restated;
+      });
+    }));
+    EXPECT_EQ(absent("192.0.2.0/24"), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+    EXPECT_EQ(absent("2001:db8:43::/48"), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+    EXPECT_EQ(AskRoute("adj-in-post"), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  }
+}
+
+// RFC 7313: while all of it comes once more, nothing of it is gone, and nothing is new.
+TEST_F(FrrModuleNativeTest, ARefreshChangesNothing) {
+  StartIntake(frame::Spelling::kV2);
+  StartNativeLab();
+  ASSERT_OK(lab_->Announce(kPrefix, 10));
+  News("bestpath_change 203");
+  ASSERT_OK(lab_->edge_a().Show("debug bgp updates in"));
+  ASSERT_OK(lab_->edge_a().Show(fmt::format("clear bgp {} in", Peer())));
+  ASSERT_TRUE(WaitUntil(
+      kPatience, [&] { return lab_->edge_a().log().find("duplicate ignored") != std::string::npos; }));
+  ASSERT_OK(lab_->Announce("198.51.100.0/24", 10));
+  for (const std::string& line : News("bestpath_change 198")) EXPECT_THAT(line, Not(HasSubstr("203.0.113.0/24")));
+}
+
 TEST_F(FrrModuleNativeTest, TheConfigurationIsWrittenAsItWasGiven) {
   StartIntake(frame::Spelling::kV2);
   const Lines given = {" virp onode-uid 0",

@@ -126,14 +126,20 @@ TEST_F(FrrModuleNativeTest, WhatIsOffOrKilledConfirmsNothing) {
   StartNativeLab();
   News(">Established");
   EXPECT_EQ(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  ASSERT_OK(lab_->Announce(kPrefix, 10));
+  News("bestpath");
+  EXPECT_EQ(AskRoute("best"), verify::v1::VERDICT_CONFIRMED) << last_answer_;
   ASSERT_OK(lab_->edge_a().Configure({"router bgp 64500", "no virp enable"}));
   ASSERT_TRUE(WaitUntil(kPatience, [&] { return listener_->connections() == 0; }));
   EXPECT_THAT(Payloads(24).back(), AllOf(HasSubstr(R"("connected":false)"), HasSubstr(R"("state":"disabled")")));
   EXPECT_NE(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  ASSERT_OK(lab_->Withdraw(kPrefix));
+  ASSERT_OK(lab_->AwaitRoute(kPrefix, false));
 
   ASSERT_OK(lab_->edge_a().Configure({"router bgp 64500", "virp enable"}));
   EXPECT_THAT(News("restated"), ElementsAre("GREEN peer_state_change Unknown>Established restated"));
   EXPECT_EQ(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  EXPECT_NE(AskRoute("best"), verify::v1::VERDICT_CONFIRMED) << "it went while nobody looked: " << last_answer_;
   lab_->edge_a().Kill();
   ASSERT_TRUE(WaitUntil(kPatience, [&] { return listener_->connections() == 0; }));
   EXPECT_NE(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;

@@ -287,7 +287,9 @@ bool virp_event_payload(const struct virp_event* event, const struct virp_voice*
   if (kind == VIRP_SAW_BEST) best(event, &text, out);
   if (kind == VIRP_SAW_TABLE_COMPLETE) {
     VIRP_PUT(out, ",\"prefixes\":[");
-    quoted(out, event->afi == 1 ? "0.0.0.0/0" : "::/0");
+    if (event->afi != 2) quoted(out, "0.0.0.0/0");
+    if (event->afi == 3) VIRP_PUT(out, ",");
+    if (event->afi != 1) quoted(out, "::/0");
     VIRP_PUT(out, "]");
     if (event->from != 0) {
       VIRP_PUT(out, ",\"first_sequence\":");

@@ -21,7 +21,7 @@ enum virp_kind {
   VIRP_SAW_BEST,            // type 4
   VIRP_SAW_LOSS,            // type 22
   VIRP_SAW_BEAT,            // type 24
-  VIRP_SAW_EPOCH,           // no frame: the clock stepped back, a new epoch begins
+  VIRP_SAW_EPOCH,           // no frame: a new epoch begins
   VIRP_SAW_DISABLED,        // the last one: a beat (version 2) or a gap (version 1)
   VIRP_SAW_CLOSE,           // no frame: send what there is, then close the connection
 };
@@ -60,7 +60,7 @@ struct virp_event {
   bool has_old, has_new;
   bool restated;
   uint8_t old_state, new_state;  // as BGP numbers them; 0: unknown
-  uint8_t afi, safi;
+  uint8_t afi, safi;             // VIRP_SAW_TABLE_COMPLETE: afi 3 is both
   uint16_t vrf_size, peer_size, reason_size;
   uint64_t sequence, time_ns;
   uint8_t router_id[4];

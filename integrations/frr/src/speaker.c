@@ -299,7 +299,10 @@ static bool take_some(struct virp_speaker* at) {
     if (event->kind == VIRP_SAW_CLOSE) {
       at->closing = true;
     } else if (event->kind == VIRP_SAW_EPOCH) {
-      new_epoch(at);
+      if (at->voice.version == 2)
+        new_epoch(at);
+      else
+        at->voice.epoch = at->made = 0;  // the next frame's time
     } else {
       at->closing = false;
       say(at, event);

@@ -214,6 +214,8 @@ TEST(FrrEvent, CompleteTables) {
   const std::string payload = Event(head).Vrf("default").Peer("b").Payload();
   EXPECT_THAT(payload, HasSubstr(R"("rib":"adj-in-post","prefixes":["::/0"],"first_sequence":17,"restated":true})"));
   EXPECT_EQ(Read(payload, frame::Type::kBgpProcess).what, Statement::What::kTableComplete);
+  head.afi = 3;
+  EXPECT_THAT(Event(head).Vrf("default").Peer("b").Payload(), HasSubstr(R"("prefixes":["0.0.0.0/0","::/0"],)"));
 }
 
 TEST(FrrEvent, LossRecordsAndBeats) {

@@ -11,13 +11,13 @@ PEER = r"([0-9a-f.:]+)(?:\([^)]*\))? rcvd "
 PREFIX = r"([0-9a-f.:]+/\d+)"
 ATTRIBUTES = re.compile(PEER + r"UPDATE w/ attr: (.*)$")
 GONE = re.compile(PEER + "UPDATE about " + PREFIX + r".* -- (withdrawn|DENIED)")
-TAKEN = re.compile(PEER + PREFIX + r"(?: IPv[46] unicast)?\s*$")  # more behind it: a duplicate, or said twice
+TAKEN = re.compile(PEER + PREFIX + r"(?: IPv[46] unicast)?(\.\.\.duplicate ignored)?\s*$")  # more behind it: said twice
 
 
 @dataclasses.dataclass
 class Said:
     time_ns: int
-    what: str  # up, down, announce, withdraw
+    what: str  # up, down, announce, repeat, withdraw
     peer: str
     prefix: str = ""
     as_path: str = ""
@@ -58,5 +58,5 @@ def read(path):
             elif found := GONE.search(line):
                 out.append(Said(time_ns, "withdraw", found[1], found[2]))
             elif found := TAKEN.search(line):
-                out.append(Said(time_ns, "announce", found[1], found[2], **attributes[found[1]]))
+                out.append(Said(time_ns, "repeat" if found[3] else "announce", found[1], found[2], **attributes[found[1]]))
     return out

@@ -17,7 +17,7 @@ class Day:
         self.random = random.Random(seed)  # the same day for the same number
         self.figures = {}  # what was measured, by name
 
-    ACTS = ["morning", "announcements", "changes", "withdrawals", "flaps", "hijack", "router_killed", "switched_off", "collector_outage",
+    ACTS = ["morning", "announcements", "changes", "withdrawals", "flaps", "policies", "rewired", "hijack", "router_killed", "switched_off", "collector_outage",
             "flood", "onode_outage", "cut_off", "key_roll", "evening"]
 
     def live(self, acts=None):
@@ -96,6 +96,26 @@ class Day:
         wait_for("the hold timer ends the session", lambda: address not in first.established())
         self.lab.network.set_link(index, up=True)
 
+    def policies(self):
+        """a router refuses what it had taken from a neighbour, and takes it again; another one asks for it all once more"""
+        for bgpd in self.some(2):
+            session = self.random.choice(self.topology.sessions(bgpd.router))
+            bgpd.configure(f"ip prefix-list FEW deny 100.64.{session.peer.number}.0/24", "ip prefix-list FEW permit 0.0.0.0/0 le 32")
+            bgpd.networks(f"neighbor {session.address} prefix-list FEW in")
+            bgpd.show(f"clear bgp {session.address} in")
+            self.lab.settle("what is refused is gone")
+            bgpd.networks(f"no neighbor {session.address} prefix-list FEW in")
+            bgpd.show(f"clear bgp {session.address} in")
+        self.lab.settle("what was refused is back")
+
+    def rewired(self):
+        """a neighbour is taken out of a router's configuration, and put in again"""
+        bgpd = self.some(1)[0]
+        session = self.random.choice(self.topology.sessions(bgpd.router))
+        bgpd.under_bgp(f"no neighbor {session.address}")
+        self.lab.settle("the others know", sessions=False)
+        bgpd.under_bgp(*bgpd.neighbor(session))
+
     def hijack(self):
         """another AS announces the protected prefix, then a part of it: RED at once, and over when it is withdrawn"""
         owner = self.topology.owner
@@ -114,17 +134,43 @@ class Day:
         return self.services.virpctl("observations", "list", "--tier", "red", "--limit", "1000", who="reader-app").stdout.count(" RED ")
 
     def router_killed(self):
-        """bgpd is killed: claims about it are confirmed no more, though its collector lives; it comes back"""
+        """bgpd is killed: claims about it are confirmed no more, though its collector lives; a route goes meanwhile; it comes back"""
         bgpd = self.killable()
         claim = self.claim_of(bgpd)
         self.lab.await_verdict(["CONFIRMED"], *claim)
+        route = self.route_that_goes(bgpd)
         bgpd.kill()
         self.figures["seconds until nothing is confirmed of a killed bgpd"] = self.until_not_confirmed(claim)
+        self.withdraw(route)
         self.lab.settle("the others know", sessions=False)
         bgpd.start()
         bgpd.await_answer()
         self.lab.settle("the router is back")
         self.lab.await_verdict(["CONFIRMED"], *claim)
+        self.is_gone(route, bgpd)
+
+    def route_that_goes(self, bgpd):
+        """One of another router's, whose best path at this one is CONFIRMED."""
+        other = [each for each in self.lab.routers.values() if each is not bgpd][-1]
+        self.lab.await_verdict(["CONFIRMED"], *self.best_claim(bgpd, other))
+        return other
+
+    @staticmethod
+    def best_claim(bgpd, other):
+        return ["route", "--router", bgpd.name, "--rib", "best", "--prefix", f"100.64.{other.router.number}.0/24"]
+
+    def withdraw(self, other):
+        other.networks(f"no network 100.64.{other.router.number}.0/24")
+        self.lab.settle("the route is gone", sessions=False)
+
+    def is_gone(self, other, bgpd):
+        """What went while nobody looked is not confirmed by what was said before."""
+        verdict = self.lab.verdict(*self.best_claim(bgpd, other))
+        if verdict == "CONFIRMED":
+            raise LabError(f"{' '.join(self.best_claim(bgpd, other))} is {verdict}, {bgpd.name} has no such route")
+        other.networks(f"network 100.64.{other.router.number}.0/24")
+        self.lab.settle("the route is back")
+        self.lab.await_verdict(["CONFIRMED"], *self.best_claim(bgpd, other))
 
     def killable(self):
         return [bgpd for bgpd in self.lab.routers.values() if bgpd.router.version == 2][-1]
@@ -138,12 +184,16 @@ class Day:
         """`no virp enable`: the same; what happens meanwhile is not said, and what holds is stated when it is on again"""
         bgpd = self.killable()
         claim = self.claim_of(bgpd)
+        route = self.route_that_goes(bgpd)
         off = time.time_ns()
         bgpd.under_bgp("no virp enable")
         self.figures["seconds until nothing is confirmed of a module that is off"] = self.until_not_confirmed(claim)
+        self.withdraw(route)
         bgpd.under_bgp("virp enable")
         self.figures.setdefault("off", []).append((bgpd.name, off, time.time_ns()))
+        self.lab.settle("it has restated")
         self.lab.await_verdict(["CONFIRMED"], *claim)
+        self.is_gone(route, bgpd)
 
     def collector_of(self, bgpd):
         return self.services.collectors[bgpd.router.asn]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The end of a day: the chain is exported, verified offline, and compared with the routers."""
+import collections
 import copy
 import time
 
@@ -23,21 +24,45 @@ def fetch(lab, stopped, patience=60):
         time.sleep(0.5)
 
 
+def ask(lab, day, count=24):
+    """The O-Node's own view: claims about what routers show, and about what they do not have. Findings."""
+    last = [sample for sample in lab.samples if sample.label == "the day"]
+    findings, asked = [], collections.Counter()
+    for sample in [day.random.choice(last) for _ in range(count)]:
+        prefix = day.random.choice(sorted(sample.table))
+        paths = [path for path in sample.table[prefix] if path["peerId"] != "(unspec)" and not path.get("stale")]
+        name = ["route", "--router", sample.router, "--prefix", prefix]
+        claims = {"best path": name + ["--rib", "best"]}
+        if paths:
+            claims["path"] = name + ["--rib", "adj-in-post", "--peer", paths[0]["peerId"]]
+        if sample.peers:
+            claims["session"] = ["peer", "--router", sample.router, "--peer", sorted(sample.peers)[0]]
+            claims["absence"] = name[:-1] + ["192.0.2.128/25", "--rib", "adj-in-post", "--peer", sorted(sample.peers)[0], "--absent"]
+        for what, claim in claims.items():
+            verdict = lab.verdict(*claim)
+            asked[f"claims about a {what} CONFIRMED"] += verdict == "CONFIRMED"
+            if verdict != "CONFIRMED":
+                findings.append(f"{sample.router} shows it, the O-Node says {verdict}: {' '.join(claim)}")
+    day.figures |= asked
+    return findings
+
+
 def close(lab, day, stop=True, doubt=False):
     """Findings, a sentence each; none: the chain and the routers agree. `doubt`: shows that it would have found something."""
     lab.settle("the day is over")
     lab.await_delivery()
     lab.take_samples("the day")
     lab.measure()
+    findings = ask(lab, day)
     if stop:
         lab.shut_down()
     try:
         chain = fetch(lab, stop)
     except Broken as broken:
-        return [f"the chain, read independently: {broken}"]
+        return findings + [f"the chain, read independently: {broken}"]
     said = lab.services.virpctl("verify", "--offline", lab.services.file("chain.tar"), "--trust", lab.services.trust, "--keys",
                                 lab.services.file("keys", "onode"), "--subjects", check=False)
-    findings = [] if said.returncode == 0 else [f"virpctl verify --offline: {said.stdout}{said.stderr}"]
+    findings += [] if said.returncode == 0 else [f"virpctl verify --offline: {said.stdout}{said.stderr}"]
     findings += [f"an alarm stands: {alarm}" for alarm in lab.services.virpctl("alarms", "list").stdout.strip().split("\n")[1:]]
     logs = {bgpd.name: bgplog.read(bgpd.file("bgpd.log")) for bgpd in lab.routers.values()}
     comparison = Comparison(lab, day, chain, logs, lab.samples)

@@ -14,6 +14,7 @@ class Fold:
         self.doubtful_paths, self.doubtful_best = set(), set()
         self.contradictions = []
         self.in_doubt = True  # an epoch begins with nothing known
+        self.lost_at = 0  # number of the newest loss record
 
     def take(self, frame):
         payload = frame.payload
@@ -28,7 +29,7 @@ class Fold:
     def take_gap(self, frame, payload):
         if payload.get("source") == frame.source and payload.get("reason") == "OVERFLOW":
             self.doubtful_paths, self.doubtful_best = set(self.paths), set(self.best) | set(self.own)
-            self.in_doubt = True
+            self.in_doubt, self.lost_at = True, frame.sequence
 
     def take_peer_state_change(self, frame, payload):
         peer, up = payload["peer_addr"], payload["new_state"] == "Established"
@@ -51,7 +52,9 @@ class Fold:
             self.paths.pop((payload["peer_addr"], payload["prefix"]), None)
 
     def take_table_complete(self, frame, payload):
-        """What was in doubt and is not said again since is not there."""
+        """What was in doubt and is not said again since is not there; unless more was lost while it was said."""
+        if payload.get("first_sequence", 0) <= self.lost_at:
+            return
         families = [":" in prefix for prefix in payload["prefixes"]] if "prefixes" in payload else [False, True]
         gone = {key for key in self.doubtful_paths if key[0] == payload["peer_addr"] and (":" in key[1]) in families}
         for key in gone:

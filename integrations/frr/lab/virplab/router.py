@@ -56,13 +56,13 @@ class Bgpd:
         lines = [f"hostname {self.name}", f"log file {self.file('bgpd.log')}", "log timestamp precision 6", "log immediate-mode",
                  "debug bgp updates in", f"ip prefix-list OURS seq 5 permit {topology.protected} le 32",
                  # Sessions are over IPv4, and without zebra bgpd knows no IPv6 address of its own.
-                 "route-map V6 permit 10", f"set ipv6 next-hop global {router.next_hop6}", "exit", "route-map OWN permit 10", "exit", f"router bgp {router.asn}", f" bgp router-id {router.bgp_id}",
+                 "route-map V6 permit 10", f"set ipv6 next-hop global {router.next_hop6}", "exit", "route-map OWN permit 10", "exit",
+                 f"router bgp {router.asn}", f" bgp router-id {router.bgp_id}",
                  " bgp log-neighbor-changes", " no bgp ebgp-requires-policy", " no bgp network import-check",
                  " coalesce-time 50", f" timers bgp {self.options['keepalive']} {self.options['hold']}"]
+        lines += [" bgp graceful-restart"] if router.graceful else []
         for session in topology.sessions(router):
-            neighbor = f" neighbor {session.address} "
-            lines += [f"{neighbor}remote-as {session.peer.asn}", f"{neighbor}update-source {session.own}",
-                      f"{neighbor}timers connect 2", f"{neighbor}advertisement-interval 0"]
+            lines += self.neighbor(session)
         lines += [" virp frame-version 2"] if router.version == 2 else []
         lines += [f" virp source-name {router.source}", f" virp hmac-key {self.options['key']}",
                   f" virp onode-socket {self.options['socket']}"]
@@ -70,17 +70,20 @@ class Bgpd:
             lines.append(f" virp state-file {self.file('epoch')}")
         if router.ring:
             lines.append(f" virp ring-size {router.ring}")
-        lines += [f" virp protect prefix-list OURS origin {topology.owner.asn}", " virp enable", " address-family ipv4 unicast"]
-        inside = [session.address for session in topology.sessions(router) if session.peer.asn == router.asn]
-        lines += [f"  neighbor {address} next-hop-self" for address in inside]
-        lines.append(f"  network 100.64.{router.number}.0/24")
+        lines += [f" virp protect prefix-list OURS origin {topology.owner.asn}", " virp enable", " address-family ipv4 unicast",
+                  f"  network 100.64.{router.number}.0/24"]
         if router is topology.owner:
             lines.append(f"  network {topology.protected}")
-        lines += [" exit-address-family", " address-family ipv6 unicast"]
-        for session in topology.sessions(router):
-            lines += [f"  neighbor {session.address} activate", f"  neighbor {session.address} route-map V6 out"]
-        lines.append(f"  network 2001:db8:{router.number:x}::/48")
+        lines += [" exit-address-family", " address-family ipv6 unicast", f"  network 2001:db8:{router.number:x}::/48"]
         return "\n".join(lines) + "\n"
+
+    def neighbor(self, session):
+        """What a session takes under `router bgp`."""
+        neighbor = f" neighbor {session.address} "
+        inside = [f" {neighbor}next-hop-self"] if session.peer.asn == self.router.asn else []
+        return [f"{neighbor}remote-as {session.peer.asn}", f"{neighbor}update-source {session.own}", f"{neighbor}timers connect 2",
+                f"{neighbor}advertisement-interval 0", " address-family ipv4 unicast", *inside, " exit-address-family",
+                " address-family ipv6 unicast", f" {neighbor}activate", f" {neighbor}route-map V6 out", " exit-address-family"]
 
     def start(self):
         with open(self.file("bgpd.conf"), "w", encoding="ascii") as file:

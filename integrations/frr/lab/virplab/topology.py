@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Who is there and who peers with whom, from a small file:
 
-    router NAME AS [v1] [ed25519] [ring MIB]     in the order in which a smaller lab takes them
+    router NAME AS [v1] [ed25519] [ring MIB] [gr]   in the order in which a smaller lab takes them;
+                                                gr: restarts gracefully (RFC 4724)
     link NAME NAME                               an eBGP session, or a link inside an AS beside the full mesh
     owner NAME PREFIX                            originates the prefix that all routers protect
 
@@ -20,6 +21,7 @@ class Router:
     version: int = 2  # of its frames
     suite: str = "hmac"
     ring: int = 0  # MiB; 0: the module's default
+    graceful: bool = False
 
     @property
     def source(self):
@@ -89,6 +91,8 @@ def parse_router(words, number):
             router.version = 1
         elif word == "ed25519":
             router.suite = "ed25519"
+        elif word == "gr":
+            router.graceful = True
         elif word == "ring":
             router.ring = int(next(rest))
         else:

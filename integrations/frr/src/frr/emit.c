@@ -21,18 +21,22 @@ static bool push_plain(struct virp_event* event) {
   return true;
 }
 
+bool virp_new_epoch(void) {
+  struct virp_event mark = {.kind = VIRP_SAW_EPOCH};
+  if (!push_plain(&mark)) return false;
+  virp.sequence = 0;
+  virp_speaker_note(virp.speaker, 0);
+  virp.lost_from = virp.loss_sequence = 0;  // of an epoch that has ended
+  return true;
+}
+
 // Times of an epoch do not fall. A clock that steps back begins a new epoch (version 2); in version 1 time stands still
 // until the clock has caught up.
 static uint64_t next_time(void) {
   uint64_t now = wall_ns();
-  if (now < virp.last_ns && virp.last_ns - now > kStepBack && virp.config.version == 2) {
-    struct virp_event mark = {.kind = VIRP_SAW_EPOCH};
-    if (push_plain(&mark)) {
-      virp.sequence = 0;
-      virp.last_ns = now;
-      virp.restate_tables = true;
-      virp.lost_from = 0;  // of an epoch that has ended
-    }
+  if (now < virp.last_ns && virp.last_ns - now > kStepBack && virp.config.version == 2 && virp_new_epoch()) {
+    virp.last_ns = now;
+    virp.restate_tables = true;
   }
   if (now < virp.last_ns) now = virp.last_ns;
   virp.last_ns = now;
@@ -64,6 +68,7 @@ bool virp_tell_loss(bool now) {
   if (virp.lost_from == 0) loss.kind = VIRP_SAW_BEAT;  // a new epoch began with it: nothing of that is missing
   if (!push_plain(&loss)) return false;
   virp.lost_from = 0;
+  virp.loss_sequence = loss.sequence;
   virp.restate_tables = true;
   virp_speaker_wake(virp.speaker);
   return true;

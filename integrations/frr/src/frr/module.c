@@ -138,6 +138,8 @@ const char* virp_start(void) {
     if (virp.speaker == NULL) return refuse(why);
   } else {
     virp_speaker_configure(virp.speaker, settings);
+    // What happened meanwhile nobody saw: nothing that was said before holds without being said again.
+    if (!virp_new_epoch()) virp_count_lost();
   }
   virp.refusal[0] = '\0';
   virp.on = true;

@@ -48,17 +48,25 @@ bool virp_family_wanted(afi_t afi, safi_t safi) {
   return safi == SAFI_UNICAST && (afi == AFI_IP || afi == AFI_IP6) && virp.config.family[afi == AFI_IP6];
 }
 
-// What a neighbour announced and bgpd believes to be there. Stale paths are those of a session that was lost.
+// Left over from a session that was lost. While a neighbour sends all its routes once more (RFC 7313) bgpd marks those
+// as stale, too, that it has not sent yet; they hold.
+static bool is_left_over(const struct bgp_path_info* path) {
+  const struct bgp_table* const table = bgp_dest_table(path->net);
+  return CHECK_FLAG(path->flags, BGP_PATH_STALE) &&
+         !CHECK_FLAG(path->peer->af_sflags[table->afi][table->safi], PEER_STATUS_ENHANCED_REFRESH);
+}
+
+// What a neighbour announced and bgpd believes to be there.
 bool virp_path_counts(const struct bgp_path_info* path) {
   return path->type == ZEBRA_ROUTE_BGP && path->sub_type == BGP_ROUTE_NORMAL &&
-         path->peer != path->peer->bgp->peer_self &&
-         !CHECK_FLAG(path->flags, BGP_PATH_REMOVED | BGP_PATH_HISTORY | BGP_PATH_STALE);
+         path->peer != path->peer->bgp->peer_self && !CHECK_FLAG(path->flags, BGP_PATH_REMOVED | BGP_PATH_HISTORY) &&
+         !is_left_over(path);
 }
 
 // One that is withdrawn and waits in bgpd's queue. What it was at last can still be seen.
 static bool is_going(const struct bgp_path_info* path) {
   return path->type == ZEBRA_ROUTE_BGP && path->sub_type == BGP_ROUTE_NORMAL &&
-         CHECK_FLAG(path->flags, BGP_PATH_REMOVED | BGP_PATH_HISTORY) == BGP_PATH_REMOVED;
+         CHECK_FLAG(path->flags, BGP_PATH_REMOVED | BGP_PATH_HISTORY) == BGP_PATH_REMOVED && !is_left_over(path);
 }
 
 static bool is_changed(const struct bgp_path_info* path) {

@@ -173,6 +173,7 @@ static void meet(struct peer* peer) {
   if (state != Established) return;
   ++virp.established;
   known->up_since = peer->uptime;
+  known->stated[0] = known->stated[1] = true;  // by the walk that begins now
 }
 
 void virp_peers_start(void) {
@@ -203,25 +204,35 @@ bool virp_peer_table_ready(const struct peer* peer, afi_t afi) {
          monotime(NULL) - known->up_since >= kPatienceForEnd;
 }
 
-void virp_peer_table_stated(const struct peer* peer, afi_t afi, uint64_t first_sequence, bool restated) {
+void virp_peer_tables_stated(const struct peer* peer, uint64_t first_sequence, bool restated) {
   struct virp_event event = {
       .kind = VIRP_SAW_TABLE_COMPLETE, .tier = VIRP_GREEN, .rib = VIRP_ADJ_IN_POST, .restated = restated};
   struct virp_piece pieces[2];
   struct known* const known = find(peer);
-  if (known != NULL) known->stated[afi == AFI_IP6] = true;
-  if (!virp.config.type[VIRP_PROCESS]) return;
+  for (afi_t afi = AFI_IP; afi <= AFI_IP6; ++afi) {
+    const bool ready = virp_family_wanted(afi, SAFI_UNICAST) && virp_peer_table_ready(peer, afi);
+    if (known != NULL) known->stated[afi == AFI_IP6] = ready;
+    if (ready) event.afi |= (uint8_t)(afi == AFI_IP ? 1 : 2);
+  }
+  if (event.afi == 0 || !virp.config.type[VIRP_PROCESS]) return;
   virp_fill_peer(&event, peer, pieces);
-  event.afi = (uint8_t)afi;
   event.from = first_sequence;
   virp_emit(&event, NULL, pieces, 2);
 }
 
 static void state_if_complete(struct peer* peer) {
   struct known* const known = find(peer);
+  bool news = false;
   for (afi_t afi = AFI_IP; afi <= AFI_IP6; ++afi) {
-    if (known == NULL || known->stated[afi == AFI_IP6] || !virp.config.family[afi == AFI_IP6]) continue;
-    if (virp_peer_table_ready(peer, afi)) virp_peer_table_stated(peer, afi, known->up_sequence, false);
+    if (known == NULL || known->stated[afi == AFI_IP6] || !virp_family_wanted(afi, SAFI_UNICAST)) continue;
+    if (virp_peer_table_ready(peer, afi)) news = known->stated[afi == AFI_IP6] = true;
   }
+  if (!news) return;
+  // What was lost since the session came up may have been of it.
+  if (virp.loss_sequence >= known->up_sequence || known->up_sequence > virp.sequence)
+    virp.restate_tables = true;
+  else
+    virp_peer_tables_stated(peer, known->up_sequence, false);
 }
 
 void virp_peers_tick(void) {

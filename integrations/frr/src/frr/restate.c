@@ -43,6 +43,7 @@ static struct bgp* next_instance(const struct bgp* behind) {
 }
 
 static bool begin_table(struct bgp* bgp, afi_t afi) {
+  if (bgp != walk.bgp) walk.first_sequence = virp.sequence + 1;
   let_go();
   if (bgp == NULL) return false;
   walk.bgp = bgp_lock(bgp);
@@ -50,16 +51,14 @@ static bool begin_table(struct bgp* bgp, afi_t afi) {
   walk.table = bgp->rib[afi][SAFI_UNICAST];
   bgp_table_lock(walk.table);
   walk.dest = bgp_table_top(walk.table);
-  walk.first_sequence = virp.sequence + 1;
   return true;
 }
 
-static void end_table(void) {
+static void end_instance(void) {
   struct listnode* node;
   struct peer* peer;
   for (ALL_LIST_ELEMENTS_RO(walk.bgp->peer, node, peer)) {
-    if (virp_peer_is_configured(peer) && virp_peer_table_ready(peer, walk.afi))
-      virp_peer_table_stated(peer, walk.afi, walk.first_sequence, true);
+    if (virp_peer_is_configured(peer)) virp_peer_tables_stated(peer, walk.first_sequence, true);
   }
 }
 
@@ -73,6 +72,7 @@ static void say(struct bgp_dest* dest) {
 
 static bool next_table(void) {
   if (walk.afi == AFI_IP && virp_family_wanted(AFI_IP6, SAFI_UNICAST)) return begin_table(walk.bgp, AFI_IP6);
+  end_instance();
   return begin_table(next_instance(walk.bgp), virp_family_wanted(AFI_IP, SAFI_UNICAST) ? AFI_IP : AFI_IP6);
 }
 
@@ -86,12 +86,9 @@ static void step(virp_task* task) {
     say(walk.dest);
     walk.dest = bgp_route_next(walk.dest);  // lets the one before go
   }
-  if (walk.dest == NULL) {
-    end_table();
-    if (!next_table()) {
-      walk.running = false;
-      return;
-    }
+  if (walk.dest == NULL && !next_table()) {
+    walk.running = false;
+    return;
   }
   later(kStepMs);
 }

@@ -37,12 +37,13 @@ struct virp_module {
 
   struct virp_ring* ring;
   struct virp_speaker* speaker;
-  bool on;              // observes
-  uint64_t sequence;    // of the last event
-  uint64_t last_ns;     // its time
-  uint64_t lost;        // events that found no room
-  uint64_t lost_from;   // of those that no record tells of yet; 0: none
-  bool restate_tables;  // a loss was told, or it was asked for
+  bool on;                 // observes
+  uint64_t sequence;       // of the last event
+  uint64_t last_ns;        // its time
+  uint64_t lost;           // events that found no room
+  uint64_t lost_from;      // of those that no record tells of yet; 0: none
+  uint64_t loss_sequence;  // the newest record's
+  bool restate_tables;     // a loss was told, or it was asked for
   uint64_t established;
   struct virp_rules* rules;
 
@@ -77,6 +78,7 @@ uint64_t virp_emit(struct virp_event* event, const struct virp_route* routes, co
 void virp_count_lost(void);     // one that was never made: it takes a number, too
 bool virp_tell_loss(bool now);  // when there is room for the record; unless `now`, when there is much
 void virp_tell_left(void);      // what earlier runs could not send
+bool virp_new_epoch(void);      // what was said before is of the past; false: no room to say so
 void virp_mark(uint8_t kind);
 void virp_beat(uint8_t kind);
 
@@ -89,7 +91,8 @@ void virp_restate_peers(void);
 void virp_peers_tick(void);  // tables that are complete since the last tick are said to be
 void virp_fill_peer(struct virp_event* event, const struct peer* peer, struct virp_piece pieces[2]);
 bool virp_peer_table_ready(const struct peer* peer, afi_t afi);
-void virp_peer_table_stated(const struct peer* peer, afi_t afi, uint64_t first_sequence, bool restated);
+// One statement for both families: a later one about the same peer takes the place of an earlier one.
+void virp_peer_tables_stated(const struct peer* peer, uint64_t first_sequence, bool restated);
 
 // paths.c
 int virp_on_process(struct bgp* bgp, afi_t afi, safi_t safi, struct bgp_dest* dest, struct peer* peer, bool withdraw);
