@@ -123,7 +123,8 @@ static void lost(const struct peer* peer, struct known* known, int new) {
   const uint8_t tier = rule == VIRP_NO_RULE ? VIRP_YELLOW : VIRP_RED;
   --virp.established;
   say_state(peer, Established, new, tier, rule, false);
-  if (virp.rules->maximum_prefix && peer->last_reset == PEER_DOWN_PFX_COUNT)
+  // last_reset says so only when bgpd has tried to start the session again.
+  if (virp.rules->maximum_prefix && CHECK_FLAG(peer->sflags, PEER_STATUS_PREFIX_OVERFLOW))
     say_down(peer, known, new, VIRP_RED, VIRP_MAXIMUM_PREFIX);
   else
     say_down(peer, known, new, tier, rule);
