@@ -45,10 +45,13 @@ void RefusalLog::AddMetrics(Metrics& metrics, const ServerRunner* server) const 
   const Gauge broken = metrics.AddGauge("deny_list_broken", "1 while the deny file cannot be used.");
   const Counter failed = metrics.AddCounter(
       "failed_handshakes_total", "Connections to the gRPC port whose TLS handshake showed no good certificate.");
-  metrics.OnCollect([this, refused, broken, failed, server] {
+  const Gauge expiry = metrics.AddGauge("certificate_expiry_seconds", "Unix time at which the certificate ends.");
+  metrics.OnCollect([this, refused, broken, failed, expiry, server] {
     for (std::size_t i = 0; i < refused.size(); ++i) refused[i].Set(counts_[i]);
     broken.Set(deny_list_broken_ ? 1 : 0);
-    if (server != nullptr) failed.Set(server->failed_handshakes());
+    if (server == nullptr) return;
+    failed.Set(server->failed_handshakes());
+    expiry.Set(static_cast<double>(server->certificate_not_after() / 1'000'000'000));
   });
 }
 

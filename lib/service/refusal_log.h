@@ -30,8 +30,8 @@ class RefusalLog {
   // Says when another version of the deny list took effect, or why the file does not do.
   DenyList::Hook OnDenyListChanged();
 
-  // virp_<service>_refused_calls by `reason`, virp_<service>_deny_list_broken, and
-  // virp_<service>_failed_handshakes_total of `server`, where there is one, which outlives the metrics.
+  // virp_<service>_refused_calls by `reason`, virp_<service>_deny_list_broken, and of `server`, where there is one,
+  // which outlives the metrics, virp_<service>_failed_handshakes_total and virp_<service>_certificate_expiry_seconds.
   void AddMetrics(Metrics& metrics, const ServerRunner* server = nullptr) const;
 
   std::uint64_t count(std::string_view reason) const;

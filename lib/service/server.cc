@@ -143,6 +143,11 @@ absl::Status ServerRunner::Ready() const {
   return CheckTlsFiles(options_.tls, clock_.NowNanos());
 }
 
+UnixNanos ServerRunner::certificate_not_after() const {
+  const absl::StatusOr<TlsFilesState> state = InspectTlsFiles(options_.tls);
+  return state.ok() ? state->leaf.not_after : 0;
+}
+
 absl::Status ServerRunner::ReloadDenyList() {
   const absl::Status read = security_.denied == nullptr ? absl::OkStatus() : security_.denied->Poll();
   security_.callers->CancelRevokedStreams();

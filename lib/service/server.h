@@ -69,6 +69,8 @@ class ServerRunner {
 
   // FailedPrecondition while the certificates on disk would not let anybody in. One part of readiness.
   absl::Status Ready() const;
+  // When the certificate on disk ends; 0 while the files cannot be used. Reads them.
+  UnixNanos certificate_not_after() const;
 
   // Reads the deny list and ends streams of revoked callers now: for SIGHUP, and tests. The list's own error; what was
   // in force stays then.

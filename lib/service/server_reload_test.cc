@@ -137,7 +137,9 @@ TEST_F(ServerReloadTest, ReadinessSpeaksOfTheFilesOnDisk) {
   spec.not_before = spec.not_after - kHour;
   pki_.Issue(spec, "onode-test");
   EXPECT_THAT(server_->Ready(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("not valid yet")));
+  EXPECT_EQ(server_->certificate_not_after() / 1'000'000'000, spec.not_after / 1'000'000'000);
   std::filesystem::remove(files.certificate);
+  EXPECT_EQ(server_->certificate_not_after(), 0);
   EXPECT_THAT(server_->Ready(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(files.certificate)));
   pki_.Issue(pki_.Spec(Role::kOnode), "onode-test");
   EXPECT_OK(server_->Ready());
