@@ -14,7 +14,7 @@ struct StoreOptions {
   // PostgreSQL: credentials of the role that owns the schema, used for migrating only. Empty: those of the URL.
   std::string migrate_url;
   // Folder with the entries that were moved out of the database (virp-onode archive). Empty: none.
-  std::string archive;
+  std::string archive{};
   // Nothing is changed, no lease taken: every call that writes is FailedPrecondition. SQLite: fit for a copy of a
   // database.
   bool read_only = false;
