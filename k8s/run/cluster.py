@@ -143,6 +143,14 @@ class Cluster:
                 raise Failed(f"{name}: exit status {status}\n{self.logs(pod)}")
         self.remove(pod)
 
+    def refresh(self, pod):
+        """After its container has ended and come back: podman ends a pod with its last container and gives it another address, where
+        kubelet would keep it."""
+        before = pod.pid, pod.address
+        self.look(pod)
+        if pod.pid and (pod.pid, pod.address) != before:
+            self.load_policies()
+
     def remove(self, pod):
         run("podman", "pod", "rm", "--force", "--time", "10", pod.name)
         self.running.pop(pod.manifest["metadata"]["name"], None)
@@ -186,6 +194,7 @@ class Cluster:
 
     def ready(self, pod, seconds=90):
         def condition():
+            self.refresh(pod)
             if "running" not in run("podman", "inspect", "--format", "{{.State.Status}}", *self.containers(pod))[1]:
                 raise Failed(f"{pod.name} does not run\n{self.logs(pod)[-3000:]}")
             return self.probe(pod, "readinessProbe")

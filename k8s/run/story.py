@@ -206,6 +206,7 @@ protocol rpki bridge_1 {{
             say(f"the leader {victim.name} {what}: a change of a route is in the chain {seconds:.1f} s after, by {after.name}")
         run("podman", "kill", "--signal", "KILL", "virp-db-1-main")
         self._start(None, "virp-db-1-main")
+        self.cluster.refresh(self.cluster.running["virp-db-1"])
         say(f"the database's primary killed and started again: a change of a route is in the chain {self._until_told():.1f} s after")
         self.release.ctl("gaps")
         self.whole_chain()
