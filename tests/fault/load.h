@@ -36,7 +36,12 @@ struct Ledger {
   };
   std::vector<std::vector<Submitted>> submitted;  // by program, in the order of their answers
   std::vector<Delivered> delivered;               // in the order of their answers
-  std::map<std::string, Sent> sent;               // by source
+  struct Ack {
+    std::chrono::steady_clock::time_point at;
+    std::chrono::duration<double> took{};  // since the frame was made
+  };
+  std::vector<Ack> acks;             // of `delivered`
+  std::map<std::string, Sent> sent;  // by source
   // The router's own table: peer address and prefix to the AS that it was learnt from last.
   std::map<std::pair<std::string, std::string>, std::uint32_t> routes;
   std::vector<std::string> peers_up;

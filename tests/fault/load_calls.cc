@@ -109,6 +109,7 @@ class DirectDeliverer : public Producer {
 
   void Report(Ledger& ledger) const override {
     ledger.delivered = answers_;
+    ledger.acks = acks_;
     ledger.sent[ServiceLab::kDirect] = {epoch_, said_};
   }
 
@@ -117,6 +118,7 @@ class DirectDeliverer : public Producer {
   struct Unanswered {
     std::uint64_t number = 0;
     std::string frame;
+    std::chrono::steady_clock::time_point said;
   };
 
   void Deliver(const std::stop_token& stop, Pace& pace) {
@@ -179,6 +181,8 @@ class DirectDeliverer : public Producer {
     if (result.outcome() != ingest::v1::FrameResult::OUTCOME_REFUSED) {
       answers_.push_back(
           {result.chain_sequence(), HashFromBytes(result.leaf_hash()).value_or(Hash{}), unanswered_.front().frame});
+      const auto now = std::chrono::steady_clock::now();
+      acks_.push_back({now, now - unanswered_.front().said});
     }
     unanswered_.erase(unanswered_.begin());
   }
@@ -191,7 +195,8 @@ class DirectDeliverer : public Producer {
     header.key_version = 1;
     header.boot_epoch = epoch_;
     header.source_id = frame::SourceIdOf(ServiceLab::kDirect);
-    unanswered_.push_back({said_, *frame::EncodeSigned(header, PathPayload(ServiceLab::kDirect, said_), *key_)});
+    unanswered_.push_back({said_, *frame::EncodeSigned(header, PathPayload(ServiceLab::kDirect, said_), *key_),
+                           std::chrono::steady_clock::now()});
     ++offered_;
   }
 
@@ -204,6 +209,7 @@ class DirectDeliverer : public Producer {
   std::uint64_t said_ = 0;
   std::vector<Unanswered> unanswered_;
   std::vector<Ledger::Delivered> answers_;
+  std::vector<Ledger::Ack> acks_;
   std::atomic<std::uint64_t> heard_{0};
   std::atomic<bool> waiting_{false};
 };

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <functional>
 #include <sstream>
+#include <thread>
 
 #include "tests/interop/openbgpd.h"
 #include "tests/interop/rtr_routers.h"
@@ -189,6 +191,40 @@ TEST_F(RtrBridge, ARouterThatComesBackAfterARestartNeedsNoReload) {
   EXPECT_EQ(lab_.Metric("virp_rtr_bridge_answers_total{kind=\"full\"}"), 0);
   EXPECT_EQ(lab_.Metric("virp_rtr_bridge_answers_total{kind=\"cache_reset\"}"), 0);
   ExpectTable(bird, table, "after the restart");
+}
+
+// Restarts, in order and by a kill, while the table is looked at all the time: it never has less, and the router is
+// never told that what came was corrupt (error 0).
+TEST_F(RtrBridge, ARestartTakesNothingFromARouter) {
+  const RtrTable table = MakeRtrTable(kVrps);
+  lab_.Write(table);
+  ASSERT_OK(lab_.Start());
+  Bird bird(false);
+  ASSERT_OK(bird.Start(lab_));
+  ExpectTable(bird, table, "at the start");
+  std::atomic<int> looks{0}, fewer{0};
+  {
+    const std::jthread looking([&](const std::stop_token& stop) {
+      for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::milliseconds(100))) {
+        ++looks;
+        if (bird.Table() != table) ++fewer;
+      }
+    });
+    for (const bool kill : {false, true, false}) {
+      if (kill) {
+        lab_.Kill();
+      } else {
+        ASSERT_OK(lab_.Stop());
+      }
+      ASSERT_OK(lab_.Start());
+      ASSERT_TRUE(Eventually([&] { return lab_.Metric("virp_rtr_bridge_answers_total{kind=\"incremental\"}") >= 1; }));
+      const int before = looks;
+      ASSERT_TRUE(Eventually([&] { return looks > before + 2; }));
+    }
+  }
+  EXPECT_EQ(fewer, 0) << "of " << looks;
+  EXPECT_THAT(bird.log(), ::testing::Not(::testing::HasSubstr("Corrupt")));
+  std::cout << looks << " looks at the router's table\n";
 }
 
 // How often the log has the line, with all of these in it.

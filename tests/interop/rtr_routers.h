@@ -71,6 +71,10 @@ class Bird final : public Router {
     }
     return table;
   }
+  std::string log() const {
+    std::ifstream file(dir_.File("log"));
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
 
  private:
   const bool ssh_;

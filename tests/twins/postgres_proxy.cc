@@ -89,8 +89,17 @@ void PostgresProxy::Release() {
   changed_.notify_all();
 }
 
+void PostgresProxy::Mend() {
+  ++mended_;
+  cut_ = false;
+}
+
 void PostgresProxy::Accept() {
   while (!stop_) {
+    if (cut_) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(kTickMs));
+      continue;
+    }
     pollfd ready{listener_.get(), POLLIN, 0};
     if (::poll(&ready, 1, kTickMs) <= 0) continue;
     Line line;
@@ -104,7 +113,12 @@ void PostgresProxy::Accept() {
 }
 
 void PostgresProxy::Carry(Line& line) {
-  while (!stop_) {
+  const int mended = mended_;
+  while (!stop_ && mended == mended_) {
+    if (cut_) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(kTickMs));
+      continue;
+    }
     pollfd ready[2] = {{line.client.get(), POLLIN, 0}, {line.server.get(), POLLIN, 0}};
     if (::poll(ready, 2, kTickMs) <= 0) continue;
     if (ready[0].revents != 0 && !FromClient(line)) break;

@@ -39,6 +39,11 @@ class PostgresProxy {
   bool AwaitStruck(std::chrono::milliseconds patience);
   void Release();  // lets a held COMMIT through
 
+  // Until Mend nothing goes either way and nobody connects, as when a cable is out: no end of a line is told. What was
+  // open then is reset by Mend.
+  void Cut() { cut_ = true; }
+  void Mend();
+
  private:
   struct Line;
 
@@ -52,7 +57,8 @@ class PostgresProxy {
   testutil::TempDir dir_;
   const std::string target_;
   FileDescriptor listener_;
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> stop_{false}, cut_{false};
+  std::atomic<int> mended_{0};
   Mutex mutex_;
   std::condition_variable_any changed_;
   bool armed_ ABSL_GUARDED_BY(mutex_) = false;
