@@ -100,7 +100,8 @@ absl::Status History::Restore(std::string_view state) {
   return absl::OkStatus();
 }
 
-History::Outcome History::Update(std::shared_ptr<const vrp::Payloads> payloads, const Hash& hash) {
+History::Outcome History::Update(std::shared_ptr<const vrp::Payloads> payloads, const Hash& hash,
+                                 std::shared_ptr<const Delta> delta) {
   Outcome outcome;
   if (snapshot_ == nullptr) {
     outcome.changed = true;
@@ -113,7 +114,8 @@ History::Outcome History::Update(std::shared_ptr<const vrp::Payloads> payloads, 
     }
     restored_.reset();
   } else {
-    const auto delta = outcome.delta = std::make_shared<const Delta>(Diff(*payloads_, *payloads));
+    if (delta == nullptr) delta = std::make_shared<const Delta>(Diff(*payloads_, *payloads));
+    outcome.delta = delta;
     for (std::uint8_t version = 0; version < kVersions; ++version) {
       if (delta->SizeIn(version) == 0) continue;
       lines_.at(version) = Next(*lines_.at(version), delta, version);

@@ -123,7 +123,9 @@ class History {
   };
   // New payloads: sorted, unique, never null, perhaps empty. `hash` is vrp::HashOf(*payloads); it is compared only with
   // the one of a restored state, and handed out. Payloads without an effective change leave the snapshot as it is.
-  Outcome Update(std::shared_ptr<const vrp::Payloads> payloads, const Hash& hash);
+  // `delta`: where the caller has it already, that from the payloads of the snapshot.
+  Outcome Update(std::shared_ptr<const vrp::Payloads> payloads, const Hash& hash,
+                 std::shared_ptr<const Delta> delta = nullptr);
 
   // Null before the first Update: "not loaded yet", to be answered with error 2.
   const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }

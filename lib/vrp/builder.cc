@@ -10,49 +10,14 @@
 #include "lib/crypto/p256.h"
 #include "lib/crypto/sha1.h"
 #include "lib/vrp/merge.h"
+#include "lib/vrp/sort.h"
 
 namespace virp::vrp {
 namespace {
 
-bool SameAddress(const Vrp4& a, const Vrp4& b) {
-  return a.address == b.address;
-}
-bool SameAddress(const Vrp6& a, const Vrp6& b) {
-  return a.high == b.high && a.low == b.low;
-}
-bool Above(const Vrp4& a, const Vrp4& b) {
-  return a.address > b.address;
-}
-bool Above(const Vrp6& a, const Vrp6& b) {
-  return a.high != b.high ? a.high > b.high : a.low > b.low;
-}
-
 template <typename T>
 void Sort(std::vector<T>& all) {
   std::sort(all.begin(), all.end(), [](const T& a, const T& b) { return Order(a, b) < 0; });
-}
-
-// Validators write VRPs by address, so most of the work is already done: from high to low, or from low to high. Then
-// only those of one address are left to be sorted.
-template <typename Vrp>
-void SortVrps(std::vector<Vrp>& all) {
-  bool falls = true;
-  bool rises = true;
-  for (std::size_t i = 1; i < all.size() && (falls || rises); ++i) {
-    falls = falls && !Above(all[i], all[i - 1]);
-    rises = rises && !Above(all[i - 1], all[i]);
-  }
-  if (!falls && !rises) {
-    Sort(all);
-    return;
-  }
-  if (!falls) std::reverse(all.begin(), all.end());
-  for (auto first = all.begin(); first != all.end();) {
-    auto last = std::next(first);
-    while (last != all.end() && SameAddress(*first, *last)) ++last;
-    if (last - first > 1) std::sort(first, last, [](const Vrp& a, const Vrp& b) { return Order(a, b) < 0; });
-    first = last;
-  }
 }
 
 // Makes one of each run of equals; returns how many went.

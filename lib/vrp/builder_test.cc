@@ -127,7 +127,8 @@ TEST(Builder, MakesWhatAMapWouldMake) {
   for (int round = 0; round < 400; ++round) {
     std::vector<Vrp4> in4;
     std::vector<Vrp6> in6;
-    for (int i = static_cast<int>(Below(random, 60)); i > 0; --i) {
+    // Many are sorted in another way than few.
+    for (int i = round % 100 == 0 ? 5'000 + round : static_cast<int>(Below(random, 60)); i > 0; --i) {
       in4.push_back(RandomVrp4(random));
       in6.push_back(RandomVrp6(random));
     }

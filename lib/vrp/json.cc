@@ -7,6 +7,7 @@
 #include "lib/vrp/builder.h"
 #include "lib/vrp/json_fields.h"
 #include "lib/vrp/json_reader.h"
+#include "lib/vrp/roa_shape.h"
 #include "lib/vrp/set.h"
 #include "lib/vrp/text.h"
 
@@ -45,11 +46,16 @@ Name NameOf(std::string_view key) {
 class Decoder {
  public:
   Decoder(std::string_view text, const JsonOptions& options) : reader_(text), fields_(reader_), options_(options) {}
+  Decoder(TextInput& input, std::size_t window, const JsonOptions& options)
+      : reader_(input, window), fields_(reader_), options_(options) {}
 
   absl::StatusOr<Document> Run(std::size_t size) {
-    // About what a validator's table needs; memory that is not written to costs nothing.
-    if (size > std::size_t{1} << 20) builder_.Reserve(size / 170, size / 250);
-    if (Top() && reader_.End() && sections_ == 0) reader_.Fail("none of roas, bgpsec_keys, routerKeys, aspas");
+    // No table has more of them; memory that is not written to costs nothing.
+    if (size > std::size_t{1} << 20) builder_.Reserve(size / 64, size / 64);
+    Top();
+    reader_.Whole([this] { reader_.End(); });
+    if (!reader_.failed() && (sections_ & ~unsigned{kMetadata}) == 0)
+      reader_.Fail("none of roas, bgpsec_keys, routerKeys, aspas");
     if (reader_.failed()) return section_.empty() ? reader_.status() : Annotate(reader_.status(), Place());
     Built built = std::move(builder_).Build();
     out_.payloads = std::move(built.payloads);
@@ -60,6 +66,7 @@ class Decoder {
 
  private:
   enum Section : unsigned {
+    kNone = 0,
     kRoas = 1,
     kBgpsecKeys = 2,
     kRouterKeys = 4,
@@ -68,60 +75,92 @@ class Decoder {
     kMetadata = 32
   };
 
+  static Section SectionOf(std::string_view key) {
+    if (key == "roas") return kRoas;
+    if (key == "bgpsec_keys") return kBgpsecKeys;
+    if (key == "routerKeys") return kRouterKeys;
+    if (key == "aspas") return kAspas;
+    if (key == "provider_authorizations") return kAuthorizations;
+    return key == "metadata" ? kMetadata : kNone;
+  }
+
   std::string Place() const { return fmt::format("{}[{}]", section_, index_); }
 
-  bool Top() {
-    std::string_view key;
-    for (reader_.BeginObject(); reader_.NextKey(key);) {
-      if (key == "roas") {
-        Once(kRoas) && Records("roas", [this] { return Roa(); });
-      } else if (key == "bgpsec_keys") {
-        Once(kBgpsecKeys) && Records("bgpsec_keys", [this] { return Key(); });
-      } else if (key == "routerKeys") {
-        Once(kRouterKeys) && Records("routerKeys", [this] { return Key(); });
-      } else if (key == "aspas") {
-        Once(kAspas) && Aspas("aspas");
-      } else if (key == "provider_authorizations") {
-        Once(kAuthorizations) && Authorizations();
-      } else if (key == "metadata") {
-        Once(kMetadata) && Metadata();
-      } else {
-        reader_.Skip();
-      }
+  void Top() {
+    reader_.Whole([this] { reader_.BeginObject(); });
+    for (bool more = true; more && !reader_.failed();) {
+      Section section = kNone;
+      const unsigned before = sections_;
+      reader_.Whole([&] {
+        sections_ = before;
+        section = kNone;
+        std::string_view key;
+        more = reader_.NextKey(key);
+        if (more) section = Open(SectionOf(key));
+      });
+      if (more && !reader_.failed()) Read(section);
     }
-    sections_ &= ~unsigned{kMetadata};
-    return !reader_.failed();
   }
 
-  bool Once(Section section) {
-    if ((sections_ & section) != 0) return reader_.Fail("the document has this section twice");
+  // What is to be read of it behind its bracket. What is nothing of ours, or small, is behind us then.
+  Section Open(Section section) {
+    const bool once = (sections_ & section) == 0;
+    if (!once) reader_.Fail("the document has this section twice");
     sections_ |= section;
-    return true;
+    if (!once) return kNone;
+    if (section == kNone || reader_.Peek() == 'n') {
+      reader_.Skip();
+    } else if (section == kMetadata) {
+      Metadata();
+    } else {
+      section == kAuthorizations ? reader_.BeginObject() : reader_.BeginArray();
+      return section;
+    }
+    return kNone;
   }
 
-  // The array of a section, a call for each record.
+  void Read(Section section) {
+    switch (section) {
+      case kRoas:
+        return Records("roas", [this] { Roa(); });
+      case kBgpsecKeys:
+        return Records("bgpsec_keys", [this] { Key(); });
+      case kRouterKeys:
+        return Records("routerKeys", [this] { Key(); });
+      case kAspas:
+        return Aspas("aspas");
+      case kAuthorizations:
+        return Authorizations();
+      default:
+        return;
+    }
+  }
+
+  // The array of a section behind its bracket, a call for each record.
   template <typename Record>
-  bool Records(std::string_view section, Record record) {
-    if (reader_.Peek() == 'n') return reader_.Skip();
+  void Records(std::string_view section, Record record) {
     section_ = section;
     index_ = 0;
-    for (reader_.BeginArray(); reader_.NextElement(); ++index_) {
-      if (++out_.records > options_.max_records) {
-        reader_.Fail(fmt::format("there are more than {} records", options_.max_records));
-        return false;
-      }
-      if (reader_.Peek() != '{') {
-        fields_.Problem("a record is not an object");
-        reader_.Skip();
-      } else {
-        record();
-      }
+    for (;; ++index_, ++out_.records) {
+      bool more = false;
+      reader_.Whole([&] {
+        fields_.BeginRecord();
+        more = reader_.NextElement();
+        if (!more) return;
+        if (out_.records >= options_.max_records) {
+          reader_.Fail(fmt::format("there are more than {} records", options_.max_records));
+        } else if (reader_.Peek() != '{') {
+          fields_.Problem("a record is not an object");
+          reader_.Skip();
+        } else {
+          record();
+        }
+      });
       if (fields_.HasProblem()) Settle();
-      if (reader_.failed()) return false;  // with its place
+      if (reader_.failed()) return;  // with its place
+      if (!more) break;
     }
-    if (reader_.failed()) return false;
     section_ = {};
-    return true;
   }
 
   void Settle() {
@@ -147,45 +186,73 @@ class Decoder {
     if (!added.ok()) fields_.Problem(Message(added));
   }
 
-  bool Roa() {
+  void Roa() {
+    RoaRecord roa;
+    const std::string_view text = reader_.rest();
+    if (const char* const behind = shape_.Read(text.data(), text.data() + text.size(), roa); behind != nullptr) {
+      reader_.Pass(static_cast<std::size_t>(behind - text.data()));
+    } else {
+      OtherRoa(roa);
+    }
+    if (!Counts(roa.expires)) return;
+    const PrefixText& prefix = roa.prefix;
+    const auto max = static_cast<std::uint8_t>(roa.max_length == UINT64_MAX ? prefix.length : roa.max_length);
+    if (prefix.v6) {
+      Check(builder_.Add(Vrp6{prefix.high, prefix.low, roa.as, roa.expires, prefix.length, max}));
+    } else {
+      Check(builder_.Add(Vrp4{static_cast<std::uint32_t>(prefix.high), roa.as, roa.expires, prefix.length, max}));
+    }
+  }
+
+  // One that is written in another way than the one before: in that of the next ones, perhaps.
+  void OtherRoa(RoaRecord& roa) {
+    roa = {};
     std::string_view key;
-    PrefixText prefix;
-    std::uint32_t as = 0;
-    std::uint64_t max_length = UINT64_MAX;
-    Expires expires = kNeverExpires;
     fields_.BeginRecord();
+    shape_.Begin(reader_.rest().data());
     for (reader_.BeginObject(); reader_.NextKey(key);) {
-      const Name name = NameOf(key);
-      switch (name) {
-        case Name::kAsn:
-          fields_.Once(1) && fields_.As(as);
+      const RoaShape::Value value = RoaValue(key);
+      reader_.Peek();  // over white space
+      const char* const from = reader_.rest().data();
+      switch (value) {
+        case RoaShape::Value::kAs:
+          fields_.Once(1) && fields_.As(roa.as);
           break;
-        case Name::kPrefix:
-          fields_.Once(2) && fields_.PrefixOf(prefix);
+        case RoaShape::Value::kPrefix:
+          fields_.Once(2) && fields_.PrefixOf(roa.prefix);
           break;
-        case Name::kMaxLength:
-          fields_.Once(4) && fields_.Unsigned("maxLength", 255, max_length);
+        case RoaShape::Value::kMaxLength:
+          fields_.Once(4) && fields_.Unsigned("maxLength", 255, roa.max_length);
           break;
-        case Name::kExpires:
-          fields_.Once(8) && fields_.Expiry(expires);
+        case RoaShape::Value::kExpires:
+          fields_.Once(8) && fields_.Expiry(roa.expires);
           break;
-        default:
+        case RoaShape::Value::kOther:
           reader_.Skip();
       }
+      shape_.Take(value, {from, reader_.rest().data()});
     }
     fields_.Require(1, "asn");
     fields_.Require(2, "prefix");
-    if (!Counts(expires)) return false;
-    const auto max = static_cast<std::uint8_t>(max_length == UINT64_MAX ? prefix.length : max_length);
-    if (prefix.v6) {
-      Check(builder_.Add(Vrp6{prefix.high, prefix.low, as, expires, prefix.length, max}));
-    } else {
-      Check(builder_.Add(Vrp4{static_cast<std::uint32_t>(prefix.high), as, expires, prefix.length, max}));
-    }
-    return true;
+    if (!reader_.failed() && !fields_.HasProblem()) shape_.End(reader_.rest().data());
   }
 
-  bool Key() {
+  static RoaShape::Value RoaValue(std::string_view key) {
+    switch (NameOf(key)) {
+      case Name::kAsn:
+        return RoaShape::Value::kAs;
+      case Name::kPrefix:
+        return RoaShape::Value::kPrefix;
+      case Name::kMaxLength:
+        return RoaShape::Value::kMaxLength;
+      case Name::kExpires:
+        return RoaShape::Value::kExpires;
+      default:
+        return RoaShape::Value::kOther;
+    }
+  }
+
+  void Key() {
     std::string_view name;
     RouterKey key;
     fields_.BeginRecord();
@@ -211,14 +278,13 @@ class Decoder {
     fields_.Require(2, "ski");
     fields_.Require(4, "pubkey");
     if (Counts(key.expires)) Check(builder_.Add(std::move(key)));
-    return true;
   }
 
-  bool Aspas(std::string_view section) {
-    return Records(section, [this] { return OneAspa(); });
+  void Aspas(std::string_view section) {
+    Records(section, [this] { OneAspa(); });
   }
 
-  bool OneAspa() {
+  void OneAspa() {
     std::string_view name;
     Aspa aspa;
     fields_.BeginRecord();
@@ -240,30 +306,35 @@ class Decoder {
     fields_.Require(1, "customer_asid");
     fields_.Require(2, "providers");
     if (Counts(aspa.expires)) Check(builder_.Add(std::move(aspa)));
-    return true;
   }
 
   // rpki-client up to 2023: a customer's providers by address family, which ASPAs do not know any more.
-  bool Authorizations() {
-    if (reader_.Peek() == 'n') return reader_.Skip();
-    std::string_view key;
-    fields_.BeginRecord();
+  void Authorizations() {
     unsigned seen = 0;
-    for (reader_.BeginObject(); reader_.NextKey(key);) {
-      const unsigned family = key == "ipv4" ? 1 : key == "ipv6" ? 2 : 0;
-      if (family == 0) {
-        reader_.Skip();
-        continue;
-      }
-      if ((seen & family) != 0) return reader_.Fail("the document has this section twice");
-      seen |= family;
-      Aspas(family == 1 ? "provider_authorizations.ipv4" : "provider_authorizations.ipv6");
+    for (bool more = true; more && !reader_.failed();) {
+      unsigned family = 0;
+      bool open = false;
+      reader_.Whole([&] {
+        std::string_view key;
+        open = false;
+        more = reader_.NextKey(key);
+        if (!more) return;
+        family = key == "ipv4" ? 1 : key == "ipv6" ? 2 : 0;
+        if ((seen & family) != 0) {
+          reader_.Fail("the document has this section twice");
+        } else if (family == 0 || reader_.Peek() == 'n') {
+          reader_.Skip();
+        } else {
+          open = reader_.BeginArray();
+        }
+      });
+      if (more) seen |= family;
+      if (open && !reader_.failed())
+        Aspas(family == 1 ? "provider_authorizations.ipv4" : "provider_authorizations.ipv6");
     }
-    return !reader_.failed();
   }
 
-  bool Metadata() {
-    if (reader_.Peek() == 'n') return reader_.Skip();
+  void Metadata() {
     std::string_view key;
     std::optional<std::int64_t> built;
     unsigned seen = 0;
@@ -287,7 +358,6 @@ class Decoder {
       }
     }
     if (!out_.generated) out_.generated = built;
-    return !reader_.failed();
   }
 
   bool Seconds(std::optional<std::int64_t>& out) {
@@ -300,6 +370,7 @@ class Decoder {
   JsonReader reader_;
   JsonFields fields_;
   const JsonOptions options_;
+  RoaShape shape_;
   Builder builder_;
   Document out_;
   unsigned sections_ = 0;
@@ -314,6 +385,12 @@ absl::StatusOr<Document> DecodeJson(std::string_view text, const JsonOptions& op
     return ResourceExhausted("the document has {} bytes, {} are the limit", text.size(), options.max_bytes);
   }
   return Decoder(text, options).Run(text.size());
+}
+
+absl::StatusOr<Document> DecodeJson(TextInput& input, std::size_t size, const JsonOptions& options,
+                                    std::size_t window) {
+  // More than that is refused by whoever reads it, and less is as good for Reserve.
+  return Decoder(input, window, options).Run(std::min(size, options.max_bytes));
 }
 
 }  // namespace virp::vrp

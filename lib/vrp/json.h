@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,5 +51,18 @@ inline constexpr std::size_t kMaxProblems = 20;
 // maxLength, a value of another type than it must have, a router key that Builder refuses, or nesting deeper than 32.
 // ResourceExhausted beyond max_bytes, before anything is allocated.
 absl::StatusOr<Document> DecodeJson(std::string_view text, const JsonOptions& options = {});
+
+// A document that comes in pieces, as from a file. One thread at a time.
+class TextInput {
+ public:
+  virtual ~TextInput() = default;
+  // The next octets, at least one; 0 at the end. An error ends the reading.
+  virtual absl::StatusOr<std::size_t> Read(std::span<char> into) = 0;
+};
+
+// The same of a text that is never in memory as a whole: `window` octets of it, and more where a record or what is
+// skipped is longer. `size` is about how long it is. Errors of the input, too; what is behind an error is not read.
+absl::StatusOr<Document> DecodeJson(TextInput& input, std::size_t size, const JsonOptions& options = {},
+                                    std::size_t window = std::size_t{256} << 10);
 
 }  // namespace virp::vrp

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
 namespace virp::vrp {
@@ -73,8 +72,7 @@ bool JsonFields::Unsigned(std::string_view name, std::uint64_t max, std::uint64_
 bool JsonFields::Expiry(Expires& out) {
   std::uint64_t value = 0;
   if (!Unsigned("expires", UINT64_MAX, value)) return false;
-  // A second that no clock says any more stands for 1970 itself, which would be "never".
-  out = static_cast<Expires>(std::clamp<std::uint64_t>(value, 1, UINT32_MAX));
+  out = ExpiresFrom(value);
   return true;
 }
 

@@ -31,7 +31,10 @@ class JsonFields {
  public:
   explicit JsonFields(JsonReader& reader) : reader_(reader) {}
 
-  void BeginRecord() { seen_ = 0; }
+  void BeginRecord() {
+    seen_ = 0;
+    has_problem_ = false;
+  }
   // Notes that a name of the record is here; a problem when it was before.
   bool Once(unsigned bit) {
     if ((seen_ & bit) != 0) {

@@ -2,7 +2,10 @@
 
 #include <simdjson.h>
 
+#include <utility>
+
 #include "lib/base/status.h"
+#include "lib/vrp/json.h"
 
 namespace virp::vrp {
 
@@ -35,6 +38,53 @@ JsonReader::JsonReader(std::string_view text) : begin_(text.data()), at_(begin_)
   if (!simdjson::validate_utf8(text.data(), text.size())) Fail("the text is not UTF-8");
 }
 
+JsonReader::JsonReader(TextInput& input, std::size_t window)
+    : more_(true), input_(&input), window_(std::make_unique_for_overwrite<char[]>(window)), window_size_(window) {
+  begin_ = at_ = end_ = window_.get();
+}
+
+// More text behind what is not read yet. False, and failed, when there can be none.
+bool JsonReader::Refill() {
+  const auto kept = static_cast<std::size_t>(end_ - at_);
+  before_ += static_cast<std::size_t>(at_ - begin_);
+  if (kept > window_size_ / 2) {
+    auto larger = std::make_unique_for_overwrite<char[]>(2 * window_size_);
+    std::memcpy(larger.get(), at_, kept);
+    window_ = std::move(larger);
+    window_size_ *= 2;
+  } else {
+    std::memmove(window_.get(), at_, kept);
+  }
+  begin_ = at_ = window_.get();
+  const auto got = input_->Read({window_.get() + kept, window_size_ - kept});
+  more_ = got.ok() && *got > 0;
+  end_ = begin_ + kept + got.value_or(0);
+  if (!got.ok()) {
+    input_problem_ = got.status();
+    return Fail("the text cannot be read");
+  }
+  unchecked_ += *got;
+  return CheckUtf8();
+}
+
+bool JsonReader::CheckUtf8() {
+  const char* const from = end_ - unchecked_;
+  const char* to = end_;
+  // A character that goes on behind what is there waits for its end.
+  const auto byte = [](const char* at) { return static_cast<unsigned char>(*at); };
+  for (int back = 1; more_ && back <= 3 && end_ - from >= back && byte(end_ - back) >= 0x80; ++back) {
+    if (byte(end_ - back) < 0xc0) continue;
+    to = end_ - back;
+    break;
+  }
+  if (!simdjson::validate_utf8(from, static_cast<std::size_t>(to - from))) {
+    more_ = false;
+    return FailAt(from, "the text is not UTF-8");
+  }
+  unchecked_ = static_cast<std::size_t>(end_ - to);
+  return true;
+}
+
 bool JsonReader::FailAt(const char* at, std::string_view reason) {
   if (failed_) return false;
   failed_ = true;
@@ -44,7 +94,8 @@ bool JsonReader::FailAt(const char* at, std::string_view reason) {
 }
 
 absl::Status JsonReader::status() const {
-  return failed_ ? InvalidArgument("at byte {}: {}", failed_at_, reason_) : absl::OkStatus();
+  if (!input_problem_.ok()) return input_problem_;
+  return failed_ ? InvalidArgument("at byte {}: {}", before_ + failed_at_, reason_) : absl::OkStatus();
 }
 
 bool JsonReader::Enter() {
@@ -144,7 +195,7 @@ bool JsonReader::Number() {
     if (!IsDigit(at_, end_)) return Fail("a number without digits in its exponent");
     while (IsDigit(at_, end_)) ++at_;
   }
-  return true;
+  return at_ != end_ || !more_ || Fail("the end of a number");
 }
 
 bool JsonReader::OtherNumber() {
@@ -210,6 +261,7 @@ bool JsonReader::Skip() {
 bool JsonReader::End() {
   if (failed_) return false;
   Peek();
+  if (at_ == end_ && more_) return Fail("the end of the document");
   return at_ == end_ || Fail("text behind the document");
 }
 

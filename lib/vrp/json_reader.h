@@ -1,6 +1,6 @@
-// A reader of JSON (RFC 8259) that is asked for what should come next, over text that somebody else keeps. It makes no
-// tree and copies nothing but strings with escapes, so that a document costs no memory beside itself. Private to this
-// folder. Not thread-safe.
+// A reader of JSON (RFC 8259) that is asked for what should come next, over text that somebody else keeps, or that
+// comes in pieces. It makes no tree and copies nothing but strings with escapes, so that a document costs no memory
+// beside itself, or not even its own. Private to this folder. Not thread-safe.
 //
 // Functions that return false have either failed, then failed() says so and nothing more is to be read, or found that
 // an array or object ends.
@@ -10,12 +10,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
 
 namespace virp::vrp {
+
+class TextInput;
 
 namespace json_internal {
 
@@ -60,13 +63,36 @@ class JsonReader {
 
   // `text` must outlive the reader. Unless it is UTF-8, the first call fails.
   explicit JsonReader(std::string_view text);
+  // Over what comes, `window` octets at a time, more where one thing needs them. What is read is read in Whole.
+  JsonReader(TextInput& input, std::size_t window);
+
+  // Has `read` read one thing of the text that is there, and, when that ended too early, once more from its start with
+  // more text. So it is small, and what `read` does besides counts only when this returns. Nothing once failed.
+  template <typename Read>
+  void Whole(const Read& read) {
+    while (!failed_) {
+      const auto start = at_ - begin_;
+      const int depth = depth_;
+      const bool fresh = fresh_;
+      read();
+      if (!more_ || !failed_ || failed_at_ + kLookahead < size()) return;
+      failed_ = false;
+      at_ = begin_ + start;
+      depth_ = depth;
+      fresh_ = fresh;
+      if (!Refill()) return;
+    }
+  }
 
   // The first character of the next value; 0 at the end of the text.
   char Peek() {
     while (at_ != end_ && (*at_ == ' ' || *at_ == '\n' || *at_ == '\r' || *at_ == '\t')) ++at_;
     return at_ == end_ ? '\0' : *at_;
   }
-  std::size_t offset() const { return static_cast<std::size_t>(at_ - begin_); }
+  std::size_t offset() const { return before_ + static_cast<std::size_t>(at_ - begin_); }
+  // The text that is there and not read yet; and over some of it, which the caller has read by itself: whole values.
+  std::string_view rest() const { return {at_, static_cast<std::size_t>(end_ - at_)}; }
+  void Pass(std::size_t bytes) { at_ += bytes; }
 
   // for (reader.BeginObject(); reader.NextKey(key);) ...: each turn must read or skip the value. A key is valid until
   // the next key or string is read.
@@ -88,10 +114,16 @@ class JsonReader {
   bool failed() const { return failed_; }
   // False. The first failure counts.
   bool Fail(std::string_view reason) { return FailAt(at_, reason); }
-  // InvalidArgument with place and reason.
+  // InvalidArgument with place and reason, or what the input said.
   absl::Status status() const;
 
  private:
+  // A failure so near to the end of the text that is there may be for want of more: an escaped pair has 12 octets.
+  static constexpr std::size_t kLookahead = 16;
+
+  std::size_t size() const { return static_cast<std::size_t>(end_ - begin_); }
+  bool Refill();
+  bool CheckUtf8();
   bool FailAt(const char* at, std::string_view reason);
   bool Begin(char bracket, const char* what);
   bool Enter();
@@ -109,12 +141,20 @@ class JsonReader {
   const char* begin_;
   const char* at_;
   const char* end_;
+  bool more_ = false;  // text may follow behind end_
   int depth_ = 0;
   bool fresh_ = false;  // behind a bracket that opened
   bool failed_ = false;
   std::size_t failed_at_ = 0;
   std::string reason_;
   std::string scratch_;
+
+  TextInput* input_ = nullptr;
+  std::unique_ptr<char[]> window_;
+  std::size_t window_size_ = 0;
+  std::size_t before_ = 0;     // octets of the document in front of begin_
+  std::size_t unchecked_ = 0;  // the last octets that are there: a character of UTF-8 that is cut off
+  absl::Status input_problem_;
 };
 
 // What follows is done millions of times for a document, so it is where the compiler can put it into the loop.
@@ -180,7 +220,7 @@ inline bool JsonReader::Unsigned(std::uint64_t& out) {
     value = value * 10 + static_cast<std::uint64_t>(*at_++ - '0');
   const bool plain =
       at_ != from &&
-      (at_ == end_ || (*at_ != '.' && *at_ != 'e' && *at_ != 'E' && !json_internal::IsDigit(at_, end_))) &&
+      (at_ == end_ ? !more_ : (*at_ != '.' && *at_ != 'e' && *at_ != 'E' && !json_internal::IsDigit(at_, end_))) &&
       (*from != '0' || at_ - from == 1);
   if (plain) {
     out = value;

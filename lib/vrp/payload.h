@@ -2,6 +2,7 @@
 // beyond their order. Thread-safe as values are.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <compare>
 #include <cstdint>
@@ -13,6 +14,11 @@ namespace virp::vrp {
 // When a payload ends, in seconds since 1970; kNeverExpires where its source names no time.
 using Expires = std::uint32_t;
 inline constexpr Expires kNeverExpires = 0;
+
+// From what a document says. A second that no clock says any more stands for 1970 itself, which would be "never".
+constexpr Expires ExpiresFrom(std::uint64_t seconds) {
+  return static_cast<Expires>(std::clamp<std::uint64_t>(seconds, 1, UINT32_MAX));
+}
 
 // The later of two, where "never" is the latest: a payload lasts as long as its longest-lived copy.
 constexpr Expires LaterExpiry(Expires a, Expires b) {

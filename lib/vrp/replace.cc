@@ -1,26 +1,46 @@
 #include "lib/vrp/replace.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace virp::vrp {
 namespace {
 
+// The first that is not in front of `what`, from `from` on: near to it more often than not.
+template <typename It, typename T>
+It FirstFrom(It from, It end, const T& what) {
+  for (std::ptrdiff_t step = 1;; step *= 2) {
+    const bool last = end - from <= step;
+    if (last || Order(from[step], what) >= 0) {
+      return std::lower_bound(from, last ? end : from + step, what,
+                              [](const T& a, const T& b) { return Order(a, b) < 0; });
+    }
+    from += step;
+  }
+}
+
+// What lies between two changes is taken over as a whole: there is much of it, and few changes.
 template <typename T>
 std::vector<T> Merge(const std::vector<T>& set, const std::vector<T>& gone, std::vector<T> news) {
   std::vector<T> out;
   out.reserve(set.size() + news.size());
-  std::size_t next_gone = 0, next_news = 0;
-  for (const T& payload : set) {
-    while (next_gone < gone.size() && Order(gone[next_gone], payload) < 0) ++next_gone;
-    const bool goes = next_gone < gone.size() && Order(gone[next_gone], payload) == 0;
-    while (next_news < news.size() && Order(news[next_news], payload) < 0) out.push_back(std::move(news[next_news++]));
-    if (next_news < news.size() && Order(news[next_news], payload) == 0) {
-      out.push_back(std::move(news[next_news++]));
-    } else if (!goes) {
-      out.push_back(payload);
+  auto rest = set.begin();
+  auto leave = gone.begin();
+  auto come = news.begin();
+  while (leave != gone.end() || come != news.end()) {
+    const bool comes = leave == gone.end() || (come != news.end() && Order(*come, *leave) <= 0);
+    const T& change = comes ? *come : *leave;
+    const auto at = FirstFrom(rest, set.end(), change);
+    out.insert(out.end(), rest, at);
+    rest = at != set.end() && Order(*at, change) == 0 ? std::next(at) : at;
+    if (comes) {
+      out.push_back(std::move(*come++));
+    } else {
+      ++leave;
     }
   }
-  for (; next_news < news.size(); ++next_news) out.push_back(std::move(news[next_news]));
+  out.insert(out.end(), rest, set.end());
   return out;
 }
 

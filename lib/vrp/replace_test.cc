@@ -29,6 +29,7 @@ TEST(Replace, WhatGoesAndWhatComesMakeOneSetOfTheOther) {
     const Payloads before = RandomPayloads(random, static_cast<int>(Below(random, 30)));
     const Payloads after = RandomPayloads(random, static_cast<int>(Below(random, 30)));
     ASSERT_EQ(Replaced(before, Without(before, after), after), after);
+    ASSERT_EQ(Replaced(before, before, after), after);  // what comes counts more than what goes
     ASSERT_EQ(Replaced(before, Without(before, after), Payloads()), Without(before, Without(before, after)));
   }
 }

@@ -1,6 +1,7 @@
 #include "lib/vrp/set.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -52,6 +53,17 @@ void Walk(std::span<const Payloads* const> sets, std::vector<T> Payloads::* memb
 template <typename T>
 void Count(std::size_t quorum, std::span<const Payloads* const> sets, std::vector<T> Payloads::* member, Built& out) {
   auto& all = out.payloads.*member;
+  const Payloads* only = nullptr;
+  std::size_t having = 0;
+  for (const Payloads* set : sets) {
+    if ((set->*member).empty()) continue;
+    only = set;
+    ++having;
+  }
+  if (having <= 1) {  // as with keys from here and VRPs from there
+    if (having >= quorum) all = only->*member;
+    return;
+  }
   std::size_t most = 0;
   for (const Payloads* set : sets) most = std::max(most, (set->*member).size());
   all.reserve(most);
@@ -114,38 +126,38 @@ void ForEachKind(const Payloads& set, F f) {
 // Encodes into a buffer that is hashed when it is full.
 class HashWriter {
  public:
-  HashWriter() { buffer_.reserve(kFull + 256); }
   template <std::unsigned_integral T>
   void Number(T value) {
-    AppendBe(buffer_, value);
+    StoreBe(Room(sizeof(T)), value);
   }
-  void Bytes(std::string_view bytes) { buffer_.append(bytes); }
-  // Between payloads.
-  void Flush() {
-    if (buffer_.size() < kFull) return;
-    hash_.Add(buffer_);
-    buffer_.clear();
+  void Bytes(std::string_view bytes) {
+    for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kSize)))
+      bytes.copy(Room(std::min(bytes.size(), kSize)), kSize);
+  }
+  // Where the next `size` octets are to be written, at most kSize.
+  char* Room(std::size_t size) {
+    if (size > kSize - used_) {
+      hash_.Add({buffer_.get(), used_});
+      used_ = 0;
+    }
+    return buffer_.get() + std::exchange(used_, used_ + size);
   }
   Hash End() {
-    hash_.Add(buffer_);
+    hash_.Add({buffer_.get(), used_});
     return hash_.End();
   }
 
  private:
-  static constexpr std::size_t kFull = 1 << 15;
-  std::string buffer_;
+  static constexpr std::size_t kSize = 1 << 15;
+  const std::unique_ptr<char[]> buffer_ = std::make_unique_for_overwrite<char[]>(kSize);
+  std::size_t used_ = 0;
   crypto::Sha256Stream hash_;
 };
 
-// `N` bytes at once: a push per number costs more than the hash.
+// `N` bytes at once: a call per number costs more than the hash.
 template <std::size_t N, typename Vrp, typename Put>
 void HashVrps(HashWriter& out, const std::vector<Vrp>& vrps, Put put) {
-  char record[N];
-  for (const Vrp& vrp : vrps) {
-    put(record, vrp);
-    out.Bytes({record, N});
-    out.Flush();
-  }
+  for (const Vrp& vrp : vrps) put(out.Room(N), vrp);
 }
 
 }  // namespace
@@ -187,6 +199,15 @@ Expires NextExpiry(const Payloads& set, std::int64_t now) {
   return any ? next : kNeverExpires;
 }
 
+Expires FirstExpiry::Of(const std::shared_ptr<const Payloads>& set) {
+  const auto same = [&](const Known& known) { return !known.set.owner_before(set) && !set.owner_before(known.set); };
+  const auto found = std::find_if(known_.begin(), known_.end(), same);
+  if (found != known_.end()) return found->first;
+  Known& oldest = known_[next_++ % known_.size()];
+  oldest = {set, NextExpiry(*set)};
+  return oldest.first;
+}
+
 Hash HashOf(const Payloads& set) {
   HashWriter out;
   out.Bytes("virp vrp set 1\n");
@@ -209,13 +230,11 @@ Hash HashOf(const Payloads& set) {
     out.Number(key.as);
     out.Number(static_cast<std::uint32_t>(key.spki.size()));
     out.Bytes(key.spki);
-    out.Flush();
   }
   for (const Aspa& aspa : set.aspas) {
     out.Number(aspa.customer);
     out.Number(static_cast<std::uint32_t>(aspa.providers.size()));
     for (const std::uint32_t provider : aspa.providers) out.Number(provider);
-    out.Flush();
   }
   return out.End();
 }

@@ -1,7 +1,9 @@
 // Functions over sets of payloads. Inputs are sets: sorted, unique (lib/vrp/builder.h). Pure and thread-safe.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <memory>
 #include <span>
 
 #include "lib/base/bytes.h"
@@ -26,6 +28,26 @@ constexpr bool IsExpired(Expires expires, std::int64_t now) {
 Payloads WithoutExpired(const Payloads& set, std::int64_t now);
 // The second behind `now` in which the first of them expires; kNeverExpires when none does.
 Expires NextExpiry(const Payloads& set, std::int64_t now = 0);
+
+// NextExpiry of sets that are asked for again and again: of the last few it is remembered, and none of them kept. Not
+// thread-safe.
+class FirstExpiry {
+ public:
+  // `set` is never null.
+  Expires Of(const std::shared_ptr<const Payloads>& set);
+  Expires Behind(const std::shared_ptr<const Payloads>& set, std::int64_t now) {
+    const Expires first = Of(set);
+    return IsExpired(first, now) ? NextExpiry(*set, now) : first;
+  }
+
+ private:
+  struct Known {
+    std::weak_ptr<const Payloads> set;
+    Expires first = kNeverExpires;
+  };
+  std::array<Known, 8> known_;
+  std::size_t next_ = 0;
+};
 
 // SHA-256 over the canonical encoding (docs/formats/vrp-set.md), which outsiders can compute from a JSON export. Equal
 // sets have equal hashes whatever their expiries.

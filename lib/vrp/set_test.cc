@@ -162,6 +162,41 @@ Payloads Small() {
   return std::move(builder).Build().payloads;
 }
 
+TEST(Set, TheFirstExpiryOfASetIsRememberedForThatSet) {
+  FirstExpiry first;
+  Vrp4 vrp;
+  std::vector<std::shared_ptr<const Payloads>> sets;
+  for (Expires expires = 0; expires < 30; ++expires) {
+    vrp.expires = expires;
+    sets.push_back(std::make_shared<const Payloads>(Payloads{{vrp}, {}, {}, {}}));
+    for (std::size_t i = 0; i < sets.size(); ++i) ASSERT_EQ(first.Of(sets[i]), i);
+    if (expires % 7 == 6) {
+      // Another set in the same place, perhaps.
+      vrp.expires = 1'000 + expires;
+      sets[expires].reset();
+      const auto other = std::make_shared<const Payloads>(Payloads{{vrp}, {}, {}, {}});
+      ASSERT_EQ(first.Of(other), vrp.expires);
+      EXPECT_EQ(first.Behind(other, vrp.expires - 1), vrp.expires);
+      EXPECT_EQ(first.Behind(other, vrp.expires), kNeverExpires);
+      vrp.expires = expires;
+      sets[expires] = std::make_shared<const Payloads>(Payloads{{vrp}, {}, {}, {}});
+    }
+  }
+}
+
+TEST(Set, WhatOneSetAloneHasIsTakenOver) {
+  Payloads vrps, keys;
+  vrps.vrps4 = {Vrp4{.address = 1, .as = 2, .expires = 3, .length = 32, .max_length = 32}};
+  keys.router_keys = {TestKey(64500)};
+  const Payloads* const both[] = {&vrps, &keys};
+  const Built one = Union(both);
+  EXPECT_EQ(one.payloads.vrps4, vrps.vrps4);
+  EXPECT_EQ(one.payloads.vrps4[0].expires, 3U);
+  EXPECT_EQ(one.payloads.router_keys, keys.router_keys);
+  EXPECT_EQ(one.duplicates, 0U);
+  EXPECT_EQ(AtLeast(2, both).payloads.size(), 0U);
+}
+
 TEST(Set, HashesAreTheKnownOnes) {
   EXPECT_EQ(HexEncode(View(HashOf(Payloads()))), "df479d0c2e24f4c18366de39b66af91547c509d81389b96ed7b1459efa95dad3");
   EXPECT_EQ(HexEncode(View(HashOf(Small()))), "7b51c21d4f792f477a2417e3c7cd0168d5b0a85e3db388e58c56761d324137f3");

@@ -35,11 +35,16 @@ bool Quad(const char*& at, const char* end, std::uint32_t& out) {
   return true;
 }
 
+constexpr std::array<signed char, 256> kHexDigits = [] {
+  std::array<signed char, 256> digits;
+  digits.fill(-1);
+  for (std::size_t i = 0; i < 10; ++i) digits['0' + i] = static_cast<signed char>(i);
+  for (std::size_t i = 0; i < 6; ++i) digits['a' + i] = digits['A' + i] = static_cast<signed char>(10 + i);
+  return digits;
+}();
+
 int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+  return kHexDigits[static_cast<unsigned char>(c)];
 }
 
 // RFC 4291 section 2.2, up to '/' or the end.
@@ -92,25 +97,28 @@ bool Groups(const char*& at, const char* end, PrefixText& out) {
 
 }  // namespace
 
-bool ParsePrefix(std::string_view text, PrefixText& out) {
-  const char* at = text.data();
-  const char* end = at + text.size();
+const char* ReadPrefix(const char* at, const char* end, PrefixText& out) {
   // What stands behind the first digits says which family it is.
   const char* digits = at;
   while (digits != end && HexDigit(*digits) >= 0) ++digits;
   out.v6 = digits != end && *digits == ':';
   if (out.v6) {
-    if (!Groups(at, end, out)) return false;
+    if (!Groups(at, end, out)) return nullptr;
   } else {
     std::uint32_t address = 0;
-    if (!Quad(at, end, address)) return false;
+    if (!Quad(at, end, address)) return nullptr;
     out.high = address;
     out.low = 0;
   }
   unsigned length = 0;
-  if (at == end || *at++ != '/' || !Decimal(at, end, out.v6 ? 128 : 32, length) || at != end) return false;
+  if (at == end || *at++ != '/' || !Decimal(at, end, out.v6 ? 128 : 32, length)) return nullptr;
   out.length = static_cast<std::uint8_t>(length);
-  return true;
+  return at;
+}
+
+bool ParsePrefix(std::string_view text, PrefixText& out) {
+  const char* const end = text.data() + text.size();
+  return ReadPrefix(text.data(), end, out) == end;
 }
 
 bool ParseAs(std::string_view text, std::uint32_t& out) {

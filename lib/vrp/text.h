@@ -21,6 +21,8 @@ struct PrefixText {
 
 // "ADDRESS/LENGTH" in the spellings that virp::Prefix::Parse takes, and with host bits. False for all else.
 bool ParsePrefix(std::string_view text, PrefixText& out);
+// The same at the start of a text: what is behind it, null for all else. No digit follows.
+const char* ReadPrefix(const char* at, const char* end, PrefixText& out);
 
 // "AS64500" with AS in either case, or "64500". False for all else, and beyond 32 bits.
 bool ParseAs(std::string_view text, std::uint32_t& out);

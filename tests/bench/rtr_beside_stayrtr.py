@@ -21,7 +21,8 @@ import tempfile
 import time
 
 LIMITS = {"start, CPU s": 0.25, "one table, CPU ms": 6, "100 routers, CPU s": 0.6, "100 routers, wall s": 1.5,
-          "1 % changed, CPU s": 0.25, "peak memory, MB": 150, "one table over TLS, CPU ms": 18}
+          "1 % changed, CPU s": 0.25, "1 % from a delta, CPU ms": 20, "peak memory, MB": 150,
+          "one table over TLS, CPU ms": 18, "one table over SSH, CPU ms": 50}
 
 
 def make_table(count, seed):
@@ -44,8 +45,7 @@ def make_table(count, seed):
     return sorted(seen)
 
 
-def write_table(path, table):
-    now = int(time.time())
+def write_table(path, table, now):
     roas = [{"asn": asn, "prefix": prefix, "maxLength": longest, "ta": "bench", "expires": now + 86_400}
             for asn, prefix, longest in table]
     metadata = {"buildtime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)), "vrps": len(roas)}
@@ -82,29 +82,45 @@ class Bench:
         changed = options.records // 200  # as many go as come: 1 % in all
         others = sorted(set(make_table(2 * changed, 2)) - set(self.tables[0]))
         self.tables.append(self.tables[0][changed:] + others[:changed])
-        self.files = []
+        self.files, now = [], int(time.time())
         for number, table in enumerate(self.tables):
             self.files.append(os.path.join(folder, f"table-{number}.json"))
-            write_table(self.files[-1], table)
+            write_table(self.files[-1], table, now)  # who stays expires as before
         self.certificate, self.key = (os.path.join(folder, name) for name in ("tls.crt", "tls.key"))
+        # The bridge's own certificate, too, and its only authority: its name is what a second bridge goes by.
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                         "-keyout", self.key, "-out", self.certificate, "-days", "2", "-subj", "/CN=localhost",
-                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+                        "-addext", "subjectAltName=IP:127.0.0.1,URI:spiffe://bench/rtr-bridge/one"],
+                       check=True, capture_output=True)
+        self.ssh_key = os.path.join(folder, "ssh")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.ssh_key], check=True)
+        with open(self.ssh_key + ".pub") as public, open(self.ssh_key + ".users", "w") as users:
+            users.write("router " + public.read())
 
-    def command(self, name, port, tls):
+    def command(self, name, ports, source=None):
         if name == "stayrtr":
-            return ["stayrtr", "-bind", f"127.0.0.1:{port}", "-tls.bind", f"127.0.0.1:{tls}", "-tls.cert",
-                    self.certificate, "-tls.key", self.key, "-metrics.addr", "", "-cache", self.json,
+            return ["stayrtr", "-bind", ports["tcp"], "-tls.bind", ports["tls"], "-tls.cert", self.certificate,
+                    "-tls.key", self.key, "-ssh.bind", ports["ssh"], "-ssh.key", self.ssh_key,
+                    "-ssh.method.key", "-ssh.auth.key.bypass", "-metrics.addr", "", "-cache", self.json,
                     "-refresh", "86400", "-checktime=false", "-loglevel", "warning"]
-        return [os.path.join(self.options.build, "services/rtr-bridge/virp-rtr-bridge"), "--rtr", f"127.0.0.1:{port}",
-                "--rtr-tls", f"127.0.0.1:{tls}", "--rtr-tls-certificate", self.certificate, "--rtr-tls-key", self.key,
-                "--vrps", self.json, "--state", tempfile.mkdtemp(dir=self.folder), "--admin-listen", f"127.0.0.1:{free_port()}",
-                "--listen", f"127.0.0.1:{free_port()}", "--log-level", "warning",
-                "--max-connections-per-address", "0", "--notify-interval", "0s"]
+        return [os.path.join(self.options.build, "services/rtr-bridge/virp-rtr-bridge"), "--rtr", ports["tcp"],
+                "--rtr-tls", ports["tls"], "--rtr-tls-certificate", self.certificate, "--rtr-tls-key", self.key,
+                "--rtr-ssh", ports["ssh"], "--rtr-ssh-host-key", self.ssh_key, "--rtr-ssh-keys", self.ssh_key + ".users",
+                "--vrps", source or self.json, "--state", tempfile.mkdtemp(dir=self.folder), "--listen", ports["grpc"],
+                "--tls-certificate", self.certificate, "--tls-key", self.key, "--tls-roots", self.certificate,
+                "--trust-domain", "bench", "--admin-listen", f"127.0.0.1:{free_port()}", "--log-level", "warning",
+                "--max-connections-per-address", "0", "--notify-interval", "0s", "--generation-interval", "0s"]
+
+    def start(self, name, source=None):
+        ports = {kind: f"127.0.0.1:{free_port()}" for kind in ("tcp", "tls", "ssh", "grpc")}
+        server = subprocess.Popen(self.command(name, ports, source), stdout=subprocess.DEVNULL)
+        self.await_table(server, int(ports["tcp"].rsplit(":", 1)[1]))
+        return server, ports
 
     def routers(self, place, routers=1, version=1, more=()):
         ctl = os.path.join(self.options.build, "tools/virpctl/virpctl")
-        command = [ctl, "--output", "json", "rtr", "bench", place, "--routers", str(routers), "--max-version", str(version), *more]
+        command = [ctl, "--output", "json", "rtr", "bench", place, "--routers", str(routers),
+                   "--min-version", str(version), "--max-version", str(version), *more]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def full(self, pid, place, routers=1, more=()):
@@ -120,26 +136,31 @@ class Bench:
 
     def run(self, name):
         shutil.copyfile(self.files[0], self.json)
-        port, tls = free_port(), free_port()
-        server = subprocess.Popen(self.command(name, port, tls), stdout=subprocess.DEVNULL)
-        place = f"tcp://127.0.0.1:{port}"
-        figures = {}
+        figures, ours = {}, name == "virp"
+        server, ports = self.start(name)
+        second = None
         try:
-            self.await_table(server, port)
             figures["start, CPU s"] = cpu(server.pid)
-            ones = [self.full(server.pid, place)[0] for _ in range(3 if name == "stayrtr" else 9)]
+            ones = [self.full(server.pid, "tcp://" + ports["tcp"])[0] for _ in range(9 if ours else 3)]
             figures["one table, CPU ms"] = statistics.median(ones) * 1e3
-            spent, wall, others = self.full(server.pid, place, 100)
+            spent, wall, others = self.full(server.pid, "tcp://" + ports["tcp"], 100)
             figures["100 routers, CPU s"], figures["100 routers, wall s"] = spent, wall
             figures["others meanwhile, %"] = others
-            over_tls = [self.full(server.pid, f"tls://127.0.0.1:{tls}", more=["--ca", self.certificate])[0]
-                        for _ in range(1 if name == "stayrtr" else 5)]
-            figures["one table over TLS, CPU ms"] = statistics.median(over_tls) * 1e3
-            figures["1 % changed, CPU s"] = self.change(server, place)
+            for kind, place, more in (("TLS", "tls://" + ports["tls"], ["--ca", self.certificate]),
+                                      ("SSH", "ssh://router@" + ports["ssh"], ["--ssh-key", self.ssh_key, "--insecure"])):
+                spent = [self.full(server.pid, place, more=more)[0] for _ in range(5 if ours else 1)]
+                figures[f"one table over {kind}, CPU ms"] = statistics.median(spent) * 1e3
+            figures["1 % changed, CPU s"] = self.change(server, server, ports["tcp"], self.files[1])
             figures["peak memory, MB"] = peak_memory(server.pid)
+            if ours:
+                second, theirs = self.start(name, "bridge:" + ports["grpc"])
+                spent = [self.change(server, second, theirs["tcp"], self.files[turn % 2]) for turn in range(3)]
+                figures["1 % from a delta, CPU ms"] = statistics.median(spent) * 1e3
         finally:
-            server.terminate()
-            server.wait()
+            for process in (second, server):
+                if process is not None:
+                    process.terminate()
+                    process.wait()
         return figures
 
     @staticmethod
@@ -165,19 +186,19 @@ class Bench:
             time.sleep(0.001)
         sys.exit("the server ended")
 
-    def change(self, server, place):
-        """CPU from a changed file to every router's Serial Notify and new table."""
-        process = self.routers(place, 1, more=["--refreshes", "1"])
+    def change(self, server, measured, address, table):
+        """CPU of `measured` from a new file of the server's to Serial Notify and answer at the address."""
+        process = self.routers("tcp://" + address, 1, more=["--refreshes", "1"])
         time.sleep(2 if self.options.records < 200_000 else 5)  # it has its table, and waits
-        before = cpu(server.pid)
-        shutil.copyfile(self.files[1], self.json + ".new")
+        before = cpu(measured.pid)
+        shutil.copyfile(table, self.json + ".new")
         os.replace(self.json + ".new", self.json)
         server.send_signal(signal.SIGHUP)
         out, err = process.communicate()
         answer = json.loads(out or b"{}")
         if answer.get("failed", 1) or not answer["refreshes"]:
-            sys.exit(f"{place}: {out.decode()}{err.decode()}")
-        return cpu(server.pid) - before
+            sys.exit(f"{address}: {out.decode()}{err.decode()}")
+        return cpu(measured.pid) - before
 
 
 def main():
@@ -199,7 +220,7 @@ def main():
     print(f"{options.records} VRPs, medians of {options.runs}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
     print(f"{'':28}{'virp':>10}{'limit':>8}{'stayrtr':>10}{'ratio':>8}")
     for what in runs["virp"][0]:
-        values = {name: statistics.median(run[what] for run in of) for name, of in runs.items()}
+        values = {name: statistics.median(run[what] for run in of) for name, of in runs.items() if what in of[0]}
         line = f"{what:28}{values['virp']:10.3f}{LIMITS.get(what, ''):>8}"
         if "stayrtr" in values:
             line += f"{values['stayrtr']:10.3f}{values['virp'] / values['stayrtr']:8.4f}"

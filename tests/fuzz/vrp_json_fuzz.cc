@@ -1,5 +1,7 @@
 // The JSON of validators. Input: the document. What is read is written and read again to the same set; a strict reading
-// and one that leaves out bad records agree where both succeed; another parser agrees on what is JSON.
+// and one that leaves out bad records agree where both succeed; another parser agrees on what is JSON; piece by piece
+// it says the same.
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -40,6 +42,32 @@ void Check(const Document& document) {
     REQUIRE(validator.Check(PrefixOf(v), v.as).state == (v.as == 0 ? RouteState::kInvalid : RouteState::kValid));
 }
 
+// Of sizes that vary.
+class Pieces final : public TextInput {
+ public:
+  explicit Pieces(std::string_view text) : left_(text) {}
+  absl::StatusOr<std::size_t> Read(std::span<char> into) override {
+    size_ = size_ * 5 % 23;
+    const std::size_t size = left_.copy(into.data(), std::min(into.size(), 1 + size_));
+    left_.remove_prefix(size);
+    return size;
+  }
+
+ private:
+  std::string_view left_;
+  std::size_t size_ = 1;
+};
+
+void CheckPieces(std::string_view text, const JsonOptions& options, const absl::StatusOr<Document>& whole) {
+  Pieces pieces(text);
+  const auto document = DecodeJson(pieces, text.size(), options, 24);
+  REQUIRE(document.ok() == whole.ok());
+  if (!whole.ok()) return;
+  REQUIRE(HashOf(document->payloads) == HashOf(whole->payloads));
+  REQUIRE(document->bad == whole->bad && document->problems == whole->problems && document->valid == whole->valid &&
+          document->generated == whole->generated && document->records == whole->records);
+}
+
 const SourceKey& Key() {
   static const SourceKey key = *SourceKey::FromPem(
       "-----BEGIN PUBLIC "
@@ -53,7 +81,10 @@ const SourceKey& Key() {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto strict = DecodeJson(text);
-  const auto lenient = DecodeJson(text, {.now = 1'700'000'000, .skip_bad_records = true});
+  const JsonOptions leniently{.now = 1'700'000'000, .skip_bad_records = true};
+  const auto lenient = DecodeJson(text, leniently);
+  CheckPieces(text, {}, strict);
+  CheckPieces(text, leniently, lenient);
   if (strict.ok()) {
     REQUIRE(lenient.ok() && lenient->bad == 0);
     REQUIRE(HashOf(WithoutExpired(strict->payloads, 1'700'000'000)) == HashOf(lenient->payloads) ||

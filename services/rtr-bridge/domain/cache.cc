@@ -18,12 +18,6 @@ constexpr UnixNanos kSaveAgain = 10 * kSecond;
 constexpr std::size_t kFewInAnHour = 10;  // of a kind: so many may come or go one by one
 constexpr std::size_t kMostNames = 100;   // of one held generation
 
-std::shared_ptr<const vrp::Payloads> WithoutExpired(const std::shared_ptr<const vrp::Payloads>& set, UnixNanos now) {
-  const auto second = static_cast<std::int64_t>(now / kSecond);
-  if (!vrp::IsExpired(vrp::NextExpiry(*set), second)) return set;
-  return std::make_shared<const vrp::Payloads>(vrp::WithoutExpired(*set, second));
-}
-
 std::array<Serial, rtr::kVersions> SerialsOf(const rtr::Snapshot& snapshot) {
   std::array<Serial, rtr::kVersions> serials;
   for (std::uint8_t version = 0; version < rtr::kVersions; ++version)
@@ -176,7 +170,12 @@ absl::StatusOr<Cache::Candidate> Cache::Make(UnixNanos now) const {
     if (aspas_go) less->aspas.clear();
     made.payloads = std::move(less);
   }
-  made.sha256 = vrp::HashOf(*made.payloads);
+  const auto same = std::find_if(merged.sources.begin(), merged.sources.end(),
+                                 [&](std::size_t source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                                   const Reading& reading = *sources_.sources()[source].reading;
+                                   return reading.sha256_of_set && reading.payloads == made.payloads;
+                                 });
+  made.sha256 = same == merged.sources.end() ? vrp::HashOf(*made.payloads) : sources_.sources()[*same].reading->sha256;
   return made;
 }
 
@@ -207,7 +206,7 @@ void Cache::Schedule() {
     take(now);
   }
   if (serving_ == nullptr || serving_state_ == ServingState::kStopped) return;
-  const vrp::Expires own = vrp::NextExpiry(*serving_, static_cast<std::int64_t>(now / kSecond));
+  const vrp::Expires own = sources_.expiries().Behind(serving_, static_cast<std::int64_t>(now / kSecond));
   if (own != vrp::kNeverExpires) take(own * kSecond);
 }
 
@@ -223,7 +222,7 @@ void Cache::Consider(Candidate candidate, UnixNanos now) {
   // What is expired by itself goes, whatever guards say.
   const bool only_expired = lasting != serving_ && vrp::HashOf(*lasting) == candidate.sha256;
   std::vector<Objection> objections;
-  if (!only_expired) objections = Objections(lasting, *candidate.payloads, now);
+  if (!only_expired) objections = Objections(lasting, candidate, now);
   if (objections.empty()) return ServeCurrent(std::move(candidate), std::nullopt);
   if (serving_ != nullptr && serving_state_ != ServingState::kStopped) {
     RenewFrom(*candidate.payloads);  // what stays expires as its sources say now
@@ -235,6 +234,12 @@ void Cache::Consider(Candidate candidate, UnixNanos now) {
     }
   }
   Hold(std::move(candidate), std::move(objections), now);
+}
+
+Cache::Set Cache::WithoutExpired(const Set& set, UnixNanos now) const {
+  const auto second = static_cast<std::int64_t>(now / kSecond);
+  if (!vrp::IsExpired(sources_.expiries().Of(set), second)) return set;
+  return std::make_shared<const vrp::Payloads>(vrp::WithoutExpired(*set, second));
 }
 
 Cache::Set Cache::Lasting(UnixNanos now) const {
@@ -280,8 +285,9 @@ bool Cache::IsAsBefore(const Hash& sha256) const {
   return serving_ == nullptr && !generations_.empty() && generations_.back().sha256 == sha256;
 }
 
-std::vector<Objection> Cache::Objections(const Set& lasting, const vrp::Payloads& next, UnixNanos now) {
+std::vector<Objection> Cache::Objections(const Set& lasting, Candidate& candidate, UnixNanos now) {
   const GuardOptions& guards = options_.guards;
+  const vrp::Payloads& next = *candidate.payloads;
   if (serving_ == nullptr) {
     if (generations_.empty()) return FindObjections(guards, std::nullopt, next);
     Counts served = generations_.back().counts;
@@ -291,7 +297,11 @@ std::vector<Objection> Cache::Objections(const Set& lasting, const vrp::Payloads
   }
   if (lasting->size() == 0 && serving_->size() != 0) return FindObjections(guards, std::nullopt, next);
   if (now < reference_->since || now - reference_->since >= kHour) reference_ = {serving_, now};
-  std::vector<Objection> objections = FindObjections(guards, *lasting, next);
+  if (lasting == serving_)
+    candidate.delta = std::make_shared<const rtr::Delta>(rtr::Diff(history_.snapshot()->payloads(), next));
+  std::vector<Objection> objections = candidate.delta == nullptr
+                                          ? FindObjections(guards, *lasting, next)
+                                          : FindObjections(guards, Counts::Of(*serving_), *candidate.delta, next);
   if (!objections.empty() || reference_->payloads == serving_) return objections;
   const std::chrono::nanoseconds ago(now - reference_->since);
   return FindChanges(guards, *WithoutExpired(reference_->payloads, now), next, kFewInAnHour, ago);
@@ -317,6 +327,7 @@ void Cache::Hold(Candidate candidate, std::vector<Objection> objections, UnixNan
   if (next.names.size() > kMostNames) next.names.erase(next.names.begin());
   next.objections = std::move(objections);
   next.candidate = std::move(candidate);
+  next.candidate.delta.reset();  // routers may have something else by then
   held_ = std::move(next);
   if (is_new) static_cast<void>(recorder_.Record(witness_.Held(held_->told)));
 }
@@ -370,7 +381,8 @@ void Cache::Serve(Candidate candidate, const std::optional<Request>& accepted) {
   generation.sources = std::move(candidate.sources);
   generation.slurm = std::move(candidate.slurm);
   pace_.Take(generation.activated);
-  const rtr::History::Outcome outcome = history_.Update(candidate.payloads, candidate.sha256);
+  const rtr::History::Outcome outcome =
+      history_.Update(candidate.payloads, candidate.sha256, std::move(candidate.delta));
   if (outcome.delta != nullptr) {
     CountChanges(*outcome.delta, generation);
   } else {

@@ -120,6 +120,8 @@ class Cache {
     Hash sha256{};
     std::vector<NamedHash> sources, slurm;
     std::vector<std::string> left_out = {};
+    // From what routers have, for as long as they have that; null when nobody knows yet.
+    std::shared_ptr<const rtr::Delta> delta = {};
   };
   struct Held {
     HeldGeneration told;
@@ -136,6 +138,8 @@ class Cache {
   void Schedule() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Candidate> Make(UnixNanos now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Consider(Candidate candidate, UnixNanos now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same pointer when nothing is expired.
+  Set WithoutExpired(const Set& set, UnixNanos now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What is served, without what is expired by itself; the same pointer when nothing is.
   Set Lasting(UnixNanos now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes what is expired by itself out of what is served.
@@ -145,11 +149,12 @@ class Cache {
   void Enter(ServingState state, std::string_view problem) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the set is the one that routers have from the start before this one.
   bool IsAsBefore(const Hash& sha256) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::vector<Objection> Objections(const Set& lasting, const vrp::Payloads& next, UnixNanos now)
+  std::vector<Objection> Objections(const Set& lasting, Candidate& next, UnixNanos now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Hold(Candidate candidate, std::vector<Objection> objections, UnixNanos now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool GoesOn(const Held& held, const Candidate& candidate, const std::vector<Objection>& objections) const;
+  bool GoesOn(const Held& held, const Candidate& candidate, const std::vector<Objection>& objections) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeHeld(const Request& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeCurrent(Candidate candidate, const std::optional<Request>& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Serve(Candidate candidate, const std::optional<Request>& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -50,6 +50,31 @@ TEST_F(CacheTest, DataThatAreTheSameMakeNoGeneration) {
   EXPECT_EQ(told_.size(), 1U);
 }
 
+// A feed has named its set already; what is made of several sets, or of what is left of one, has its own name.
+TEST_F(CacheTest, EveryGenerationHasTheNameOfItsSet) {
+  const auto feed = [](vrp::Payloads payloads) {
+    Reading reading = ReadingOf(std::move(payloads));
+    reading.live = reading.sha256_of_set = true;
+    return reading;
+  };
+  const auto expect = [&](const std::vector<Roa>& roas) {
+    ASSERT_FALSE(told_.empty());
+    EXPECT_EQ(told_.back().sha256, vrp::HashOf(SetOf(roas)));
+  };
+  Cache& cache = Make(2);
+  cache.TakeFailure(1, Unavailable("not yet"));
+  const std::vector<Roa> one{{"10.0.0.0/8", 8, 1, In(minutes(5))}, {"10.0.0.0/8", 8, 2}}, other{{"11.0.0.0/8", 8, 1}};
+  cache.TakeGood(0, feed(SetOf(one)));
+  expect(one);
+  cache.TakeGood(1, feed(SetOf(other)));
+  expect({one[0], one[1], other[0]});
+  cache.TakeGood(1, feed({}));
+  expect(one);
+  clock_.Advance(minutes(6));
+  cache.Tick();
+  expect({one[1]});
+}
+
 TEST_F(CacheTest, AFailedSourceKeepsItsDataUntilTheyExpireAndIsOnRecordOnce) {
   Cache& cache = Make(2);
   cache.TakeGood(0, ReadingOf(SetOf({{"10.0.0.0/8", 8, 1}})));

@@ -66,6 +66,20 @@ class ChangeGuard {
     Check(kKeys, Between(options_, before.router_keys, next.router_keys));
     Check(kAspas, Between(options_, before.aspas, next.aspas));
   }
+  void CheckAll(const Counts& before, const rtr::Delta& change) {
+    const auto check = [&](std::string_view kind, std::size_t count, const auto& changes) {
+      Check(kind, {count, changes.withdrawn.size(), changes.announced.size()});
+    };
+    check(kIpv4, before.vrps4, change.vrps4);
+    check(kIpv6, before.vrps6, change.vrps6);
+    check(kKeys, before.router_keys, change.router_keys);
+    Change aspas{before.aspas, 0, 0};  // by their customers
+    for (const rtr::AspaChange& one : change.aspas) {
+      if (one.after.empty()) ++aspas.lost;
+      if (one.before.empty()) ++aspas.gained;
+    }
+    Check(kAspas, aspas);
+  }
   void CheckAll(const Counts& before, const Counts& next) {
     Check(kIpv4, Between(before.vrps4, next.vrps4));
     Check(kIpv6, Between(before.vrps6, next.vrps6));
@@ -140,6 +154,15 @@ std::vector<Objection> FindObjections(const GuardOptions& options, const vrp::Pa
   Objections objections;
   CheckNumber(options, next, objections);
   ChangeGuard(options, objections).CheckAll(serving, next);
+  CheckRoutes(options, next, objections);
+  return objections;
+}
+
+std::vector<Objection> FindObjections(const GuardOptions& options, const Counts& serving, const rtr::Delta& change,
+                                      const vrp::Payloads& next) {
+  Objections objections;
+  CheckNumber(options, next, objections);
+  ChangeGuard(options, objections).CheckAll(serving, change);
   CheckRoutes(options, next, objections);
   return objections;
 }

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "lib/base/ip.h"
+#include "lib/rtr/delta.h"
 #include "lib/vrp/payload.h"
 #include "services/rtr-bridge/domain/generation.h"
 
@@ -40,6 +41,9 @@ struct Objection {
 // Why `next` must not be served instead of `serving`; empty when it may. Each kind of payload is held against its own
 // number, and a single one may always come or go.
 std::vector<Objection> FindObjections(const GuardOptions& options, const vrp::Payloads& serving,
+                                      const vrp::Payloads& next);
+// The same where what changes is known: from a set of these numbers to `next`.
+std::vector<Objection> FindObjections(const GuardOptions& options, const Counts& serving, const rtr::Delta& change,
                                       const vrp::Payloads& next);
 // The same where only the numbers of what was served are known, as after a restart: what goes or comes is taken to be
 // the difference. Without numbers nothing was served yet: then only --min-records and the routes count.

@@ -44,6 +44,34 @@ TEST(GuardsTest, OneOfAHandfulMayGoAndNotTwo) {
   EXPECT_THAT(FindObjections({}, serving, SetOf(ManyRoas(1))), ElementsAre(Says("2 of 3")));
 }
 
+// What changes says the same as both sets do.
+TEST(GuardsTest, AChangeStandsInForTheSetBefore) {
+  GuardOptions options;
+  options.max_growth = 0.1;
+  options.min_records = 30;
+  const auto set = [](int vrps, int from, int aspas, std::uint32_t provider) {
+    vrp::Payloads payloads = SetOf(ManyRoas(vrps));
+    payloads.vrps4.erase(payloads.vrps4.begin(), payloads.vrps4.begin() + std::min(from, vrps));
+    for (int i = from; i < aspas; ++i) payloads.aspas.push_back({static_cast<std::uint32_t>(1 + i), 0, {provider}});
+    return payloads;
+  };
+  const vrp::Payloads before = set(100, 0, 50, 7);
+  std::size_t objected = 0;
+  for (int vrps = 0; vrps < 130; vrps += 13) {
+    for (int from : {0, 3, 10, 40}) {
+      for (int aspas : {0, 40, 50, 51, 60}) {
+        const vrp::Payloads next = set(vrps, from, aspas, from == 3 ? 7 : 8);
+        const auto by_sets = FindObjections(options, before, next);
+        const auto by_change = FindObjections(options, Counts::Of(before), rtr::Diff(before, next), next);
+        ASSERT_EQ(by_change.size(), by_sets.size());
+        for (std::size_t i = 0; i < by_sets.size(); ++i) EXPECT_EQ(by_change[i].text, by_sets[i].text);
+        objected += by_sets.size();
+      }
+    }
+  }
+  EXPECT_GT(objected, 100U);
+}
+
 // After a restart only the numbers of what was served are known. What goes and comes is then at least their difference.
 TEST(GuardsTest, NumbersStandInForASetThatIsNotKnown) {
   const Counts before = Counts::Of(SetOf(ManyRoas(100)));

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "lib/base/status.h"
-#include "lib/vrp/set.h"
 
 namespace virp::rtr_bridge {
 namespace {
@@ -68,7 +67,7 @@ absl::StatusOr<SourceTable::Merged> SourceTable::Merge(UnixNanos now) const {
   std::vector<std::shared_ptr<const vrp::Payloads>> live;
   for (const std::size_t source : out.sources) {
     const std::shared_ptr<const vrp::Payloads>& whole = sources_[source].reading->payloads;
-    const vrp::Expires next = vrp::NextExpiry(*whole);
+    const vrp::Expires next = expiries_.Of(whole);
     live.push_back(vrp::IsExpired(next, second)
                        ? std::make_shared<const vrp::Payloads>(vrp::WithoutExpired(*whole, second))
                        : whole);
@@ -92,7 +91,7 @@ std::optional<UnixNanos> SourceTable::NextExpiry(UnixNanos now) const {
   };
   for (const std::size_t source : UsableAt(now)) {
     const SourceState& state = sources_[source];
-    const vrp::Expires expires = vrp::NextExpiry(*state.reading->payloads, SecondsOf(now));
+    const vrp::Expires expires = expiries_.Behind(state.reading->payloads, SecondsOf(now));
     if (expires != vrp::kNeverExpires) take(expires * kSecond);
     if (state.expire && !state.reading->live)
       take(*state.last_good + static_cast<UnixNanos>(state.expire->count()) + 1);

@@ -12,6 +12,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/clock.h"
 #include "lib/vrp/payload.h"
+#include "lib/vrp/set.h"
 
 namespace virp::rtr_bridge {
 
@@ -30,7 +31,8 @@ struct Reading {
   std::size_t left_out = 0;                       // bad records
   std::vector<std::string> problems;              // the first of them
   bool signature_verified = false;
-  bool live = false;  // of a feed that would say if it changed: good for as long as the feed is up
+  bool live = false;           // of a feed that would say if it changed: good for as long as the feed is up
+  bool sha256_of_set = false;  // it is vrp::HashOf(*payloads), as of a feed
 };
 
 struct SourceState {
@@ -82,12 +84,16 @@ class SourceTable {
   // See Cache::TrueAt; of all that were read when none is usable; `now` when none was read.
   UnixNanos TrueAt(UnixNanos now) const;
 
+  // Of sources' sets, and of others that who owns this asks for.
+  vrp::FirstExpiry& expiries() const { return expiries_; }
+
   const std::vector<SourceState>& sources() const { return sources_; }
   const MergeRule& rule() const { return rule_; }
 
  private:
   std::vector<SourceState> sources_;
   MergeRule rule_;
+  mutable vrp::FirstExpiry expiries_;
 };
 
 }  // namespace virp::rtr_bridge

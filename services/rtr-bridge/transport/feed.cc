@@ -248,7 +248,7 @@ class GrpcFeed final : public Feed {
     RETURN_IF_ERROR(Service::Check(message, reading.sha256));
     Service::Note(message, place_);
     reading.payloads = std::move(payloads);
-    reading.live = true;
+    reading.live = reading.sha256_of_set = true;
     on_reading(std::move(reading));
     return absl::OkStatus();
   }

@@ -1,8 +1,12 @@
 #include "services/rtr-bridge/transport/source_reader.h"
 
+#include <fcntl.h>
 #include <malloc.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -26,6 +30,42 @@ constexpr std::size_t kMaxSignature = 64 << 10;
 constexpr std::chrono::seconds kFileLook{1};
 constexpr std::string_view kBadSignature = "BAD_SIGNATURE";
 
+// A file piece by piece, and the hash of what was read of it.
+class FileInput final : public vrp::TextInput {
+ public:
+  static absl::StatusOr<std::unique_ptr<FileInput>> Open(const std::string& path, std::size_t limit) {
+    ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path, O_RDONLY));
+    return std::make_unique<FileInput>(std::move(file), path, limit);
+  }
+  FileInput(FileDescriptor file, std::string path, std::size_t limit)
+      : file_(std::move(file)), path_(std::move(path)), limit_(limit) {}
+
+  absl::StatusOr<std::size_t> Read(std::span<char> into) override {
+    ssize_t got = 0;
+    do got = ::read(file_.get(), into.data(), into.size());
+    while (got < 0 && errno == EINTR);
+    if (got < 0) return ErrnoStatus(errno, "cannot read", path_);
+    const auto bytes = static_cast<std::size_t>(got);
+    if (bytes > limit_ - read_) return ResourceExhausted("{} has more than {} bytes", path_, limit_);
+    read_ += bytes;
+    hash_.Add({into.data(), bytes});
+    return bytes;
+  }
+  // What the file system says; 0 when it does not.
+  std::size_t size() const {
+    struct stat about{};
+    return ::fstat(file_.get(), &about) == 0 && about.st_size > 0 ? static_cast<std::size_t>(about.st_size) : 0;
+  }
+  Hash hash() { return hash_.End(); }  // once, at the end
+
+ private:
+  const FileDescriptor file_;
+  const std::string path_;
+  const std::size_t limit_;
+  std::size_t read_ = 0;
+  crypto::Sha256Stream hash_;
+};
+
 // What a document is read with, wherever it comes from.
 class Decoder {
  public:
@@ -35,40 +75,50 @@ class Decoder {
   absl::StatusOr<std::optional<Reading>> Decode(std::string text, std::string_view signature) {
     const Hash hash = crypto::Sha256(text);
     if (last_ == hash) return Unchanged();
-    ASSIGN_OR_RETURN(Reading reading, Fresh(std::move(text), signature));
-    reading.sha256 = hash;
-    last_ = hash;
-    last_built_ = reading.built;
-    last_valid_ = valid_;
-    // The text and what it took to sort it are gone now; on a busy heap they would stay with the process.
-    ::malloc_trim(0);
-    return reading;
+    const bool is_signed = !keys_.empty();
+    if (is_signed) RETURN_IF_ERROR(Verify(text, signature));
+    ASSIGN_OR_RETURN(vrp::Document document, vrp::DecodeJson(text, HowToRead()));
+    return Take(std::move(document), hash, is_signed);
+  }
+  // Of a file that need not be signed: it is never in memory as a whole.
+  absl::StatusOr<std::optional<Reading>> Decode(FileInput& file) {
+    auto document = vrp::DecodeJson(file, file.size(), HowToRead());
+    RETURN_IF_ERROR(document.status());
+    const Hash hash = file.hash();
+    if (last_ == hash) return Unchanged();
+    return Take(*std::move(document), hash, /*is_signed=*/false);
   }
   // The document of the last good reading. Its producer may have stopped: it grows too old all the same.
   absl::StatusOr<std::optional<Reading>> Unchanged() const {
     RETURN_IF_ERROR(CheckAge(last_built_, last_valid_));
     return std::nullopt;
   }
-  bool needs_signature() const { return !keys_.empty() && !options_.embedded_signature; }
+  bool is_signed() const { return !keys_.empty(); }
+  bool needs_signature() const { return is_signed() && !options_.embedded_signature; }
   const SourceOptions& options() const { return options_; }
 
  private:
-  absl::StatusOr<Reading> Fresh(std::string text, std::string_view signature) {
-    Reading reading;
-    if (!keys_.empty()) {
-      RETURN_IF_ERROR(Verify(text, signature));
-      reading.signature_verified = true;
-    }
+  vrp::JsonOptions HowToRead() const {
     vrp::JsonOptions how;
     how.max_bytes = options_.max_bytes;
     how.skip_bad_records = options_.skip_bad_records;
-    ASSIGN_OR_RETURN(vrp::Document document, vrp::DecodeJson(text, how));
+    return how;
+  }
+
+  absl::StatusOr<std::optional<Reading>> Take(vrp::Document document, const Hash& hash, bool is_signed) {
+    Reading reading;
+    reading.signature_verified = is_signed;
     if (document.generated && *document.generated >= 0) reading.built = NanosOf(*document.generated);
-    valid_ = document.valid;
-    RETURN_IF_ERROR(CheckAge(reading.built, valid_));
+    RETURN_IF_ERROR(CheckAge(reading.built, document.valid));
     reading.left_out = document.bad;
     reading.problems = std::move(document.problems);
     reading.payloads = std::make_shared<const vrp::Payloads>(std::move(document.payloads));
+    reading.sha256 = hash;
+    last_ = hash;
+    last_built_ = reading.built;
+    last_valid_ = document.valid;
+    // What it took to read and to sort it is gone now; on a busy heap it would stay with the process.
+    ::malloc_trim(0);
     return reading;
   }
 
@@ -118,7 +168,7 @@ class Decoder {
   const Clock& clock_;
   std::optional<Hash> last_;
   std::optional<UnixNanos> last_built_;
-  std::optional<std::int64_t> valid_, last_valid_;
+  std::optional<std::int64_t> last_valid_;
 };
 
 // Where the detached signature is.
@@ -128,11 +178,15 @@ std::string SignatureOf(const SourceOptions& options) {
 
 class FileReader final : public SourceReader {
  public:
-  FileReader(Decoder decoder, const Clock& clock)
-      : decoder_(std::move(decoder)), watch_(FilesOf(decoder_), kFileLook, clock) {}
+  FileReader(Decoder decoder, const Clock& clock) : decoder_(std::move(decoder)), clock_(clock) { Watch(); }
 
   absl::StatusOr<std::optional<Reading>> Read(const std::atomic<bool>&) override {
+    Watch();  // what is read now is no news later
     const SourceOptions& options = decoder_.options();
+    if (!decoder_.is_signed()) {
+      ASSIGN_OR_RETURN(const auto file, FileInput::Open(options.location, options.max_bytes));
+      return decoder_.Decode(*file);
+    }
     ASSIGN_OR_RETURN(std::string text, ReadFile(options.location, options.max_bytes));
     std::string signature;
     if (decoder_.needs_signature()) {
@@ -140,9 +194,10 @@ class FileReader final : public SourceReader {
     }
     return decoder_.Decode(std::move(text), signature);
   }
-  bool Changed() override { return watch_.Changed(); }
+  bool Changed() override { return watch_->Changed(); }
 
  private:
+  void Watch() { watch_.emplace(FilesOf(decoder_), kFileLook, clock_); }
   static std::vector<std::string> FilesOf(const Decoder& decoder) {
     std::vector<std::string> files{decoder.options().location};
     if (decoder.needs_signature()) files.push_back(SignatureOf(decoder.options()));
@@ -150,7 +205,8 @@ class FileReader final : public SourceReader {
   }
 
   Decoder decoder_;
-  FileWatch watch_;
+  const Clock& clock_;
+  std::optional<FileWatch> watch_;
 };
 
 class HttpReader final : public SourceReader {

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <fstream>
 
+#include "lib/crypto/sha256.h"
 #include "lib/vrp/export.h"
 #include "lib/vrp/signing_key.h"
 #include "services/rtr-bridge/domain/bridge_fixture.h"
@@ -413,6 +414,51 @@ TEST_F(SignedSourceTest, ASignatureThatComesBehindItsFileIsNoticed) {
     clock_.Advance(1s);
     return served() == 3;
   })) << problem();
+}
+
+class FileReaderTest : public SourceRunnerTest {
+ protected:
+  FileReaderTest() {
+    options_.location = dir_.File("vrps.json");
+    options_.kind = SourceKind::kFile;
+  }
+};
+
+TEST_F(FileReaderTest, WhatWasReadIsNoNewsLater) {
+  ASSERT_OK(ReplaceFile(options_.location, Json(3)));
+  ASSERT_OK_AND_ASSIGN(const auto reader, MakeReader(options_, clock_));
+  const std::atomic<bool> stop = false;
+  ASSERT_OK(reader->Read(stop));
+  // As on a signal, before it is time to look.
+  ASSERT_OK(ReplaceFile(options_.location, Json(4)));
+  ASSERT_OK_AND_ASSIGN(const auto read, reader->Read(stop));
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->payloads->size(), 4U);
+  EXPECT_EQ(read->sha256, crypto::Sha256(Json(4)));
+  clock_.Advance(5s);
+  EXPECT_FALSE(reader->Changed());
+  ASSERT_OK_AND_ASSIGN(const auto again, reader->Read(stop));
+  EXPECT_FALSE(again.has_value());
+  ASSERT_OK(ReplaceFile(options_.location, Json(5)));
+  clock_.Advance(5s);
+  EXPECT_TRUE(reader->Changed());
+}
+
+// It is read piece by piece: some are full, the last is not, and what is wrong may be far behind.
+TEST_F(FileReaderTest, ALargeFileIsReadToItsEnd) {
+  const std::string document = Json(20'000);
+  ASSERT_GT(document.size(), std::size_t{1} << 20);
+  ASSERT_OK_AND_ASSIGN(const auto reader, MakeReader(options_, clock_));
+  const std::atomic<bool> stop = false;
+  ASSERT_OK(ReplaceFile(options_.location, document));
+  ASSERT_OK_AND_ASSIGN(const auto read, reader->Read(stop));
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->payloads->size(), 20'000U);
+  EXPECT_EQ(read->sha256, crypto::Sha256(document));
+  ASSERT_OK(ReplaceFile(options_.location, document + "x"));
+  EXPECT_THAT(reader->Read(stop), testutil::StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("behind the doc")));
+  ASSERT_OK(ReplaceFile(options_.location, document.substr(0, document.size() / 2)));
+  EXPECT_THAT(reader->Read(stop), testutil::StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("the text ends")));
 }
 
 TEST(FailureTest, EveryReasonHasItsPlace) {
