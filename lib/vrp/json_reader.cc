@@ -89,7 +89,8 @@ bool JsonReader::FailAt(const char* at, std::string_view reason) {
   if (failed_) return false;
   failed_ = true;
   failed_at_ = static_cast<std::size_t>(at - begin_);
-  reason_ = at == end_ ? fmt::format("the text ends where more was to come: {}", reason) : std::string(reason);
+  reason_ =
+      at == end_ && !more_ ? fmt::format("the text ends where more was to come: {}", reason) : std::string(reason);
   return false;
 }
 

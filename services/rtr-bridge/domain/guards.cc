@@ -27,12 +27,15 @@ absl::StatusOr<std::uint32_t> ParseAs(std::string_view text) {
 template <typename T>
 std::size_t CountMissing(const std::vector<T>& from, const std::vector<T>& in) {
   std::size_t missing = 0;
-  auto at = in.begin();
-  for (const T& payload : from) {
-    while (at != in.end() && Order(*at, payload) < 0) ++at;
-    if (at == in.end() || Order(*at, payload) != 0) ++missing;
+  auto one = from.begin();
+  auto other = in.begin();
+  while (one != from.end() && other != in.end()) {
+    const auto order = Order(*one, *other);
+    if (order < 0) ++missing;
+    if (order <= 0) ++one;
+    if (order >= 0) ++other;
   }
-  return missing;
+  return missing + static_cast<std::size_t>(from.end() - one);
 }
 
 // One may always come or go: of a small table it would be more than any part of it.
