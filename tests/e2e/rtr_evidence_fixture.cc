@@ -1,6 +1,7 @@
 #include "tests/e2e/rtr_evidence_fixture.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <grpcpp/client_context.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -17,6 +18,7 @@
 #include "lib/service/errors.h"
 #include "tests/testutil/must.h"
 #include "tests/testutil/status_matchers.h"
+#include "tests/testutil/unary_call.h"
 #include "tests/testutil/wait.h"
 
 namespace virp::e2e {
@@ -109,7 +111,7 @@ Served WhatWasServed(const std::vector<Record>& records, const std::string& rout
   return out;
 }
 
-RtrEvidenceTest::RtrEvidenceTest() : lab_({.binaries = VIRP_BINARY_DIR}) {
+RtrEvidenceTest::RtrEvidenceTest(testutil::LabOptions options) : lab_(std::move(options)) {
   const UnixNanos from = SystemClock().NowNanos() - 3'600'000'000'000ULL;
   testutil::Must(frame::CreateKeyFile(keys_.path(), kBridge, 1, frame::Suite::kEd25519, from));
   const auto keys = testutil::Must(frame::KeyDirectory::Open(keys_.path()));
@@ -126,23 +128,24 @@ RtrEvidenceTest::RtrEvidenceTest() : lab_({.binaries = VIRP_BINARY_DIR}) {
 
 void RtrEvidenceTest::SetUp() {
   ASSERT_OK(lab_.Start());
+  ASSERT_OK(Register(kBridge));
+}
+
+absl::Status RtrEvidenceTest::Register(const std::string& name) {
   source::v1::RegisterSourceRequest request;
-  request.set_request_id("00000000-0000-4000-8000-000000000099");
+  request.set_request_id(fmt::format("00000000-0000-4000-8000-0000000001{:02}", ++registered_));
   source::v1::Source& source = *request.mutable_source();
-  source.set_name(kBridge);
+  source.set_name(name);
   source.set_suite(source::v1::SUITE_ED25519);
   source.set_key_version(1);
   source.set_min_frame_version(2);
   source.set_vantage(source::v1::VANTAGE_SERVICE);
   for (const std::uint32_t type : {17U, 18U, 21U, 22U, 23U, 24U}) source.add_types(type);
-  source.add_subject_prefixes(std::string("rtr/") + kBridge + "/");
+  source.add_subject_prefixes("rtr/" + name + "/");
   source.add_carried_by(lab_.pki().Id(Role::kRtrBridge, kBridge));
-  grpc::ClientContext context;
-  SetDeadline(context);
-  source::v1::RegisterSourceResponse response;
-  const grpc::Status registered = source::v1::SourceService::NewStub(lab_.ONodeChannel(Role::kOperator))
-                                      ->RegisterSource(&context, request, &response);
-  ASSERT_TRUE(registered.ok()) << registered.error_message();
+  return testutil::UnaryCall(lab_.ONodeChannel(Role::kOperator), &source::v1::SourceService::Stub::RegisterSource,
+                             request)
+      .status();
 }
 
 absl::Status RtrEvidenceTest::StartBridge(std::vector<std::string> more) {

@@ -59,9 +59,11 @@ class RtrEvidenceTest : public ::testing::Test {
  protected:
   static constexpr const char* kBridge = "bridge-1";
 
-  RtrEvidenceTest();
+  explicit RtrEvidenceTest(testutil::LabOptions options = {.binaries = VIRP_BINARY_DIR});
   // The platform without the bridge, which is registered.
   void SetUp() override;
+  // At the O-Node, which has the first version of its key.
+  absl::Status Register(const std::string& name);
   absl::Status StartBridge(std::vector<std::string> more = {});
   // Asks the bridge itself.
   absl::StatusOr<rtr::v1::GetGenerationResponse> GetGeneration(std::uint64_t number);
@@ -75,6 +77,7 @@ class RtrEvidenceTest : public ::testing::Test {
   std::vector<Record> AuditUntil(const std::string& event, const std::string& subject, std::size_t times = 1);
   absl::StatusOr<frame::Frame> CheckFrame(std::string_view bytes) const;
 
+  int registered_ = 0;
   testutil::ServiceLab lab_;
   testutil::RtrLab bridge_;
   testutil::TempDir keys_;
