@@ -13,6 +13,10 @@ for program in "$bgpd" "$bird"; do
   [ -x "$program" ] || die "there is no $program; scripts/bootstrap installs it"
 done
 [ -x "$build/tools/virpctl/virpctl" ] || die "$build has no virpctl; build virp-onode, virp-collector, virp-keymgr, virp-rtr-bridge and virpctl"
+# The module for bgpd, and who speaks through it: nobody where it was not built.
+module=$build/integrations/frr/bgpd_virp.so
+bgpds=(edge-a.bgpd edge-b.bgpd)
+[ -e "$module" ] || module='' bgpds=()
 temporary=${TMPDIR:-/tmp}
 [ "${#temporary}" -lt 70 ] || die "TMPDIR=$temporary is too long for sockets below it (107 characters each)"
 home=$(mktemp -d "$temporary/virp-demo.XXXXXX")  # mode 0700
@@ -88,20 +92,43 @@ make_keys() {
   virpctl keys create "$origin" --dir "$home/checkpoint-keys"
   # The manager's own key is a file, and all else comes from the manager: what reads no file here has an empty folder.
   virpctl keys create keymgr-1 --dir "$home/manager/own"
-  (umask 077; mkdir -p "$home/keys/keymgr-1" "$home/no-keys" "$home/manager/kek")
-  virpctl keys list --dir "$home/manager/own" --output json | sed -n 's/.*"publicKey": *"\([0-9a-f]*\)".*/\1/p' > "$home/keys/keymgr-1/1.pub"
+  (umask 077; mkdir -p "$home/no-keys" "$home/public-keys" "$home/manager/kek")
+  publish keymgr-1 "$home/manager/own" keys
+  # The routers' keys stay with their routers: collector and O-Node have the public halves.
+  local router
+  for router in "${bgpds[@]}"; do
+    virpctl keys create "$router" --dir "$home/$router"
+    publish "$router" "$home/$router" keys public-keys
+  done
   (umask 077; head -c 32 /dev/urandom > "$home/manager/kek/1.kek"; chmod 0400 "$home/manager/kek/1.kek")
 }
 
-# What the collector and the O-Node are told about who may speak.
+# publish SOURCE FOLDER TO...: the public half of the one key in FOLDER, into folders below the demo's.
+publish() {
+  local source=$1 folder=$2 to
+  for to in "${@:3}"; do
+    (umask 077; mkdir -p "$home/$to/$source")
+    virpctl keys list --dir "$folder" --output json | sed -n 's/.*"publicKey": *"\([0-9a-f]*\)".*/\1/p' > "$home/$to/$source/1.pub"
+  done
+}
+
+# What the collector and the O-Node are told about who may speak. FRR 8.4 does not say where most dumps end: "quiet" has to be short
+# here, or the second beat would say that BMP is not connected yet.
 make_configuration() {
   cat > "$home/scopes.json" << 'J'
 {"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["*"]}]}
 J
-  cat > "$home/sources.json" << 'J'
-{"bmp": {"listen": ["127.0.0.1:0"],
+  local frames='' router
+  for router in "${bgpds[@]}"; do
+    frames+=${frames:+, }'{"listen": "unix:'"$home/$router.sock"'", "source": "'"$router"'", "spelling": "v2"}'
+  done
+  cat > "$home/sources.json" << J
+{"frames": [$frames],
+ "bmp": {"listen": ["127.0.0.1:0"], "quiet": "2s",
          "routers": [{"source": "edge-a.bmp", "addresses": ["127.0.0.1"], "sys_name": "edge-a", "mode": "routes"}]}}
 J
+  daemon edge-a 192.0.2.1 "$edge_a"
+  daemon edge-b 192.0.2.2 "$edge_b"
   cat > "$home/edge-a.bmp.json" << J
 {"name": "edge-a.bmp", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_BMP", "types": [1, 2, 3, 22],
  "routers": [{"name": "edge-a", "bgpIds": ["192.0.2.1"]}], "carriedBy": ["spiffe://$trust_domain/collector/collector-1"]}
@@ -113,6 +140,14 @@ J
   cat > "$home/collector-1.json" << J
 {"name": "collector-1", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_SERVICE", "types": [22, 23, 24],
  "carriedBy": ["spiffe://$trust_domain/collector/collector-1"]}
+J
+}
+
+# daemon ROUTER BGP-ID ADDRESS: what the module of its bgpd may say.
+daemon() {
+  cat > "$home/$1.bgpd.json" << J
+{"name": "$1.bgpd", "suite": "SUITE_ED25519", "keyVersion": 1, "vantage": "VANTAGE_DAEMON", "types": [1, 2, 3, 4, 22, 24],
+ "routers": [{"name": "$1", "bgpIds": ["$2"], "addresses": ["$3"]}], "carriedBy": ["spiffe://$trust_domain/collector/collector-1"]}
 J
 }
 
@@ -173,7 +208,7 @@ start_collector() {
   local command
   mapfile -t command < <(tls collector-collector-1)
   start collector "$build/services/collector/virp-collector" --name collector-1 --onode "${port_of[onode]}" --origin "$origin" \
-    --checkpoint-key "$(cat "$home/chain.key")" --keys "$home/no-keys" --key-manager "127.0.0.1:$keymgr_port" --key-state "$home/collector-keys" \
+    --checkpoint-key "$(cat "$home/chain.key")" --keys "$home/public-keys" --key-manager "127.0.0.1:$keymgr_port" --key-state "$home/collector-keys" \
     --spool "$home/spool" --sources "$home/sources.json" \
     --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 "${command[@]}"
   wait_for 20 serving collector
@@ -199,7 +234,7 @@ start_router() {  # start_router NAME ADDRESS; its configuration is standard inp
   mkdir "$home/$1"
   { printf 'hostname %s\nlog file %s/%s/log\n' "$1" "$home" "$1"; cat; } > "$home/$1/bgpd.conf"
   : > "$home/$1/vtysh.conf"
-  start "$1" "$bgpd" -n -Z -S -P 0 -l "$2" -p "$bgp_port" -i "$home/$1/pid" --vty_socket "$home/$1" -f "$home/$1/bgpd.conf" -M bmp
+  start "$1" "$bgpd" -n -Z -S -P 0 -l "$2" -p "$bgp_port" -i "$home/$1/pid" --vty_socket "$home/$1" -f "$home/$1/bgpd.conf" -M bmp ${module:+-M "$module"}
   wait_for 10 router "$1" 'show version'
 }
 
@@ -208,6 +243,13 @@ router() {  # router NAME COMMAND...: as vtysh would on that router
   shift
   for command in "$@"; do arguments+=(-c "$command"); done
   VTYSH_PAGER='cat' vtysh --vty_socket "$home/$name" --config_dir "$home/$name" -d bgpd "${arguments[@]}"
+}
+
+# signing ROUTER: the lines of its configuration that make its bgpd sign; none without the module.
+signing() {
+  [ -n "$module" ] || return 0
+  printf ' virp %s\n' "frame-version 2" "source-name $1.bgpd" "hmac-key $home/$1.bgpd/$1.bgpd/1.seed" "state-file $home/$1/epoch" \
+    "onode-socket $home/$1.bgpd.sock" enable
 }
 
 # edge-a (AS 64500) is the monitored one; inbound soft reconfiguration keeps what was received before policy, which FRR 8.4
@@ -227,6 +269,7 @@ $common
  neighbor $edge_b disable-connected-check
  neighbor $edge_b update-source $edge_a
  neighbor $edge_b passive
+$(signing edge-a)
  address-family ipv4 unicast
   neighbor $edge_b soft-reconfiguration inbound
  exit-address-family
@@ -246,6 +289,7 @@ $common
  neighbor $edge_a update-source $edge_b
  neighbor $edge_a timers connect 1
  neighbor $edge_a advertisement-interval 0
+$(signing edge-b)
 C
 }
 
@@ -278,6 +322,6 @@ or by gRPC, which describes itself (reflection):
 Let the routers peer again, after which the claim is confirmed; or stop everything:
 
   $vtysh -c 'configure terminal' -c 'router bgp 64501' -c 'no neighbor $edge_a shutdown'
-  kill ${pid_of[*]} && rm -r $home
+  kill ${pid_of[*]} && rm -rf $home
 K
 }

@@ -27,6 +27,14 @@ for words in "AS64500 [0-9A-F]*" "1 signatures verified" router_key_compromised 
   "203.0.113.0/24-24 AS64510" "203.0.113.0/24-24 AS64501" "served: .*, proven" "confirmed: .*, proven" BROKEN "first broken entry: [0-9]"; do
   grep -q -- "$words" <<< "$output" || { printf '%s\n' "$output"; fail "scripts/demo did not say $words"; }
 done
+# Where bgpd signs by itself, both claims on two sources are confirmed, and neither source is enough alone.
+if [ -e "$build/integrations/frr/bgpd_virp.so" ]; then
+  claims() { sed -n "/^   \\$ virpctl claim peer .*--min-sources 2 --independence $1/,/^\$/p" <<< "$output"; }
+  for words in "signer CONFIRMED" "signer edge-a.bgpd +AGREES +yes" "signer edge-a.bmp +AGREES +yes" "signer INSUFFICIENT MIN_SOURCES" \
+    "router CONFIRMED" "router edge-a.bgpd +AGREES +yes" "router edge-b.bgpd +AGREES +yes" "router INSUFFICIENT MIN_SOURCES"; do
+    claims "${words%% *}" | grep -Eq "^   \| ${words#* }" || { printf '%s\n' "$output"; fail "the claims with independence ${words%% *} do not say ${words#* }"; }
+  done
+fi
 nothing_is_left "the demo"
 
 # Told to stop in the middle it does so, and leaves nothing behind either.

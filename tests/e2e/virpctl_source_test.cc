@@ -1,4 +1,5 @@
 // virpctl: sources, alarms and quarantine.
+#include "lib/chain/build_id.h"
 #include "tests/e2e/virpctl_fixture.h"
 
 namespace virp::e2e {
@@ -41,6 +42,28 @@ TEST_F(VirpctlTest, SourcesAreRegisteredListedAndShown) {
   result = Ctl({"sources", "register", "--file", file, "--reason", "x"}, Role::kReader);
   EXPECT_EQ(result.exit, kError);
   EXPECT_THAT(result.err, HasSubstr("METHOD_DENIED"));
+}
+
+TEST_F(VirpctlTest, AProgramThatWasReplacedShowsInItsBeats) {
+  StartONode();
+  RegisterBoth();
+  StartCollector();
+  EXPECT_EQ(Ctl({"sources", "builds"}).exit, kError) << "nobody has said anything";
+  Beat();  // this program's own build
+  ProgramResult result = Ctl({"sources", "builds", "collector-1"});
+  EXPECT_EQ(result.exit, kYes) << result.err;
+  const std::string own = chain::OwnBuildId();
+  ASSERT_EQ(own.size(), 40U) << "programs are linked with their build id";
+  EXPECT_THAT(result.out, HasSubstr(own));
+  EXPECT_EQ(Ctl({"sources", "builds", "--expect", own}).exit, kYes);
+  const std::string other(40, 'e');
+  const auto beat =
+      outbox_->Emit("collector-1", {{frame::Type::kHeartbeat, frame::Tier::kGreen,
+                                     R"({"domain":"virp","event":"heartbeat","build_id":")" + other + "\"}"}});
+  ASSERT_TRUE(beat.ok()) << beat.status();
+  ASSERT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s)) << deliverer_->status().problem;
+  EXPECT_THAT(Ctl({"sources", "builds"}).out, AllOf(HasSubstr(own), HasSubstr(other)));
+  EXPECT_EQ(Ctl({"sources", "builds", "collector-1", "--expect", own}).exit, kNo);
 }
 
 TEST_F(VirpctlTest, AlarmsAreListedAndClearedWithAReason) {

@@ -1,4 +1,7 @@
 // Commands about who may speak, and what went wrong with it.
+#include <memory>
+
+#include "tools/virpctl/builds.h"
 #include "tools/virpctl/cli.h"
 
 namespace virp::virpctl {
@@ -61,6 +64,18 @@ void AddRegistrations(CLI::App& sources, State& s) {
   }
 }
 
+void AddBuilds(CLI::App& sources, State& s) {
+  const auto expect = std::make_shared<std::string>();
+  CLI::App* const builds =
+      Command(sources, s, "builds", "Which builds of their programs sources name in their beats",
+              [&s, expect] { return SourcesBuilds(s.options, s.change.source, *expect, s.limit); });
+  builds->add_option("name", s.change.source, "Only of this source");
+  builds->add_option("--expect", *expect, "Build id that the newest beats have to name; otherwise exit 1");
+  builds->add_option("--limit", s.limit, "Look at so many beats, the newest ones")
+      ->check(CLI::Range(1U, 100'000U))
+      ->capture_default_str();
+}
+
 void AddAlarms(CLI::App& app, State& s) {
   CLI::App* const alarms = Group(app, "alarms", "What went wrong with a source's channel");
   CLI::App* const list =
@@ -101,6 +116,7 @@ void AddSources(CLI::App& app, State& s) {
   AddName(*show, s);
   AddRegistrations(*sources, s);
   AddEvents(*sources, s);
+  AddBuilds(*sources, s);
   AddAlarms(app, s);
   AddCollector(app, s);
 }

@@ -1,6 +1,7 @@
 #include "services/collector/domain/heart.h"
 
 #include "lib/base/status.h"
+#include "lib/chain/build_id.h"
 
 namespace virp::collector {
 
@@ -10,7 +11,7 @@ absl::Status Heart::Tick() {
   owed_ = true;
   deliver::Observation beat;
   beat.type = frame::Type::kHeartbeat;
-  beat.payload = chain::BuildHeartbeat(liveness_.Beat(outbox_));
+  beat.payload = chain::BuildOwnHeartbeat(liveness_.Beat(outbox_));
   ASSIGN_OR_RETURN(const auto receipts, outbox_.Emit(own_source_, {beat}));
   RETURN_IF_ERROR(outbox_.Sync(receipts.back().number));
   owed_ = false;

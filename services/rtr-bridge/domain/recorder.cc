@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/base/status.h"
+#include "lib/chain/build_id.h"
 #include "lib/chain/control.h"
 
 namespace virp::rtr_bridge {
@@ -145,7 +146,7 @@ absl::Status OutboxRecorder::Beat() {
   RETURN_IF_ERROR(TellStart());
   deliver::Observation beat;
   beat.type = frame::Type::kHeartbeat;
-  beat.payload = chain::BuildHeartbeat({});
+  beat.payload = chain::BuildOwnHeartbeat({});
   RETURN_IF_ERROR(EmitMarked({beat}, {.stopped = false, .complete_until = complete_until_}));
   next_beat_ = now + kBeatInterval;
   return absl::OkStatus();

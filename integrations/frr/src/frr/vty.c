@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // Commands. The settings are those of the process: they stand under any one `router bgp`, are written under the first.
+#ifdef VTYSH_EXTRACT_PL  // FRR makes vtysh's commands from this file
+// clang-format off: FRR's headers say first what they want of the system's
+#include <zebra.h>
+#include "command.h"
+// clang-format on
+#else
 #include "door.h"
 #include "virp_module.h"
+#endif
 
 #define NAME "Verified observations\n"
 
@@ -31,8 +38,10 @@ static bool is_on(struct cmd_token* first) {
   return !strmatch(first->text, "no");
 }
 
-// The texts of these commands are written out: vtysh is generated from them.
-DEFUN(do_virp_enable, virp_enable_cmd, "[no] virp enable", NO_STR NAME "Sign what is observed and send it\n") {
+// vtysh is generated from the texts of these commands: they are written out, and the brace has a line of its own.
+// clang-format off
+DEFUN(do_virp_enable, virp_enable_cmd, "[no] virp enable", NO_STR NAME "Sign what is observed and send it\n")
+{
   virp.config.enabled = is_on(argv[0]);
   const char* const why = virp.config.enabled ? virp_start() : NULL;
   if (!virp.config.enabled) virp_pause();
@@ -41,22 +50,26 @@ DEFUN(do_virp_enable, virp_enable_cmd, "[no] virp enable", NO_STR NAME "Sign wha
 }
 
 DEFUN(do_virp_hmac_key, virp_hmac_key_cmd, "virp hmac-key PATH",
-      NAME "The key that signs, HMAC or (file.seed) Ed25519\nIts file\n") {
+      NAME "The key that signs, HMAC or (file.seed) Ed25519\nIts file\n")
+{
   return set_text(vty, virp.config.key, sizeof(virp.config.key), argv[2]->arg);
 }
 
 DEFUN(do_no_virp_hmac_key, no_virp_hmac_key_cmd, "no virp hmac-key [PATH]",
-      NO_STR NAME "The key that signs\nIts file\n") {
+      NO_STR NAME "The key that signs\nIts file\n")
+{
   return set_text(vty, virp.config.key, sizeof(virp.config.key), "");
 }
 
 DEFUN(do_virp_key_version, virp_key_version_cmd, "virp key-version (1-4294967295)",
-      NAME "The version of the key; reads it again\nNumber\n") {
+      NAME "The version of the key; reads it again\nNumber\n")
+{
   return set_number(vty, &virp.config.key_version, argv[2]->arg);
 }
 
 DEFUN(do_virp_onode_socket, virp_onode_socket_cmd, "virp onode-socket PATH",
-      NAME "Where observations go\nA Unix socket\n") {
+      NAME "Where observations go\nA Unix socket\n")
+{
   return set_text(vty, virp.config.socket, sizeof(virp.config.socket), argv[2]->arg);
 }
 
@@ -67,22 +80,26 @@ static int set_uid(struct vty* vty, long uid) {
 }
 
 DEFUN(do_virp_onode_uid, virp_onode_uid_cmd, "virp onode-uid (0-4294967294)",
-      NAME "Whose socket it has to be\nUser id\n") {
+      NAME "Whose socket it has to be\nUser id\n")
+{
   return set_uid(vty, strtol(argv[2]->arg, NULL, 10));
 }
 
 DEFUN(do_no_virp_onode_uid, no_virp_onode_uid_cmd, "no virp onode-uid [(0-4294967294)]",
-      NO_STR NAME "Whose socket it has to be\nUser id\n") {
+      NO_STR NAME "Whose socket it has to be\nUser id\n")
+{
   return set_uid(vty, VIRP_NO_UID);
 }
 
 DEFUN(do_virp_source_name, virp_source_name_cmd, "virp source-name NAME",
-      NAME "The source that this router speaks as\nIts name\n") {
+      NAME "The source that this router speaks as\nIts name\n")
+{
   return set_text(vty, virp.config.source, sizeof(virp.config.source), argv[2]->arg);
 }
 
 DEFUN(do_virp_frame_version, virp_frame_version_cmd, "virp frame-version (1-2)",
-      NAME "Form of the frames\n1: as published, 2: native\n") {
+      NAME "Form of the frames\n1: as published, 2: native\n")
+{
   const uint8_t version = (uint8_t)strtoul(argv[2]->arg, NULL, 10);
   if (version != virp.config.version && virp.on) {
     vty_out(vty, "%% first: no virp enable\n");
@@ -94,11 +111,13 @@ DEFUN(do_virp_frame_version, virp_frame_version_cmd, "virp frame-version (1-2)",
 }
 
 DEFUN(do_virp_state_file, virp_state_file_cmd, "virp state-file PATH",
-      NAME "Where the boot epoch is kept, and what was not sent\nA file\n") {
+      NAME "Where the boot epoch is kept, and what was not sent\nA file\n")
+{
   return set_text(vty, virp.config.state, sizeof(virp.config.state), argv[2]->arg);
 }
 
-DEFUN(do_virp_ring_size, virp_ring_size_cmd, "virp ring-size (1-1024)", NAME "Memory for what is not sent yet\nMiB\n") {
+DEFUN(do_virp_ring_size, virp_ring_size_cmd, "virp ring-size (1-1024)", NAME "Memory for what is not sent yet\nMiB\n")
+{
   const uint32_t size = (uint32_t)strtoul(argv[2]->arg, NULL, 10);
   if (virp.ring != NULL && size != virp.config.ring_mib) vty_out(vty, "%% counts from the next start of bgpd\n");
   virp.config.ring_mib = size;
@@ -106,51 +125,59 @@ DEFUN(do_virp_ring_size, virp_ring_size_cmd, "virp ring-size (1-1024)", NAME "Me
 }
 
 DEFUN(do_virp_family, virp_family_cmd, "[no] virp address-family <ipv4|ipv6>",
-      NO_STR NAME "Routes of these\nIPv4 unicast\nIPv6 unicast\n") {
+      NO_STR NAME "Routes of these\nIPv4 unicast\nIPv6 unicast\n")
+{
   virp.config.family[strmatch(argv[argc - 1]->text, "ipv6")] = is_on(argv[0]);
   return CMD_SUCCESS;
 }
 
-DEFUN(do_virp_observe, virp_observe_cmd, "[no] virp observe (1-4)", NO_STR NAME "Observations of this type\nType\n") {
+DEFUN(do_virp_observe, virp_observe_cmd, "[no] virp observe (1-4)", NO_STR NAME "Observations of this type\nType\n")
+{
   virp.config.type[strtoul(argv[argc - 1]->arg, NULL, 10)] = is_on(argv[0]);
   return CMD_SUCCESS;
 }
 
 DEFUN(do_virp_protect, virp_protect_cmd, "virp protect prefix-list NAME origin (1-4294967295)",
-      NAME "RED when these change\nA prefix-list\nIts name\nThe AS that may originate them\nAS\n") {
+      NAME "RED when these change\nA prefix-list\nIts name\nThe AS that may originate them\nAS\n")
+{
   if (virp_rules_protect(virp.rules, argv[3]->arg, (uint32_t)strtoul(argv[5]->arg, NULL, 10))) return CMD_SUCCESS;
   vty_out(vty, "%% at most %d lists with %d origins each\n", VIRP_PROTECTED_MAX, VIRP_ORIGINS_MAX);
   return CMD_WARNING_CONFIG_FAILED;
 }
 
 DEFUN(do_no_virp_protect, no_virp_protect_cmd, "no virp protect prefix-list NAME [origin (1-4294967295)]",
-      NO_STR NAME "RED when these change\nA prefix-list\nIts name\nThe AS that may originate them\nAS\n") {
+      NO_STR NAME "RED when these change\nA prefix-list\nIts name\nThe AS that may originate them\nAS\n")
+{
   if (virp_rules_unprotect(virp.rules, argv[4]->arg)) return CMD_SUCCESS;
   vty_out(vty, "%% no such list\n");
   return CMD_WARNING_CONFIG_FAILED;
 }
 
 DEFUN(do_virp_red_sessions, virp_red_sessions_cmd, "virp red sessions-lost (1-1000) within (1-86400)",
-      NAME "Rules for RED\nMore sessions lost than this\nNumber\nin this time\nSeconds\n") {
+      NAME "Rules for RED\nMore sessions lost than this\nNumber\nin this time\nSeconds\n")
+{
   virp.rules->lost_more_than = (uint32_t)strtoul(argv[3]->arg, NULL, 10);
   virp.rules->lost_within = (uint32_t)strtoul(argv[5]->arg, NULL, 10);
   return CMD_SUCCESS;
 }
 
 DEFUN(do_no_virp_red_sessions, no_virp_red_sessions_cmd, "no virp red sessions-lost",
-      NO_STR NAME "Rules for RED\nMore sessions lost than this\n") {
+      NO_STR NAME "Rules for RED\nMore sessions lost than this\n")
+{
   virp.rules->lost_more_than = 0;
   return CMD_SUCCESS;
 }
 
 DEFUN(do_virp_red_maximum, virp_red_maximum_cmd, "[no] virp red maximum-prefix",
-      NO_STR NAME "Rules for RED\nA peer reached its limit\n") {
+      NO_STR NAME "Rules for RED\nA peer reached its limit\n")
+{
   virp.rules->maximum_prefix = is_on(argv[0]);
   return CMD_SUCCESS;
 }
 
 DEFUN(do_virp_restate_now, virp_restate_now_cmd, "virp restate",
-      NAME "Say the state of all peers and all tables again\n") {
+      NAME "Say the state of all peers and all tables again\n")
+{
   if (!virp.on) {
     vty_out(vty, "%% VIRP is off\n");
     return CMD_WARNING;
@@ -159,7 +186,8 @@ DEFUN(do_virp_restate_now, virp_restate_now_cmd, "virp restate",
   return CMD_SUCCESS;
 }
 
-DEFUN(do_debug_virp, debug_virp_cmd, "[no] debug bgp virp", NO_STR DEBUG_STR BGP_STR NAME) {
+DEFUN(do_debug_virp, debug_virp_cmd, "[no] debug bgp virp", NO_STR DEBUG_STR BGP_STR NAME)
+{
   virp.debug = is_on(argv[0]);
   return CMD_SUCCESS;
 }
@@ -221,7 +249,8 @@ static void show_json(struct vty* vty) {
 }
 
 DEFUN(do_show_virp_status, show_virp_status_cmd, "show bgp virp status [json]",
-      SHOW_STR BGP_STR NAME "How it does\nJSON\n") {
+      SHOW_STR BGP_STR NAME "How it does\nJSON\n")
+{
   if (argc == 5) {
     show_json(vty);
     return CMD_SUCCESS;
@@ -241,7 +270,8 @@ DEFUN(do_show_virp_status, show_virp_status_cmd, "show bgp virp status [json]",
 }
 
 DEFUN(do_show_virp_statistics, show_virp_statistics_cmd, "show bgp virp statistics [json]",
-      SHOW_STR BGP_STR NAME "What was signed\nJSON\n") {
+      SHOW_STR BGP_STR NAME "What was signed\nJSON\n")
+{
   if (argc == 5) {
     show_json(vty);
     return CMD_SUCCESS;
@@ -258,6 +288,8 @@ DEFUN(do_show_virp_statistics, show_virp_statistics_cmd, "show bgp virp statisti
           now.made[VIRP_GAP], now.made[VIRP_HEARTBEAT], queued, virp.lost, now.epoch, now.resent);
   return CMD_SUCCESS;
 }
+
+// clang-format on
 
 // ---- configuration
 
