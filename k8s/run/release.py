@@ -51,7 +51,8 @@ class Release:
 
     def ctl(self, *arguments, want=0, network=True, text_in=None):
         """What it says; `want`: the exit status that it has to end with, None for any (then (status, text) is given)."""
-        command = ["podman", "run", "--rm", "--read-only", "--cap-drop=all", "--volume", f"{self.folder}/pki:/pki", "--volume",
+        # Not --rm: under load podman may fail to remove what has ended, and then says that in place of the command's status.
+        command = ["podman", "run", "--name=virpctl", "--replace", "--read-only", "--cap-drop=all", "--volume", f"{self.folder}/pki:/pki", "--volume",
                    f"{self.folder}/work:/work", "--workdir", "/work", f"--pod={self.place}" if network else "--network=none"]
         for name, value in self.environment.items():
             command += ["--env", f"{name}={value}"]
