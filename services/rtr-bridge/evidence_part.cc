@@ -86,7 +86,7 @@ absl::StatusOr<std::unique_ptr<EvidencePart>> EvidencePart::Make(const Config& c
 }
 
 EvidencePart::~EvidencePart() {
-  supply_->Stop();
+  if (supply_ != nullptr) supply_->Stop();
 }
 
 void EvidencePart::Start() {

@@ -194,6 +194,13 @@ TEST_F(RtrEvidenceTest, WithoutTheONodeItServesAndLosesNothingThatItSpooled) {
   EXPECT_EQ(report.result(), chain::v1::VerifyReport::RESULT_VERIFIED) << report.ShortDebugString();
 }
 
+TEST_F(RtrEvidenceTest, AStartWithoutItsKeyFolderEndsWithASentence) {
+  std::filesystem::remove_all(keys_.path());
+  bridge_.Write(MakeRtrTable(2));
+  EXPECT_THAT(StartBridge(), testutil::StatusIs(absl::StatusCode::kUnavailable, HasSubstr(keys_.path())));
+  EXPECT_THAT(bridge_.process().AwaitExit(std::chrono::seconds(20)), testutil::IsOkAndHolds(testing::Eq(1)));
+}
+
 TEST_F(RtrEvidenceTest, AnEndInOrderLosesNothing) {
   bridge_.Write(MakeRtrTable(50));
   ASSERT_OK(StartBridge());
