@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "lib/base/status.h"
+#include "lib/store/postgres.h"
 #include "tests/fault/fault_test_util.h"
 #include "tests/testutil/postgres.h"
 #include "tests/testutil/tls_client.h"
@@ -48,14 +49,14 @@ class Availability : public ::testing::Test {
     auto cluster = testutil::PostgresCluster::Start();
     ASSERT_OK(cluster);
     cluster_ = *std::move(cluster);
-    const std::string url = *cluster_->CreateDatabase();
+    url_ = *cluster_->CreateDatabase();
     testutil::LabOptions options;
     options.binaries = fault::BuildFolder();
     options.onodes = kReplicas;
     options.lease = kLease;
     for (auto& proxy : proxies_) {
       proxy = std::make_unique<PostgresProxy>(cluster_->socket_dir());
-      options.stores.push_back(url.substr(0, url.find("?host=")) + "?host=" + proxy->folder());
+      options.stores.push_back(url_.substr(0, url_.find("?host=")) + "?host=" + proxy->folder());
     }
     lab_ = std::make_unique<ServiceLab>(options);
     for (std::size_t i = 0; i < kReplicas; ++i) {
@@ -125,6 +126,7 @@ class Availability : public ::testing::Test {
                 << std::chrono::duration_cast<std::chrono::milliseconds>(silence).count() << " ms\n";
       EXPECT_LE(silence, kNothingTaken) << strikes_[i].what;
     }
+    ASSERT_NO_FATAL_FAILURE(PrintSizes());
     std::cout << std::flush;
     for (std::size_t i = 0; i < kReplicas; ++i) {
       const std::uint64_t size = lab_->GetChain(Leader())->size();
@@ -149,16 +151,32 @@ class Availability : public ::testing::Test {
                              at(0.99), at(1), acks.size());
   }
 
+  // The longest time between two acks, or since `from`, that began before `until`, whenever it ended.
   static Clock::duration LongestSilence(const std::vector<fault::Ledger::Ack>& acks, Clock::time_point from,
                                         Clock::time_point until) {
     Clock::duration longest{0};
     Clock::time_point last = from;
     for (const auto& ack : acks) {
-      if (ack.at < from || ack.at > until) continue;
+      if (ack.at < from) continue;
       longest = std::max(longest, ack.at - last);
       last = ack.at;
+      if (last > until) break;
     }
     return longest;
+  }
+
+  // What an entry takes in the database, for docs/operations/sizing.md.
+  void PrintSizes() {
+    const auto owner = store::PostgresConnection::Open({.url = url_});
+    ASSERT_OK(owner);
+    const auto sizes = (*owner)->Query(
+        "SELECT (SELECT size FROM onode.chain_head), sum(pg_table_size(inhrelid)), sum(pg_indexes_size(inhrelid)),"
+        " (SELECT avg(octet_length(bytes))::int FROM onode.entry) FROM pg_inherits"
+        " WHERE inhparent = 'onode.entry'::regclass");
+    ASSERT_OK(sizes);
+    const auto each = [&](int column) { return sizes->Int(0, column) / std::max<std::int64_t>(1, sizes->Int(0, 0)); };
+    std::cout << fmt::format("{} bytes of table and {} of indexes an entry of {} bytes\n", each(1), each(2),
+                             sizes->Int(0, 3));
   }
 
   std::string SerialAt(const std::string& address) {
@@ -174,6 +192,7 @@ class Availability : public ::testing::Test {
     Clock::time_point at;
   };
   std::unique_ptr<testutil::PostgresCluster> cluster_;
+  std::string url_;
   std::array<std::unique_ptr<PostgresProxy>, kReplicas> proxies_;
   std::unique_ptr<ServiceLab> lab_;
   std::unique_ptr<Load> load_;
