@@ -1,5 +1,6 @@
 // virpctl: sources, alarms and quarantine.
 #include "lib/chain/build_id.h"
+#include "lib/chain/control.h"
 #include "tests/e2e/virpctl_fixture.h"
 
 namespace virp::e2e {
@@ -57,10 +58,11 @@ TEST_F(VirpctlTest, AProgramThatWasReplacedShowsInItsBeats) {
   EXPECT_THAT(result.out, HasSubstr(own));
   EXPECT_EQ(Ctl({"sources", "builds", "--expect", own}).exit, kYes);
   const std::string other(40, 'e');
-  const auto beat =
-      outbox_->Emit("collector-1", {{frame::Type::kHeartbeat, frame::Tier::kGreen,
-                                     R"({"domain":"virp","event":"heartbeat","build_id":")" + other + "\"}"}});
+  std::string payload = chain::BuildHeartbeat({});
+  payload.replace(payload.rfind('}'), 1, R"(,"build_id":")" + other + "\"}");
+  const auto beat = outbox_->Emit("collector-1", {{frame::Type::kHeartbeat, frame::Tier::kGreen, payload}});
   ASSERT_TRUE(beat.ok()) << beat.status();
+  ASSERT_TRUE(outbox_->Sync(beat->back().number).ok());
   ASSERT_TRUE(deliverer_->Flush(std::chrono::steady_clock::now() + 10s)) << deliverer_->status().problem;
   EXPECT_THAT(Ctl({"sources", "builds"}).out, AllOf(HasSubstr(own), HasSubstr(other)));
   EXPECT_EQ(Ctl({"sources", "builds", "collector-1", "--expect", own}).exit, kNo);

@@ -170,8 +170,8 @@ TEST_F(FrrModuleNativeTest, ARefreshChangesNothing) {
   News("bestpath_change 203");
   ASSERT_OK(lab_->edge_a().Show("debug bgp updates in"));
   ASSERT_OK(lab_->edge_a().Show(fmt::format("clear bgp {} in", Peer())));
-  ASSERT_TRUE(WaitUntil(
-      kPatience, [&] { return lab_->edge_a().log().find("duplicate ignored") != std::string::npos; }));
+  ASSERT_TRUE(
+      WaitUntil(kPatience, [&] { return lab_->edge_a().log().find("duplicate ignored") != std::string::npos; }));
   ASSERT_OK(lab_->Announce("198.51.100.0/24", 10));
   for (const std::string& line : News("bestpath_change 198")) EXPECT_THAT(line, Not(HasSubstr("203.0.113.0/24")));
 }
