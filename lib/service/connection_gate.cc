@@ -37,6 +37,7 @@ constexpr int kReceiveBuffer = 192 << 10;
 using Instant = std::chrono::steady_clock::time_point;
 constexpr std::chrono::seconds kLeave{30};  // far more than gRPC ever takes to free a connection
 constexpr std::chrono::seconds kTidy{1};
+constexpr int kBurst = 64;         // accepted before ends are looked for again
 constexpr int kRetryMillis = 100;  // after an accept that failed for want of descriptors or memory
 
 struct HostPort {
@@ -298,7 +299,7 @@ void ConnectionGate::Impl::Bring() {
 
 // False when the system lacks what a connection needs.
 bool ConnectionGate::Impl::Accept(int listener) {
-  for (int burst = 0; burst < 64; ++burst) {
+  for (int burst = 0; burst < (limits.one_by_one ? 1 : kBurst); ++burst) {
     sockaddr_storage address{};
     socklen_t size = sizeof(address);
     FileDescriptor connection(
@@ -329,6 +330,7 @@ void ConnectionGate::Impl::Admit(int listener, FileDescriptor connection, const 
   if (budget != nullptr) budget->Opened(peer);
   const int key = connection.get();
   connections[key] = {std::move(connection), peer, duplicate.get()};
+  if (limits.one_by_one) return handoff(listener, std::move(duplicate));
   {
     const MutexLock lock(mutex);
     to_bring.push_back({listener, std::move(duplicate)});

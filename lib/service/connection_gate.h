@@ -19,6 +19,9 @@ namespace virp::service {
 struct GateLimits {
   int max_connections = 1000;
   int max_per_address = 256;  // of one peer address; several machines may stand behind one
+  // Each is handed on, and the ends are seen that this caused, before the next is accepted: for who makes room for the
+  // newest by ending another. Its handoff holds up the gate.
+  bool one_by_one = false;
 };
 
 // Makes a real port of port 0, for who must say its address before it listens. Nobody else is given the port while this
@@ -40,7 +43,7 @@ class PortHold {
 class ConnectionGate {
  public:
   // Takes over a connected, non-blocking socket with TCP_NODELAY. `listener` is the socket it came from. Called from
-  // one thread of the gate only, which it may hold up.
+  // one thread of the gate only; it may take its time, unless the limits say `one_by_one`.
   using Handoff = std::function<void(int listener, FileDescriptor connection)>;
   // A connection was closed: at once, TOO_MANY_CONNECTIONS or TOO_MANY_FROM_ADDRESS, or later, UNREAD_MESSAGES (see
   // ReceiveBudget). From the gate's thread.

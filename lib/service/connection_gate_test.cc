@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -28,10 +29,16 @@ class ConnectionGateTest : public testing::Test {
  protected:
   void Start(GateLimits limits, const std::string& listen = "127.0.0.1:0") {
     ASSERT_OK_AND_ASSIGN(gate_, ConnectionGate::Listen(listen, limits));
+    Admit([](const std::vector<FileDescriptor>&) {});
+  }
+
+  // `look` is shown all that were accepted, after each.
+  void Admit(std::function<void(const std::vector<FileDescriptor>&)> look) {
     gate_->Start(
-        [this](int, FileDescriptor connection) {
+        [this, look = std::move(look)](int, FileDescriptor connection) {
           const std::lock_guard<std::mutex> lock(mutex_);
           accepted_.push_back(std::move(connection));
+          look(accepted_);
         },
         [this](const IpAddress& peer, std::string_view reason) {
           const std::lock_guard<std::mutex> lock(mutex_);
@@ -103,6 +110,20 @@ TEST_F(ConnectionGateTest, ConnectionsBeyondTheCapsAreClosedAtOnce) {
   EXPECT_EQ(gate_->open(), 3);
   EXPECT_EQ(Refused(), (std::map<std::string, int>{{"127.0.0.1 TOO_MANY_FROM_ADDRESS", 1},
                                                    {"127.0.0.3 TOO_MANY_CONNECTIONS", 1}}));
+}
+
+// Who makes room for the next does so in time, however many come at once.
+TEST_F(ConnectionGateTest, OneByOneSeesWhatAHandoffEnds) {
+  ASSERT_OK_AND_ASSIGN(
+      gate_, ConnectionGate::Listen("127.0.0.1:0", {.max_connections = 3, .max_per_address = 3, .one_by_one = true}));
+  std::vector<FileDescriptor> clients;
+  for (int i = 0; i < 100; ++i) clients.push_back(Connect());  // they wait until Start
+  Admit([](const std::vector<FileDescriptor>& all) {
+    if (all.size() > 2) shutdown(all[all.size() - 3].get(), SHUT_RDWR);
+  });
+  EXPECT_TRUE(Eventually([&] { return accepted_.size() == 100 || !refused_.empty(); }));
+  EXPECT_TRUE(Refused().empty());
+  EXPECT_TRUE(Eventually([&] { return gate_->open() == 2; }));
 }
 
 TEST_F(ConnectionGateTest, SlotsComeFreeWhicheverEndHangsUp) {

@@ -21,8 +21,7 @@ namespace {
 using Instant = std::chrono::steady_clock::time_point;
 
 constexpr std::chrono::milliseconds kGoodbye{1'000};  // for what a refused client still sends
-constexpr int kSpare = 16;  // connections that the gate lets in while others make room: that takes them a moment
-constexpr std::size_t kPiece = 256 << 10;  // of a large body; after each the time is looked at
+constexpr std::size_t kPiece = 256 << 10;             // of a large body; after each the time is looked at
 
 Instant After(std::chrono::milliseconds delay) {
   return std::chrono::steady_clock::now() + delay;
@@ -152,8 +151,10 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(HttpServerOptions 
   }
   GateLimits limits = with.connections;
   if (with.make_room) {
-    limits.max_connections += kSpare;
-    limits.max_per_address += kSpare;
+    // Room for the one that another has to go for. The gate sees that one's end before it accepts the next.
+    limits.one_by_one = true;
+    ++limits.max_connections;
+    ++limits.max_per_address;
   }
   ASSIGN_OR_RETURN(server->gate_, ConnectionGate::Listen(with.listen, limits));
   HttpServer& at = *server;
