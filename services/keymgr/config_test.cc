@@ -5,10 +5,10 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
+#include "tests/testutil/read_config.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
 
@@ -27,17 +27,10 @@ class KeymgrConfig : public ::testing::Test {
   }
   absl::StatusOr<Config> Read(std::vector<std::string> arguments) const {
     const std::vector<std::string> least{
-        "virp-keymgr", "--store", "sqlite:/s", "--tls-certificate", "/c",   "--tls-key", secret_, "--tls-roots",
-        "/r",          "--name",  "keymgr",    "--own-key",         "/own", "--kek",     "/kek",  "--trust-domain",
-        "example.net"};
+        "--store", "sqlite:/s", "--tls-certificate", "/c",   "--tls-key", secret_, "--tls-roots",    "/r",
+        "--name",  "keymgr",    "--own-key",         "/own", "--kek",     "/kek",  "--trust-domain", "example.net"};
     arguments.insert(arguments.begin(), least.begin(), least.end());
-    std::vector<const char*> argv;
-    for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-    Config config;
-    std::ostringstream out;
-    const auto next = ReadConfig(static_cast<int>(argv.size()), argv.data(), out, config);
-    if (!next.ok()) return next.status();
-    return config;
+    return testutil::ConfigOf<Config>(ReadConfig, arguments);
   }
 
   testutil::TempDir dir_;

@@ -5,8 +5,8 @@
 
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
+#include "tests/testutil/read_config.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/temp_dir.h"
 
@@ -17,15 +17,8 @@ using absl::StatusCode;
 using ::testing::HasSubstr;
 using testutil::StatusIs;
 
-absl::StatusOr<Config> Read(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "virp-rtr-bridge");
-  std::vector<const char*> argv;
-  for (const std::string& argument : arguments) argv.push_back(argument.c_str());
-  Config config;
-  std::ostringstream out;
-  const auto next = ReadConfig(static_cast<int>(argv.size()), argv.data(), out, config);
-  if (!next.ok()) return next.status();
-  return config;
+absl::StatusOr<Config> Read(const std::vector<std::string>& arguments) {
+  return testutil::ConfigOf<Config>(ReadConfig, arguments);
 }
 const std::vector<std::string> kLeast{"--rtr", "127.0.0.1:323", "--vrps", "/var/lib/rpki.json", "--state", "/state"};
 

@@ -60,14 +60,18 @@ std::vector<RtrTable> TablesOfTheCycle() {
   return tables;
 }
 
+void StartWith(RtrLab& lab, Router& router, const RtrTable& table, const std::vector<std::string>& options = {}) {
+  lab.Write(table);
+  ASSERT_OK(lab.Start(options));
+  ASSERT_OK(router.Start(lab));
+  ExpectTable(router, table, "at the start");
+}
+
 // Start, three churned refreshes, a restart of the bridge, a forced Cache Reset, and a set that is empty and filled
 // again.
 void FollowThroughEverything(RtrLab& lab, Router& router) {
   RtrTable table = CycleTable(0);
-  lab.Write(table);
-  ASSERT_OK(lab.Start({"--history", "2"}));
-  ASSERT_OK(router.Start(lab));
-  ExpectTable(router, table, "at the start");
+  ASSERT_NO_FATAL_FAILURE(StartWith(lab, router, table, {"--history", "2"}));
   for (unsigned round = 1; round <= 3; ++round) {
     table = CycleTable(round);
     lab.Write(table);
@@ -111,11 +115,8 @@ TEST_F(RtrBridge, BirdOverSsh) {
 // libssh 0.10 as a client signs with an RSA key only when it knows in time that the server takes SHA-2.
 TEST_F(RtrBridge, BirdOverSshWithAnRsaKey) {
   const RtrTable table = MakeRtrTable(kVrps);
-  lab_.Write(table);
-  ASSERT_OK(lab_.Start());
   Bird bird(true, "rsa_key");
-  ASSERT_OK(bird.Start(lab_));
-  ExpectTable(bird, table, "at the start");
+  ASSERT_NO_FATAL_FAILURE(StartWith(lab_, bird, table));
 }
 
 TEST_F(RtrBridge, FrrOverTcp) {
@@ -180,11 +181,8 @@ TEST_F(RtrBridge, UsersOfSshComeInWithTheirKeysAndPasswords) {
 // What a router does that is behind within the window, and what it costs: a delta, no reload.
 TEST_F(RtrBridge, ARouterThatComesBackAfterARestartNeedsNoReload) {
   const RtrTable table = MakeRtrTable(kVrps);
-  lab_.Write(table);
-  ASSERT_OK(lab_.Start());
   Bird bird(false);
-  ASSERT_OK(bird.Start(lab_));
-  ExpectTable(bird, table, "at the start");
+  ASSERT_NO_FATAL_FAILURE(StartWith(lab_, bird, table));
   ASSERT_OK(lab_.Stop());
   ASSERT_OK(lab_.Start());
   ASSERT_TRUE(Eventually([&] { return lab_.Metric("virp_rtr_bridge_answers_total{kind=\"incremental\"}") >= 1; }));
@@ -197,11 +195,8 @@ TEST_F(RtrBridge, ARouterThatComesBackAfterARestartNeedsNoReload) {
 // never told that what came was corrupt (error 0).
 TEST_F(RtrBridge, ARestartTakesNothingFromARouter) {
   const RtrTable table = MakeRtrTable(kVrps);
-  lab_.Write(table);
-  ASSERT_OK(lab_.Start());
   Bird bird(false);
-  ASSERT_OK(bird.Start(lab_));
-  ExpectTable(bird, table, "at the start");
+  ASSERT_NO_FATAL_FAILURE(StartWith(lab_, bird, table));
   std::atomic<int> looks{0}, fewer{0};
   {
     const std::jthread looking([&](const std::stop_token& stop) {

@@ -38,11 +38,26 @@ class RouterLoopTest : public testing::RouterServerTest {
   std::unique_ptr<RouterLoop> loop_;
 };
 
-// A peer that sends faster than anybody reads: what is wrong first, and then without end.
-class Flood final : public RouterStream {
+// Reads as a plain stream does; what becomes of what is written is the test's.
+class PlainReads : public RouterStream {
  public:
-  explicit Flood(FileDescriptor socket) : socket_(std::move(socket)) {}
+  explicit PlainReads(FileDescriptor socket) : socket_(std::move(socket)) {}
   int socket() const override { return socket_.get(); }
+  absl::StatusOr<std::optional<std::size_t>> Read(std::span<char> buffer) override {
+    const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
+    if (got < 0) return std::nullopt;
+    return static_cast<std::size_t>(got);
+  }
+  void CloseWrite() override {}
+
+ private:
+  const FileDescriptor socket_;
+};
+
+// A peer that sends faster than anybody reads: what is wrong first, and then without end.
+class Flood final : public PlainReads {
+ public:
+  using PlainReads::PlainReads;
   absl::StatusOr<std::optional<std::size_t>> Read(std::span<char> buffer) override {
     std::fill(buffer.begin(), buffer.end(), '\xff');
     return buffer.size();
@@ -52,10 +67,6 @@ class Flood final : public RouterStream {
     for (const std::string_view piece : pieces) all += piece.size();
     return all;
   }
-  void CloseWrite() override {}
-
- private:
-  const FileDescriptor socket_;
 };
 
 TEST_F(RouterLoopTest, OneThatFloodsBehindAnErrorKeepsNobodyWaiting) {
@@ -69,16 +80,10 @@ TEST_F(RouterLoopTest, OneThatFloodsBehindAnErrorKeepsNobodyWaiting) {
 }
 
 // Takes all that comes, and holds it back until it may go.
-class Holding final : public RouterStream {
+class Holding final : public PlainReads {
  public:
   Holding(FileDescriptor socket, std::atomic<bool>& may_go, std::atomic<bool>& closed)
-      : socket_(std::move(socket)), may_go_(may_go), closed_(closed) {}
-  int socket() const override { return socket_.get(); }
-  absl::StatusOr<std::optional<std::size_t>> Read(std::span<char> buffer) override {
-    const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
-    if (got < 0) return std::nullopt;
-    return static_cast<std::size_t>(got);
-  }
+      : PlainReads(std::move(socket)), may_go_(may_go), closed_(closed) {}
   absl::StatusOr<std::size_t> Write(std::span<const std::string_view> pieces) override {
     std::size_t taken = 0;
     for (const std::string_view piece : pieces) taken += piece.size();
@@ -90,7 +95,6 @@ class Holding final : public RouterStream {
   void CloseWrite() override { closed_ = true; }
 
  private:
-  const FileDescriptor socket_;
   std::atomic<bool>& may_go_;
   std::atomic<bool>& closed_;
   bool holds_ = false;
@@ -110,16 +114,10 @@ TEST_F(RouterLoopTest, LastWordsThatAStreamHoldsLeaveBeforeItsEnd) {
 }
 
 // Its first write does not come back until it may.
-class Blocking final : public RouterStream {
+class Blocking final : public PlainReads {
  public:
   Blocking(FileDescriptor socket, std::promise<void>& blocks, std::future<void> may_go)
-      : socket_(std::move(socket)), blocks_(blocks), may_go_(std::move(may_go)) {}
-  int socket() const override { return socket_.get(); }
-  absl::StatusOr<std::optional<std::size_t>> Read(std::span<char> buffer) override {
-    const ssize_t got = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
-    if (got < 0) return std::nullopt;
-    return static_cast<std::size_t>(got);
-  }
+      : PlainReads(std::move(socket)), blocks_(blocks), may_go_(std::move(may_go)) {}
   absl::StatusOr<std::size_t> Write(std::span<const std::string_view> pieces) override {
     if (!std::exchange(blocked_, true)) {
       blocks_.set_value();
@@ -127,10 +125,8 @@ class Blocking final : public RouterStream {
     }
     return pieces.empty() ? 0 : pieces.front().size();
   }
-  void CloseWrite() override {}
 
  private:
-  const FileDescriptor socket_;
   std::promise<void>& blocks_;
   std::future<void> may_go_;
   bool blocked_ = false;
