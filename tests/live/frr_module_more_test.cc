@@ -379,6 +379,13 @@ TEST_F(FrrBurstTest, WhatIsOvertakenInTheQueueIsSaid) {
   news = News("bestpath_change " + lasting);
   EXPECT_THAT(about(lasting, news),
               ElementsAre(withdrawn(lasting), announced(lasting, 64513), withdrawn(lasting), HasSubstr(">none")));
+  // With the attributes that it had; what bgpd refuses was not there.
+  ASSERT_EQ(::kill(speaker_->pid(), SIGUSR2), 0);
+  news = News("bestpath_change " + lasting);
+  EXPECT_THAT(about(lasting, news),
+              ElementsAre(announced(lasting, 64510), announced(lasting, 64511), withdrawn(lasting),
+                          announced(lasting, 64511), withdrawn(lasting), announced(lasting, 64511),
+                          HasSubstr("bestpath_change 198.51.100.0/24 none>127.")));
   speaker_->Kill();
 }
 

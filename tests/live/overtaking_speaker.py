@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A BGP speaker that changes its mind within one write: 203.0.113.0/24 is announced and withdrawn, 198.51.100.0/24 announced,
-changed, withdrawn, announced, withdrawn and announced again. On SIGUSR1 the latter is withdrawn, announced as it was, and withdrawn.
-It keeps its session.
+changed, withdrawn, announced, withdrawn and announced again. On SIGUSR1 the latter is withdrawn, announced as it was, and withdrawn; on
+SIGUSR2 announced, changed, withdrawn, announced as it was, withdrawn, announced with the neighbor's own AS in its path, which it refuses,
+withdrawn, and announced as it was before. It keeps its session.
 
 usage: overtaking_speaker.py OWN_ADDRESS NEIGHBOR PORT AS
 """
@@ -12,6 +13,7 @@ import sys
 
 import burst_speaker
 
+NEIGHBOR_AS = 64500
 FLEETING, LASTING = b"\x18\xcb\x00\x71", b"\x18\xc6\x33\x64"
 
 
@@ -33,7 +35,13 @@ def main():
     def once_more(*_):
         session.socket.sendall(withdrawal(LASTING) + announced(LASTING, 64513) + withdrawal(LASTING))
 
+    def to_and_fro(*_):
+        last = announced(LASTING, 64511)
+        session.socket.sendall(announced(LASTING, 64510) + last + withdrawal(LASTING) + last + withdrawal(LASTING) +
+                               announced(LASTING, NEIGHBOR_AS) + withdrawal(LASTING) + last)
+
     signal.signal(signal.SIGUSR1, once_more)
+    signal.signal(signal.SIGUSR2, to_and_fro)
     session = burst_speaker.establish(own, to, port, number)
     session.socket.sendall(b"".join((
         announced(FLEETING, 64510), withdrawal(FLEETING),

@@ -7,7 +7,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { kAlign = 8, kSkip = 1 };  // kSkip: the rest of the memory's end is not used
+enum {
+  kAlign = 8,
+  kSkip = 1,           // the rest of the memory's end is not used
+  kWarm = 4 << 20,     // how far ahead of the writer memory is made ready,
+  kWarmStep = 1 << 20  // and in what pieces
+};
 
 struct record {
   uint32_t size;  // of the payload behind it
@@ -18,12 +23,14 @@ struct record {
 struct virp_ring {
   uint8_t* memory;
   size_t size;
-  size_t reserved;     // of the writer: where its record begins
-  size_t reserved_to;  // and ends
+  // The writer's own: where its record ends, in the memory and as head counts, where head is in the memory, and tail as
+  // it was when last looked at.
+  size_t reserved, reserved_to, head_at, tail_seen;
   _Alignas(64) _Atomic size_t head;
   _Atomic size_t written;  // records
   _Alignas(64) _Atomic size_t tail;
   _Atomic size_t read;
+  size_t warm;  // the reader's own: so much of the memory has been made ready
 };
 
 static size_t whole(size_t size) {
@@ -43,7 +50,7 @@ struct virp_ring* virp_ring_new(size_t size) {
     free(ring);
     return NULL;
   }
-  ring->reserved = ring->reserved_to = 0;
+  ring->reserved = ring->reserved_to = ring->head_at = ring->tail_seen = ring->warm = 0;
   atomic_init(&ring->head, 0);
   atomic_init(&ring->written, 0);
   atomic_init(&ring->tail, 0);
@@ -57,35 +64,65 @@ void virp_ring_free(struct virp_ring* ring) {
   free(ring);
 }
 
-// Where a record of that size would begin when everything before `head` is taken: records do not wrap.
-static size_t place(const struct virp_ring* ring, size_t head, size_t need) {
-  const size_t left = ring->size - head % ring->size;
-  return left < need ? head + left : head;
+// How many bytes at the memory's end a record of that size leaves unused when everything before `at` is taken: records
+// do not wrap.
+static size_t skipped(const struct virp_ring* ring, size_t place, size_t need) {
+  const size_t left = ring->size - place;
+  return left < need ? left : 0;
+}
+
+// Whether there is room up to `end`. The reader's tail is looked at only when it did not go far enough before: it lies
+// where the reader writes.
+static bool is_free(struct virp_ring* ring, size_t end) {
+  if (end - ring->tail_seen <= ring->size) return true;
+  ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+  return end - ring->tail_seen <= ring->size;
 }
 
 void* virp_ring_reserve(struct virp_ring* ring, size_t size) {
   const size_t need = whole(size);
   const size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-  const size_t begin = place(ring, head, need);
-  if (need > ring->size || begin + need - atomic_load_explicit(&ring->tail, memory_order_acquire) > ring->size)
-    return NULL;
-  if (begin != head) *at(ring, head) = (struct record){0, kSkip};
-  *at(ring, begin) = (struct record){(uint32_t)size, 0};
-  ring->reserved = begin;
+  if (need > ring->size) return NULL;
+  const size_t skip = skipped(ring, ring->head_at, need), begin = head + skip;
+  if (!is_free(ring, begin + need)) return NULL;
+  struct record* record = (struct record*)(void*)(ring->memory + ring->head_at);
+  if (skip > 0) {
+    *record = (struct record){0, kSkip};
+    record = (struct record*)(void*)ring->memory;
+  }
+  *record = (struct record){(uint32_t)size, 0};
+  ring->reserved = (size_t)((uint8_t*)record - ring->memory) + need;
   ring->reserved_to = begin + need;
-  return at(ring, begin) + 1;
+  return record + 1;
 }
 
 void virp_ring_commit(struct virp_ring* ring) {
-  atomic_fetch_add_explicit(&ring->written, 1, memory_order_relaxed);
+  const size_t written = atomic_load_explicit(&ring->written, memory_order_relaxed);
+  ring->head_at = ring->reserved == ring->size ? 0 : ring->reserved;
+  atomic_store_explicit(&ring->written, written + 1, memory_order_relaxed);
   atomic_store_explicit(&ring->head, ring->reserved_to, memory_order_release);
 }
 
 bool virp_ring_fits(struct virp_ring* ring, size_t first, size_t second) {
-  const size_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-  const size_t next = place(ring, head, whole(first)) + whole(first);
-  const size_t end = place(ring, next, whole(second)) + whole(second);
-  return end - atomic_load_explicit(&ring->tail, memory_order_acquire) <= ring->size;
+  size_t end = atomic_load_explicit(&ring->head, memory_order_relaxed), place = ring->head_at;
+  for (int i = 0; i < 2; ++i) {
+    const size_t need = whole(i == 0 ? first : second), skip = skipped(ring, place, need);
+    end += skip + need;
+    place = (skip > 0 ? 0 : place) + need;
+    if (place == ring->size) place = 0;
+  }
+  return is_free(ring, end);
+}
+
+void virp_ring_warm(struct virp_ring* ring) {
+  if (ring->warm == ring->size) return;
+  const size_t wanted = atomic_load_explicit(&ring->head, memory_order_relaxed) + kWarm;
+  const size_t to = wanted < ring->size ? wanted / kWarmStep * kWarmStep : ring->size;
+  if (to <= ring->warm) return;
+#ifdef MADV_POPULATE_WRITE  // Linux 5.14; where it fails the writer finds its memory as it did before
+  madvise(ring->memory + ring->warm, to - ring->warm, MADV_POPULATE_WRITE);
+#endif
+  ring->warm = to;
 }
 
 const void* virp_ring_peek(struct virp_ring* ring, size_t* size) {
@@ -101,7 +138,8 @@ const void* virp_ring_peek(struct virp_ring* ring, size_t* size) {
 
 void virp_ring_release(struct virp_ring* ring) {
   const size_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-  atomic_fetch_add_explicit(&ring->read, 1, memory_order_relaxed);
+  const size_t read = atomic_load_explicit(&ring->read, memory_order_relaxed);
+  atomic_store_explicit(&ring->read, read + 1, memory_order_relaxed);
   atomic_store_explicit(&ring->tail, tail + whole(at(ring, tail)->size), memory_order_release);
 }
 

@@ -27,6 +27,9 @@ bool virp_ring_fits(struct virp_ring* ring, size_t first, size_t second);
 // The reader's: the oldest record, NULL when there is none. It stays valid until virp_ring_release.
 const void* virp_ring_peek(struct virp_ring* ring, size_t* size);
 void virp_ring_release(struct virp_ring* ring);
+// Makes memory ready that the writer is about to come to for the first time, so that it does not wait for the kernel.
+// Costs two loads when there is nothing to do.
+void virp_ring_warm(struct virp_ring* ring);
 
 // Anybody's.
 size_t virp_ring_size(const struct virp_ring* ring);   // what it can hold

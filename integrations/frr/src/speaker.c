@@ -362,6 +362,7 @@ static void* run(void* argument) {
   while (!atomic_load(&at->abandon)) {
     struct virp_settings* const settings = atomic_exchange(&at->next, NULL);
     if (settings != NULL) take_settings(at, settings);
+    virp_ring_warm(at->ring);
     const bool taken = take_some(at);
     if (at->socket < 0 && (!at->closing || unsent(at)) && now_ms() >= at->retry_at) connect_again(at);
     send_some(at);

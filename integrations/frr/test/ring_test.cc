@@ -1,6 +1,7 @@
 #include "ring.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cstring>
 #include <string>
@@ -67,6 +68,22 @@ TEST(FrrRing, SaysWhatFits) {
   EXPECT_FALSE(ring.Push(""));
   EXPECT_EQ(::virp_ring_bytes(ring.get()), 4096u);
   EXPECT_EQ(::virp_ring_depth(ring.get()), 2u);
+}
+
+// Of 20 MiB what the writer comes to next is there before it comes, and no more than that.
+TEST(FrrRing, MemoryIsReadyAheadOfTheWriter) {
+  Ring ring(20 << 20);
+  const auto faults = [&](int records) {
+    rusage before{}, after{};
+    ::getrusage(RUSAGE_THREAD, &before);
+    for (int i = 0; i < records; ++i) EXPECT_TRUE(ring.Push(std::string(4000, 'x')));
+    ::getrusage(RUSAGE_THREAD, &after);
+    return after.ru_minflt - before.ru_minflt;
+  };
+  EXPECT_GT(faults(500), 400) << "nobody has made it ready";
+  ::virp_ring_warm(ring.get());
+  EXPECT_LT(faults(500), 100);
+  EXPECT_GT(faults(2000), 400) << "it is not all of it that was made ready";
 }
 
 TEST(FrrRing, TwoThreadsNeedNoLock) {

@@ -17,6 +17,7 @@
 #include "plist.h"
 #include "prefix.h"
 #include "sockunion.h"
+#include "stream.h"
 #include "vty.h"
 
 #include "bgpd/bgpd.h"

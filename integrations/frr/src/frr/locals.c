@@ -25,7 +25,7 @@ static struct local** place_of(const struct bgp_dest* dest) {
 static void drop_local(struct local** place) {
   struct local* const gone = *place;
   *place = gone->chain;
-  bgp_attr_unintern(&gone->attr);
+  virp_let_go(gone->attr);
   bgp_dest_unlock_node(gone->dest);
   bgp_table_unlock(gone->table);
   bgp_unlock(gone->bgp);
@@ -36,7 +36,7 @@ static void drop_local(struct local** place) {
 static void keep_local(struct bgp* bgp, struct bgp_dest* dest, struct attr* attr) {
   struct local** const place = place_of(dest);
   if (*place != NULL) {
-    bgp_attr_unintern(&(*place)->attr);
+    virp_let_go((*place)->attr);
     (*place)->attr = virp_hold(attr);
     return;
   }

@@ -18,8 +18,9 @@ struct seen {
   struct peer* peer;
   struct attr* attr;
   uint32_t path_id;
-  bool gone;     // said to be withdrawn; bgpd has it still, marked as removed
-  bool changed;  // with gone: bgpd had marked it as changed by then
+  uint32_t again;  // with gone: the neighbour's UPDATE, counted by bgpd, that announced it once more; 0: none
+  bool gone;       // said to be withdrawn; bgpd has it still, marked as removed
+  bool changed;    // with gone: bgpd had marked it as changed by then
 };
 
 struct pending {
@@ -109,14 +110,14 @@ static bool keep_path(struct pending* at, const struct bgp_path_info* path, bool
     at->room = room;
   }
   at->paths[at->count++] =
-      (struct seen){peer_lock(path->peer), virp_hold(path->attr), path->addpath_rx_id, gone, is_changed(path)};
+      (struct seen){peer_lock(path->peer), virp_hold(path->attr), path->addpath_rx_id, 0, gone, is_changed(path)};
   return true;
 }
 
 static void drop_path(struct pending* at, uint16_t index) {
-  struct seen gone = at->paths[index];
+  const struct seen gone = at->paths[index];
   at->paths[index] = at->paths[--at->count];
-  bgp_attr_unintern(&gone.attr);
+  virp_let_go(gone.attr);
   peer_unlock(gone.peer);
 }
 
@@ -142,7 +143,7 @@ static void release(struct pending* at) {
   while (at->count > 0) drop_path(at, (uint16_t)(at->count - 1));
   if (at->paths != at->few) free(at->paths);
   if (at->best_peer != NULL) {
-    bgp_attr_unintern(&at->best_attr);
+    virp_let_go(at->best_attr);
     peer_unlock(at->best_peer);
   }
   bgp_dest_unlock_node(at->dest);
@@ -155,7 +156,7 @@ static void release(struct pending* at) {
 
 static void set_best(struct pending* at, struct peer* peer, struct attr* attr, bool local) {
   if (at->best_peer != NULL) {
-    bgp_attr_unintern(&at->best_attr);
+    virp_let_go(at->best_attr);
     peer_unlock(at->best_peer);
   }
   at->best_peer = peer_lock(peer);
@@ -234,17 +235,45 @@ static void say_change(struct pending* at, uint8_t kind, struct bgp_path_info* p
 }
 
 static void note(struct seen* seen, const struct bgp_path_info* path, bool gone) {
-  bgp_attr_unintern(&seen->attr);
+  virp_let_go(seen->attr);
   seen->attr = virp_hold(path->attr);
+  seen->again = 0;
   seen->gone = gone;
   seen->changed = is_changed(path);
 }
 
+// The number of the UPDATE that bgpd is at when that announces this path; 0: it does not, or there is none.
+static uint32_t announcing(const struct pending* at, const struct bgp_path_info* path) {
+  struct peer* const peer = path->peer;
+  const struct prefix* const prefix = bgp_dest_get_prefix(at->dest);
+  struct virp_nlri nlri = {.afi = at->afi, .length = (uint8_t)prefix->prefixlen, .path_id = path->addpath_rx_id};
+  if (peer->curr == NULL) return 0;
+  nlri.add_path = bgp_addpath_encode_rx(peer, at->afi, SAFI_UNICAST);
+  memcpy(nlri.bytes, &prefix->u, at->afi == AFI_IP ? 4 : 16);
+  if (!virp_update_announces(STREAM_DATA(peer->curr), stream_get_endp(peer->curr), &nlri)) return 0;
+  return atomic_load_explicit(&peer->update_in, memory_order_relaxed);
+}
+
+// Of a path that was gone and is, with the attributes and marks that it had: whether it was there again for a moment.
+// It was when an UPDATE announced it before the one that withdraws it. Of an announcement that bgpd takes the hook
+// tells once, before it counts; of one that policy refuses twice.
+static bool came_back(struct pending* at, struct seen* seen, const struct bgp_path_info* path) {
+  const uint32_t now = announcing(at, path), before = seen->again;
+  if (now == 0) return before != 0;
+  seen->again = now == before ? 0 : now;
+  return false;
+}
+
 // A path that is withdrawn. What it became before that, no hook told in between: it had other attributes, or it was
-// there again for a moment, which is seen by these or by bgpd's own mark.
-static void compare_going(struct pending* at, struct seen* seen, struct bgp_path_info* path) {
+// there again for a moment, which is seen by these, by bgpd's own mark, or by what the neighbour (whose hook this is,
+// or NULL) is saying.
+static void compare_going(struct pending* at, struct seen* seen, struct bgp_path_info* path, const struct peer* from) {
   const bool other = path->attr != seen->attr;
-  const bool again = seen->gone && (other || (is_changed(path) && !seen->changed));
+  bool again = seen->gone && (other || (is_changed(path) && !seen->changed));
+  if (seen->gone && !again) {
+    if (from != seen->peer || !came_back(at, seen, path)) return;
+    again = true;
+  }
   // A peer that left Established took all its paths along; types 1 and 2 have said so.
   if (is_up(seen->peer)) {
     if (again || other) say_change(at, VIRP_SAW_ANNOUNCE, path);
@@ -253,7 +282,7 @@ static void compare_going(struct pending* at, struct seen* seen, struct bgp_path
   note(seen, path, true);
 }
 
-static void compare_kept(struct pending* at) {
+static void compare_kept(struct pending* at, const struct peer* from) {
   for (uint16_t i = 0; i < at->count;) {
     struct seen* const seen = &at->paths[i];
     struct bgp_path_info* const path = path_of(at, seen);
@@ -263,14 +292,14 @@ static void compare_kept(struct pending* at) {
       drop_path(at, i);
       continue;
     }
-    if (is_going(path)) compare_going(at, seen, path);
+    if (is_going(path)) compare_going(at, seen, path, from);
     ++i;
   }
 }
 
-// Says how the paths differ from those that are kept, and keeps these.
-static void compare_paths(struct pending* at) {
-  compare_kept(at);
+// Says how the paths differ from those that are kept, and keeps these. `from`: the peer whose hook this is, or NULL.
+static void compare_paths(struct pending* at, const struct peer* from) {
+  compare_kept(at, from);
   for (struct bgp_path_info* path = bgp_dest_get_bgp_path_info(at->dest); path != NULL; path = path->next) {
     if (!virp_path_counts(path) || !is_up(path->peer)) continue;
     struct seen* const seen = kept(at, path);
@@ -298,7 +327,7 @@ static void compare_best(struct pending* at) {
 }
 
 static void finish(struct pending* at) {
-  compare_paths(at);
+  compare_paths(at, NULL);
   compare_best(at);
   if (at->blind) virp.restate_tables = true;
   release(at);
@@ -354,7 +383,7 @@ int virp_on_process(struct bgp* bgp, afi_t afi, safi_t safi, struct bgp_dest* de
       return 0;
     }
   }
-  compare_paths(at);
+  compare_paths(at, peer);
   return 0;
 }
 

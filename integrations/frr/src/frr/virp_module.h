@@ -7,6 +7,7 @@
 #include "ring.h"
 #include "rules.h"
 #include "speaker.h"
+#include "update.h"
 
 #ifndef VIRP_RESTATE_SECONDS  // a test's build says otherwise
 #define VIRP_RESTATE_SECONDS (15 * 60)
@@ -115,6 +116,10 @@ void virp_say_path(uint8_t kind, struct bgp_dest* dest, uint8_t afi, struct peer
 void virp_say_best(struct bgp* bgp, struct bgp_dest* dest, uint8_t afi, struct peer* old_peer, struct attr* old_attr,
                    bool old_local, struct bgp_path_info* now, bool restated);
 
+// attrs.c: a reference to attributes that bgpd has; while we have it the pointer means these.
+struct attr* virp_hold(struct attr* attr);
+void virp_let_go(struct attr* attr);
+
 // locals.c
 void virp_say_local(struct bgp* bgp, struct bgp_dest* dest, uint8_t afi, struct bgp_path_info* path, bool restated);
 struct attr* virp_local_attr(const struct bgp_dest* dest);  // of the one that was said; NULL: none was
@@ -122,9 +127,6 @@ void virp_local_gone(const struct bgp_dest* dest);
 void virp_locals_tick(void);                     // looks at some: bgpd calls no hook when their attributes change
 void virp_locals_forget(const struct bgp* bgp);  // NULL: of all instances
 
-static inline struct attr* virp_hold(struct attr* attr) {
-  return bgp_attr_intern(attr);  // given back with bgp_attr_unintern
-}
 static inline bool virp_path_is_local(const struct bgp_path_info* path) {
   return path->peer == path->peer->bgp->peer_self;
 }
