@@ -102,6 +102,12 @@ bool House::Round() {
   return left.ok() && *left != 0;
 }
 
+absl::Status LedgerReady(const LedgerStatus& status) {
+  if (!status.active && status.active_address.empty()) return Unavailable("{}", status.problem);
+  if (!status.active || status.sealed.empty()) return absl::OkStatus();
+  return Unavailable("the active key manager is sealed: {}", SealReasonName(status.sealed.front()));
+}
+
 absl::Status KeepHouse(const std::stop_token& stop, House& house, Pulse& pulse) {
   std::mutex mutex;
   std::condition_variable_any never;

@@ -73,6 +73,11 @@ class House {
   std::vector<Teller> chores_;
 };
 
+// Ready is the active manager, unless it is sealed, and one that stands by for another: it sees the lease, and takes
+// over. A rolling restart waits for each; clients find the active one by what the others answer (NOT_ACTIVE with its
+// address).
+absl::Status LedgerReady(const LedgerStatus& status);
+
 // Rounds, until stopped.
 absl::Status KeepHouse(const std::stop_token& stop, House& house, Pulse& pulse);
 

@@ -16,6 +16,7 @@ namespace virp::keymgr {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 class FakeChain final : public ChainHistory {
@@ -146,6 +147,22 @@ TEST_F(HouseTest, AMissingKeyIsLookedForAgain) {
   ASSERT_OK(ReplaceFile(folder_.File("1.kek"), std::string(32, '\x01'), 0400));
   house_.Round();
   EXPECT_THAT(Sealed(), IsEmpty());
+}
+
+TEST_F(HouseTest, WhoStandsByIsReady) {
+  chain_.newest = std::string();
+  EXPECT_THAT(LedgerReady(test_->status()).message(), HasSubstr("sealed: STARTING"));
+  house_.Round();
+  EXPECT_OK(LedgerReady(test_->status()));
+  test_->Seal(SealReason::kOperator);
+  EXPECT_THAT(LedgerReady(test_->status()).message(), HasSubstr("sealed: OPERATOR"));
+  test_.store.TakeOver("another.example.net:1");
+  ASSERT_TRUE(test_->WaitActive(false, std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+  EXPECT_OK(LedgerReady(test_->status())) << "how it was sealed is the active one's business";
+  LedgerStatus alone = test_->status();
+  alone.active_address.clear();  // the lease ran out, or the store does not say
+  alone.problem = "the database is away";
+  EXPECT_THAT(LedgerReady(alone).message(), HasSubstr("the database is away"));
 }
 
 TEST_F(HouseTest, ADatabaseBehindTheChainStaysShutAndWhoIsFencedForgetsTheKeys) {

@@ -149,15 +149,7 @@ absl::StatusOr<int> Run(const Config& config) {
   refusals.AddMetrics(metrics, server.get());
   service::Readiness readiness;
   readiness.Add("certificates", [&] { return server->Ready(); });
-  readiness.Add("active", [&] {
-    const LedgerStatus status = ledger->status();
-    return status.active ? absl::OkStatus() : Unavailable("{}", status.problem);
-  });
-  readiness.Add("open", [&] {
-    const LedgerStatus status = ledger->status();
-    if (!status.active || status.sealed.empty()) return absl::OkStatus();
-    return Unavailable("the active key manager is sealed: {}", SealReasonName(status.sealed.front()));
-  });
+  readiness.Add("ledger", [&] { return LedgerReady(ledger->status()); });
   rpki->AddReadiness(readiness);
   ASSIGN_OR_RETURN(const auto admin, service::StartAdmin(config.common, metrics, readiness));
 

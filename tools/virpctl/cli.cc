@@ -66,6 +66,10 @@ void AddConnection(CLI::App& app, State& s) {
   app.add_option("--tls-key", to.key, "PEM file: its private key")->envname("VIRPCTL_TLS_KEY");
   app.add_option("--tls-roots", to.roots, "PEM file: authorities")->envname("VIRPCTL_TLS_ROOTS");
   app.add_option("--trust-domain", to.trust_domain, "Trust domain of the SPIFFE ids")->envname("VIRPCTL_TRUST_DOMAIN");
+  app.add_option("--identity-map", to.identity_map,
+                 "JSON file: which SPIFFE ids have which role, as the services have it; spiffe://DOMAIN/ROLE/NAME when "
+                 "left out")
+      ->envname("VIRPCTL_IDENTITY_MAP");
   app.add_option("--origin", to.origin, "Name of the chain; may be left out when there is one")
       ->envname("VIRPCTL_ORIGIN");
   app.add_option("--trust", s.options.trust,

@@ -23,8 +23,9 @@ enum class Exit : int {
 struct Connection {
   std::string onode = "127.0.0.1:8443";  // or unix:/path of a break-glass socket
   std::string certificate, key, roots;   // PEM files
-  std::string trust_domain;
-  std::string origin;  // may be empty when the O-Node has one chain
+  std::string trust_domain;              // may be empty when `identity_map` says it
+  std::string identity_map;              // file, as the services have it; empty: spiffe://<trust domain>/<role>/<name>
+  std::string origin;                    // may be empty when the O-Node has one chain
   std::chrono::seconds timeout{10};
   bool to_collector = false;   // `onode` is a collector
   bool to_keymgr = false;      // `onode` is a key manager

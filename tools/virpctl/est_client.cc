@@ -85,7 +85,7 @@ absl::StatusOr<EstClient> EstClient::Make(const Connection& connection, const st
   if (server.empty()) return InvalidArgument("--est (or VIRPCTL_EST) is needed: host:port of the EST server");
   RETURN_IF_ERROR(CheckTls(connection));
   ASSIGN_OR_RETURN(HostPort address, ParseHostPort(server));
-  ASSIGN_OR_RETURN(service::IdentityMap identities, service::IdentityMap::Default(connection.trust_domain));
+  ASSIGN_OR_RETURN(auto identities, IdentitiesOf(connection));
   return EstClient(connection, std::move(address), std::move(identities));
 }
 
@@ -102,7 +102,7 @@ absl::StatusOr<http::Response> EstClient::ExchangeUntil(const http::Request& req
   ASSIGN_OR_RETURN(const FileDescriptor socket, ConnectAny(addresses, deadline));
   const auto check = [this](std::string_view leaf_pem) {
     const service::ExpectedServer expected{.role = service::Role::kKeymgr, .spiffe_id = ""};
-    return service::CheckServerCertificate(expected, identities_, nullptr, leaf_pem, server_.host);
+    return service::CheckServerCertificate(expected, *identities_, nullptr, leaf_pem, server_.host);
   };
   ASSIGN_OR_RETURN(const auto tls,
                    service::ConnectTls(socket.get(), {connection_.certificate, connection_.key, connection_.roots},

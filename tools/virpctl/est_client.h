@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,14 +38,14 @@ class EstClient {
   absl::StatusOr<Answer> Enrol(est::Operation operation, std::uint32_t asn, std::string_view csr) const;
 
  private:
-  EstClient(Connection connection, HostPort server, service::IdentityMap identities)
+  EstClient(Connection connection, HostPort server, std::shared_ptr<const service::IdentityMap> identities)
       : connection_(std::move(connection)), server_(std::move(server)), identities_(std::move(identities)) {}
   absl::StatusOr<http::Response> Exchange(const http::Request& request) const;
   absl::StatusOr<http::Response> ExchangeUntil(const http::Request& request, Deadline deadline) const;
 
   Connection connection_;
   HostPort server_;
-  service::IdentityMap identities_;
+  std::shared_ptr<const service::IdentityMap> identities_;
 };
 
 }  // namespace virp::virpctl

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -185,6 +186,43 @@ TEST_F(OKeyCommandTest, AListThatWasCutSaysSo) {
   EXPECT_EQ(cut.exit, 0) << cut.err;
   EXPECT_THAT(cut.err, HasSubstr("these are the 1000 that are due first"));
   server_.reset();
+}
+
+// As the Helm chart has them with idFormat serviceAccount.
+TEST_F(OKeyCommandTest, AnIdentityMapSaysWhoIsAKeyManager) {
+  std::vector<service::MethodRule> rows;
+  for (service::MethodRule& row : keymgr::AccessTable())
+    if (row.method.find("KeyAdminService") != std::string::npos) rows.push_back(std::move(row));
+  crypto::LeafSpec spec = pki_.Spec(Role::kKeymgr);
+  spec.uri_sans = {"spiffe://test.virp.example/ns/virp/sa/virp-keymgr"};
+  const SystemClock clock;
+  auto started =
+      service::ServerRunner::Start(pki_.Options(pki_.Issue(spec, "keymgr-sa")), pki_.MakeSecurity(std::move(rows)),
+                                   clock, {{admin_.get(), "virp.keymgr.v1.KeyAdminService"}});
+  ASSERT_TRUE(started.ok()) << started.status();
+  server_ = *std::move(started);
+  server_->SetServing(true);
+  EXPECT_EQ(Ctl({"admin", "status"}).exit, 2) << "by the default this id is nobody's";
+
+  const auto map = [this](const std::string& role) {
+    std::ofstream(dir_.File(role)) << R"({"trust_domain": "test.virp.example", "rules": [{"path": )"
+                                   << R"("/ns/virp/sa/virp-keymgr", "name": "virp-keymgr", "role": ")" << role
+                                   << R"("}]})";
+    return dir_.File(role);
+  };
+  const std::string identities = map("keymgr");
+  const ProgramResult shown = Ctl({"admin", "status", "--identity-map", identities});
+  EXPECT_EQ(shown.exit, 0) << shown.err;
+  const auto ask = [this](const std::string& file, const std::string& domain) {
+    std::vector<std::string> environment = CtlEnvironment(pki_, dir_.path(), server_->port(), Role::kOperator, "noc-1");
+    environment.back() = "VIRPCTL_TRUST_DOMAIN=" + domain;
+    environment.push_back("VIRPCTL_IDENTITY_MAP=" + file);
+    return testutil::RunProgram({VIRPCTL, "keys", "admin", "status"}, environment);
+  };
+  EXPECT_EQ(ask(identities, "").exit, 0) << "the map names the trust domain";
+  EXPECT_THAT(ask(identities, "example.net").err, HasSubstr("is for the trust domain test.virp.example"));
+  EXPECT_THAT(ask(dir_.File("nowhere.json"), "").err, HasSubstr("nowhere.json"));
+  EXPECT_EQ(ask(map("onode"), "").exit, 2);
 }
 
 TEST_F(OKeyCommandTest, TheManagerItself) {

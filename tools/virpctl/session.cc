@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/status.h"
+#include "lib/service/access.h"
 #include "lib/service/credentials.h"
 
 namespace virp::virpctl {
@@ -17,9 +18,17 @@ absl::Status CheckTls(const Connection& connection) {
   RETURN_IF_ERROR(need(connection.certificate, "tls-certificate", "VIRPCTL_TLS_CERTIFICATE"));
   RETURN_IF_ERROR(need(connection.key, "tls-key", "VIRPCTL_TLS_KEY"));
   RETURN_IF_ERROR(need(connection.roots, "tls-roots", "VIRPCTL_TLS_ROOTS"));
-  RETURN_IF_ERROR(need(connection.trust_domain, "trust-domain", "VIRPCTL_TRUST_DOMAIN"));
+  if (connection.identity_map.empty())
+    RETURN_IF_ERROR(need(connection.trust_domain, "trust-domain", "VIRPCTL_TRUST_DOMAIN"));
   // gRPC says nothing about files that it cannot use: it fails the handshake without a cause.
   return service::CheckTlsFiles({connection.certificate, connection.key, connection.roots}, SystemClock().NowNanos());
+}
+
+absl::StatusOr<std::shared_ptr<const service::IdentityMap>> IdentitiesOf(const Connection& connection) {
+  service::AccessOptions options;
+  options.trust_domain = connection.trust_domain;
+  options.identity_map_file = connection.identity_map;
+  return service::LoadIdentities(options);
 }
 
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connection) {
@@ -36,8 +45,7 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connect
                         : connection.to_collector  ? service::Role::kCollector
                         : connection.to_rtr_bridge ? service::Role::kRtrBridge
                                                    : service::Role::kOnode;
-  ASSIGN_OR_RETURN(auto identities, service::IdentityMap::Default(connection.trust_domain));
-  options.identities = std::make_shared<const service::IdentityMap>(std::move(identities));
+  ASSIGN_OR_RETURN(options.identities, IdentitiesOf(connection));
   return service::MakeChannel(options);
 }
 

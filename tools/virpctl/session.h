@@ -15,13 +15,16 @@
 #include "absl/status/statusor.h"
 #include "lib/base/status.h"
 #include "lib/service/errors.h"
+#include "lib/service/identity.h"
 #include "tools/virpctl/commands.h"
 
 namespace virp::virpctl {
 
 // InvalidArgument names the option that is missing; errors of the certificate files.
 absl::Status CheckTls(const Connection& connection);
-// As CheckTls.
+// By the map's file, else the default of the trust domain. Errors as service::LoadIdentities.
+absl::StatusOr<std::shared_ptr<const service::IdentityMap>> IdentitiesOf(const Connection& connection);
+// As CheckTls and IdentitiesOf.
 absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const Connection& connection);
 
 // One unary call, such as Call(connection, *stub, &Stub::GetChain, request, response).
