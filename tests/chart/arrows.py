@@ -13,6 +13,8 @@ def arrows(values):
     # Everybody resolves names; Prometheus, and nobody else, reads metrics.
     jobs = {f"{part}-migrate" for part in ("onode", "keymgr")
             if part in on and values["migrations"]["enabled"] and values[part]["database"]["mode"] != "sqlite"}
+    if "onode" in on and values["onode"]["archive"]["enabled"]:
+        jobs.add("onode-archive")
     testers = {"test"} if values["tests"]["enabled"] and "onode" in on else set()
     out |= {(part, "dns", 53) for part in on | jobs | testers}
     out |= {("prometheus", part, ADMIN[part]) for part in on}
@@ -38,7 +40,7 @@ def arrows(values):
 
     # The database is for those that keep something in it, and for their migrations.
     for part in on & {"onode", "keymgr"}:
-        users = {part} | ({f"{part}-migrate"} & jobs)
+        users = {part} | ({f"{part}-migrate", f"{part}-archive"} & jobs)
         mode = values[part]["database"]["mode"]
         if mode == "cloudNativePG":
             out |= {(user, "database", DATABASE) for user in users}

@@ -120,6 +120,9 @@ def pod_template(found):
     """The pod of an object that makes pods, as (metadata, spec); else nothing."""
     if found["kind"] == "Pod":
         return found["metadata"], found["spec"]
+    if found["kind"] == "CronJob":
+        template = found["spec"]["jobTemplate"]["spec"]["template"]
+        return template["metadata"], template["spec"]
     if found["kind"] in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
         template = found["spec"]["template"]
         return template["metadata"], template["spec"]

@@ -116,13 +116,13 @@ class ConfigTest(unittest.TestCase):
         tried = 0
         for scenario in ("production", "postgres", "minimal"):
             for found, _, spec in chart.pods(scenario):
-                part = found["metadata"]["labels"]["app.kubernetes.io/component"].removesuffix("-migrate")
-                for container in (spec["containers"] if found["kind"] == "Job" else spec.get("initContainers", [])):
+                part = found["metadata"]["labels"]["app.kubernetes.io/component"].removesuffix("-migrate").removesuffix("-archive")
+                for container in (spec["containers"] if found["kind"] in ("Job", "CronJob") else spec.get("initContainers", [])):
                     with self.subTest(f"{scenario}: {chart.name_of(found)} {container['name']}"):
                         status, out, error = self.run_as(scenario, found, spec, container, f"virp-{part}", "--check-config")
                         self.assertEqual(status, 0, out + error)
                         tried += 1
-        self.assertGreater(tried, 4)
+        self.assertGreater(tried, 5)
 
     def laboratory(self, folder):
         """What lab-secrets prints: (secrets, checkpoint key)."""

@@ -76,7 +76,7 @@ class PolicyTest(unittest.TestCase):
 
     def test_services_are_probed_on_the_admin_port(self):
         for _, found, _, spec in self.each_pod():
-            if found["kind"] in ("Job", "Pod"):
+            if found["kind"] in ("Job", "CronJob", "Pod"):
                 continue
             main = spec["containers"][0]
             ports = {port["name"]: port["containerPort"] for port in main["ports"]}
@@ -95,7 +95,7 @@ class PolicyTest(unittest.TestCase):
 
     def test_pods_have_time_to_drain(self):
         for scenario, found, _, spec in self.each_pod():
-            if found["kind"] in ("Job", "Pod"):
+            if found["kind"] in ("Job", "CronJob", "Pod"):
                 continue
             config = self.config_of(scenario, found)
             seconds = [int(config[key].removesuffix("s")) for key in ("drain-delay", "drain-grace", "drain-grace")]
@@ -181,7 +181,7 @@ class PolicyTest(unittest.TestCase):
         for scenario in ("production", "postgres"):
             for found, _, spec in chart.pods(scenario):
                 volumes = {volume["name"] for volume in spec["volumes"]}
-                self.assertEqual("database-owner" in volumes, found["kind"] == "Job", chart.name_of(found))
+                self.assertEqual("database-owner" in volumes, found["kind"] in ("Job", "CronJob"), chart.name_of(found))
                 if found["kind"] == "StatefulSet" and "database" in volumes:
                     self.assertIs(self.config_of(scenario, found)["migrate"], False)
 
@@ -201,9 +201,79 @@ class PolicyTest(unittest.TestCase):
             self.assertRegex(spec["uris"][0], r"^spiffe://example\.org/(onode|collector|keymgr|rtr-bridge|reader)/[a-z0-9-]+$")
             self.assertEqual(spec["privateKey"], {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"})
             if not found["metadata"]["name"].endswith("-test"):
-                name = found["metadata"]["name"]
+                name = re.sub(r"-[0-9]+$", "", found["metadata"]["name"])
                 self.assertIn(f"*.{name}-headless.{chart.NAMESPACE}.svc", spec["dnsNames"])
                 self.assertEqual(len(spec["dnsNames"]), len(set(spec["dnsNames"])))
+
+    def test_each_collector_and_each_bridge_has_an_id_of_its_own(self):
+        for scenario, sets, pods in (("services", (), {"collector": 1, "rtr-bridge": 1}), ("knobs", (), {"collector": 3}),
+                                     ("services", ("rtrBridge.replicas=2", "collector.replicas=2"), {"collector": 2, "rtr-bridge": 2}),
+                                     ("services", ("rtrBridge.autoscaling.enabled=true", "rtrBridge.autoscaling.maxReplicas=4"), {"rtr-bridge": 4}),
+                                     ("services", ("mtls.idFormat=serviceAccount", "rtrBridge.replicas=2"), {"rtr-bridge": 2})):
+            found = chart.objects(scenario, *sets)
+            certificates = {one["spec"]["secretName"]: one["spec"]["uris"] for one in found if one["kind"] == "Certificate"}
+            account = "mtls.idFormat=serviceAccount" in sets
+            for part, count in pods.items():
+                with self.subTest(f"{scenario} {sets}: {part}"):
+                    spec = next(spec for _, metadata, spec in chart.pods(scenario, *sets) if metadata["labels"]["app.kubernetes.io/component"] == part)
+                    own = {name: uris for name, uris in certificates.items() if name.startswith(f"virp-{part}-")}
+                    form = f"spiffe://example.org/ns/virp/sa/virp-{part}/pod/virp-{part}-" if account else f"spiffe://example.org/{part}/virp-{part}-"
+                    self.assertEqual(own, {f"virp-{part}-{i}-tls": [f"{form}{i}"] for i in range(count)})
+                    (tls,) = [volume["projected"] for volume in spec["volumes"] if volume["name"] == "tls"]
+                    self.assertEqual({source["secret"]["name"]: {item["path"].split("/")[0] for item in source["secret"]["items"]} for source in tls["sources"]},
+                                     {f"virp-{part}-{i}-tls": {f"virp-{part}-{i}"} for i in range(count)})
+                    variables = [variable["name"] for variable in spec["containers"][0]["env"]]
+                    values = {variable["name"]: variable.get("value") for variable in spec["containers"][0]["env"]}
+                    prefix = "VIRP_" + part.upper().replace("-", "_")
+                    self.assertEqual(values[f"{prefix}_TLS_KEY"], "/etc/virp/tls/$(POD_NAME)/tls.key")
+                    self.assertLess(variables.index("POD_NAME"), variables.index(f"{prefix}_TLS_KEY"), "what is not there before is not filled in")
+                    if account:
+                        rules = json.loads(next(one for one in found if one["metadata"]["name"] == "virp-identities")["data"]["identities.json"])["rules"]
+                        self.assertIn({"path": f"/ns/virp/sa/virp-{part}/pod/{{pod}}", "role": part, "name": "{pod}"}, rules)
+
+    def test_helm_tests_know_the_identity_map(self):
+        for scenario, found, _, spec in self.each_pod():
+            if found["kind"] != "Pod":
+                continue
+            mapped = any(one["metadata"]["name"] == "virp-identities" for one in chart.objects(scenario))
+            self.assertEqual("--identity-map" in spec["containers"][0]["args"], mapped)
+            self.assertEqual("identities" in {volume["name"] for volume in spec["volumes"]}, mapped)
+        accounts = {spec["serviceAccountName"] for found, _, spec in chart.pods("spiffe") if found["kind"] == "Pod"}
+        self.assertEqual(accounts, {"virp-test"}, "an id of their own, since the account is the id")
+        (identities,) = [one for one in chart.objects("spiffe") if one["metadata"]["name"] == "virp-identities"]
+        self.assertIn({"id": "spiffe://example.org/ns/virp/sa/virp-test", "role": "reader", "name": "test"}, json.loads(identities["data"]["identities.json"])["rules"])
+
+    def test_the_archive_is_written_by_its_job_and_read_by_all_o_nodes(self):
+        found = {chart.name_of(one): one for one in chart.objects("postgres")}
+        claim = found["PersistentVolumeClaim/virp-onode-archive"]
+        self.assertEqual(claim["spec"]["accessModes"], ["ReadWriteMany"])
+        self.assertEqual(claim["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
+        job, workload = found["CronJob/virp-onode-archive-0"], found["StatefulSet/virp-onode"]
+        self.assertEqual(job["spec"]["concurrencyPolicy"], "Forbid")
+        for one, written in ((job, True), (workload, False)):
+            spec = chart.pod_template(one)[1]
+            (volume,) = [volume["persistentVolumeClaim"] for volume in spec["volumes"] if volume["name"] == "archive"]
+            (mount,) = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "archive"]
+            self.assertEqual(volume["claimName"], "virp-onode-archive")
+            self.assertEqual((volume.get("readOnly", False), mount.get("readOnly", False)), (not written, not written))
+            self.assertEqual({volume["name"] for volume in spec["volumes"]} & {"own-key", "checkpoint-keys", "keys"}, set() if written else {"own-key", "checkpoint-keys", "keys"},
+                             "the job signs nothing")
+        self.assertEqual(self.config_of("postgres", workload)["archive"], "/var/lib/virp-archive")
+        self.assertNotIn("archive", self.config_of("production", next(one for one in chart.objects("production") if chart.name_of(one) == "StatefulSet/virp-onode")))
+        arguments = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"]
+        self.assertNotIn("--drop-detached", arguments)
+        dropping = {chart.name_of(one): one for one in chart.objects("postgres", "onode.archive.dropDetached=true")}["CronJob/virp-onode-archive-0"]
+        self.assertIn("--drop-detached", dropping["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"])
+
+    def test_routers_of_the_examples_have_a_mode(self):
+        for scenario in ("minimal", "production"):
+            collector = chart.values(scenario)["collector"]
+            for sources in (collector["sources"], *collector["podSources"].values()):
+                for router in sources.get("bmp", {}).get("routers", []):
+                    with self.subTest(f"{scenario}: {router['source']}"):
+                        self.assertIn(router.get("mode"), ("routes", "prefixes"), "no claim about a route could be confirmed")
+            self.assertNotIn("no route", chart.notes(scenario))
+        self.assertIn("Of r.bmp the sessions are observed and no route", chart.notes("spiffe"))
 
     def test_helm_tests_clean_up(self):
         for scenario, found, metadata, _ in self.each_pod():

@@ -60,6 +60,13 @@ REFUSED = {
     ("postgres", "onode.database.ca.secret=x"): "onode.database.ca.configMap: is set beside ca.secret",
     ("postgres", "onode.autoscaling.minReplicas=9"): "onode.autoscaling.minReplicas: is more than maxReplicas",
     ("postgres", "onode.kind=Deployment"): "onode.autoscaling.enabled: needs kind StatefulSet",
+    ("production", "mtls.mode=existingSecret,mtls.existingSecrets.onode=a,mtls.existingSecrets.collector=b,mtls.existingSecrets.keymgr=c,mtls.existingSecrets.rtrBridge=d,mtls.existingSecrets.test=e"):
+        "mtls.mode: existingSecret with mtls.idFormat role gives all pods of collector one id",
+    ("production", "mtls.mode=spire,mtls.idFormat=serviceAccount,collector.replicas=1,collector.podSources.1=null"): "mtls.mode: spire with mtls.idFormat serviceAccount gives all pods of rtrBridge one id",
+    ("production", "rtrBridge.sources[0].location=keymgr:x-virp-keymgr.default.svc:8445"): "rtrBridge.sources: keymgr:x-virp-keymgr.default.svc:8445 is any of several key managers",
+    ("services", "onode.archive.enabled=true"): "onode.archive.enabled: needs PostgreSQL",
+    ("postgres", "checkpointKeys[0]=example.org/other+c74f20a3+AZzs3J0VsTdZLyJJYlwSPXQ6o7oYqsk0cTQcV3wSGeuA"): "checkpointKeys: is needed for onode.archive",
+    ("postgres", "onode.archive.schedule=monthly"): "/onode/archive/schedule",
     ("nodes", "external.onodes=null"): "external.onodes: is needed",
     ("nodes", "external.origin="): "external.origin: is needed",
     ("nodes", "networkPolicy.externalServices=null"): "networkPolicy.externalServices: is needed",

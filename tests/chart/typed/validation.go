@@ -58,6 +58,8 @@ func validate(found runtime.Object) field.ErrorList {
 		return appsvalidation.ValidateDaemonSet(o, pods)
 	case *batch.Job:
 		return batchvalidation.ValidateJob(o, batchvalidation.JobValidationOptions{PodValidationOptions: pods, RequirePrefixedLabels: true})
+	case *batch.CronJob:
+		return batchvalidation.ValidateCronJobCreate(o, pods)
 	case *core.Pod:
 		return corevalidation.ValidatePodCreate(o, pods)
 	case *core.Service:
@@ -115,6 +117,8 @@ func forbidden(found runtime.Object) []string {
 		meta, spec = &o.Spec.Template.ObjectMeta, &o.Spec.Template.Spec
 	case *appsv1.DaemonSet:
 		meta, spec = &o.Spec.Template.ObjectMeta, &o.Spec.Template.Spec
+	case *batchv1.CronJob:
+		meta, spec = &o.Spec.JobTemplate.Spec.Template.ObjectMeta, &o.Spec.JobTemplate.Spec.Template.Spec
 	case *batchv1.Job:
 		meta, spec = &o.Spec.Template.ObjectMeta, &o.Spec.Template.Spec
 	case *corev1.Pod:

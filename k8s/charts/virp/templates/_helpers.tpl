@@ -97,6 +97,11 @@ imagePullSecrets:
 {{- end -}}
 {{- end -}}
 
+{{/* The account of `helm test`: one of its own where the certificate is the account's. */}}
+{{- define "virp.testAccount" -}}
+{{- if eq .Values.mtls.mode "csiDriverSpiffe" -}}{{- include "virp.component" (list . "test") -}}{{- else -}}default{{- end -}}
+{{- end -}}
+
 {{/* The rows of the platform's ports: component -> gRPC, admin. */}}
 {{- define "virp.ports" -}}
 onode: {grpc: 8443, admin: 9443}

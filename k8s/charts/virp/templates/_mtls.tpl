@@ -16,6 +16,45 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Whether each pod of a StatefulSet has a Certificate of its own: whoever signs is known by its id, and the key manager lets it make
+     the keys of the sources that name it. list root component */}}
+{{- define "virp.ownCertificates" -}}
+{{- $root := index . 0 -}}{{- $component := index . 1 -}}
+{{- if has $component (list "collector" "rtr-bridge") -}}
+{{- $values := get $root.Values ($component | replace "rtr-bridge" "rtrBridge") -}}
+{{- if and (eq $values.kind "StatefulSet") (eq (include "virp.mtlsMode" .) "certManager") -}}true{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether each pod has an id of its own: list root component. */}}
+{{- define "virp.ownIdentities" -}}
+{{- $mode := include "virp.mtlsMode" . -}}
+{{- if or (include "virp.ownCertificates" .) (eq $mode "csiDriver") (and (eq $mode "spire") (eq (index . 0).Values.mtls.idFormat "role")) -}}true{{- end -}}
+{{- end -}}
+
+{{/* How many pods there may be: list root component. */}}
+{{- define "virp.mostPods" -}}
+{{- $values := get (index . 0).Values (index . 1 | replace "rtr-bridge" "rtrBridge") -}}
+{{- if dig "autoscaling" "enabled" false $values -}}{{- $values.autoscaling.maxReplicas -}}{{- else -}}{{- max (int $values.replicas) 1 -}}{{- end -}}
+{{- end -}}
+
+{{/* Environment of a pod whose certificate is of its own, as a JSON list: list root component. */}}
+{{- define "virp.tlsEnv" -}}
+{{- $out := list -}}
+{{- if include "virp.ownCertificates" . -}}
+{{- $prefix := printf "VIRP_%s" (index . 1 | upper | replace "-" "_") -}}
+{{- $paths := include "virp.tlsPaths" . | fromJson -}}
+{{- $names := dict "TLS_CERTIFICATE" $paths.certificate "TLS_KEY" $paths.key "TLS_ROOTS" $paths.roots -}}
+{{- if eq (index . 1) "rtr-bridge" -}}
+{{- $values := (index . 0).Values.rtrBridge -}}
+{{- if and $values.rtr.tls.enabled (not $values.rtr.tls.secret) -}}{{- $names = merge $names (dict "RTR_TLS_CERTIFICATE" $paths.certificate "RTR_TLS_KEY" $paths.key) -}}{{- end -}}
+{{- if $values.http.enabled -}}{{- $names = merge $names (dict "HTTP_CERTIFICATE" $paths.certificate "HTTP_KEY" $paths.key) -}}{{- end -}}
+{{- end -}}
+{{- range $name, $path := $names -}}{{- $out = append $out (dict "name" (printf "%s_%s" $prefix $name) "value" $path) -}}{{- end -}}
+{{- end -}}
+{{- $out | toJson -}}
+{{- end -}}
+
 {{/* Whether services read an identity map; else ids are spiffe://DOMAIN/ROLE/NAME. */}}
 {{- define "virp.hasIdentityMap" -}}
 {{- if or (eq .Values.mtls.idFormat "serviceAccount") .Values.mtls.identityMap -}}true{{- end -}}
@@ -47,7 +86,17 @@
 {{- $mtls := $root.Values.mtls -}}
 {{- $mode := include "virp.mtlsMode" (list $root $component) -}}
 {{- $out := list -}}
-{{- if eq $mode "certManager" -}}
+{{- if include "virp.ownCertificates" (list $root $component) -}}
+{{- /* All of them in each pod, in folders with the pods' names: a template has no other way to a Secret of one pod alone. */ -}}
+{{- $sources := list -}}
+{{- $name := include "virp.component" (list $root $component) -}}
+{{- range $i := until (include "virp.mostPods" (list $root $component) | int) -}}
+{{- $items := list -}}
+{{- range $file := list "tls.crt" "tls.key" "ca.crt" -}}{{- $items = append $items (dict "key" $file "path" (printf "%s-%d/%s" $name $i $file)) -}}{{- end -}}
+{{- $sources = append $sources (dict "secret" (dict "name" (printf "%s-%d-tls" $name $i) "items" $items)) -}}
+{{- end -}}
+{{- $out = append $out (dict "name" "tls" "projected" (dict "defaultMode" 288 "sources" $sources)) -}}
+{{- else if eq $mode "certManager" -}}
 {{- $out = append $out (dict "name" "tls" "secret" (dict "secretName" (printf "%s-tls" (include "virp.component" (list $root $component))) "defaultMode" 288)) -}}
 {{- else if eq $mode "existingSecret" -}}
 {{- $key := $component | replace "rtr-bridge" "rtrBridge" -}}
@@ -100,9 +149,11 @@
 {{- $root := index . 0 -}}
 {{- $files := dict "certificate" "tls.crt" "key" "tls.key" "roots" "ca.crt" -}}
 {{- if eq (include "virp.mtlsMode" .) "csiDriverSpiffe" -}}{{- $files = $root.Values.mtls.csiDriverSpiffe -}}{{- end -}}
-{{- $roots := printf "/etc/virp/tls/%s" $files.roots -}}
+{{- $folder := "/etc/virp/tls" -}}
+{{- if include "virp.ownCertificates" . -}}{{- $folder = "/etc/virp/tls/$(POD_NAME)" -}}{{- end -}}
+{{- $roots := printf "%s/%s" $folder $files.roots -}}
 {{- if $root.Values.mtls.trustBundle.configMap -}}{{- $roots = "/etc/virp/roots/ca.crt" -}}{{- end -}}
-{{- dict "certificate" (printf "/etc/virp/tls/%s" $files.certificate) "key" (printf "/etc/virp/tls/%s" $files.key) "roots" $roots | toJson -}}
+{{- dict "certificate" (printf "%s/%s" $folder $files.certificate) "key" (printf "%s/%s" $folder $files.key) "roots" $roots | toJson -}}
 {{- end -}}
 
 {{/* The helper of SPIRE: once before the service starts, then beside it. */}}

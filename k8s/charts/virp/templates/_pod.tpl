@@ -42,10 +42,10 @@
   "admin-listen" (include "virp.listen" (list $root $ports.admin))
   "drain-delay" $root.Values.drainDelay
   "drain-grace" $root.Values.drainGrace
-  "tls-certificate" $tls.certificate
-  "tls-key" $tls.key
-  "tls-roots" $tls.roots
   "reflection" $root.Values.reflection -}}
+{{- if not (include "virp.ownCertificates" .) -}}
+{{- $out = merge $out (dict "tls-certificate" $tls.certificate "tls-key" $tls.key "tls-roots" $tls.roots) -}}
+{{- end -}}
 {{- if include "virp.hasIdentityMap" $root -}}
 {{- $_ := set $out "identity-map" "/etc/virp/identities/identities.json" -}}
 {{- else -}}
@@ -212,7 +212,7 @@ runtimeClassName: {{ . }}
   "startupProbe" (dict "httpGet" (dict "path" "/livez" "port" "admin") "periodSeconds" 5 "timeoutSeconds" 5 "failureThreshold" (div (add $values.startupSeconds 4) 5 | int))
   "livenessProbe" (dict "httpGet" (dict "path" "/livez" "port" "admin") "periodSeconds" 10 "timeoutSeconds" 5 "failureThreshold" 6)
   "readinessProbe" (dict "httpGet" (dict "path" "/readyz" "port" "admin") "periodSeconds" 5 "timeoutSeconds" 3 "failureThreshold" 2) -}}
-{{- with concat (.env | default list) $values.extraEnv -}}{{- $_ := set $container "env" . -}}{{- end -}}
+{{- with concat (.env | default list) (include "virp.tlsEnv" (list $root $component) | fromJsonArray) $values.extraEnv -}}{{- $_ := set $container "env" . -}}{{- end -}}
 {{- $inits := list -}}
 {{- if eq $mode "spire" -}}{{- $inits = append $inits (include "virp.spireContainer" (list $root true) | fromJson) -}}{{- end -}}
 {{- range .initContainers -}}
@@ -382,9 +382,14 @@ spec:
     matchLabels:
       {{- include "virp.selectorLabels" (list $root $component) | nindent 6 }}
 {{- end }}
-{{- if eq $mode "certManager" }}
+{{- if include "virp.ownCertificates" (list $root $component) }}
+{{- range $i := until (include "virp.mostPods" (list $root $component) | int) }}
 ---
-{{ include "virp.certificate" (list $root $component $values) }}
+{{ include "virp.certificate" (list $root $component $values (printf "%s-%d" $name $i)) }}
+{{- end }}
+{{- else if eq $mode "certManager" }}
+---
+{{ include "virp.certificate" (list $root $component $values "") }}
 {{- end }}
 {{- end -}}
 
@@ -402,14 +407,16 @@ externalTrafficPolicy: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{/* list root component values pod(empty: of all its pods) */}}
 {{- define "virp.certificate" -}}
-{{- $root := index . 0 -}}{{- $component := index . 1 -}}{{- $values := index . 2 -}}
-{{- $name := include "virp.component" (list $root $component) -}}
+{{- $root := index . 0 -}}{{- $component := index . 1 -}}{{- $values := index . 2 -}}{{- $pod := index . 3 -}}
+{{- $name := $pod | default (include "virp.component" (list $root $component)) -}}
 {{- $id := "" -}}
 {{- if eq $component "test" -}}
 {{- $id = printf "spiffe://%s/reader/%s" $root.Values.trustDomain $name -}}
 {{- else if eq $root.Values.mtls.idFormat "serviceAccount" -}}
 {{- $id = include "virp.spiffeId" (list $root $component (include "virp.serviceAccountName" (list $root $component $values))) -}}
+{{- if $pod -}}{{- $id = printf "%s/pod/%s" $id $pod -}}{{- end -}}
 {{- else -}}
 {{- $id = include "virp.spiffeId" (list $root $component $name) -}}
 {{- end -}}
