@@ -8,7 +8,7 @@ import re
 
 STATEFUL_NAME = re.compile(r"\$\(([A-Z_]+)\)")
 # Kinds that nobody here acts on; what is lost with each is in README.md.
-LEFT_OUT = {"ServiceAccount", "PodDisruptionBudget", "HorizontalPodAutoscaler", "PodMonitor", "ServiceMonitor", "PrometheusRule",
+LEFT_OUT = {"ServiceAccount", "CronJob", "PodDisruptionBudget", "HorizontalPodAutoscaler", "PodMonitor", "ServiceMonitor", "PrometheusRule",
             "Certificate", "Cluster", "ClusterSPIFFEID", "Role", "RoleBinding"}
 
 

@@ -17,11 +17,6 @@ ARROWS = {
     ("router", "collector", "bmp"), ("router", "rtr-bridge", "rtr"), ("router", "rtr-bridge", "rtr-tls"),
     ("prometheus", "onode", "admin"), ("prometheus", "collector", "admin"), ("prometheus", "keymgr", "admin"), ("prometheus", "rtr-bridge", "admin"),
 } | {(one, other, "*") for one in ("client", "router", "prometheus") for other in ("client", "router", "prometheus")}
-COMMON = """\
- bgp allow-martian-nexthop
- no bgp ebgp-requires-policy
- no bgp network import-check
- coalesce-time 20"""
 start = time.monotonic()
 
 
@@ -43,7 +38,6 @@ class Story:
     def __init__(self, release):
         self.release, self.cluster = release, release.cluster
         self.peer = ("claim", "peer", "--router", "edge-a", "--peer", EDGE_B)
-        self.routes = True  # edge-a's collector follows its routes, and not only its peers
         self.route = ("claim", "route", "--router", "edge-a", "--prefix", "203.0.113.0/24", "--rib", "adj-in-pre")
 
     def around(self, name, namespace, command, **more):
@@ -58,8 +52,23 @@ class Story:
         self.around("prometheus", "monitoring", ["sleep", "infinity"], labels={"app": "prometheus", "app.kubernetes.io/name": "prometheus"})
 
     def router(self, name, configuration):
+        """An FRR, with what both have and its own lines below `router bgp`."""
+        address, number, neighbor, neighbor_number = (EDGE_A, 64500, EDGE_B, 64501) if name == "edge-a" else (EDGE_B, 64501, EDGE_A, 64500)
+        configuration = f"""\
+hostname {name}
+route-map BEHIND permit 10
+ set as-path prepend 64510
+router bgp {number}
+ bgp router-id {address}
+ bgp allow-martian-nexthop
+ no bgp ebgp-requires-policy
+ no bgp network import-check
+ coalesce-time 20
+ neighbor {neighbor} remote-as {neighbor_number}
+ neighbor {neighbor} disable-connected-check
+ neighbor {neighbor} update-source {address}
+{configuration}"""
         self.release.beside.append(config_map(f"{name}-conf", {"bgpd.conf": configuration}))
-        address = {"edge-a": EDGE_A, "edge-b": EDGE_B}[name]
         command = ["/usr/lib/frr/bgpd", "-n", "-Z", "-S", "-P", "0", "-l", address, "-p", "179", "-i", "/run/bgpd.pid", "--vty_socket", "/run",
                    "-f", "/etc/virp-frr/bgpd.conf", "-M", "bmp"]
         self.around(name, "routers", command, capabilities=["NET_RAW", "SYS_ADMIN", "NET_ADMIN"],
@@ -72,13 +81,6 @@ class Story:
     def routers(self):
         collector = self.cluster.running[NAMES["collector"]].address if NAMES["collector"] in self.cluster.running else self.cluster.running[NAMES["collector"] + "-0"].address
         self.router("edge-a", f"""\
-hostname edge-a
-router bgp 64500
- bgp router-id 192.0.2.1
-{COMMON}
- neighbor {EDGE_B} remote-as 64501
- neighbor {EDGE_B} disable-connected-check
- neighbor {EDGE_B} update-source {EDGE_A}
  neighbor {EDGE_B} passive
  address-family ipv4 unicast
   neighbor {EDGE_B} soft-reconfiguration inbound
@@ -88,15 +90,6 @@ router bgp 64500
   bmp monitor ipv4 unicast pre-policy
 """)
         self.router("edge-b", f"""\
-hostname edge-b
-route-map BEHIND permit 10
- set as-path prepend 64510
-router bgp 64501
- bgp router-id 192.0.2.2
-{COMMON}
- neighbor {EDGE_A} remote-as 64500
- neighbor {EDGE_A} disable-connected-check
- neighbor {EDGE_A} update-source {EDGE_B}
  neighbor {EDGE_A} timers connect 1
  neighbor {EDGE_A} advertisement-interval 0
 """)
@@ -123,6 +116,15 @@ protocol rpki bridge_1 {{
 
     # ---- what has to come out
 
+    def tell(self):
+        """From two routers that know nobody to a chain that verifies."""
+        self.routers()
+        self.bird()
+        self.claims()
+        self.loss()
+        self.rtr()
+        self.whole_chain()
+
     def claims(self, reader="app"):
         ctl = self.release
         ctl.use("reader", reader)
@@ -133,8 +135,6 @@ protocol rpki bridge_1 {{
         ctl.ctl("verify", "--offline", "claim.tar", "--trust", "chain.key", network=False)
         ctl.ctl("verify", "--offline", "claim.tar", want=3, network=False)
         say("the session of edge-a to edge-b: CONFIRMED; its evidence verifies offline")
-        if not self.routes:
-            return
         self.vtysh("edge-b", "configure terminal", "router bgp 64501", "address-family ipv4 unicast", "network 203.0.113.0/24 route-map BEHIND")
         wait_for("the claim about the route", lambda: ctl.succeeds(*self.route, "--origin-as", "64510"), 60)
         ctl.ctl(*self.route, "--origin-as", "64666", want=1)
@@ -145,8 +145,7 @@ protocol rpki bridge_1 {{
         self.vtysh("edge-b", "configure terminal", "router bgp 64501", f"neighbor {EDGE_A} shutdown message ticket 4711")
         wait_for("the loss of the session", lambda: ctl.ctl(*self.peer, want=None)[0] == 1, 60)
         wait_for("YELLOW", lambda: ctl.says("peer_backward_transition", "observations", "list", "--tier", "yellow"), 60)
-        if self.routes:
-            ctl.ctl(*self.route, "--origin-as", "64510", want=1)
+        ctl.ctl(*self.route, "--origin-as", "64510", want=1)
         self.vtysh("edge-b", "configure terminal", "router bgp 64501", f"no neighbor {EDGE_A} shutdown")
         say("session shut down: YELLOW peer_backward_transition, what was claimed REFUTED")
 
@@ -245,7 +244,7 @@ protocol rpki bridge_1 {{
         """Seconds until a change that edge-b makes now is proven by a claim, from whoever leads."""
         begun = time.monotonic()
         self.changes = getattr(self, "changes", 0) + 1
-        prefix = f"100.64.{self.changes}.0/24"
+        prefix = f"203.0.113.{4 * self.changes}/30"  # of those that production.yaml follows
         self.vtysh("edge-b", "configure terminal", "router bgp 64501", "address-family ipv4 unicast", f"network {prefix}")
         self.release.use("reader", "app")
         claim = ("claim", "route", "--router", "edge-a", "--prefix", prefix, "--rib", "adj-in-pre")

@@ -6,7 +6,6 @@ envoy_test.py BUILD      exit 77: there is no Envoy; only what needs none was lo
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import urllib.error
@@ -18,30 +17,14 @@ import package
 import samples
 import world
 
+sys.path.append(str(package.ROOT / "tests/testutil"))
+from wire import fields  # noqa: E402
+
 CONFIGURATION = package.ROOT / "clients/envoy/envoy.yaml"
 PAGE = package.ROOT / "docs/query/http.md"
 HTTP_RULE = 72295728  # google.api.http
 VERBS = {2: "GET", 3: "PUT", 4: "POST", 5: "DELETE", 6: "PATCH"}
 NO_RULE = {"virp.keymgr.v1.RouterKeyService/GetCustodyLog"}  # binary: nobody wants it as JSON
-
-
-def varint(data, at):
-    value = shift = 0
-    while True:
-        value |= (data[at] & 127) << shift
-        at, shift = at + 1, shift + 7
-        if data[at - 1] < 128:
-            return value, at
-
-
-def fields(data):
-    at = 0
-    while at < len(data):
-        tag, at = varint(data, at)
-        size, at = varint(data, at)
-        if tag & 7 == 2:
-            yield tag >> 3, data[at : at + size]
-            at += size
 
 
 def rules(protoset):
@@ -109,11 +92,6 @@ def wrong_paths(found, page):
     if len(served) != 4 or len(takes) < 20:
         out.append(f"envoy.yaml names {served}")
     return out
-
-
-def envoy():
-    tools = os.environ.get("VIRP_TOOLS") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "virp/bin")
-    return shutil.which("envoy", path=f"{tools}:{os.environ.get('PATH', '')}")
 
 
 def configure(there, ports):
@@ -186,7 +164,7 @@ def main():
     found = rules(f"{build}/virp.protoset")
     page = PAGE.read_text(encoding="utf-8")
     failures = wrong_rules(found) + wrong_paths(found, page) + self_check(found, page)
-    program = envoy()
+    program = samples.tool("envoy")
     count = 0
     if program:
         more, count = through_envoy(build, program)

@@ -7,7 +7,6 @@ import dataclasses
 import os
 import pathlib
 import re
-import shutil
 import sys
 
 from google.protobuf import descriptor_pb2
@@ -46,11 +45,6 @@ def self_check(protoset, pages):
     return [f"not noticed: {name}" for name in found]
 
 
-def grpcurl():
-    tools = os.environ.get("VIRP_TOOLS") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "virp/bin")
-    return shutil.which("grpcurl", path=f"{tools}:{os.environ.get('PATH', '')}")
-
-
 def main():
     build, arguments = sys.argv[1], sys.argv[2:]
     record = "--record" in arguments
@@ -59,7 +53,7 @@ def main():
     everything = [sample for name, text in texts.items() for sample in samples.samples(name, text)]
     failures = coverage(f"{build}/virp.protoset", everything) + self_check(f"{build}/virp.protoset", everything)
     setup = samples.blocks(texts["README.md"], "sh")[0]
-    tool = grpcurl()
+    tool = samples.tool("grpcurl")
     if tool:
         with world.World(build) as there:
             there.environment["PATH"] = f"{os.path.dirname(tool)}:{there.environment['PATH']}"

@@ -3,10 +3,17 @@ back, "..." standing for anything, a line of it for any lines. Runs of spaces co
 import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import threading
 
 PATIENCE = 120  # seconds, for one command
+
+
+def tool(name):
+    """A tool that scripts/bootstrap brings, or that is in PATH; None."""
+    tools = os.environ.get("VIRP_TOOLS") or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "virp/bin")
+    return shutil.which(name, path=f"{tools}:{os.environ.get('PATH', '')}")
 
 
 @dataclasses.dataclass

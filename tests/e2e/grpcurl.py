@@ -4,35 +4,22 @@ original it knows our API by reflection alone.
 
 grpcurl.py -cacert FILE -cert FILE -key FILE [-d JSON] HOST:PORT list | SERVICE/METHOD"""
 import argparse
+import pathlib
+import sys
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "testutil"))
+from wire import fields  # noqa: E402
 
 REFLECTION = ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
 LIST_SERVICES, FILE_CONTAINING_SYMBOL = 7, 4  # of ServerReflectionRequest
 FILES, SERVICES = 4, 6                        # of ServerReflectionResponse
 
 
-def varint(data, at):
-    value = shift = 0
-    while True:
-        value |= (data[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if data[at - 1] < 0x80:
-            return value, at
-
-
-def fields(data, wanted):
-    """The contents of the length-delimited fields with that number."""
-    at, found = 0, []
-    while at < len(data):
-        tag, at = varint(data, at)
-        size, at = varint(data, at)
-        if tag & 7 == 2:
-            if tag >> 3 == wanted:
-                found.append(data[at : at + size])
-            at += size
-    return found
+def contents(data, wanted):
+    return [content for number, content in fields(data) if number == wanted]
 
 
 def reflect(channel, number, text, answer):
@@ -40,7 +27,7 @@ def reflect(channel, number, text, answer):
     for method in REFLECTION:
         call = channel.stream_stream(method, request_serializer=bytes, response_deserializer=bytes)
         try:
-            return fields(fields(next(call(iter([request]), timeout=10)), answer)[0], 1)
+            return contents(contents(next(call(iter([request]), timeout=10)), answer)[0], 1)
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.UNIMPLEMENTED:
                 raise
@@ -73,7 +60,7 @@ def main():
     channel = grpc.secure_channel(given.address, grpc.ssl_channel_credentials(given.cacert, given.key, given.cert))
     if given.method == "list":
         for service in reflect(channel, LIST_SERVICES, "", SERVICES):
-            print(fields(service, 1)[0].decode())
+            print(contents(service, 1)[0].decode())
         return
     service, method = given.method.split("/")
     pool = descriptor_pool.DescriptorPool()

@@ -128,12 +128,21 @@ def stages():
     return found
 
 
+def whole(stage):
+    """(origin, [instructions]) with those of the stages that it is from."""
+    origin, lines = stages()[stage]
+    if origin not in stages():
+        return origin, lines
+    first, before = whole(origin)
+    return first, before + lines
+
+
 class DockerfileTest(unittest.TestCase):
     IMAGES = ("virp-collector", "virp-onode", "virp-keymgr", "virp-rtr-bridge", "virpctl")
 
     def test_each_image_starts_from_nothing_runs_one_program_as_nobody_in_particular(self):
         for image in self.IMAGES:
-            origin, lines = stages()[image]
+            origin, lines = whole(image)
             self.assertEqual(origin, "scratch")
             self.assertEqual([line for line in lines if line.startswith("COPY")], [f"COPY --from=root-{image.removeprefix('virp-')} /image/ /"])
             self.assertIn("USER 10001:10001", lines)
@@ -143,7 +152,7 @@ class DockerfileTest(unittest.TestCase):
 
     def test_labels(self):
         for image in self.IMAGES:
-            label = next(line for line in stages()[image][1] if line.startswith("LABEL"))
+            label = " ".join(line for line in whole(image)[1] if line.startswith("LABEL"))
             for name in ("title", "description", "version", "revision", "created", "source", "licenses"):
                 self.assertRegex(label, rf'org\.opencontainers\.image\.{name}="[^"]+"')
             self.assertIn(f'title="{image}"', label)
