@@ -8,17 +8,13 @@
 #include <sys/socket.h>
 
 #include <array>
-#include <filesystem>
-#include <fstream>
 
 #include "lib/base/status.h"
 #include "lib/chain/entry.h"
 #include "lib/chain/merkle.h"
 #include "lib/chain/note.h"
 #include "lib/service/errors.h"
-#include "tests/testutil/must.h"
 #include "tests/testutil/status_matchers.h"
-#include "tests/testutil/unary_call.h"
 #include "tests/testutil/wait.h"
 
 namespace virp::e2e {
@@ -111,57 +107,16 @@ Served WhatWasServed(const std::vector<Record>& records, const std::string& rout
   return out;
 }
 
-RtrEvidenceTest::RtrEvidenceTest(testutil::LabOptions options) : lab_(std::move(options)) {
-  const UnixNanos from = SystemClock().NowNanos() - 3'600'000'000'000ULL;
-  testutil::Must(frame::CreateKeyFile(keys_.path(), kBridge, 1, frame::Suite::kEd25519, from));
-  const auto keys = testutil::Must(frame::KeyDirectory::Open(keys_.path()));
-  const std::string public_key = keys->Find(kBridge, 1)->public_key();
-  bridge_key_ = testutil::Must(frame::OKey::Ed25519FromPublic(public_key));
-  // The O-Node knows the public half only.
-  const std::string folder = lab_.key_folder() + "/" + kBridge;
-  std::filesystem::create_directory(folder);
-  std::filesystem::permissions(folder, std::filesystem::perms::owner_all);
-  std::ofstream(folder + "/1.pub") << HexEncode(public_key);
-  std::filesystem::permissions(folder + "/1.pub",
-                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-}
+RtrEvidenceTest::RtrEvidenceTest(testutil::LabOptions options) : lab_(std::move(options)) {}
 
 void RtrEvidenceTest::SetUp() {
   ASSERT_OK(lab_.Start());
-  ASSERT_OK(Register(kBridge));
-}
-
-absl::Status RtrEvidenceTest::Register(const std::string& name) {
-  source::v1::RegisterSourceRequest request;
-  request.set_request_id(fmt::format("00000000-0000-4000-8000-0000000001{:02}", ++registered_));
-  source::v1::Source& source = *request.mutable_source();
-  source.set_name(name);
-  source.set_suite(source::v1::SUITE_ED25519);
-  source.set_key_version(1);
-  source.set_min_frame_version(2);
-  source.set_vantage(source::v1::VANTAGE_SERVICE);
-  for (const std::uint32_t type : {17U, 18U, 21U, 22U, 23U, 24U}) source.add_types(type);
-  source.add_subject_prefixes("rtr/" + name + "/");
-  source.add_carried_by(lab_.pki().Id(Role::kRtrBridge, kBridge));
-  return testutil::UnaryCall(lab_.ONodeChannel(Role::kOperator), &source::v1::SourceService::Stub::RegisterSource,
-                             request)
-      .status();
+  ASSERT_OK(evidence_.Register());
 }
 
 absl::Status RtrEvidenceTest::StartBridge(std::vector<std::string> more) {
-  const service::TlsFiles tls = lab_.pki().Files(Role::kRtrBridge, kBridge);
-  std::vector<std::string> evidence{"--name",           kBridge,
-                                    "--keys",           keys_.path(),
-                                    "--onode",          lab_.onode_address(),
-                                    "--origin",         testutil::ServiceLab::kOrigin,
-                                    "--checkpoint-key", lab_.verifier(),
-                                    "--spool",          bridge_.File("spool"),
-                                    "--listen",         grpc_.address()};
-  const std::vector<std::string> tls_flags = testutil::TlsFlags(tls);
-  evidence.insert(evidence.end(), tls_flags.begin(), tls_flags.end());
-  more.insert(more.begin(), evidence.begin(), evidence.end());
-  RETURN_IF_ERROR(bridge_.Start(more));
-  reader_ = lab_.pki().Channel(grpc_.address(), lab_.pki().Files(Role::kReader),
+  RETURN_IF_ERROR(evidence_.Start(std::move(more)));
+  reader_ = lab_.pki().Channel(evidence_.address(), lab_.pki().Files(Role::kReader),
                                {.role = Role::kRtrBridge, .spiffe_id = "", .check_host = true});
   return absl::OkStatus();
 }
@@ -188,7 +143,7 @@ absl::StatusOr<rtr::v1::GetStatusResponse> RtrEvidenceTest::GetStatus() {
 absl::StatusOr<frame::Frame> RtrEvidenceTest::CheckFrame(std::string_view bytes) const {
   ASSIGN_OR_RETURN(const frame::Frame frame, frame::Decode(bytes, frame::Spelling::kV2));
   if (frame.header.source_id != frame::SourceIdOf(kBridge)) return DataLoss("the frame is of another source");
-  if (!frame::VerifyTag(frame, *bridge_key_)) return DataLoss("the bridge has not signed the frame");
+  if (!frame::VerifyTag(frame, evidence_.public_key())) return DataLoss("the bridge has not signed the frame");
   return frame;
 }
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "lib/rtr/client_session.h"
-#include "tests/testutil/rtr_lab.h"
+#include "tests/testutil/evidence_bridge.h"
 #include "tests/testutil/service_lab.h"
 #include "virp/rtr/v1/rtr_service.grpc.pb.h"
 
@@ -57,13 +57,11 @@ Served WhatWasServed(const std::vector<Record>& records, const std::string& rout
 
 class RtrEvidenceTest : public ::testing::Test {
  protected:
-  static constexpr const char* kBridge = "bridge-1";
+  static constexpr const char* kBridge = testutil::EvidenceBridge::kName;
 
   explicit RtrEvidenceTest(testutil::LabOptions options = {.binaries = VIRP_BINARY_DIR});
   // The platform without the bridge, which is registered.
   void SetUp() override;
-  // At the O-Node, which has the first version of its key.
-  absl::Status Register(const std::string& name);
   absl::Status StartBridge(std::vector<std::string> more = {});
   // Asks the bridge itself.
   absl::StatusOr<rtr::v1::GetGenerationResponse> GetGeneration(std::uint64_t number);
@@ -77,12 +75,9 @@ class RtrEvidenceTest : public ::testing::Test {
   std::vector<Record> AuditUntil(const std::string& event, const std::string& subject, std::size_t times = 1);
   absl::StatusOr<frame::Frame> CheckFrame(std::string_view bytes) const;
 
-  int registered_ = 0;
   testutil::ServiceLab lab_;
-  testutil::RtrLab bridge_;
-  testutil::TempDir keys_;
-  testutil::ReservedPort grpc_;
-  std::shared_ptr<const frame::OKey> bridge_key_;  // public half
+  testutil::EvidenceBridge evidence_{lab_};
+  testutil::RtrLab& bridge_ = evidence_.rtr();
   std::shared_ptr<grpc::Channel> reader_;
 };
 

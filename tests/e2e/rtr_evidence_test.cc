@@ -195,9 +195,9 @@ TEST_F(RtrEvidenceTest, WithoutTheONodeItServesAndLosesNothingThatItSpooled) {
 }
 
 TEST_F(RtrEvidenceTest, AStartWithoutItsKeyFolderEndsWithASentence) {
-  std::filesystem::remove_all(keys_.path());
+  std::filesystem::remove_all(evidence_.key_folder());
   bridge_.Write(MakeRtrTable(2));
-  EXPECT_THAT(StartBridge(), testutil::StatusIs(absl::StatusCode::kUnavailable, HasSubstr(keys_.path())));
+  EXPECT_THAT(StartBridge(), testutil::StatusIs(absl::StatusCode::kUnavailable, HasSubstr(evidence_.key_folder())));
   EXPECT_THAT(bridge_.process().AwaitExit(std::chrono::seconds(20)), testutil::IsOkAndHolds(testing::Eq(1)));
 }
 

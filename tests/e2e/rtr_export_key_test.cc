@@ -67,7 +67,7 @@ TEST_F(RtrExportKeyTest, ASecondBridgeBelievesWhatTheManagersKeySigned) {
   ASSERT_OK_AND_ASSIGN(const std::uint32_t first, desk_->Prepare(kExports, KEY_SUITE_ED25519));
   ASSERT_NE(PublicPem(first), "");
   ASSERT_OK(desk_->Approve(kExports, first));
-  ASSERT_TRUE(Eventually([&] { return Register(kExports).ok(); }));
+  ASSERT_TRUE(Eventually([&] { return evidence_.Register(kExports).ok(); }));
   ASSERT_TRUE(desk_->Await(kExports, first, [](const auto& one) { return one.known_by_size() > 0; }));
   EXPECT_NE(CodeOfSignature(), "200") << "it is not in use yet";
   ASSERT_OK(desk_->Activate(kExports, first, std::chrono::seconds(2), std::chrono::hours(1)));

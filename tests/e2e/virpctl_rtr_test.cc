@@ -22,7 +22,7 @@ class VirpctlRtrTest : public RtrEvidenceTest {
     arguments.insert(arguments.begin(), VIRPCTL);
     return testutil::RunProgram(arguments,
                                 {"HOME=" + home_.path(), "VIRPCTL_ONODE=" + lab_.onode_address(),
-                                 "VIRPCTL_RTR_BRIDGE=" + grpc_.address(), "VIRPCTL_TRUST=" + lab_.verifier(),
+                                 "VIRPCTL_RTR_BRIDGE=" + evidence_.address(), "VIRPCTL_TRUST=" + lab_.verifier(),
                                  "VIRPCTL_TLS_CERTIFICATE=" + files.certificate, "VIRPCTL_TLS_KEY=" + files.private_key,
                                  "VIRPCTL_TLS_ROOTS=" + files.roots, "VIRPCTL_TRUST_DOMAIN=test.virp.example"});
   }

@@ -125,9 +125,11 @@ class DirectDeliverer : public Producer {
     grpc::ClientContext context;
     context.set_wait_for_ready(true);  // between calls nobody drives a connection that is being made
     waiting_ = true;
-    // A leader that is stopped keeps its stream open, or the connection unfinished, and says nothing: cut it then.
+    // A leader that is stopped keeps its stream open, or the connection unfinished as one that starts does, and says
+    // nothing: cut it then.
+    std::atomic<bool> welcomed{false};
     std::jthread watch([&](const std::stop_token& done) {
-      for (std::uint64_t before = heard_, quiet = 0; !done.stop_requested() && quiet < 150;
+      for (std::uint64_t before = heard_, quiet = 0; !done.stop_requested() && quiet < (welcomed ? 150 : 50);
            std::this_thread::sleep_for(20ms)) {
         quiet = before == heard_ && waiting_ ? quiet + 1 : 0;
         before = heard_;
@@ -141,6 +143,7 @@ class DirectDeliverer : public Producer {
     hello.mutable_hello()->set_origin(ServiceLab::kOrigin);
     ingest::v1::DeliverResponse welcome;
     bool open = stream->Write(hello) && stream->Read(&welcome) && welcome.has_welcome();
+    welcomed = open;
     while (open && (!stop.stop_requested() || !unanswered_.empty())) {
       waiting_ = false;
       const unsigned due = pace.Wait();

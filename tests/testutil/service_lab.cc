@@ -296,11 +296,13 @@ absl::StatusOr<chain::v1::VerifyReport> ServiceLab::VerifyChain(std::size_t i) {
   return report;
 }
 
-absl::StatusOr<std::vector<std::string>> ServiceLab::Entries(std::size_t i) {
+absl::StatusOr<std::vector<std::string>> ServiceLab::Entries(std::size_t i, std::uint64_t begin) {
   grpc::ClientContext context;
   SetDeadline(context, kPatience);
   const auto stub = chain::v1::ChainService::NewStub(onodes_.at(i)->reader);
-  const auto stream = stub->StreamEntries(&context, {});
+  chain::v1::StreamEntriesRequest request;
+  request.set_begin(begin);
+  const auto stream = stub->StreamEntries(&context, request);
   chain::v1::StreamEntriesResponse response;
   std::vector<std::string> out;
   while (stream->Read(&response)) {

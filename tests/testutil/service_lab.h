@@ -100,8 +100,8 @@ class ServiceLab {
   absl::StatusOr<chain::v1::VerifyReport> VerifyChain(std::size_t i = 0);
   // What a service's admin port answers: status line, header and body. Empty when it does not.
   static std::string AdminPage(const Process& service, std::string_view path);
-  // All entries, as stored.
-  absl::StatusOr<std::vector<std::string>> Entries(std::size_t i = 0);
+  // All entries from `begin` on, as stored.
+  absl::StatusOr<std::vector<std::string>> Entries(std::size_t i = 0, std::uint64_t begin = 0);
 
  private:
   struct Node {
