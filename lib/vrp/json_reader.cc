@@ -56,14 +56,18 @@ bool JsonReader::Refill() {
     std::memmove(window_.get(), at_, kept);
   }
   begin_ = at_ = window_.get();
-  const auto got = input_->Read({window_.get() + kept, window_size_ - kept});
-  more_ = got.ok() && *got > 0;
-  end_ = begin_ + kept + got.value_or(0);
-  if (!got.ok()) {
-    input_problem_ = got.status();
-    return Fail("the text cannot be read");
-  }
-  unchecked_ += *got;
+  end_ = begin_ + kept;
+  // Twice what is there, at least: it is read again from its start each time.
+  do {
+    const auto got = input_->Read({window_.get() + size(), window_size_ - size()});
+    more_ = got.ok() && *got > 0;
+    if (!got.ok()) {
+      input_problem_ = got.status();
+      return Fail("the text cannot be read");
+    }
+    end_ += *got;
+    unchecked_ += *got;
+  } while (more_ && size() < 2 * kept);
   return CheckUtf8();
 }
 

@@ -2,7 +2,10 @@
 
 #include <nlohmann/json.hpp>
 #include <random>
+#include <span>
+#include <string>
 
+#include "lib/vrp/json.h"
 #include "tests/testutil/status_matchers.h"
 
 namespace virp::vrp {
@@ -160,6 +163,35 @@ TEST(JsonReader, ReadsWhatIsAskedFor) {
   EXPECT_TRUE(reader.failed());
   EXPECT_FALSE(reader.NextKey(key) || reader.End() || reader.Skip() || reader.BeginArray());
   EXPECT_THAT(std::string(Message(reader.status())), HasSubstr("at byte 65"));
+}
+
+class OctetByOctet final : public TextInput {
+ public:
+  explicit OctetByOctet(std::string_view text) : left_(text) {}
+  absl::StatusOr<std::size_t> Read(std::span<char> into) override {
+    const std::string_view octet = left_.substr(0, 1);
+    left_.remove_prefix(octet.copy(into.data(), octet.size()));
+    return octet.size();
+  }
+
+ private:
+  std::string_view left_;
+};
+
+// Else a list of some megabytes that comes in small pieces keeps a core busy for hours.
+TEST(JsonReader, WhatComesInSmallPiecesIsNotReadAgainForEach) {
+  const std::string text = "\"" + std::string(10'000, 'x') + "\"";
+  OctetByOctet input(text);
+  JsonReader reader(input, 32);
+  std::string_view read;
+  int times = 0;
+  reader.Whole([&] {
+    ++times;
+    reader.String(read);
+  });
+  ASSERT_OK(reader.status());
+  EXPECT_EQ(read.size(), 10'000U);
+  EXPECT_LE(times, 20);
 }
 
 }  // namespace
