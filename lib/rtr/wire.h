@@ -2,25 +2,15 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "lib/base/bytes.h"
+#include "lib/base/big_endian.h"
 #include "lib/rtr/pdu.h"
 #include "lib/vrp/payload.h"
 
 namespace virp::rtr::wire {
-
-static_assert(std::endian::native == std::endian::little || std::endian::native == std::endian::big);
-
-constexpr std::uint32_t Be(std::uint32_t value) {
-  return std::endian::native == std::endian::little ? __builtin_bswap32(value) : value;
-}
-constexpr std::uint64_t Be(std::uint64_t value) {
-  return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
-}
 
 constexpr std::uint32_t FirstWord(std::uint8_t version, PduType type, std::uint32_t field) {
   return (std::uint32_t{version} << 24) | (static_cast<std::uint32_t>(type) << 16) | field;
@@ -66,23 +56,23 @@ inline char* Put(char* at, std::uint8_t version, bool announce, const vrp::Vrp6&
 
 inline char* Put(char* at, std::uint8_t version, bool announce, const vrp::RouterKey& key) {
   const std::size_t size = SizeOf(key, announce);
-  StoreBe<std::uint32_t>(at, FirstWord(version, PduType::kRouterKey, Flags(announce) << 8));
-  StoreBe<std::uint32_t>(at + 4, static_cast<std::uint32_t>(size));
+  PutBe<std::uint32_t>(at, FirstWord(version, PduType::kRouterKey, Flags(announce) << 8));
+  PutBe<std::uint32_t>(at + 4, static_cast<std::uint32_t>(size));
   std::memcpy(at + 8, key.ski.data(), key.ski.size());
-  StoreBe<std::uint32_t>(at + 28, key.as);
+  PutBe<std::uint32_t>(at + 28, key.as);
   std::memcpy(at + kRouterKeyFixedSize, key.spki.data(), key.spki.size());
   return at + size;
 }
 
 inline char* Put(char* at, std::uint8_t version, bool announce, const vrp::Aspa& aspa) {
   const std::size_t size = SizeOf(aspa, announce);
-  StoreBe<std::uint32_t>(at, FirstWord(version, PduType::kAspa, Flags(announce) << 8));
-  StoreBe<std::uint32_t>(at + 4, static_cast<std::uint32_t>(size));
-  StoreBe<std::uint32_t>(at + 8, aspa.customer);
+  PutBe<std::uint32_t>(at, FirstWord(version, PduType::kAspa, Flags(announce) << 8));
+  PutBe<std::uint32_t>(at + 4, static_cast<std::uint32_t>(size));
+  PutBe<std::uint32_t>(at + 8, aspa.customer);
   if (!announce) return at + size;
   at += kAspaFixedSize;
   for (const std::uint32_t provider : aspa.providers) {
-    StoreBe<std::uint32_t>(at, provider);
+    PutBe<std::uint32_t>(at, provider);
     at += 4;
   }
   return at;

@@ -22,7 +22,8 @@ It FirstFrom(It from, It end, const T& what) {
 
 // What lies between two changes is taken over as a whole: there is much of it, and few changes.
 template <typename T>
-std::vector<T> Merge(const std::vector<T>& set, const std::vector<T>& gone, std::vector<T> news) {
+std::vector<T> Merge(const std::vector<T>& set, const std::vector<T>& gone, const std::vector<T>& news,
+                     std::vector<T>& left) {
   std::vector<T> out;
   out.reserve(set.size() + news.size());
   auto rest = set.begin();
@@ -33,9 +34,10 @@ std::vector<T> Merge(const std::vector<T>& set, const std::vector<T>& gone, std:
     const T& change = comes ? *come : *leave;
     const auto at = FirstFrom(rest, set.end(), change);
     out.insert(out.end(), rest, at);
-    rest = at != set.end() && Order(*at, change) == 0 ? std::next(at) : at;
+    rest = at;
+    if (at != set.end() && Order(*at, change) == 0) left.push_back(*rest++);
     if (comes) {
-      out.push_back(std::move(*come++));
+      out.push_back(*come++);
     } else {
       ++leave;
     }
@@ -58,12 +60,16 @@ std::vector<T> WithOtherExpiry(const std::vector<T>& before, const std::vector<T
 
 }  // namespace
 
-Payloads Replaced(const Payloads& set, const Payloads& gone, Payloads news) {
-  Payloads out;
-  out.vrps4 = Merge(set.vrps4, gone.vrps4, std::move(news.vrps4));
-  out.vrps6 = Merge(set.vrps6, gone.vrps6, std::move(news.vrps6));
-  out.router_keys = Merge(set.router_keys, gone.router_keys, std::move(news.router_keys));
-  out.aspas = Merge(set.aspas, gone.aspas, std::move(news.aspas));
+Payloads Replaced(const Payloads& set, const Payloads& gone, const Payloads& news) {
+  return Exchange(set, gone, news).set;
+}
+
+Exchanged Exchange(const Payloads& set, const Payloads& gone, const Payloads& news) {
+  Exchanged out;
+  out.set.vrps4 = Merge(set.vrps4, gone.vrps4, news.vrps4, out.left.vrps4);
+  out.set.vrps6 = Merge(set.vrps6, gone.vrps6, news.vrps6, out.left.vrps6);
+  out.set.router_keys = Merge(set.router_keys, gone.router_keys, news.router_keys, out.left.router_keys);
+  out.set.aspas = Merge(set.aspas, gone.aspas, news.aspas, out.left.aspas);
   return out;
 }
 

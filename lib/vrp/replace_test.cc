@@ -34,6 +34,19 @@ TEST(Replace, WhatGoesAndWhatComesMakeOneSetOfTheOther) {
   }
 }
 
+TEST(Replace, WhatHadToLeaveIsToldAsItWas) {
+  Random random(24);
+  for (int round = 0; round < 200; ++round) {
+    const Payloads before = RandomPayloads(random, static_cast<int>(Below(random, 30)));
+    const Payloads gone = RandomPayloads(random, static_cast<int>(Below(random, 10)));
+    const Payloads news = RandomPayloads(random, static_cast<int>(Below(random, 10)));
+    const Exchanged exchanged = Exchange(before, gone, news);
+    ASSERT_EQ(exchanged.set, Replaced(before, gone, news));
+    ASSERT_EQ(exchanged.left, Without(before, Without(Without(before, gone), news)));
+    ASSERT_EQ(Replaced(exchanged.set, news, exchanged.left), Replaced(before, news, exchanged.left));
+  }
+}
+
 TEST(Replace, RenewedIsWhatIsInBothWithTheNewExpiry) {
   Random random(22);
   for (int round = 0; round < 200; ++round) {

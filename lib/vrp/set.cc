@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/big_endian.h"
 #include "lib/crypto/sha256.h"
 #include "lib/vrp/merge.h"
 
@@ -128,7 +129,7 @@ class HashWriter {
  public:
   template <std::unsigned_integral T>
   void Number(T value) {
-    StoreBe(Room(sizeof(T)), value);
+    PutBe(Room(sizeof(T)), value);
   }
   void Bytes(std::string_view bytes) {
     for (; !bytes.empty(); bytes.remove_prefix(std::min(bytes.size(), kSize)))
@@ -154,10 +155,19 @@ class HashWriter {
   crypto::Sha256Stream hash_;
 };
 
-// `N` bytes at once: a call per number costs more than the hash.
+// `N` bytes each, many in a row: to ask for room for each of them takes longer than to write it.
 template <std::size_t N, typename Vrp, typename Put>
 void HashVrps(HashWriter& out, const std::vector<Vrp>& vrps, Put put) {
-  for (const Vrp& vrp : vrps) put(out.Room(N), vrp);
+  constexpr std::size_t kRow = 512;
+  for (std::span<const Vrp> rest(vrps); !rest.empty();) {
+    const std::span<const Vrp> row = rest.first(std::min(rest.size(), kRow));
+    char* at = out.Room(row.size() * N);
+    for (const Vrp& vrp : row) {
+      put(at, vrp);
+      at += N;
+    }
+    rest = rest.subspan(row.size());
+  }
 }
 
 }  // namespace
@@ -199,31 +209,86 @@ Expires NextExpiry(const Payloads& set, std::int64_t now) {
   return any ? next : kNeverExpires;
 }
 
+void FirstExpiry::Add(Expires expires, First& first) {
+  if (expires == kNeverExpires || (first.count != 0 && expires > first.expires)) return;
+  if (first.count != 0 && expires == first.expires) {
+    ++first.count;
+  } else {
+    first = {expires, 1};
+  }
+}
+
+FirstExpiry::First FirstExpiry::FirstOf(const Payloads& set) {
+  First first;
+  ForEachKind(set, [&](const auto& all) {
+    for (const auto& payload : all) Add(payload.expires, first);
+  });
+  return first;
+}
+
+const FirstExpiry::Known* FirstExpiry::Find(const std::shared_ptr<const Payloads>& set) const {
+  const auto found = std::find_if(known_.begin(), known_.end(), [&](const Known& known) {
+    return !known.set.owner_before(set) && !set.owner_before(known.set);
+  });
+  return found == known_.end() ? nullptr : &*found;
+}
+
+void FirstExpiry::Remember(const std::shared_ptr<const Payloads>& set, const First& first) {
+  known_[next_++ % known_.size()] = {set, first};
+}
+
 Expires FirstExpiry::Of(const std::shared_ptr<const Payloads>& set) {
-  const auto same = [&](const Known& known) { return !known.set.owner_before(set) && !set.owner_before(known.set); };
-  const auto found = std::find_if(known_.begin(), known_.end(), same);
-  if (found != known_.end()) return found->first;
-  Known& oldest = known_[next_++ % known_.size()];
-  oldest = {set, NextExpiry(*set)};
-  return oldest.first;
+  if (const Known* known = Find(set); known != nullptr) return known->first.expires;
+  const First first = FirstOf(*set);
+  Remember(set, first);
+  return first.expires;
+}
+
+void FirstExpiry::Follow(const std::shared_ptr<const Payloads>& before, const Payloads& left, const Payloads& came,
+                         const std::shared_ptr<const Payloads>& after) {
+  const Known* const known = Find(before);
+  if (known == nullptr || Find(after) != nullptr) return;
+  First first = known->first;
+  std::size_t gone = 0;
+  ForEachKind(left, [&](const auto& all) {
+    gone += static_cast<std::size_t>(
+        std::count_if(all.begin(), all.end(), [&](const auto& payload) { return payload.expires == first.expires; }));
+  });
+  const bool none = first.count == 0;
+  const First of_came = FirstOf(came);
+  if (!none && gone == first.count) {  // what is left of them expires later, nobody knows when
+    if (of_came.count == 0 || of_came.expires > first.expires) return;
+    first = {};
+  } else if (!none) {
+    first.count -= gone;
+  }
+  if (of_came.count != 0) {
+    if (first.count != 0 && first.expires == of_came.expires) {
+      first.count += of_came.count;
+    } else if (first.count == 0 || of_came.expires < first.expires) {
+      first = of_came;
+    }
+  }
+  Remember(after, first);
 }
 
 Hash HashOf(const Payloads& set) {
   HashWriter out;
   out.Bytes("virp vrp set 1\n");
   ForEachKind(set, [&](const auto& all) { out.Number(static_cast<std::uint32_t>(all.size())); });
-  HashVrps<10>(out, set.vrps4, [](char* at, const Vrp4& vrp) {
-    StoreBe(at, vrp.address);
-    StoreBe(at + 4, vrp.length);
-    StoreBe(at + 5, vrp.max_length);
-    StoreBe(at + 6, vrp.as);
+  // Lengths, maxLength and the upper half of the AS number stand side by side.
+  const auto middle = [](const auto& vrp) {
+    return std::uint32_t{vrp.length} << 24 | std::uint32_t{vrp.max_length} << 16 | vrp.as >> 16;
+  };
+  HashVrps<10>(out, set.vrps4, [&](char* at, const Vrp4& vrp) {
+    PutBe(at, std::uint64_t{vrp.address} << 32 | middle(vrp));
+    PutBe(at + 8, static_cast<std::uint16_t>(vrp.as));
   });
-  HashVrps<22>(out, set.vrps6, [](char* at, const Vrp6& vrp) {
-    StoreBe(at, vrp.high);
-    StoreBe(at + 8, vrp.low);
-    StoreBe(at + 16, vrp.length);
-    StoreBe(at + 17, vrp.max_length);
-    StoreBe(at + 18, vrp.as);
+  HashVrps<22>(out, set.vrps6, [&](char* at, const Vrp6& vrp) {
+    PutBe(at, vrp.high);
+    PutBe(at + 8, vrp.low);
+    PutBe(at + 16, middle(vrp));
+    PutBe(at + 20, static_cast<std::uint16_t>(vrp.as));
   });
   for (const RouterKey& key : set.router_keys) {
     out.Bytes({reinterpret_cast<const char*>(key.ski.data()), key.ski.size()});

@@ -39,12 +39,25 @@ class FirstExpiry {
     const Expires first = Of(set);
     return IsExpired(first, now) ? NextExpiry(*set, now) : first;
   }
+  // `after` is `before` without `left`, which it had, and with `came` (lib/vrp/replace.h). Where `before` is remembered
+  // it is seldom necessary to look at all of `after`.
+  void Follow(const std::shared_ptr<const Payloads>& before, const Payloads& left, const Payloads& came,
+              const std::shared_ptr<const Payloads>& after);
 
  private:
+  struct First {
+    Expires expires = kNeverExpires;
+    std::size_t count = 0;  // payloads that expire then; of kNeverExpires, 0
+  };
   struct Known {
     std::weak_ptr<const Payloads> set;
-    Expires first = kNeverExpires;
+    First first;
   };
+  static void Add(Expires expires, First& first);
+  static First FirstOf(const Payloads& set);
+  const Known* Find(const std::shared_ptr<const Payloads>& set) const;
+  void Remember(const std::shared_ptr<const Payloads>& set, const First& first);
+
   std::array<Known, 8> known_;
   std::size_t next_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "lib/crypto/sha256.h"
+#include "lib/vrp/replace.h"
 #include "lib/vrp/test_payloads.h"
 #include "tests/testutil/status_matchers.h"
 
@@ -184,6 +185,47 @@ TEST(Set, TheFirstExpiryOfASetIsRememberedForThatSet) {
   }
 }
 
+TEST(Set, TheFirstExpiryFollowsFromWhatLeftAndWhatCame) {
+  Random random(31);
+  const auto few = [&] {
+    Payloads payloads = RandomPayloads(random, static_cast<int>(Below(random, 4)));
+    for (Vrp4& vrp : payloads.vrps4) vrp.expires = Below(random, 5) * 500;
+    return payloads;
+  };
+  for (int run = 0; run < 100; ++run) {
+    FirstExpiry first;
+    auto set = std::make_shared<const Payloads>(RandomPayloads(random, static_cast<int>(Below(random, 6))));
+    ASSERT_EQ(first.Of(set), NextExpiry(*set));
+    for (int step = 0; step < 50; ++step) {
+      const Payloads news = few();
+      Exchanged exchanged = Exchange(*set, few(), news);
+      const auto next = std::make_shared<const Payloads>(std::move(exchanged.set));
+      first.Follow(set, exchanged.left, news, next);
+      ASSERT_EQ(first.Of(next), NextExpiry(*next)) << "run " << run << " step " << step;
+      set = next;
+    }
+  }
+}
+
+// What it says of the set behind a change is not found by looking at all of that: here the set is another one.
+TEST(Set, TheFirstExpiryBehindAChangeNeedsNotTheWholeSet) {
+  const auto set = [](std::vector<Expires> expiries) {
+    Payloads payloads;
+    for (const Expires expires : expiries)
+      payloads.vrps4.push_back({.address = expires, .as = 1, .expires = expires, .length = 32, .max_length = 32});
+    return payloads;
+  };
+  FirstExpiry first;
+  const auto before = std::make_shared<const Payloads>(set({900, 800, 700}));
+  EXPECT_EQ(first.Of(before), 700U);
+  const auto after = std::make_shared<const Payloads>(set({5}));
+  first.Follow(before, set({800}), set({750}), after);
+  EXPECT_EQ(first.Of(after), 700U);
+  const auto last_gone = std::make_shared<const Payloads>(set({5}));
+  first.Follow(before, set({700}), set({750}), last_gone);
+  EXPECT_EQ(first.Of(last_gone), 5U) << "what comes behind the first is not known";
+}
+
 TEST(Set, WhatOneSetAloneHasIsTakenOver) {
   Payloads vrps, keys;
   vrps.vrps4 = {Vrp4{.address = 1, .as = 2, .expires = 3, .length = 32, .max_length = 32}};
@@ -195,6 +237,39 @@ TEST(Set, WhatOneSetAloneHasIsTakenOver) {
   EXPECT_EQ(one.payloads.router_keys, keys.router_keys);
   EXPECT_EQ(one.duplicates, 0U);
   EXPECT_EQ(AtLeast(2, both).payloads.size(), 0U);
+}
+
+template <typename T>
+std::string Be(T value) {
+  std::string out(sizeof value, 0);
+  StoreBe(out.data(), value);
+  return out;
+}
+
+// docs/formats/vrp-set.md, number by number; also of sets that fill the writer's buffer many times.
+TEST(Set, TheHashIsThatOfTheCanonicalEncoding) {
+  Random random(32);
+  for (const int size : {0, 1, 511, 512, 513, 7'000}) {
+    Payloads set = RandomPayloads(random, 20);
+    for (int i = 0; i < size; ++i) {
+      set.vrps4.push_back({static_cast<std::uint32_t>(random()), Below(random, 1'000), 0, 32, 32});
+      set.vrps6.push_back({random(), random(), Below(random, 1'000), 0, 100, 128});
+    }
+    std::string text = "virp vrp set 1\n";
+    for (const std::size_t count : {set.vrps4.size(), set.vrps6.size(), set.router_keys.size(), set.aspas.size()})
+      text += Be(static_cast<std::uint32_t>(count));
+    for (const Vrp4& v : set.vrps4) text += Be(v.address) + Be(v.length) + Be(v.max_length) + Be(v.as);
+    for (const Vrp6& v : set.vrps6) text += Be(v.high) + Be(v.low) + Be(v.length) + Be(v.max_length) + Be(v.as);
+    for (const RouterKey& k : set.router_keys) {
+      text.append(k.ski.begin(), k.ski.end());
+      text += Be(k.as) + Be(static_cast<std::uint32_t>(k.spki.size())) + k.spki;
+    }
+    for (const Aspa& a : set.aspas) {
+      text += Be(a.customer) + Be(static_cast<std::uint32_t>(a.providers.size()));
+      for (const std::uint32_t provider : a.providers) text += Be(provider);
+    }
+    EXPECT_EQ(HashOf(set), crypto::Sha256(text)) << size;
+  }
 }
 
 TEST(Set, HashesAreTheKnownOnes) {

@@ -13,10 +13,7 @@ namespace virp::rtr_bridge {
 namespace {
 
 constexpr UnixNanos kSecond = 1'000'000'000;
-constexpr UnixNanos kHour = 3'600 * kSecond;
 constexpr UnixNanos kSaveAgain = 10 * kSecond;
-constexpr std::size_t kFewInAnHour = 10;  // of a kind: so many may come or go one by one
-constexpr std::size_t kMostNames = 100;   // of one held generation
 
 std::array<Serial, rtr::kVersions> SerialsOf(const rtr::Snapshot& snapshot) {
   std::array<Serial, rtr::kVersions> serials;
@@ -62,6 +59,7 @@ Cache::Cache(CacheOptions options, SourceTable sources, bool slurm_files, rtr::R
       on_renewal_(std::move(on_renewal)),
       sources_(std::move(sources)),
       history_(options_.history, std::move(random)),
+      quarantine_(options_.guards, options_.hold_max),
       pace_(options_.pace) {}
 
 absl::Status Cache::Restore(std::string_view state) {
@@ -132,7 +130,7 @@ void Cache::Tick() {
     for (std::size_t source = 0; source < sources_.sources().size(); ++source) RecordSourceChange(source);
     Rebuild();
   }
-  if (held_ && held_->told.until && now >= *held_->told.until)
+  if (const auto until = quarantine_.until(); until && now >= *until)
     ServeHeld({"hold-max", "the longest time that a guard holds is over", ""});
   if (unrecorded_ && recorder_.HasRoom()) RecordServed(std::optional(unrecorded_->accepted), ServedWhen::kLate);
   KeepLater(now);
@@ -140,43 +138,15 @@ void Cache::Tick() {
 
 std::optional<UnixNanos> Cache::NextTick() const {
   const MutexLock lock(mutex_);
-  if (!held_ || !held_->told.until) return next_tick_;
-  return next_tick_ ? std::min(*next_tick_, *held_->told.until) : *held_->told.until;
+  const std::optional<UnixNanos> until = quarantine_.until();
+  if (!until) return next_tick_;
+  return next_tick_ ? std::min(*next_tick_, *until) : *until;
 }
 
-absl::StatusOr<Cache::Candidate> Cache::Make(UnixNanos now) const {
-  if (!sources_.all_tried()) return Unavailable("not every source was tried yet");
+absl::StatusOr<Candidate> Cache::Make(UnixNanos now) const {
   if (slurm_files_ && slurm_.slurm == nullptr)
     return Unavailable("the SLURM files could not be read: nothing is served unfiltered");
-  ASSIGN_OR_RETURN(SourceTable::Merged merged, sources_.Merge(now));
-  Candidate made;
-  made.payloads = std::move(merged.payloads);
-  made.left_out = std::move(merged.left_out);
-  for (const std::size_t source : merged.sources) {
-    const SourceState& state = sources_.sources()[source];
-    made.sources.push_back({state.name, state.reading->sha256});
-  }
-  if (slurm_.slurm != nullptr) {
-    vrp::Applied applied = vrp::Apply(*slurm_.slurm, *made.payloads);
-    made.payloads = std::make_shared<const vrp::Payloads>(std::move(applied.payloads));
-    std::move(applied.refused.begin(), applied.refused.end(), std::back_inserter(made.left_out));
-    for (const vrp::Slurm::File& file : slurm_.slurm->files) made.slurm.push_back({file.name, file.sha256});
-  }
-  const bool keys_go = options_.drop_router_keys && !made.payloads->router_keys.empty();
-  const bool aspas_go = options_.drop_aspas && !made.payloads->aspas.empty();
-  if (keys_go || aspas_go) {
-    auto less = std::make_shared<vrp::Payloads>(*made.payloads);
-    if (keys_go) less->router_keys.clear();
-    if (aspas_go) less->aspas.clear();
-    made.payloads = std::move(less);
-  }
-  const auto same = std::find_if(merged.sources.begin(), merged.sources.end(),
-                                 [&](std::size_t source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-                                   const Reading& reading = *sources_.sources()[source].reading;
-                                   return reading.sha256_of_set && reading.payloads == made.payloads;
-                                 });
-  made.sha256 = same == merged.sources.end() ? vrp::HashOf(*made.payloads) : sources_.sources()[*same].reading->sha256;
-  return made;
+  return MakeCandidate(sources_, slurm_.slurm.get(), {options_.drop_router_keys, options_.drop_aspas}, now);
 }
 
 void Cache::Rebuild() {
@@ -212,7 +182,7 @@ void Cache::Schedule() {
 
 void Cache::Consider(Candidate candidate, UnixNanos now) {
   if (serving_ != nullptr && generations_.back().sha256 == candidate.sha256) {
-    held_.reset();
+    quarantine_.Clear();
     if (serving_state_ == ServingState::kStopped) on_snapshot_(history_.snapshot(), generations_.back());
     Renew(candidate.payloads);
     return Enter(ServingState::kCurrent, "");
@@ -236,14 +206,8 @@ void Cache::Consider(Candidate candidate, UnixNanos now) {
   Hold(std::move(candidate), std::move(objections), now);
 }
 
-Cache::Set Cache::WithoutExpired(const Set& set, UnixNanos now) const {
-  const auto second = static_cast<std::int64_t>(now / kSecond);
-  if (!vrp::IsExpired(sources_.expiries().Of(set), second)) return set;
-  return std::make_shared<const vrp::Payloads>(vrp::WithoutExpired(*set, second));
-}
-
 Cache::Set Cache::Lasting(UnixNanos now) const {
-  return serving_ == nullptr ? nullptr : WithoutExpired(serving_, now);
+  return serving_ == nullptr ? nullptr : WithoutExpired(serving_, now, sources_.expiries());
 }
 
 void Cache::ServeLasting(const Set& lasting) {
@@ -254,7 +218,7 @@ void Cache::ServeLasting(const Set& lasting) {
 
 // The last good set stays, and shrinks by rule only. A guard that held something held what no source stands for now.
 void Cache::ServeWithoutSources(UnixNanos now) {
-  held_.reset();
+  quarantine_.Clear();
   if (serving_ == nullptr || serving_state_ == ServingState::kStopped) return;
   const Set lasting = Lasting(now);
   const std::string problem(merge_problem_.message());
@@ -296,57 +260,24 @@ std::vector<Objection> Cache::Objections(const Set& lasting, Candidate& candidat
     return FindObjections(guards, served, next);
   }
   if (lasting->size() == 0 && serving_->size() != 0) return FindObjections(guards, std::nullopt, next);
-  if (now < reference_->since || now - reference_->since >= kHour) reference_ = {serving_, now};
-  if (lasting == serving_)
-    candidate.delta = std::make_shared<const rtr::Delta>(rtr::Diff(history_.snapshot()->payloads(), next));
-  std::vector<Objection> objections = candidate.delta == nullptr
-                                          ? FindObjections(guards, *lasting, next)
-                                          : FindObjections(guards, Counts::Of(*serving_), *candidate.delta, next);
-  if (!objections.empty() || reference_->payloads == serving_) return objections;
-  const std::chrono::nanoseconds ago(now - reference_->since);
-  return FindChanges(guards, *WithoutExpired(reference_->payloads, now), next, kFewInAnHour, ago);
+  if (lasting == serving_) candidate.delta = std::make_shared<const rtr::Delta>(candidate.DeltaFrom(serving_));
+  const rtr::Delta* const delta = candidate.delta.get();
+  std::vector<Objection> objections = delta == nullptr ? FindObjections(guards, *lasting, next)
+                                                       : FindObjections(guards, Counts::Of(*serving_), *delta, next);
+  if (!objections.empty()) return objections;
+  return reference_.FindObjections(guards, serving_, delta, next, now, sources_.expiries());
 }
 
 void Cache::Hold(Candidate candidate, std::vector<Objection> objections, UnixNanos now) {
   pace_.Take(now);
-  const bool goes_on = held_ && GoesOn(*held_, candidate, objections);
-  const bool same = held_ && (held_->candidate.sha256 == candidate.sha256 ||
-                              vrp::HashOf(*WithoutExpired(held_->candidate.payloads, now)) == candidate.sha256);
-  Held next;
-  HeldGeneration& told = next.told;
-  told.number = last_number_ + 1;
-  told.since = goes_on ? held_->told.since : now;
-  if (options_.hold_max) told.until = told.since + static_cast<UnixNanos>(options_.hold_max->count());
-  for (const Objection& objection : objections) told.reasons.push_back(objection.text);
-  told.counts = Counts::Of(*candidate.payloads);
-  told.sha256 = candidate.sha256;
-  if (same) next.names = std::move(held_->names);
-  const std::pair name(told.number, told.sha256);
-  const bool is_new = next.names.empty() || next.names.back() != name;
-  if (is_new) next.names.push_back(name);
-  if (next.names.size() > kMostNames) next.names.erase(next.names.begin());
-  next.objections = std::move(objections);
-  next.candidate = std::move(candidate);
-  next.candidate.delta.reset();  // routers may have something else by then
-  held_ = std::move(next);
-  if (is_new) static_cast<void>(recorder_.Record(witness_.Held(held_->told)));
-}
-
-// Whether what is held now is about what was held before: an upstream that changes all the time must not be held for
-// ever, and what a person has seen for an hour must not be replaced by something worse in the last second.
-bool Cache::GoesOn(const Held& held, const Candidate& candidate, const std::vector<Objection>& objections) const {
-  const bool known = std::all_of(objections.begin(), objections.end(), [&](const Objection& objection) {
-    return std::any_of(held.objections.begin(), held.objections.end(),
-                       [&](const Objection& before) { return before.about == objection.about; });
-  });
-  const Set before = WithoutExpired(held.candidate.payloads, clock_.NowNanos());
-  return known && FindChanges(options_.guards, *before, *candidate.payloads, 1, {}).empty();
+  const bool is_new =
+      quarantine_.Hold(std::move(candidate), std::move(objections), last_number_ + 1, now, sources_.expiries());
+  if (is_new) static_cast<void>(recorder_.Record(witness_.Held(*quarantine_.held())));
 }
 
 absl::Status Cache::Accept(std::uint64_t generation, const Hash& sha256, const Request& request) {
   const MutexLock lock(mutex_);
-  const std::pair name(generation, sha256);
-  if (!held_ || std::find(held_->names.begin(), held_->names.end(), name) == held_->names.end()) {
+  if (!quarantine_.IsNamed(generation, sha256)) {
     return WithReason(FailedPrecondition("generation {} with set {} is not held: look at what is held now", generation,
                                          HexEncode(View(sha256))),
                       "NOT_HELD");
@@ -360,14 +291,14 @@ void Cache::RecordRefresh(const Request& request) {
 }
 
 void Cache::ServeHeld(const Request& request) {
-  ServeCurrent(std::move(held_->candidate), request);
+  ServeCurrent(quarantine_.Release(), request);
   Schedule();
 }
 
 void Cache::ServeCurrent(Candidate candidate, const std::optional<Request>& accepted) {
-  held_.reset();
+  quarantine_.Clear();
   Serve(std::move(candidate), accepted);
-  if (accepted) reference_ = {serving_, clock_.NowNanos()};
+  if (accepted) reference_.Begin(serving_, clock_.NowNanos());
   Enter(ServingState::kCurrent, "");
 }
 
@@ -385,11 +316,12 @@ void Cache::Serve(Candidate candidate, const std::optional<Request>& accepted) {
       history_.Update(candidate.payloads, candidate.sha256, std::move(candidate.delta));
   if (outcome.delta != nullptr) {
     CountChanges(*outcome.delta, generation);
+    reference_.Follow(*outcome.delta);
   } else {
     generation.announced = candidate.payloads->size();
   }
   serving_ = std::move(candidate.payloads);
-  if (!reference_) reference_ = {serving_, generation.activated};
+  if (!reference_.begun()) reference_.Begin(serving_, generation.activated);
   generation.serials = SerialsOf(*history_.snapshot());
   const std::size_t kept = options_.history.max_deltas + 1;
   generations_.push_back(std::move(generation));
@@ -403,7 +335,7 @@ void Cache::Serve(Candidate candidate, const std::optional<Request>& accepted) {
 void Cache::Resume(Candidate candidate) {
   history_.Update(candidate.payloads, candidate.sha256);
   serving_ = std::move(candidate.payloads);
-  reference_ = {serving_, clock_.NowNanos()};
+  reference_.Begin(serving_, clock_.NowNanos());
   Generation& generation = generations_.back();
   generation.serials = SerialsOf(*history_.snapshot());
   generation.sources = std::move(candidate.sources);
@@ -428,8 +360,7 @@ void Cache::RenewFrom(const vrp::Payloads& other) {
                                      [](const vrp::Aspa& a, const vrp::Aspa& b) { return Order(a, b) < 0; });
     return at->providers != aspa.providers;  // another ASPA
   });
-  if (renewed.size() != 0)
-    Renew(std::make_shared<const vrp::Payloads>(vrp::Replaced(*serving_, {}, std::move(renewed))));
+  if (renewed.size() != 0) Renew(std::make_shared<const vrp::Payloads>(vrp::Replaced(*serving_, {}, renewed)));
 }
 
 void Cache::RecordServed(const std::optional<Request>& accepted, ServedWhen when) {
@@ -474,7 +405,7 @@ CacheStatus Cache::status() const {
   status.state = serving_state_;
   status.stale_since = stale_since_;
   if (serving_ != nullptr && serving_state_ != ServingState::kStopped) status.serving = generations_.back();
-  if (held_) status.held = held_->told;
+  if (const HeldGeneration* held = quarantine_.held()) status.held = *held;
   status.sources = sources_.sources();
   status.rule = sources_.rule();
   status.slurm = slurm_;

@@ -17,10 +17,13 @@
 #include "lib/base/mutex.h"
 #include "lib/rtr/history.h"
 #include "lib/vrp/slurm.h"
+#include "services/rtr-bridge/domain/candidate.h"
 #include "services/rtr-bridge/domain/evidence.h"
 #include "services/rtr-bridge/domain/generation.h"
 #include "services/rtr-bridge/domain/guards.h"
 #include "services/rtr-bridge/domain/pace.h"
+#include "services/rtr-bridge/domain/quarantine.h"
+#include "services/rtr-bridge/domain/reference.h"
 #include "services/rtr-bridge/domain/source_table.h"
 
 namespace virp::rtr_bridge {
@@ -115,31 +118,10 @@ class Cache {
 
  private:
   using Set = std::shared_ptr<const vrp::Payloads>;
-  struct Candidate {
-    Set payloads;
-    Hash sha256{};
-    std::vector<NamedHash> sources, slurm;
-    std::vector<std::string> left_out = {};
-    // From what routers have, for as long as they have that; null when nobody knows yet.
-    std::shared_ptr<const rtr::Delta> delta = {};
-  };
-  struct Held {
-    HeldGeneration told;
-    std::vector<Objection> objections;
-    Candidate candidate;
-    // The names that it had: another when payloads of it expire, or of what is served meanwhile.
-    std::vector<std::pair<std::uint64_t, Hash>> names;
-  };
-  struct Reference {
-    Set payloads;
-    UnixNanos since = 0;
-  };
   void Rebuild() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Schedule() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Candidate> Make(UnixNanos now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Consider(Candidate candidate, UnixNanos now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The same pointer when nothing is expired.
-  Set WithoutExpired(const Set& set, UnixNanos now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What is served, without what is expired by itself; the same pointer when nothing is.
   Set Lasting(UnixNanos now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Takes what is expired by itself out of what is served.
@@ -152,8 +134,6 @@ class Cache {
   std::vector<Objection> Objections(const Set& lasting, Candidate& next, UnixNanos now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Hold(Candidate candidate, std::vector<Objection> objections, UnixNanos now)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool GoesOn(const Held& held, const Candidate& candidate, const std::vector<Objection>& objections) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeHeld(const Request& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeCurrent(Candidate candidate, const std::optional<Request>& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -184,12 +164,10 @@ class Cache {
   Set serving_ ABSL_GUARDED_BY(mutex_);  // with the newest expiries; of kStopped: what was served last
   ServingState serving_state_ ABSL_GUARDED_BY(mutex_) = ServingState::kNothing;
   std::optional<UnixNanos> stale_since_ ABSL_GUARDED_BY(mutex_);
-  // What was served up to an hour ago, or what a person accepted since: guards compare with it too, so that a set does
-  // not go in small steps.
-  std::optional<Reference> reference_ ABSL_GUARDED_BY(mutex_);
+  Reference reference_ ABSL_GUARDED_BY(mutex_);
   std::deque<Generation> generations_ ABSL_GUARDED_BY(mutex_);
   std::uint64_t last_number_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::optional<Held> held_ ABSL_GUARDED_BY(mutex_);
+  Quarantine quarantine_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> left_out_ ABSL_GUARDED_BY(mutex_);
   Pace pace_ ABSL_GUARDED_BY(mutex_);
   bool put_off_ ABSL_GUARDED_BY(mutex_) = false;              // there may be news, and the pace does not allow them yet

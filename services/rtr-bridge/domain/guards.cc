@@ -59,9 +59,11 @@ using Objections = std::vector<Objection>;
 class ChangeGuard {
  public:
   ChangeGuard(const GuardOptions& options, Objections& objections) : options_(options), objections_(objections) {}
-
-  std::size_t few = kFew;
-  std::string since;  // "" or " within 30m"
+  ChangeGuard(const GuardOptions& options, Objections& objections, std::size_t few, std::chrono::nanoseconds ago)
+      : options_(options),
+        objections_(objections),
+        few_(few),
+        since_(fmt::format(" within {}", FormatDuration(std::chrono::ceil<std::chrono::minutes>(ago)))) {}
 
   void CheckAll(const vrp::Payloads& before, const vrp::Payloads& next) {
     Check(kIpv4, Between(options_, before.vrps4, next.vrps4));
@@ -92,18 +94,18 @@ class ChangeGuard {
 
  private:
   bool IsTooMuch(std::size_t changed, std::size_t of, double part) const {
-    return changed > few && static_cast<double>(changed) > part * static_cast<double>(of);
+    return changed > few_ && static_cast<double>(changed) > part * static_cast<double>(of);
   }
   void Check(std::string_view kind, const Change& change) {
     if (IsTooMuch(change.lost, change.before, options_.max_drop)) {
       Add("drop", kind,
           fmt::format("{} of {} {} would go{}, more than the {:.4g} % of --max-drop", change.lost, change.before, kind,
-                      since, options_.max_drop * 100));
+                      since_, options_.max_drop * 100));
     }
     if (options_.max_growth && IsTooMuch(change.gained, change.before, *options_.max_growth)) {
       Add("growth", kind,
           fmt::format("{} {} would come to {}{}, more than the {:.4g} % of --max-growth", change.gained, kind,
-                      change.before, since, *options_.max_growth * 100));
+                      change.before, since_, *options_.max_growth * 100));
     }
   }
   void Add(std::string_view guard, std::string_view kind, std::string text) {
@@ -112,6 +114,8 @@ class ChangeGuard {
 
   const GuardOptions& options_;
   Objections& objections_;
+  const std::size_t few_ = kFew;
+  const std::string since_;  // "" or " within 30m"
 };
 
 void CheckNumber(const GuardOptions& options, const vrp::Payloads& next, Objections& objections) {
@@ -182,10 +186,14 @@ std::vector<Objection> FindObjections(const GuardOptions& options, const std::op
 std::vector<Objection> FindChanges(const GuardOptions& options, const vrp::Payloads& before, const vrp::Payloads& next,
                                    std::size_t few, std::chrono::nanoseconds ago) {
   Objections objections;
-  ChangeGuard guard(options, objections);
-  guard.few = few;
-  guard.since = fmt::format(" within {}", FormatDuration(std::chrono::ceil<std::chrono::minutes>(ago)));
-  guard.CheckAll(before, next);
+  ChangeGuard(options, objections, few, ago).CheckAll(before, next);
+  return objections;
+}
+
+std::vector<Objection> FindChanges(const GuardOptions& options, const Counts& before, const rtr::Delta& change,
+                                   std::size_t few, std::chrono::nanoseconds ago) {
+  Objections objections;
+  ChangeGuard(options, objections, few, ago).CheckAll(before, change);
   return objections;
 }
 

@@ -50,9 +50,11 @@ std::vector<Objection> FindObjections(const GuardOptions& options, const Counts&
 std::vector<Objection> FindObjections(const GuardOptions& options, const std::optional<Counts>& served,
                                       const vrp::Payloads& next);
 
-// Of them, those about how much goes and comes: between `before`, which was served or held `ago`, and `next`. A change
-// of up to `few` of a kind is none.
+// Of them, those about how much goes and comes: between `before`, which was served or held `ago`, and `next`, or by a
+// change of it. A change of up to `few` of a kind is none.
 std::vector<Objection> FindChanges(const GuardOptions& options, const vrp::Payloads& before, const vrp::Payloads& next,
+                                   std::size_t few, std::chrono::nanoseconds ago);
+std::vector<Objection> FindChanges(const GuardOptions& options, const Counts& before, const rtr::Delta& change,
                                    std::size_t few, std::chrono::nanoseconds ago);
 
 }  // namespace virp::rtr_bridge

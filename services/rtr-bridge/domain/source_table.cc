@@ -18,6 +18,10 @@ std::int64_t SecondsOf(UnixNanos now) {
 
 void SourceTable::TakeGood(std::size_t source, Reading reading, UnixNanos now) {
   SourceState& state = sources_[source];
+  if (reading.step != nullptr) {
+    const auto before = reading.step->before.lock();
+    if (before != nullptr) expiries_.Follow(before, reading.step->left, reading.step->came, reading.payloads);
+  }
   state.reading = std::move(reading);
   state.last_good = state.last_attempt = now;
   state.problem = absl::OkStatus();

@@ -23,6 +23,13 @@ struct MergeRule {
   std::size_t quorum = 1;  // of kQuorum: a payload is served when at least this many sources have it
 };
 
+// How a set came from the one before it: what left that, and what came in its place, each as it is in its set. So what
+// is there before and after is in both when it has another expiry now, or other providers.
+struct Step {
+  std::weak_ptr<const vrp::Payloads> before;
+  vrp::Payloads left, came;
+};
+
 // One good reading of a source.
 struct Reading {
   std::shared_ptr<const vrp::Payloads> payloads;  // as read: what expires is still in it
@@ -31,8 +38,9 @@ struct Reading {
   std::size_t left_out = 0;                       // bad records
   std::vector<std::string> problems;              // the first of them
   bool signature_verified = false;
-  bool live = false;           // of a feed that would say if it changed: good for as long as the feed is up
-  bool sha256_of_set = false;  // it is vrp::HashOf(*payloads), as of a feed
+  bool live = false;                 // of a feed that would say if it changed: good for as long as the feed is up
+  bool sha256_of_set = false;        // it is vrp::HashOf(*payloads), as of a feed
+  std::shared_ptr<const Step> step;  // that led to `payloads`; null: not known
 };
 
 struct SourceState {

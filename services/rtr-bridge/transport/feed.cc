@@ -58,17 +58,24 @@ class State {
       return ResourceExhausted("more than {} payloads", kMostPayloads);
     return absl::OkStatus();
   }
-  absl::StatusOr<std::shared_ptr<const vrp::Payloads>> Complete() {
+  struct Completed {
+    std::shared_ptr<const vrp::Payloads> payloads;
+    std::shared_ptr<const Step> step;  // null: the set came as a whole
+  };
+  absl::StatusOr<Completed> Complete() {
     vrp::Payloads news = std::exchange(builder_, {}).Build().payloads;
     const vrp::Payloads gone = std::exchange(gone_, {}).Build().payloads;
     kept_ = true;
+    std::shared_ptr<const Step> step;
     if (std::exchange(whole_, false)) {
       state_ = std::make_shared<const vrp::Payloads>(std::move(news));
     } else {
-      state_ = std::make_shared<const vrp::Payloads>(vrp::Replaced(*state_, gone, std::move(news)));
+      vrp::Exchanged exchanged = vrp::Exchange(*state_, gone, news);
+      step = std::make_shared<const Step>(Step{state_, std::move(exchanged.left), std::move(news)});
+      state_ = std::make_shared<const vrp::Payloads>(std::move(exchanged.set));
     }
     if (state_->size() > kMostPayloads) return ResourceExhausted("more than {} payloads", kMostPayloads);
-    return state_;
+    return Completed{state_, std::move(step)};
   }
 
  private:
@@ -242,12 +249,13 @@ class GrpcFeed final : public Feed {
     if (message.restart()) state_.Begin();
     RETURN_IF_ERROR(Service::Take(message, state_));
     if (!message.complete()) return absl::OkStatus();
-    ASSIGN_OR_RETURN(auto payloads, state_.Complete());
+    ASSIGN_OR_RETURN(auto completed, state_.Complete());
     Reading reading;
-    reading.sha256 = vrp::HashOf(*payloads);
+    reading.sha256 = vrp::HashOf(*completed.payloads);
     RETURN_IF_ERROR(Service::Check(message, reading.sha256));
     Service::Note(message, place_);
-    reading.payloads = std::move(payloads);
+    reading.payloads = std::move(completed.payloads);
+    reading.step = std::move(completed.step);
     reading.live = reading.sha256_of_set = true;
     on_reading(std::move(reading));
     return absl::OkStatus();
