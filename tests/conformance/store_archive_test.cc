@@ -1,4 +1,6 @@
 // What every store must do, continued: old entries' bytes go to an archive, and nobody who names it notices.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +13,7 @@
 #include "services/onode/storage/open.h"
 #include "tests/conformance/postgres_backend.h"
 #include "tests/conformance/store_test.h"
+#include "tests/testutil/program.h"
 #include "tests/testutil/temp_dir.h"
 
 namespace virp::onode {
@@ -167,6 +170,29 @@ TEST_P(StoreArchiveTest, TheChainGrowsOn) {
   EXPECT_EQ(report.archived_from, kArchived);
   EXPECT_EQ(report.archived_below, postgres_ ? 3'072U : 3'584U);
   ASSERT_NO_FATAL_FAILURE(ExpectAllThere(*Filled(*backend_, folder_.path())));
+}
+
+// A tile of level 1 is over 65,536 entries.
+TEST_P(StoreArchiveTest, TilesOfEachLevelGoAlong) {
+  while (chain_.size() < 66'000) Append(id_, chain_, 2'000);
+  ASSERT_NO_FATAL_FAILURE(Sign());
+  ArchiveRequest request = Request();
+  for (const std::uint64_t below : {40'960U, 66'000U}) {
+    request.below = below;
+    ASSERT_OK(Archive(*backend_, request));
+    EXPECT_EQ(BundlePath("tile/1/000") != "", below == 66'000) << "it is not full before";
+  }
+  ASSERT_OK_AND_ASSIGN(const std::uint64_t below, Below());
+  EXPECT_GE(below, 65'536U);
+  std::string level_one;
+  for (std::uint64_t index = 0; index < below / 256; ++index) {
+    ASSERT_OK_AND_ASSIGN(const std::string tile, store_->ReadTile(id_, 0, index));
+    EXPECT_EQ(testutil::FileText(BundlePath(fmt::format("tile/0/{:03}", index))), tile);
+    ASSERT_OK_AND_ASSIGN(const chain::TileNodes nodes, chain::TileNodes::FromBytes(tile));
+    if (index < chain::kTileWidth) level_one += View(nodes.At(chain::kTileHeight, 0));
+  }
+  EXPECT_EQ(testutil::FileText(BundlePath("tile/1/000")), level_one);
+  EXPECT_EQ(BundlePath("tile/1/001"), "");
 }
 
 // Whatever moment it is stopped at: all there for who names the archive, and the same call finishes.

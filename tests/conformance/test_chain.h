@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "lib/chain/entry.h"
-#include "lib/chain/merkle.h"
+#include "lib/chain/tiles.h"
 #include "services/onode/domain/chain_store.h"
 
 namespace virp::onode {
@@ -23,7 +23,7 @@ class TestChain {
   AppendBatch Next(std::uint64_t term, std::size_t rows, std::size_t frame_size = 100) {
     AppendBatch batch;
     batch.term = term;
-    batch.old_size = frontier_.size();
+    batch.old_size = tree_.size();
     batch.old_head = head_;
     for (std::size_t i = 0; i < rows; ++i) batch.rows.push_back(Row(batch.old_size + i, frame_size));
     Finish(batch);
@@ -33,39 +33,28 @@ class TestChain {
   // Computes what follows from a batch's rows; for tests that changed them.
   void Finish(AppendBatch& batch) const {
     Hash previous = batch.old_head;
-    chain::Frontier frontier = frontier_;
-    std::vector<Hash> open = open_tile_;
+    chain::TileBuilder tree = tree_;
     batch.tiles.clear();
     for (EntryRow& row : batch.rows) {
       if (row.bytes.size() >= chain::kEntryHeaderSize) row.bytes.replace(32, 32, View(previous));
       row.leaf = chain::LeafHash(row.bytes);
       previous = row.leaf;
-      frontier.Append(row.leaf);
-      open.push_back(row.leaf);
-      if (open.size() == chain::kTileWidth) {
-        Tile tile{0, row.sequence / chain::kTileWidth, {}};
-        for (const Hash& hash : open) tile.hashes += View(hash);
-        batch.tiles.push_back(std::move(tile));
-        open.clear();
-      }
+      for (chain::Tile& tile : tree.Append(row.leaf))
+        batch.tiles.push_back({tile.level, tile.index, std::move(tile.hashes)});
     }
     batch.new_head = previous;
-    batch.new_frontier = frontier.ToBytes();
+    batch.new_frontier = tree.frontier().ToBytes();
   }
 
   // The batch is in the store: the next one follows it.
   void Committed(const AppendBatch& batch) {
-    for (const EntryRow& row : batch.rows) {
-      frontier_.Append(row.leaf);
-      open_tile_.push_back(row.leaf);
-      if (open_tile_.size() == chain::kTileWidth) open_tile_.clear();
-    }
+    for (const EntryRow& row : batch.rows) tree_.Append(row.leaf);
     head_ = batch.new_head;
   }
 
-  std::uint64_t size() const { return frontier_.size(); }
+  std::uint64_t size() const { return tree_.size(); }
   const Hash& head() const { return head_; }
-  Hash Root() const { return frontier_.Root(); }
+  Hash Root() const { return tree_.Root(); }
 
  private:
   EntryRow Row(std::uint64_t sequence, std::size_t frame_size) {
@@ -95,8 +84,7 @@ class TestChain {
 
   std::array<std::uint8_t, 16> origin_id_;
   Hash head_;
-  chain::Frontier frontier_;
-  std::vector<Hash> open_tile_;
+  chain::TileBuilder tree_;
   std::mt19937_64 random_;
 };
 
