@@ -9,7 +9,7 @@ import unittest
 
 import chart
 
-MODULES = ("render_test", "schema_test", "policy_test", "network_test", "alerts_test", "config_test")
+MODULES = ("render_test", "schema_test", "policy_test", "network_test", "alerts_test", "alerts_fire_test", "config_test")
 SKIPPED = 77
 
 

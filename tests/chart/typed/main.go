@@ -5,6 +5,7 @@
 //	chart-typed < manifests.yaml            a line for each object that does not fit; exit status 1 then
 //	chart-typed OLD.yaml < manifests.yaml   and whether what is in OLD may be updated to it
 //	chart-typed --promql < expressions.json a line for each expression of a JSON array that Prometheus would not take
+//	chart-typed --fires < cases.json        what expressions give for given samples, by Prometheus' own engine (fires.go)
 package main
 
 import (
@@ -83,6 +84,10 @@ func read(in io.Reader, report func(format string, arguments ...any)) ([]object,
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "--promql" {
 		promQL()
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "--fires" {
+		fires()
 		return
 	}
 	wrong, checked := 0, 0

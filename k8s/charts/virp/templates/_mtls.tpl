@@ -170,3 +170,22 @@
   "resources" $spire.resources
   "volumeMounts" $mounts | toJson -}}
 {{- end -}}
+
+{{/* Seconds of a duration such as 1h30m. */}}
+{{- define "virp.seconds" -}}
+{{- $out := 0 -}}
+{{- range $unit, $seconds := dict "h" 3600 "m" 60 "s" 1 -}}
+{{- range regexFindAll (printf "[0-9]+%s" $unit) $ -1 -}}{{- $out = add $out (mul (trimSuffix $unit . | int) $seconds) -}}{{- end -}}
+{{- end -}}
+{{- $out -}}
+{{- end -}}
+
+{{/* What is left of a certificate when its renewal is overdue, where the values do not say: the least of the modes in use. */}}
+{{- define "virp.certificateSecondsLeft" -}}
+{{- $out := 21600 -}}
+{{- range compact (list .Values.mtls.mode .Values.mtls.collectorMode) -}}
+{{- if has . (list "certManager" "csiDriver") -}}{{- $out = min $out (div (mul (include "virp.seconds" $.Values.mtls.renewBefore | int) 3) 4) -}}{{- end -}}
+{{- if has . (list "spire" "csiDriverSpiffe") -}}{{- $out = min $out 900 -}}{{- end -}}
+{{- end -}}
+{{- $out -}}
+{{- end -}}
