@@ -75,6 +75,53 @@ void virp_state_leave(struct virp_state* state, const struct virp_left* left) {
   state->left[state->left_count++] = *left;
 }
 
+// ---- the mark: one line of always the same size, with the machine's boot in front
+
+enum { kBootId = 36, kMarkSize = kBootId + 3 * 21 + 1 };
+
+static bool boot_id(char out[kBootId + 1]) {
+  const int file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  const ssize_t size = file < 0 ? -1 : read(file, out, kBootId);
+  if (file >= 0) close(file);
+  out[size == kBootId ? kBootId : 0] = '\0';
+  return size == kBootId;
+}
+
+static bool mark_path(const char* path, char out[PATH_MAX]) {
+  return path[0] != '\0' && snprintf(out, PATH_MAX, "%s.now", path) < PATH_MAX;
+}
+
+int virp_mark_open(const char* path) {
+  char own[PATH_MAX];
+  if (!mark_path(path, own)) return -1;
+  return open(own, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+}
+
+void virp_mark_close(int file) {
+  if (file >= 0) close(file);
+}
+
+void virp_mark_write(int file, const struct virp_left* left) {
+  char line[kMarkSize + 1], boot[kBootId + 1];
+  if (!boot_id(boot)) return;
+  const int size = snprintf(line, sizeof(line), "%s %020" PRIu64 " %020" PRIu64 " %020" PRIu64 "\n", boot, left->epoch,
+                            left->from, left->to);
+  if (size != kMarkSize || pwrite(file, line, kMarkSize, 0) != kMarkSize) return;  // the state file says it later
+}
+
+bool virp_mark_read(const char* path, struct virp_left* left) {
+  char own[PATH_MAX], line[kMarkSize + 1] = {0}, boot[kBootId + 1];
+  *left = (struct virp_left){0};
+  if (!mark_path(path, own) || !boot_id(boot)) return false;
+  const int file = open(own, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (file < 0) return false;
+  const ssize_t size = read(file, line, kMarkSize);
+  close(file);
+  return size == kMarkSize && memcmp(line, boot, kBootId) == 0 &&
+         sscanf(line + kBootId, "%" SCNu64 " %" SCNu64 " %" SCNu64, &left->epoch, &left->from, &left->to) == 3 &&
+         left->epoch != 0;
+}
+
 uint64_t virp_epoch_next(const char* path, uint64_t now_ns, struct virp_state* state, char why[VIRP_WHY]) {
   why[0] = '\0';
   *state = (struct virp_state){0};

@@ -31,6 +31,13 @@ bool virp_state_read(const char* path, struct virp_state* state, char why[VIRP_W
 bool virp_state_write(const char* path, const struct virp_state* state, char why[VIRP_WHY]);
 void virp_state_leave(struct virp_state* state, const struct virp_left* left);
 
+// The mark beside the state file (PATH.now): what of one epoch was not sent, as of a moment ago. It is not on the disk
+// when it is written, so it counts only while the machine has not started anew.
+int virp_mark_open(const char* path);  // of the state file; -1: cannot be
+void virp_mark_close(int file);
+void virp_mark_write(int file, const struct virp_left* left);
+bool virp_mark_read(const char* path, struct virp_left* left);  // false: there is none that counts
+
 // max(now, the last one in the file + 1), written to the file and to the disk before it is used. Without a path, or
 // where the file cannot be read or written, now alone; `why` then says so, and is empty otherwise. `state` is what the
 // file holds now.

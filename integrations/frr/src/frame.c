@@ -66,3 +66,9 @@ uint64_t virp_frame_sequence(const uint8_t* frame) {
   }
   return out;
 }
+
+uint64_t virp_frame_epoch(const uint8_t* frame) {
+  uint64_t out = 0;
+  for (int i = 0; frame[4] != 1 && i < 8; ++i) out = out << 8 | frame[32 + i];
+  return out;
+}

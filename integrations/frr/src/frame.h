@@ -49,6 +49,7 @@ size_t virp_frame_seal(const struct virp_frame_header* header, const struct virp
 // The size of the frame that begins at `frame`, which virp_frame_seal wrote.
 size_t virp_frame_size(const uint8_t* frame);
 uint64_t virp_frame_sequence(const uint8_t* frame);  // of the same
+uint64_t virp_frame_epoch(const uint8_t* frame);     // of the same; version 1: 0
 
 #ifdef __cplusplus
 }

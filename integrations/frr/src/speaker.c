@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #define _GNU_SOURCE
-#include "speaker.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -16,7 +14,7 @@
 #include <unistd.h>
 
 #include "door.h"
-#include "event.h"
+#include "speaker_impl.h"
 
 enum {
   kBuffer = 2 << 20,
@@ -30,55 +28,16 @@ enum {
   kBatch = 64,
   kStopping = 10,  // ms
   kSaving = 500,   // ms: for the last word to the state file
-  kSave = 10000,   // ms: how old the state file's word on what is not sent may be
   kLinger = 2,     // ms: while events keep coming, nobody wakes the thread for each of them
 };
 
-struct counters {
-  _Atomic uint64_t made[256], made_all, delivered, failed, signing_errors, socket_errors, connects, resent, epoch,
-      cpu_ns, problems;
-  _Atomic bool connected;
-};
-
-struct virp_speaker {
-  struct virp_ring* ring;
-  struct virp_settings* settings;  // the thread's
-  _Atomic(struct virp_settings*) next;
-  struct virp_voice voice;
-  struct counters counters;
-  pthread_t thread;
-  int wake;
-  _Atomic bool asleep, stop, abandon, all_sent;
-  pthread_mutex_t mutex;
-  _Atomic uint64_t noted;  // the number that was used last
-  // By the mutex.
-  char problem[VIRP_WHY];
-  struct virp_left left[VIRP_LEFT_MAX];  // by earlier runs; `told` of them by records up to told_by
-  uint32_t left_count, told;
-  uint64_t told_by;
-
-  // The thread's own. Frames lie in [kept, end): those before `sent` went into the socket, some of them are kept.
-  uint8_t* buffer;
-  size_t kept, sent, sent_frames, end;  // sent_frames: the end of the last frame that was sent whole
-  size_t kept_frames;                   // of those sent whole
-  size_t counted;                       // frames before it were counted as delivered
-  int socket;
-  uint64_t retry_at, connected_at, backoff;  // ms of the monotonic clock
-  bool busy;                                 // took something since it last rested
-  bool closing;                              // after VIRP_SAW_CLOSE: no new connection until something is to be said
-  uint64_t made;                             // number of the last frame
-  uint64_t save_at;                          // ms
-  struct virp_state state;                   // as the file holds it
-  bool keeps;                                // there is a file that could be read
-};
-
-static uint64_t clock_ns(clockid_t id) {
+uint64_t virp_clock_ns(clockid_t id) {
   struct timespec now;
   clock_gettime(id, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
-static uint64_t now_ms(void) {
-  return clock_ns(CLOCK_MONOTONIC) / 1000000u;
+uint64_t virp_now_ms(void) {
+  return virp_clock_ns(CLOCK_MONOTONIC) / 1000000u;
 }
 
 struct virp_settings* virp_settings_new(void) {
@@ -90,81 +49,13 @@ void virp_settings_free(struct virp_settings* settings) {
   free(settings);
 }
 
-static void set_problem(struct virp_speaker* at, const char* why) {
+void virp_set_problem(struct virp_speaker* at, const char* why) {
   pthread_mutex_lock(&at->mutex);
   if (strcmp(at->problem, why) != 0) {
     snprintf(at->problem, sizeof(at->problem), "%s", why);
     atomic_fetch_add(&at->counters.problems, 1);
   }
   pthread_mutex_unlock(&at->mutex);
-}
-
-static void new_epoch(struct virp_speaker* at) {
-  char why[VIRP_WHY];
-  const uint64_t last = at->voice.epoch;
-  uint64_t epoch = virp_epoch_next(at->settings->state_file, clock_ns(CLOCK_REALTIME), &at->state, why);
-  at->keeps = why[0] == '\0';
-  if (epoch <= last) epoch = last + 1;
-  at->voice.epoch = epoch;
-  at->made = 0;
-  atomic_store(&at->counters.epoch, epoch);
-  if (why[0] != '\0') set_problem(at, why);
-}
-
-// A run begins: its epoch, and what those before it left.
-static void begin_run(struct virp_speaker* at) {
-  char why[VIRP_WHY] = "";
-  at->made = 0;
-  atomic_store(&at->noted, 0);
-  if (at->settings->version == 2) {
-    new_epoch(at);
-  } else {
-    at->voice.epoch = 0;  // the first time stamp's
-    const char* const file = at->settings->state_file;
-    at->keeps = file[0] != '\0' && virp_state_read(file, &at->state, why);
-    if (why[0] != '\0') set_problem(at, why);
-  }
-  if (!at->keeps) return;
-  pthread_mutex_lock(&at->mutex);
-  memcpy(at->left, at->state.left, sizeof(at->left));
-  at->left_count = at->state.left_count;
-  at->told = 0;
-  pthread_mutex_unlock(&at->mutex);
-}
-
-// Which numbers never went into a socket whole; false: none.
-static bool unsaid(const struct virp_speaker* at, struct virp_left* out) {
-  const uint64_t noted = atomic_load(&at->noted);
-  out->epoch = at->voice.epoch;
-  out->from = at->sent_frames < at->end ? virp_frame_sequence(at->buffer + at->sent_frames) : at->made + 1;
-  out->to = noted > at->made ? noted : at->made;
-  return out->from <= out->to;
-}
-
-// The file is to hold what earlier runs left and is not told yet, and what this one would leave if it ended now.
-static void save(struct virp_speaker* at) {
-  struct virp_state wanted = {.epoch = at->state.epoch};
-  struct virp_left now;
-  char why[VIRP_WHY] = "";
-  at->save_at = now_ms() + kSave;
-  if (!at->keeps) return;
-  const bool some = unsaid(at, &now);
-  pthread_mutex_lock(&at->mutex);
-  if (at->told > 0 && (!some || at->told_by < now.from)) {
-    at->left_count -= at->told;
-    memmove(at->left, at->left + at->told, at->left_count * sizeof(at->left[0]));
-    at->told = 0;
-  }
-  wanted.left_count = at->left_count;
-  memcpy(wanted.left, at->left, at->left_count * sizeof(at->left[0]));
-  pthread_mutex_unlock(&at->mutex);
-  if (some) virp_state_leave(&wanted, &now);
-  if (at->voice.epoch > wanted.epoch) wanted.epoch = at->voice.epoch;  // of version 1
-  if (memcmp(&wanted, &at->state, sizeof(wanted)) == 0) return;
-  if (virp_state_write(at->settings->state_file, &wanted, why))
-    at->state = wanted;
-  else
-    set_problem(at, why);
 }
 
 static void disconnect(struct virp_speaker* at, const char* why) {
@@ -176,9 +67,9 @@ static void disconnect(struct virp_speaker* at, const char* why) {
   at->sent = at->sent_frames = at->kept;  // all that is kept goes out again
   at->kept_frames = 0;
   if (why == NULL) return;
-  set_problem(at, why);
+  virp_set_problem(at, why);
   atomic_fetch_add(&at->counters.socket_errors, 1);
-  const uint64_t now = now_ms();
+  const uint64_t now = virp_now_ms();
   if (was_connected && now - at->connected_at >= kSteady) at->backoff = kBackoffMin;
   at->retry_at = now + at->backoff + (now % 64);  // not all routers of a site at once
   at->backoff = at->backoff * 2 > kBackoffMax ? kBackoffMax : at->backoff * 2;
@@ -195,11 +86,12 @@ static void take_settings(struct virp_speaker* at, struct virp_settings* setting
   virp_source_id(settings->source, at->voice.source_id);
   if (old != NULL && (moved || renamed)) {
     if (renamed)
-      at->kept = at->sent = at->sent_frames = at->end = at->kept_frames = at->counted = 0;  // another's by now
+      at->kept = at->sent = at->sent_frames = at->end = at->kept_frames = at->counted = at->epoch_at =
+          0;  // another's by now
     disconnect(at, NULL);
     at->retry_at = 0;
   }
-  if (renamed) begin_run(at);
+  if (renamed) virp_begin_run(at);
   virp_settings_free(old);
 }
 
@@ -228,6 +120,7 @@ static void forget(struct virp_speaker* at) {
   at->sent_frames -= at->kept;
   at->end -= at->kept;
   at->counted -= at->counted < at->kept ? at->counted : at->kept;
+  at->epoch_at -= at->epoch_at < at->kept ? at->epoch_at : at->kept;
   at->kept = 0;
 }
 
@@ -238,10 +131,10 @@ static void connect_again(struct virp_speaker* at) {
     disconnect(at, why);
     return;
   }
-  at->connected_at = now_ms();
+  at->connected_at = virp_now_ms();
   atomic_fetch_add(&at->counters.connects, 1);
   atomic_store(&at->counters.connected, true);
-  set_problem(at, "");
+  virp_set_problem(at, "");
 }
 
 static void send_some(struct virp_speaker* at) {
@@ -299,10 +192,7 @@ static bool take_some(struct virp_speaker* at) {
     if (event->kind == VIRP_SAW_CLOSE) {
       at->closing = true;
     } else if (event->kind == VIRP_SAW_EPOCH) {
-      if (at->voice.version == 2)
-        new_epoch(at);
-      else
-        at->voice.epoch = at->made = 0;  // the next frame's time
+      virp_end_epoch(at);
     } else {
       at->closing = false;
       say(at, event);
@@ -319,10 +209,12 @@ static int patience(struct virp_speaker* at) {
   if (virp_ring_depth(at->ring) > 0 && at->end - at->sent < kAhead) out = 0;
   if (atomic_load(&at->next) != NULL) out = 0;
   if (at->socket < 0 && (!at->closing || unsent(at))) {
-    const uint64_t now = now_ms(), left = at->retry_at > now ? at->retry_at - now : 0;
+    const uint64_t now = virp_now_ms(), left = at->retry_at > now ? at->retry_at - now : 0;
     if (out < 0 || left < (uint64_t)out) out = (int)left;
   }
-  if (unsent(at) && (out < 0 || out > kSave)) out = kSave;
+  const int due = virp_mark_due(at);
+  if (due >= 0 && (out < 0 || out > due)) out = due;
+  if (unsent(at) && (out < 0 || out > VIRP_MARK_MS)) out = VIRP_MARK_MS;
   if (atomic_load(&at->stop) && (out < 0 || out > kStopping)) out = kStopping;
   return out;
 }
@@ -364,24 +256,27 @@ static void* run(void* argument) {
     if (settings != NULL) take_settings(at, settings);
     virp_ring_warm(at->ring);
     const bool taken = take_some(at);
-    if (at->socket < 0 && (!at->closing || unsent(at)) && now_ms() >= at->retry_at) connect_again(at);
+    if (at->socket < 0 && (!at->closing || unsent(at)) && virp_now_ms() >= at->retry_at) connect_again(at);
     send_some(at);
     if (at->closing && finished(at) && at->socket >= 0) hang_up(at);
-    if (now_ms() >= at->save_at) save(at);
-    atomic_store_explicit(&at->counters.cpu_ns, clock_ns(CLOCK_THREAD_CPUTIME_ID), memory_order_relaxed);
+    if (virp_now_ms() >= at->save_at) virp_save(at);
+    virp_save_mark(at, false);
+    atomic_store_explicit(&at->counters.cpu_ns, virp_clock_ns(CLOCK_THREAD_CPUTIME_ID), memory_order_relaxed);
     if (atomic_load(&at->stop) && finished(at)) {
       atomic_store(&at->all_sent, true);
       break;
     }
     if (!taken) rest(at);
   }
-  if (at->settings != NULL) save(at);
+  if (at->settings != NULL) virp_save(at);
+  if (atomic_load(&at->stop)) virp_save_mark(at, true);
   return NULL;
 }
 
 static void release(struct virp_speaker* at) {
   if (at->socket >= 0) close(at->socket);
   if (at->wake >= 0) close(at->wake);
+  if (at->mark >= 0) close(at->mark);
   virp_settings_free(at->settings);
   virp_settings_free(atomic_exchange(&at->next, NULL));
   pthread_mutex_destroy(&at->mutex);
@@ -402,7 +297,7 @@ struct virp_speaker* virp_speaker_start(struct virp_ring* ring, struct virp_sett
     return refuse(NULL, why, "no memory", ENOMEM);
   }
   at->ring = ring;
-  at->socket = -1;
+  at->socket = at->mark = -1;
   at->backoff = kBackoffMin;
   atomic_init(&at->next, settings);
   pthread_mutex_init(&at->mutex, NULL);
@@ -456,14 +351,31 @@ bool virp_speaker_stop(struct virp_speaker* at, unsigned milliseconds, uint64_t 
   }
   *left = (struct virp_left){0, 1, last};
   if (!joined) return false;
-  const bool some = unsaid(at, left);
-  const bool all = atomic_load(&at->all_sent) && !some;
+  *left = (struct virp_left){0};
+  struct virp_left ranges[VIRP_LEFT_MAX];
+  const uint32_t count = virp_unsaid(at, ranges);
+  if (count > 0) *left = ranges[count - 1];
+  const bool all = atomic_load(&at->all_sent) && count == 0;
   release(at);
   return all;
 }
 
 void virp_speaker_note(struct virp_speaker* at, uint64_t sequence) {
-  atomic_store(&at->noted, sequence);
+  atomic_store_explicit(&at->noted, sequence, memory_order_release);
+}
+
+bool virp_speaker_end_epoch(struct virp_speaker* at, uint64_t last) {
+  pthread_mutex_lock(&at->mutex);
+  const bool room = at->ends_count < VIRP_LEFT_MAX;
+  if (room) at->ends[at->ends_count++] = last;
+  pthread_mutex_unlock(&at->mutex);
+  return room;
+}
+
+void virp_speaker_no_end(struct virp_speaker* at) {
+  pthread_mutex_lock(&at->mutex);
+  --at->ends_count;
+  pthread_mutex_unlock(&at->mutex);
 }
 
 uint32_t virp_speaker_left(struct virp_speaker* at, struct virp_left left[VIRP_LEFT_MAX]) {
@@ -482,7 +394,7 @@ void virp_speaker_told(struct virp_speaker* at, uint32_t count, uint64_t sequenc
 }
 
 void virp_speaker_look(struct virp_speaker* at, struct virp_figures* out) {
-  const struct counters* const now = &at->counters;
+  const struct virp_counters* const now = &at->counters;
   for (int i = 0; i < 256; ++i) out->made[i] = atomic_load(&now->made[i]);
   out->made_all = atomic_load(&now->made_all);
   out->delivered = atomic_load(&now->delivered);

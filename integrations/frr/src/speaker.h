@@ -49,9 +49,13 @@ struct virp_speaker* virp_speaker_start(struct virp_ring* ring, struct virp_sett
 void virp_speaker_configure(struct virp_speaker* speaker, struct virp_settings* settings);
 // There is something in the ring. Costs a load while the thread is awake.
 void virp_speaker_wake(struct virp_speaker* speaker);
-// The number that was used last, from time to time: what was not sent by then is in the state file, in case that nobody
+// The number that was used last. What was not sent by then is in files within a tenth of a second, in case that nobody
 // is there any more to say so.
 void virp_speaker_note(struct virp_speaker* speaker, uint64_t sequence);
+// An epoch is about to end with this number: to be called before VIRP_SAW_EPOCH is put into the ring, and taken back by
+// the second one where that has no room. False: too many ends lie in the ring already.
+bool virp_speaker_end_epoch(struct virp_speaker* speaker, uint64_t last);
+void virp_speaker_no_end(struct virp_speaker* speaker);
 // What earlier runs left that no record tells of yet. Returns how many.
 uint32_t virp_speaker_left(struct virp_speaker* speaker, struct virp_left left[VIRP_LEFT_MAX]);
 // So many of them, from the first on, are told by records up to this number.

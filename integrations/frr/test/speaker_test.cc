@@ -9,9 +9,13 @@
 #include <sys/un.h>
 
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <set>
+#include <sstream>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "door.h"
@@ -25,6 +29,7 @@
 namespace virp::frr {
 namespace {
 
+using ::testing::ElementsAre;
 using testutil::Eventually;
 
 constexpr const char* kSecret = "000102030405060708090a0b0c0d0e0f";  // 32 bytes: raw
@@ -108,6 +113,41 @@ class FrrSpeaker : public ::testing::Test {
       Read();
       return seen_.contains(last);
     });
+  }
+  using Range = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>;  // epoch, from, to
+
+  void EndEpoch() {
+    ASSERT_TRUE(::virp_speaker_end_epoch(speaker_, sequence_));
+    ASSERT_TRUE(Say(VIRP_SAW_EPOCH));
+    sequence_ = 0;
+    ::virp_speaker_note(speaker_, 0);
+  }
+  // The file beside the state file.
+  std::string MarkText() { return virp::ReadFile(dir_.File("epoch.now"), 1000).value_or(""); }
+  Range Mark() {
+    std::istringstream words(MarkText());
+    std::string boot;
+    Range out{};
+    words >> boot >> std::get<0>(out) >> std::get<1>(out) >> std::get<2>(out);
+    return out;
+  }
+  void WriteMark(std::uint64_t epoch, std::uint64_t from, std::uint64_t to) {
+    const virp_left mark{epoch, from, to};
+    const FileDescriptor file(::virp_mark_open(dir_.File("epoch").c_str()));
+    ::virp_mark_write(file.get(), &mark);
+  }
+  void ReplaceBoot() { std::ofstream(dir_.File("epoch.now"), std::ios::in) << "00000000-0000"; }
+  // As the next run learns it.
+  std::vector<Range> LeftByEarlierRuns() {
+    Start(2);
+    EXPECT_TRUE(Eventually([&] { return Figures().epoch != 0 && Figures().socket_errors > 0; }));
+    virp_left left[VIRP_LEFT_MAX]{};
+    const std::uint32_t count = ::virp_speaker_left(speaker_, left);
+    std::vector<Range> out;
+    for (std::uint32_t i = 0; i < count; ++i) out.emplace_back(left[i].epoch, left[i].from, left[i].to);
+    ::virp_speaker_stop(speaker_, 1, 0, &left_);
+    speaker_ = nullptr;
+    return out;
   }
   virp_figures Figures() {
     virp_figures out{};
@@ -220,6 +260,63 @@ TEST_F(FrrSpeaker, WhatARunLeavesTheNextOneKnows) {
     EXPECT_TRUE(::virp_speaker_stop(speaker_, 10'000, sequence_, &left_));
     speaker_ = nullptr;
   }
+}
+
+// An epoch ends (a clock steps back, or it is switched off and on) while frames of it wait: what is left is of two.
+TEST_F(FrrSpeaker, WhatIsLeftOfTwoEpochsIsToldOfEach) {
+  Start(2);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Say());
+  ASSERT_TRUE(Eventually([&] { return Figures().made_all == 3; }));
+  const std::uint64_t first = Figures().epoch;
+  EndEpoch();
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(Say());
+  ASSERT_TRUE(Eventually([&] { return Figures().made_all == 5; }));
+  const std::uint64_t second = Figures().epoch;
+  EXPECT_GT(second, first);
+  EXPECT_FALSE(::virp_speaker_stop(speaker_, 20, sequence_, &left_));
+  EXPECT_THAT(LeftByEarlierRuns(), ElementsAre(std::tuple(first, 1, 3), std::tuple(second, 1, 2)));
+}
+
+// The end of the first lies in the ring behind what is not signed yet, and then the process is gone.
+TEST_F(FrrSpeaker, AnEpochThatEndsInTheRingIsLeftAsFarAsItWent) {
+  Listen();
+  Start(2);
+  ASSERT_TRUE(Accept());
+  while (Figures().made_all < 1000) Say();
+  while (Say()) {
+  }  // nobody reads
+  const std::uint64_t first = Figures().epoch, last = sequence_;
+  ASSERT_TRUE(::virp_speaker_end_epoch(speaker_, last));
+  ::virp_speaker_note(speaker_, 7);
+  const auto now = [&] { return Mark(); };
+  EXPECT_TRUE(Eventually([&] { return std::get<2>(now()) == last; })) << std::get<2>(now());
+  EXPECT_EQ(std::get<0>(now()), first);
+  ::virp_speaker_no_end(speaker_);
+}
+
+// kill -9: nobody writes a last word. What was used and not sent stands in the mark, a tenth of a second later.
+TEST_F(FrrSpeaker, WhatAKilledRunLeftIsInTheMark) {
+  Start(2);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(Say());
+  ::virp_speaker_note(speaker_, sequence_ + 40);  // in the ring, or lost
+  ASSERT_TRUE(Eventually([&] { return Mark() == std::tuple(Figures().epoch, 1, 43); }));
+  const std::uint64_t epoch = Figures().epoch;
+  for (const char* file : {"epoch", "epoch.now"})
+    std::filesystem::copy_file(dir_.File(file), dir_.File(std::string(file) + ".killed"));
+  ::virp_speaker_stop(speaker_, 1, sequence_, &left_);
+  for (const char* file : {"epoch", "epoch.now"})
+    std::filesystem::rename(dir_.File(std::string(file) + ".killed"), dir_.File(file));
+  EXPECT_THAT(LeftByEarlierRuns(), ElementsAre(std::tuple(epoch, 1, 43)));
+  // Of another start of the machine it is as old as the disk: not to be believed.
+  ReplaceBoot();
+  EXPECT_THAT(LeftByEarlierRuns(), ElementsAre(std::tuple(epoch, 1, 43))) << "the state file has it by now, and once";
+}
+
+// All was sent: what the state file said of an earlier moment is not so any more.
+TEST_F(FrrSpeaker, AMarkThatAllWasSentOverrulesTheStateFile) {
+  std::ofstream(dir_.File("epoch")) << "100\n100 1 9\n99 4 5\n";
+  WriteMark(100, 10, 9);
+  EXPECT_THAT(LeftByEarlierRuns(), ElementsAre(std::tuple(99, 4, 5)));
 }
 
 TEST_F(FrrSpeaker, WithoutACollectorItWaitsAndSaysWhy) {

@@ -282,10 +282,10 @@ class Comparison:
             for frame in frames:
                 if frame.flags:
                     self.find(f"{source}: entry {frame.entry} has flags {frame.flags}")
-        for source in self.day.figures.get("rolled", []):
+        for source, last in self.day.figures.get("rolled", {}).items():
             versions = [frame.key_version for frame in self.chain.frames[source]]
-            if versions != sorted(versions) or set(versions) != {1, 2}:
-                self.find(f"{source}: its key was rolled to version 2, the chain has {sorted(set(versions))} and not one after the other")
+            if versions != sorted(versions) or set(versions) != set(range(1, last + 1)):
+                self.find(f"{source}: its key was rolled to version {last}, the chain has {sorted(set(versions))} and not one after the other")
         origin = any(frame.payload.get("red_rule") == "protected_prefix_origin" for frames in self.chain.frames.values() for frame in frames)
         if origin != ("hijack" in self.day.figures):
             self.find("another origin is RED where there was no hijack, or is not where there was one")

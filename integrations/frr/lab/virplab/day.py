@@ -18,7 +18,7 @@ class Day:
         self.figures = {}  # what was measured, by name
 
     ACTS = ["morning", "announcements", "changes", "withdrawals", "flaps", "policies", "rewired", "hijack", "router_killed", "switched_off", "collector_outage",
-            "flood", "onode_outage", "cut_off", "key_roll", "evening"]
+            "flood", "onode_outage", "cut_off", "key_roll", "key_manager", "evening"]
 
     def live(self, acts=None):
         for act in acts or self.ACTS:
@@ -256,7 +256,29 @@ class Day:
         for bgpd in chosen:
             self.roll(bgpd)
             self.flap(bgpd, "with the next key")
-        self.figures["rolled"] = [bgpd.router.source for bgpd in chosen]
+            self.figures.setdefault("rolled", {})[bgpd.router.source] = 2
+
+    def key_manager(self):
+        """a router's key moves to the key manager, and is rolled there: approved, then vouched for by the one before; routes change meanwhile"""
+        bgpd = [bgpd for bgpd in self.lab.routers.values() if bgpd.router.version == 2 and bgpd.router.suite != "ed25519"][-1]
+        router, services = bgpd.router, self.services
+        rolled = self.figures.setdefault("rolled", {})
+        first = rolled.get(router.source, 1) + 1
+        self.operator("create", router.source, "--form", "raw", "--carrier", services.carrier(router.asn))
+        for version in (first, first + 1):
+            named = ["--suite", "hmac", "--key-version", str(version)] if version == first else []
+            self.operator("prepare", router.source, *named)
+            if version == first:
+                services.virpctl("keys", "o-keys", "approve", router.source, "--key-version", str(version), "--reason", "compared", who="approver-boss")
+            wait_for("the chain has the manager's key", lambda version=version: self.knows_version(router.source, version))
+            services.export_key(router, version)
+            wait_for("the module signs with it", lambda version=version: f"virp key-version {version}" in bgpd.show("show running-config"))
+            self.operator("activate", router.source, "--key-version", str(version))
+            self.flap(bgpd, "with a key of the manager's")
+            rolled[router.source] = version
+
+    def operator(self, what, source, *more):
+        self.services.virpctl("keys", "o-keys", what, source, *more, "--reason", "the lab")
 
     def roll(self, bgpd):
         router, services = bgpd.router, self.services

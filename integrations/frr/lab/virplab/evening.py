@@ -11,7 +11,7 @@ from virplab.compare import DOWN, PROCESS, STATUS, Comparison, is_last_word
 
 def fetch(lab, stopped, patience=60):
     """The chain, once it has what every module had said; or as it is then. Throws Broken."""
-    path, keys = lab.services.file("chain.tar"), lab.services.file("keys", "onode")
+    path, keys = lab.services.file("chain.tar"), lab.services.verifier_keys()
     last = {sample.router: sample for sample in lab.samples}
     deadline = time.monotonic() + patience
     while True:
@@ -61,7 +61,7 @@ def close(lab, day, stop=True, doubt=False):
     except Broken as broken:
         return findings + [f"the chain, read independently: {broken}"]
     said = lab.services.virpctl("verify", "--offline", lab.services.file("chain.tar"), "--trust", lab.services.trust, "--keys",
-                                lab.services.file("keys", "onode"), "--subjects", check=False)
+                                lab.services.verifier_keys(), "--subjects", check=False)
     findings += [] if said.returncode == 0 else [f"virpctl verify --offline: {said.stdout}{said.stderr}"]
     findings += [f"an alarm stands: {alarm}" for alarm in lab.services.virpctl("alarms", "list").stdout.strip().split("\n")[1:]]
     logs = {bgpd.name: bgplog.read(bgpd.file("bgpd.log")) for bgpd in lab.routers.values()}

@@ -10,7 +10,7 @@ from virplab.network import ONODE
 from virplab.process import Process, clean_environment, wait_for
 from virplab.sandbox import LabError
 
-ORIGIN, DOMAIN, PORT = "virp.example.net/lab", "lab.example", 8443
+ORIGIN, DOMAIN, PORT, KEYMGR_PORT = "virp.example.net/lab", "lab.example", 8443, 8445
 POSTGRES = "/usr/lib/postgresql/15/bin"
 
 
@@ -42,7 +42,7 @@ class Postgres:
 class Services:
     def __init__(self, home, build, topology, network):
         self.home, self.build, self.topology, self.network = home, build, topology, network
-        self.onode = None
+        self.onode = self.keymgr = None
         self.collectors = {}  # by AS
         self.trust = ""
 
@@ -51,7 +51,7 @@ class Services:
 
     def virpctl(self, *arguments, who="operator-noc", check=True):
         environment = clean_environment() | {
-            "VIRPCTL_ONODE": f"{ONODE}:{PORT}", "VIRPCTL_TRUST_DOMAIN": DOMAIN, "VIRPCTL_STATE": self.file("seen"),
+            "VIRPCTL_ONODE": f"{ONODE}:{PORT}", "VIRPCTL_KEYMGR": f"{ONODE}:{KEYMGR_PORT}", "VIRPCTL_TRUST_DOMAIN": DOMAIN, "VIRPCTL_STATE": self.file("seen"),
             "VIRPCTL_TLS_ROOTS": self.file("pki", "ca.crt"), "VIRPCTL_TLS_CERTIFICATE": self.file("pki", f"{who}.crt"),
             "VIRPCTL_TLS_KEY": self.file("pki", f"{who}.key"), "VIRPCTL_TIMEOUT": "60"}
         done = subprocess.run([self.build.virpctl, *arguments], capture_output=True, text=True, env=environment, check=False)
@@ -110,6 +110,9 @@ class Services:
         self.issue("onode", "node-1")
         self.issue("operator", "noc")
         self.issue("reader", "app")
+        self.issue("approver", "boss")
+        self.issue("keymgr", "keymgr-1")
+        self.virpctl("keys", "create", "keymgr-1", "--dir", self.file("keymgr-key"))
         for folder in ("own-key", "checkpoint-keys"):
             self.virpctl("keys", "create", ORIGIN, "--dir", self.file(folder))
         os.makedirs(self.file("keys", "onode"), 0o700)
@@ -125,12 +128,52 @@ class Services:
             self.give_key(router.source, 1, router.name, "onode")
             self.give_key(router.source, 1, router.name, self.collector_name(router.asn))
 
+    def exported(self, source, version):
+        """A key of the manager's, as it was handed out."""
+        return self.file("exported", f"{source}.{version}")
+
+    def carrier(self, asn):
+        return f"spiffe://{DOMAIN}/collector/{self.collector_name(asn)}"
+
+    def export_key(self, router, version):
+        """As an operator does for a producer that reads a file; put beside the key that the router uses."""
+        os.makedirs(self.file("exported"), 0o700, exist_ok=True)
+        self.virpctl("keys", "o-keys", "export", router.source, "--key-version", str(version), "--save",
+                     self.exported(router.source, version), "--reason", "to the router")
+        folder = self.key_folder(router.name, router.source)
+        shutil.copy(self.exported(router.source, version), os.path.join(folder, ".new"))
+        os.chmod(os.path.join(folder, ".new"), 0o600)
+        os.rename(os.path.join(folder, ".new"), os.path.join(folder, f"{version}.hmac"))
+
+    def verifier_keys(self):
+        """A folder with all keys that tags are checked with at the end: the O-Node's files, and those of the key manager."""
+        folder = self.file("keys", "verifier")
+        shutil.copytree(self.file("keys", "onode"), folder, dirs_exist_ok=True)
+        for name in os.listdir(self.file("exported")) if os.path.isdir(self.file("exported")) else []:
+            source, version = name.rsplit(".", 1)
+            shutil.copy(self.exported(source, version), os.path.join(folder, source, f"{version}.hmac"))
+        return folder
+
     # ---- programs
+
+    def start_keymgr(self):
+        os.mkdir(self.file("kek"), 0o700)
+        with open(self.file("kek", "1.kek"), "wb") as file:
+            file.write(os.urandom(32))
+        os.chmod(self.file("kek", "1.kek"), 0o400)
+        self.keymgr = Process("virp-keymgr", self.file("keymgr.log"), [
+            self.build.keymgr, "--store", f"sqlite:{self.file('keymgr.db')}", "--name", "keymgr-1", "--own-key", self.file("keymgr-key"),
+            "--kek", self.file("kek"), "--listen", f"{ONODE}:{KEYMGR_PORT}", "--admin-listen", "127.0.0.1:9445", *self.tls("keymgr-keymgr-1")])
+        self.keymgr.start()
+
+    def key_supply(self, holder):
+        return ["--key-manager", f"{ONODE}:{KEYMGR_PORT}", "--key-state", self.file(f"supply-{holder}")]
 
     def onode_arguments(self, store):
         return [self.build.onode, "--store", store, "--state", self.file("state"), "--keys", self.file("keys", "onode"),
                 "--own-key", self.file("own-key"), "--checkpoint-keys", self.file("checkpoint-keys"), "--scopes",
-                self.file("scopes.json"), "--listen", f"{ONODE}:{PORT}", "--admin-listen", "127.0.0.1:9443", *self.tls("onode-node-1")]
+                self.file("scopes.json"), "--listen", f"{ONODE}:{PORT}", "--admin-listen", "127.0.0.1:9443", *self.key_supply("onode"),
+                *self.tls("onode-node-1")]
 
     def start_onode(self, store):
         with open(self.file("scopes.json"), "w", encoding="ascii") as file:
@@ -168,11 +211,11 @@ class Services:
             self.collectors[asn] = Process(name, self.file(f"{name}.log"), self.network.inside(site) + [
                 self.build.collector, "--name", name, "--onode", f"{ONODE}:{PORT}", "--origin", ORIGIN, "--checkpoint-key", self.trust,
                 "--keys", self.file("keys", name), "--spool", self.file(f"spool-{asn}"), "--sources", self.file(f"{name}.json"),
-                "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:9444", *self.tls(f"collector-{name}")])
+                "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:9444", *self.key_supply(name), *self.tls(f"collector-{name}")])
         self.collectors[asn].start()
 
     def register(self):
-        carrier = {asn: f"spiffe://{DOMAIN}/collector/{self.collector_name(asn)}" for asn in self.topology.sites}
+        carrier = {asn: self.carrier(asn) for asn in self.topology.sites}
         sources = [{"name": self.collector_name(asn), "suite": "SUITE_ED25519", "vantage": "VANTAGE_SERVICE", "types": [22, 23, 24],
                     "carriedBy": [carrier[asn]]} for asn in self.topology.sites]
         for router in self.topology.routers:
@@ -186,6 +229,6 @@ class Services:
             self.virpctl("sources", "register", "--file", self.file("source.json"), "--reason", "the lab")
 
     def need_all(self):
-        for process in [self.onode, *self.collectors.values()]:
+        for process in [self.onode, self.keymgr, *self.collectors.values()]:
             process.need()
 

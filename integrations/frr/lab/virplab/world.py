@@ -18,18 +18,19 @@ class Build:
 
     onode: str
     collector: str
+    keymgr: str
     virpctl: str
     module: str
 
     @staticmethod
     def of(folder, module=None):
         build = Build(*(os.path.join(folder, name) for name in (
-            "services/onode/virp-onode", "services/collector/virp-collector", "tools/virpctl/virpctl",
+            "services/onode/virp-onode", "services/collector/virp-collector", "services/keymgr/virp-keymgr", "tools/virpctl/virpctl",
             "integrations/frr/bgpd_virp.so")))
         build.module = os.path.realpath(module or build.module)
         for path in (*dataclasses.astuple(build), BGPD):
             if not os.path.exists(path):
-                raise LabError(f"there is no {path}; build virp-onode, virp-collector, virpctl and bgpd_virp, install frr")
+                raise LabError(f"there is no {path}; build virp-onode, virp-collector, virp-keymgr, virpctl and bgpd_virp, install frr")
         return build
 
 
@@ -77,6 +78,7 @@ class Lab:
         services.make_keys()
         if self.options.postgres:
             self.postgres = Postgres(self.home)
+        services.start_keymgr()
         services.start_onode(self.postgres.url if self.postgres else f"sqlite:{services.file('chain.db')}")
         for asn in topology.sites:
             services.start_collector(asn)

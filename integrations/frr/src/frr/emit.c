@@ -23,7 +23,11 @@ static bool push_plain(struct virp_event* event) {
 
 bool virp_new_epoch(void) {
   struct virp_event mark = {.kind = VIRP_SAW_EPOCH};
-  if (!push_plain(&mark)) return false;
+  if (!virp_speaker_end_epoch(virp.speaker, virp.sequence)) return false;
+  if (!push_plain(&mark)) {
+    virp_speaker_no_end(virp.speaker);
+    return false;
+  }
   virp.sequence = 0;
   virp_speaker_note(virp.speaker, 0);
   virp.lost_from = virp.loss_sequence = 0;  // of an epoch that has ended
@@ -46,6 +50,7 @@ static uint64_t next_time(void) {
 static void number(struct virp_event* event) {
   event->time_ns = next_time();
   event->sequence = ++virp.sequence;
+  virp_speaker_note(virp.speaker, virp.sequence);
 }
 
 static void lose(void) {
@@ -130,6 +135,6 @@ void virp_beat(uint8_t kind) {
 }
 
 void virp_count_lost(void) {
-  ++virp.sequence;
+  virp_speaker_note(virp.speaker, ++virp.sequence);
   lose();
 }

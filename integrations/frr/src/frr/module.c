@@ -197,7 +197,6 @@ static void tick(virp_task* task) {
   if (!virp.on) return;
   virp_tell_loss(false);
   virp_tell_left();
-  virp_speaker_note(virp.speaker, virp.sequence);
   virp_peers_tick();
   virp_locals_tick();
   if (key_rolled()) virp_reconfigure();

@@ -94,6 +94,10 @@ DEFUN(do_no_virp_onode_uid, no_virp_onode_uid_cmd, "no virp onode-uid [(0-429496
 DEFUN(do_virp_source_name, virp_source_name_cmd, "virp source-name NAME",
       NAME "The source that this router speaks as\nIts name\n")
 {
+  if (virp.on && !strmatch(argv[2]->arg, virp.config.source)) {
+    vty_out(vty, "%% first: no virp enable\n");
+    return CMD_WARNING_CONFIG_FAILED;
+  }
   return set_text(vty, virp.config.source, sizeof(virp.config.source), argv[2]->arg);
 }
 
