@@ -55,7 +55,9 @@ def arrows(values):
 
     # Routers.
     if "collector" in on:
-        out |= {("router", "collector", port["port"]) for port in values["collector"]["routerPorts"] if port.get("from")}
+        service = values["collector"]["routerService"]
+        ranges = service["enabled"] and service["loadBalancerSourceRanges"]
+        out |= {("router", "collector", port["port"]) for port in values["collector"]["routerPorts"] if port.get("from") or ranges}
     if "rtr-bridge" in on and (bridge["routerPeers"] or bridge["routerService"]["loadBalancerSourceRanges"]):
         out |= {("router", "rtr-bridge", port) for name, port in (("tcp", 8282), ("tls", 8283), ("ssh", 8284)) if bridge["rtr"][name]["enabled"]}
     if "keymgr" in on and values["keymgr"]["est"]["enabled"]:

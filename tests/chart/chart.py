@@ -70,10 +70,10 @@ def typed(text, before=""):
 
 
 @functools.cache
-def notes(scenario):
+def notes(scenario, *sets):
     """NOTES.txt, which `helm template` leaves out: rendered by a copy of the chart in which it is an object."""
     path, own = SCENARIOS[scenario]
-    further = [argument for text in own for argument in ("--set", text)]
+    further = [argument for text in (*own, *sets) for argument in ("--set", text)]
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "virp"
         shutil.copytree(CHART, copy)

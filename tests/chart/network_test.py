@@ -92,6 +92,24 @@ class NetworkTest(unittest.TestCase):
                             self.assertTrue(rule.get(side))
                             self.assertTrue(rule.get("ports"))
 
+    def test_who_may_come_by_a_load_balancer_is_let_in(self):
+        ranges = "service.type=LoadBalancer,{0}.service.loadBalancerSourceRanges[0]=192.0.2.0/25"
+        for part, key in arrows.KEYS.items():
+            sets = f"{key}." + ranges.format(key)
+            policies = [found for found in chart.objects("services", sets) if found["kind"] == "NetworkPolicy"]
+            own = release_parties("services")[part]
+            with self.subTest(part):
+                self.assertTrue(network.allowed(policies, OUTSIDE["router"], own, arrows.GRPC[part]))
+                self.assertFalse(network.allowed(policies, OUTSIDE["other-router"], own, arrows.GRPC[part]))
+        policies = [found for found in chart.objects("edge-collector", "collector.routerPorts[0].from[0].ipBlock.cidr=198.51.100.0/24") if found["kind"] == "NetworkPolicy"]
+        self.assertTrue(network.allowed(policies, OUTSIDE["router"], release_parties("edge-collector")["collector"], 7801))
+
+    def test_services_elsewhere_are_reached_at_their_ports(self):
+        sets = ("external.onodes[0]=onode.example.org:30443", "external.keyManagers[0]=keymgr.example.org:30445")
+        policies = [found for found in chart.objects("edge-collector", *sets) if found["kind"] == "NetworkPolicy"]
+        own = release_parties("edge-collector")["collector"]
+        self.assertEqual([port for port in (8443, 30443, 8445, 30445) if network.allowed(policies, own, OUTSIDE["core"], port)], [8443, 30443, 30445])
+
     def test_they_can_be_left_out(self):
         self.assertEqual(self.policies("knobs"), [])
 

@@ -14,6 +14,7 @@ SELECTOR = {"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kuberne
 # Texts of secrets: a URL with a password, a key, a PEM block of a private key.
 SECRET = re.compile(r"[a-z]+://[^/\s:@]+:[^/\s@]+@|BEGIN [A-Z ]*PRIVATE KEY|\b[0-9a-f]{64}\b|password", re.IGNORECASE)
 PERSISTENT = re.compile(r"/var/lib/")
+POD_NAME = "statefulset.kubernetes.io/pod-name"
 
 
 def containers(spec):
@@ -166,7 +167,9 @@ class PolicyTest(unittest.TestCase):
                 if found["kind"] != "Service":
                     continue
                 with self.subTest(f"{scenario}: {chart.name_of(found)}"):
-                    ports = [names for labels, names in pods if found["spec"]["selector"].items() <= labels.items()]
+                    # The label that a StatefulSet's controller gives each pod is not in its template.
+                    selector = {key: value for key, value in found["spec"]["selector"].items() if key != POD_NAME}
+                    ports = [names for labels, names in pods if selector.items() <= labels.items()]
                     self.assertEqual(len(ports), 1)
                     self.assertLessEqual({port["targetPort"] for port in found["spec"]["ports"]}, ports[0])
 
@@ -192,13 +195,60 @@ class PolicyTest(unittest.TestCase):
         bridge = next(found for found, _, _ in chart.pods("production") if found["metadata"]["name"] == "virp-rtr-bridge")
         self.assertGreaterEqual(bridge["spec"]["minReadySeconds"], 30)
 
+    def test_a_router_comes_to_the_one_collector_that_signs_for_it(self):
+        for scenario, sets, expected in (("production", (), {"virp-collector-routers-0": "virp-collector-0", "virp-collector-routers-1": "virp-collector-1"}),
+                                         ("minimal", (), {"virp-collector-routers": None}), ("edge-collector", (), {"edge-collector-routers": None}),
+                                         ("edge-collector", ("collector.replicas=2",), {"edge-collector-routers": None})):
+            with self.subTest(f"{scenario} {sets}"):
+                services = {one["metadata"]["name"]: one["spec"]["selector"] for one in chart.objects(scenario, *sets)
+                            if one["kind"] == "Service" and "collector-routers" in one["metadata"]["name"]}
+                self.assertEqual({name: selector.get(POD_NAME) for name, selector in services.items()}, expected)
+        own = "collector.routerService.podAnnotations.1.address"
+        annotated = {one["metadata"]["name"]: one["metadata"].get("annotations") for one in chart.objects("production", f"{own}=192.0.2.200") if one["kind"] == "Service"}
+        self.assertEqual([annotated[f"virp-collector-routers-{i}"] for i in range(2)], [None, {"address": "192.0.2.200"}])
+
+    def test_a_base_backup_is_made_where_the_log_is_archived(self):
+        found = {chart.name_of(one): one for one in chart.objects("production")}
+        backup, cluster = found["ScheduledBackup/virp-db"], found["Cluster/virp-db"]
+        self.assertEqual(backup["spec"]["cluster"]["name"], "virp-db")
+        self.assertEqual(len(backup["spec"]["schedule"].split()), 6, "CloudNativePG counts from the second")
+        self.assertTrue(backup["spec"]["immediate"], "the log alone restores nothing until the first night")
+        self.assertEqual(backup["metadata"]["annotations"]["helm.sh/resource-policy"], "keep")
+        self.assertTrue(cluster["spec"]["backup"])
+        for off in ("cloudNativePG.backup=null", "cloudNativePG.scheduledBackup.schedule="):
+            self.assertEqual([one for one in chart.objects("production", off) if one["kind"] == "ScheduledBackup"], [])
+
+    def test_an_id_outlives_its_pod(self):
+        for mode in ("csiDriver", "spire"):
+            for form in ("role", "serviceAccount") if mode == "csiDriver" else ("role",):
+                kinds = [f"{part}.kind=Deployment" for part in ("onode", "collector", "keymgr", "rtrBridge")]
+                sets = (f"mtls.mode={mode}", f"mtls.idFormat={form}", "mtls.spire.clusterSPIFFEIDs=true", *kinds)
+                for part in ("onode", "collector", "keymgr", "rtr-bridge"):
+                    with self.subTest(f"{mode} {form}: {part}"):
+                        if mode == "spire":
+                            ids = [one["spec"]["spiffeIDTemplate"] for one in chart.objects("services", *sets)
+                                   if one["kind"] == "ClusterSPIFFEID" and one["metadata"]["name"].endswith(f"-{part}")]
+                        else:
+                            ids = [volume["csi"]["volumeAttributes"]["csi.cert-manager.io/uri-sans"] for found, _, spec in chart.pods("services", *sets)
+                                   if found["kind"] == "Deployment" and found["metadata"]["name"] == f"virp-{part}" for volume in spec["volumes"] if "csi" in volume]
+                        self.assertEqual(len(ids), 1)
+                        self.assertTrue(ids[0].endswith(f"/virp-{part}"), f"{ids[0]}: the next pod has another name")
+
+    def test_helm_tests_get_an_identity_of_spire(self):
+        (found,) = [one for one in chart.objects("spire") if one["kind"] == "ClusterSPIFFEID" and one["metadata"]["name"] == "virp-virp-test"]
+        self.assertEqual(found["spec"]["spiffeIDTemplate"], "spiffe://{{ .TrustDomain }}/reader/{{ .PodMeta.Name }}")
+        wanted = found["spec"]["podSelector"]["matchLabels"].items()
+        pods = [metadata["name"] for one, metadata, _ in chart.pods("spire") if wanted <= metadata["labels"].items()]
+        self.assertEqual(sorted(pods), ["virp-test-claim", "virp-test-stranger"])
+        self.assertNotIn("virp-virp-test", [one["metadata"]["name"] for one in chart.objects("spire", "tests.enabled=false")])
+
     def test_certificates_have_one_uri_and_the_headless_names(self):
         for scenario, found in self.each_object():
             if found["kind"] != "Certificate":
                 continue
             spec = found["spec"]
             self.assertEqual(len(spec["uris"]), 1)
-            self.assertRegex(spec["uris"][0], r"^spiffe://example\.org/(onode|collector|keymgr|rtr-bridge|reader)/[a-z0-9-]+$")
+            self.assertRegex(spec["uris"][0], r"^spiffe://example\.org/(onode|collector|keymgr|rtr-bridge|reader|ns/virp/sa)/[a-z0-9-]+$")
             self.assertEqual(spec["privateKey"], {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"})
             if not found["metadata"]["name"].endswith("-test"):
                 name = re.sub(r"-[0-9]+$", "", found["metadata"]["name"])

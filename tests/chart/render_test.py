@@ -29,6 +29,8 @@ CUSTOM = {
         "affinity": {"enablePodAntiAffinity": None, "podAntiAffinityType": None, "topologyKey": None},
         "storage": {"size": None, "storageClass": None}, "walStorage": {"size": None, "storageClass": None},
         "resources": {"requests": None, "limits": None}, "backup": None, "monitoring": {"enablePodMonitor": None}}},
+    "postgresql.cnpg.io/v1 ScheduledBackup": {"metadata": META, "spec": {
+        "schedule": None, "immediate": None, "backupOwnerReference": None, "method": None, "cluster": {"name": None}}},
     "monitoring.coreos.com/v1 PodMonitor": {"metadata": META, "spec": {
         "selector": SELECTOR, "namespaceSelector": {"matchNames": None},
         "podMetricsEndpoints": [{"port": None, "path": None, "interval": None, "scrapeTimeout": None}]}},
@@ -174,6 +176,10 @@ class RenderTest(unittest.TestCase):
         self.assertIn("networkPolicy.enabled is false", chart.notes("knobs"))
         self.assertIn("keymgr serves with the role that owns its schema", chart.notes("postgres"))
         self.assertNotIn("WARNING", chart.notes("production"))
+        self.assertIn("onode.config.store-limit is not set", chart.notes("postgres"))
+        self.assertNotIn("store-limit", chart.notes("services"), "SQLite knows the room of its volume")
+        self.assertIn("the chain has no backup", chart.notes("production", "cloudNativePG.scheduledBackup.schedule="), "a log without a base restores nothing")
+        self.assertIn("the chain has no backup", chart.notes("production", "cloudNativePG.backup=null"))
 
     def test_names_fit_with_the_longest_release(self):
         out = chart.render("production", "image.tag=v1", release="a" * 53)

@@ -26,6 +26,12 @@
 {{- end -}}
 {{- end -}}
 
+{{/* What names a pod in its id, for as long as its source is its own: list root component values variable. A StatefulSet's pods keep
+     their names; the one pod of a Deployment has another one each time. */}}
+{{- define "virp.lastingName" -}}
+{{- if eq (index . 2).kind "Deployment" -}}{{- include "virp.component" (list (index . 0) (index . 1)) -}}{{- else -}}{{- index . 3 -}}{{- end -}}
+{{- end -}}
+
 {{/* Whether each pod has an id of its own: list root component. */}}
 {{- define "virp.ownIdentities" -}}
 {{- $mode := include "virp.mtlsMode" . -}}
@@ -103,10 +109,11 @@
 {{- $out = append $out (dict "name" "tls" "secret" (dict "secretName" (get $mtls.existingSecrets $key) "defaultMode" 288)) -}}
 {{- else if eq $mode "csiDriver" -}}
 {{- $service := include "virp.component" (list $root $component) -}}
+{{- $pod := include "virp.lastingName" (list $root $component $values "${POD_NAME}") -}}
 {{- $names := list (printf "${POD_NAME}.%s-headless.${POD_NAMESPACE}.svc" $service) (printf "${POD_NAME}.%s-headless.${POD_NAMESPACE}.svc.%s" $service $root.Values.clusterDomain) (printf "%s.${POD_NAMESPACE}.svc" $service) (printf "%s.${POD_NAMESPACE}.svc.%s" $service $root.Values.clusterDomain) -}}
-{{- $id := printf "spiffe://%s/%s/${POD_NAME}" $root.Values.trustDomain (eq $component "test" | ternary "reader" $component) -}}
+{{- $id := printf "spiffe://%s/%s/%s" $root.Values.trustDomain (eq $component "test" | ternary "reader" $component) $pod -}}
 {{- if and (eq $mtls.idFormat "serviceAccount") (ne $component "test") -}}
-{{- $id = printf "spiffe://%s/ns/${POD_NAMESPACE}/sa/%s/pod/${POD_NAME}" $root.Values.trustDomain (include "virp.serviceAccountName" (list $root $component $values)) -}}
+{{- $id = printf "spiffe://%s/ns/${POD_NAMESPACE}/sa/%s/pod/%s" $root.Values.trustDomain (include "virp.serviceAccountName" (list $root $component $values)) $pod -}}
 {{- end -}}
 {{- $attributes := dict
   "csi.cert-manager.io/issuer-name" $mtls.issuerRef.name
