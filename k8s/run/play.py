@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Plays the chart within k8s/run/machine: play.py minimal|demo|production FOLDER HELM TAG. Ends with 0 when all was as it has to be."""
+"""Plays the chart within k8s/run/machine: play.py minimal|upgrade|demo|production FOLDER HELM TAG. Ends with 0 when all was as it has to be."""
 
 import json
 import pathlib
@@ -11,15 +11,17 @@ from release import ROOT, Release, config_map
 from story import NAMES, Story, say, table
 
 HERE = pathlib.Path(__file__).resolve().parent
+MINIMAL = ROOT / "k8s/examples/minimal.yaml"
+PREVIOUS = ROOT / "tests/data/chart/virp-0.1.0.tgz"
 LOCAL = "image=" + json.dumps({"registry": "localhost", "tag": sys.argv[4], "pullPolicy": "Never"})
 
 
-def minimal(release):
-    """k8s/examples/minimal.yaml and its lab-secrets, as a newcomer would: sources are asked through a forwarded port."""
+def lab(release, chart=None):
+    """k8s/examples/minimal.yaml and its lab-secrets, as a newcomer would: sources are asked through a forwarded port. Gives (story, pods)."""
     story = Story(release)
     release.lab_secrets()
     story.people()
-    started = release.play(release.render(ROOT / "k8s/examples/minimal.yaml", settings=[f'checkpointKeys=["{release.chain_key}"]', LOCAL]))
+    started = release.play(release.render(MINIMAL, settings=[f'checkpointKeys=["{release.chain_key}"]', LOCAL], chart=chart))
     for one in started:
         release.cluster.ready(one)
     say("k8s/examples/minimal.yaml runs: " + ", ".join(one.name for one in started))
@@ -32,10 +34,28 @@ def minimal(release):
         release.ctl("sources", "register", "--file", f"{source}.json", "--reason", "the run")
     story.routers()
     story.claims("test")
+    return story, started
+
+
+def minimal(release):
+    story, _ = lab(release)
     story.loss()
     story.whole_chain()
     say("helm test: " + ", ".join(release.test()) + ": passed")
     story.policies()
+
+
+def upgrade(release):
+    """The same as the chart before rendered it; then this one on its volumes. virpctl remembers the chain, so a shorter one would be a rollback."""
+    story, started = lab(release, chart=PREVIOUS)
+    before = story.whole_chain()
+    for one in started:
+        release.cluster.remove(one)
+    for one in release.play(release.render(MINIMAL, settings=[f'checkpointKeys=["{release.chain_key}"]', LOCAL])):
+        release.cluster.ready(one)
+    after = wait_for("the chain to go on", lambda: (size := story.whole_chain()) > before and size, 90)
+    release.ctl("gaps")
+    say(f"upgraded from {PREVIOUS.name}: {before} entries before, {after} after, all in order, and none missing")
 
 
 def demo(release):
@@ -125,7 +145,7 @@ def main():
     which, folder, helm, tag = sys.argv[1:]
     release = Release(folder, tag, helm)
     try:
-        {"minimal": minimal, "demo": demo, "production": production}[which](release)
+        {"minimal": minimal, "upgrade": upgrade, "demo": demo, "production": production}[which](release)
     except Failed as failed:
         print(f"play: {failed}", file=sys.stderr)
         for one in release.cluster.pods():

@@ -51,16 +51,15 @@ class Release:
 
     def ctl(self, *arguments, want=0, network=True, text_in=None):
         """What it says; `want`: the exit status that it has to end with, None for any (then (status, text) is given)."""
+        # --restart: in a pod of `kube play` a container starts again by that pod's policy, and its status is that of the second time.
         # Not --rm: under load podman may fail to remove what has ended, and then says that in place of the command's status.
-        command = ["podman", "run", "--name=virpctl", "--replace", "--read-only", "--cap-drop=all", "--volume", f"{self.folder}/pki:/pki", "--volume",
+        command = ["podman", "run", "--name=virpctl", "--replace", "--restart=no", "--read-only", "--cap-drop=all", "--volume", f"{self.folder}/pki:/pki", "--volume",
                    f"{self.folder}/work:/work", "--workdir", "/work", f"--pod={self.place}" if network else "--network=none"]
         for name, value in self.environment.items():
             command += ["--env", f"{name}={value}"]
         if text_in is not None:
             command.append("--interactive")
         status, said = run(*command, f"{self.prefix}virpctl:{self.tag}", *arguments, check=False, text_in=text_in)
-        if status != 0:  # the command's own; once in a while podman says another under load
-            status = int(run("podman", "inspect", "--format", "{{.State.ExitCode}}", "virpctl")[1])
         if want is None:
             return status, said
         if status != want:
@@ -109,9 +108,9 @@ class Release:
 
     # ---- the chart
 
-    def render(self, *values, settings=()):
-        """Manifests, as Helm renders them for the release virp in the namespace virp."""
-        command = [self.helm, "template", "virp", os.environ.get("CHART", str(ROOT / "k8s/charts/virp")), "--namespace", "virp"]
+    def render(self, *values, settings=(), chart=None):
+        """Manifests, as Helm renders them for the release virp in the namespace virp. `chart`: another one than this tree's."""
+        command = [self.helm, "template", "virp", str(chart or ROOT / "k8s/charts/virp"), "--namespace", "virp"]
         for file in values:
             command += ["--values", str(file)]
         for setting in settings:

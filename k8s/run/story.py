@@ -164,8 +164,11 @@ protocol rpki bridge_1 {{
         return next(name for name in self.cluster.running if name.startswith(NAMES["rtr-bridge"]))
 
     def whole_chain(self):
+        """Its size."""
         said = self.release.ctl("chain", "verify", "--subjects")
-        say("the whole chain verifies: " + said.strip().splitlines()[-1])
+        last = said.strip().splitlines()[-1]
+        say("the whole chain verifies: " + last)
+        return int(last.split()[0])
 
     def tamper(self):
         """One byte is changed in a copy of the database; another O-Node serves the copy, read-only, and names the entry."""
