@@ -12,6 +12,7 @@
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
 #include "lib/base/text.h"
+#include "lib/http/trust.h"
 #include "lib/http/url.h"
 
 namespace virp::http {
@@ -178,7 +179,7 @@ void HttpFetch::Impl::SetUp(Answer& answer, curl_slist* headers, char* detail) c
   curl_easy_setopt(to, CURLOPT_NOPROGRESS, 0L);
   curl_easy_setopt(to, CURLOPT_XFERINFOFUNCTION, &CheckStop);
   curl_easy_setopt(to, CURLOPT_XFERINFODATA, &answer);
-  if (!options.roots.empty()) curl_easy_setopt(to, CURLOPT_CAINFO, options.roots.c_str());
+  Trust(to, options.roots);
 }
 
 absl::StatusOr<Fetched> HttpFetch::Get(const std::atomic<bool>& stop) {

@@ -11,6 +11,7 @@
 #include "lib/base/secret_file.h"
 #include "lib/base/status.h"
 #include "lib/crypto/secret.h"
+#include "lib/http/trust.h"
 #include "lib/http/url.h"
 
 namespace virp::service {
@@ -125,7 +126,7 @@ absl::Status Webhook::Post(const std::string& json, const std::string& key) {
   curl_easy_setopt(handle, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
   curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, &Ignore);
   curl_easy_setopt(handle, CURLOPT_USERAGENT, "virp");
-  if (!options.roots.empty()) curl_easy_setopt(handle, CURLOPT_CAINFO, options.roots.c_str());
+  http::Trust(handle, options.roots);
   const CURLcode done = curl_easy_perform(handle);
   // The URL may be a secret of its own (chat services): it stands in no message.
   if (done != CURLE_OK) return Unavailable("webhook: {}", curl_easy_strerror(done));

@@ -68,11 +68,12 @@ class FakeRecorder final : public Recorder {
 class FakeState final : public StateFile {
  public:
   absl::Status Write(std::string_view state) override {
-    if (broken) return Unavailable("the disk is gone");
+    if (broken) return doubtful ? DataLoss("the disk may be gone") : Unavailable("the disk is gone");
     written = state;
     return absl::OkStatus();
   }
   bool broken = false;
+  bool doubtful = false;  // whether a broken one has what was written last
   std::string written;
 };
 

@@ -130,7 +130,8 @@ void Cache::Tick() {
     for (std::size_t source = 0; source < sources_.sources().size(); ++source) RecordSourceChange(source);
     Rebuild();
   }
-  if (const auto until = quarantine_.until(); until && now >= *until)
+  // While a rebuild is put off, what is held may be what no source has any more.
+  if (const auto until = quarantine_.until(); until && now >= *until && !put_off_)
     ServeHeld({"hold-max", "the longest time that a guard holds is over", ""});
   if (unrecorded_ && recorder_.HasRoom()) RecordServed(std::optional(unrecorded_->accepted), ServedWhen::kLate);
   KeepLater(now);
@@ -139,7 +140,7 @@ void Cache::Tick() {
 std::optional<UnixNanos> Cache::NextTick() const {
   const MutexLock lock(mutex_);
   const std::optional<UnixNanos> until = quarantine_.until();
-  if (!until) return next_tick_;
+  if (!until || put_off_) return next_tick_;
   return next_tick_ ? std::min(*next_tick_, *until) : *until;
 }
 
@@ -183,7 +184,10 @@ void Cache::Schedule() {
 void Cache::Consider(Candidate candidate, UnixNanos now) {
   if (serving_ != nullptr && generations_.back().sha256 == candidate.sha256) {
     quarantine_.Clear();
-    if (serving_state_ == ServingState::kStopped) on_snapshot_(history_.snapshot(), generations_.back());
+    if (serving_state_ == ServingState::kStopped) {
+      on_snapshot_(history_.snapshot(), generations_.back());
+      TellRenewed();  // the snapshot expires as it did when it was made
+    }
     Renew(candidate.payloads);
     return Enter(ServingState::kCurrent, "");
   }
@@ -350,6 +354,10 @@ void Cache::Resume(Candidate candidate) {
 void Cache::Renew(const std::shared_ptr<const vrp::Payloads>& payloads) {
   if (payloads == serving_ || ExpireAlike(*serving_, *payloads)) return;
   serving_ = payloads;
+  TellRenewed();
+}
+
+void Cache::TellRenewed() {
   if (on_renewal_) on_renewal_(history_.snapshot(), generations_.back(), serving_);
 }
 
@@ -377,18 +385,23 @@ void Cache::RecordServed(const std::optional<Request>& accepted, ServedWhen when
 // Before a router hears of a serial it is in the file. While the file cannot be written the sessions are ones that it
 // does not know, so that no later start can give a serial of theirs another meaning.
 void Cache::Keep() {
-  const bool was_saved = state_problem_.ok();
-  state_problem_ = state_.Write(Save());
-  if (state_problem_.ok() || !was_saved) return;
+  WriteState();
+  if (state_problem_.ok() || !file_knows_sessions_) return;
   history_.StartSessions();
+  file_knows_sessions_ = false;
   generations_.back().serials = SerialsOf(*history_.snapshot());
+}
+
+void Cache::WriteState() {
+  state_problem_ = state_.Write(Save());
+  if (state_problem_.ok() || absl::IsDataLoss(state_problem_)) file_knows_sessions_ = true;
 }
 
 // What is not in the file yet and need not be before routers hear of it.
 void Cache::KeepLater(UnixNanos now) {
   const bool due = now >= next_save_ || next_save_ > now + kSaveAgain;
   if (serving_ == nullptr || !due || (state_problem_.ok() && !frame_unsaved_)) return;
-  state_problem_ = state_.Write(Save());
+  WriteState();
   if (state_problem_.ok()) frame_unsaved_ = false;
   next_save_ = now + kSaveAgain;
 }

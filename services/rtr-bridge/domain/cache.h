@@ -49,7 +49,9 @@ struct CacheOptions {
 class StateFile {
  public:
   virtual ~StateFile() = default;
-  virtual absl::Status Write(std::string_view state) = 0;  // durable when it returns OK
+  // Durable when it returns OK. DataLoss: a start may find it all the same, or what was there before; other errors: it
+  // finds what was there before.
+  virtual absl::Status Write(std::string_view state) = 0;
 };
 
 struct SlurmState {
@@ -140,10 +142,12 @@ class Cache {
   void Serve(Candidate candidate, const std::optional<Request>& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Resume(Candidate candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Renew(const Set& payloads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TellRenewed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The expiries that `other` has for the same payloads.
   void RenewFrom(const vrp::Payloads& other) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RecordServed(const std::optional<Request>& accepted, ServedWhen when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Keep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void WriteState() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void KeepLater(UnixNanos now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::string Save() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RecordSourceChange(std::size_t source) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -174,7 +178,8 @@ class Cache {
   std::vector<std::size_t> made_of_ ABSL_GUARDED_BY(mutex_);  // sources that counted at the last Make
   std::optional<UnixNanos> next_tick_ ABSL_GUARDED_BY(mutex_);
   absl::Status merge_problem_ ABSL_GUARDED_BY(mutex_);
-  absl::Status state_problem_ ABSL_GUARDED_BY(mutex_);  // not OK: sessions run that the state file does not know
+  absl::Status state_problem_ ABSL_GUARDED_BY(mutex_);       // of the last writing
+  bool file_knows_sessions_ ABSL_GUARDED_BY(mutex_) = true;  // a start may find the sessions that run
   struct Unrecorded {
     std::optional<Request> accepted;
   };

@@ -39,6 +39,28 @@ TEST_F(CacheGuardTest, OnlyWhatWasLookedAtIsAccepted) {
   EXPECT_EQ(served(), 89U);
 }
 
+// The source is good again, and the pace puts the next look off: the end of the hold falls into that time.
+TEST_F(CacheGuardTest, WhatTheSourceHasTakenBackIsNotServedForItsTime) {
+  options_.hold_max = hours(1);
+  options_.pace = {seconds(10), 2};
+  Cache& cache = Make();
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(100))));
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(50))));
+  ASSERT_TRUE(cache.status().held.has_value());
+  clock_.Advance(hours(1) - seconds(5));
+  for (const int more : {49, 48, 47}) cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(more))));
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(100))));
+  clock_.Advance(seconds(5));
+  for (int turns = 0; turns < 20 && cache.NextTick() && *cache.NextTick() <= clock_.NowNanos() + 60'000'000'000;
+       ++turns) {
+    if (*cache.NextTick() > clock_.NowNanos())
+      clock_.Advance(std::chrono::nanoseconds(*cache.NextTick() - clock_.NowNanos()));
+    cache.Tick();
+    ASSERT_EQ(served(), 100U);
+  }
+  EXPECT_FALSE(cache.status().held.has_value());
+}
+
 TEST_F(CacheGuardTest, SomethingWorseBeginsItsOwnTime) {
   options_.hold_max = hours(1);
   Cache& cache = Make();

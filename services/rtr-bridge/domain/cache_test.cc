@@ -342,6 +342,30 @@ TEST_F(CacheTest, WhileTheStateCannotBeWrittenTheSessionsAreOthers) {
   EXPECT_EQ(told_.back().serials[1].session, unwritten[1].session) << "once is enough";
 }
 
+// A writing between two generations may fail while the file knows the sessions: it says nothing of what it knows.
+TEST_F(CacheTest, SessionsThatTheFileKnowsGetNoSerialThatItDoesNotKnow) {
+  Cache& cache = Make();
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(3))));
+  const auto written = told_.back().serials;
+  state_.broken = true;
+  cache.Tick();  // the record of it is to be kept
+  ASSERT_FALSE(cache.status().state_problem.ok());
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(4))));
+  const auto unwritten = told_.back().serials;
+  EXPECT_NE(unwritten[1].session, written[1].session);
+
+  // Nor where nobody knows whether the file has them.
+  state_.doubtful = true;
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(5))));
+  const auto doubtful = told_.back().serials;
+  EXPECT_NE(doubtful[1].session, unwritten[1].session);
+  state_.doubtful = false;
+  clock_.Advance(std::chrono::seconds(10));
+  cache.Tick();
+  cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(6))));
+  EXPECT_EQ(told_.back().serials[1].session, doubtful[1].session);
+}
+
 TEST_F(CacheTest, AStateThatCannotBeWrittenIsToldAndTriedAgain) {
   Cache& cache = Make();
   state_.broken = true;

@@ -25,13 +25,15 @@ class ExportsTest : public ::testing::Test {
  protected:
   ExportsTest() {
     options_.guards.max_drop = 1;
+    options_.when_stale = WhenStale::kStop;
     std::vector<SourceState> states(1);
     states[0].name = "source";
+    states[0].expire = std::chrono::hours(1);
     cache_ = std::make_unique<Cache>(
         options_, SourceTable(std::move(states), {}), false, [this] { return ++session_; }, witness_, recorder_, state_,
         clock_,
         [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
-          board_.Publish(snapshot, generation);
+          snapshot == nullptr ? board_.Clear() : board_.Publish(snapshot, generation);
         },
         [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation,
                const std::shared_ptr<const vrp::Payloads>& payloads) { board_.Renew(snapshot, generation, payloads); });
@@ -133,6 +135,18 @@ TEST_F(ExportsTest, ExpiriesThatAreRenewedAreToldWithoutANewGeneration) {
   EXPECT_EQ(board_.view()->renewals(), 1U);
   Serve(SetOf({{"10.0.0.0/8", 8, 1, soon + 900}, {"11.0.0.0/8", 8, 1}}));
   EXPECT_EQ(board_.view()->renewals(), 1U);
+}
+
+TEST_F(ExportsTest, WhatIsServedAgainExpiresAsItWasSaidLast) {
+  const auto soon = static_cast<vrp::Expires>(now() + 7'200);
+  Serve(SetOf({{"10.0.0.0/8", 8, 1, soon}}));
+  Serve(SetOf({{"10.0.0.0/8", 8, 1, soon + 900}}));
+  clock_.Advance(std::chrono::minutes(90));
+  cache_->Tick();
+  ASSERT_EQ(board_.view(), nullptr);
+  cache_->TakeUnchanged(0);
+  ASSERT_NE(board_.view(), nullptr);
+  EXPECT_THAT(*exports_->Json()->body, HasSubstr(std::to_string(soon + 900)));
 }
 
 TEST_F(ExportsTest, DeltasAreThoseOfTheWindow) {

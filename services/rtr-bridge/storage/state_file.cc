@@ -42,7 +42,12 @@ absl::StatusOr<std::string> StateDirectory::Read() const {
 }
 
 absl::Status StateDirectory::Write(std::string_view state) {
-  return ReplaceFile(path_, state);
+  const absl::Status written = ReplaceFile(path_, state);
+  if (written.ok()) return written;
+  // It may have failed behind the renaming.
+  const auto there = ReadFile(path_, kMaxState);
+  const bool replaced = !there.ok() ? !absl::IsNotFound(there.status()) : *there == state;
+  return replaced ? DataLoss("{}; the file has it, and may not have it after a power cut", Message(written)) : written;
 }
 
 }  // namespace virp::rtr_bridge

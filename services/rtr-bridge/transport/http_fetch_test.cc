@@ -1,9 +1,14 @@
 // Web servers as they are met, and worse: whatever one does, the caller gets an error that says what it was, in time
 // and within its memory.
 #include <gmock/gmock.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <sys/inotify.h>
 
+#include <array>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "lib/base/error_info.h"
@@ -246,6 +251,49 @@ TEST_F(HttpsFetchTest, AnotherAuthorityIsRefused) {
   EXPECT_EQ(FailureAt(Url()), "TLS");
   options_.roots = "";  // the system's
   EXPECT_EQ(FailureAt(Url()), "TLS");
+}
+
+// A certificate that says it is of this authority, of which we have no key.
+service::TlsFiles Pretend(const std::string& authority, const std::string& folder) {
+  const std::unique_ptr<BIO, decltype(&BIO_free)> file(BIO_new_file(authority.c_str(), "r"), &BIO_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> real(PEM_read_bio_X509(file.get(), nullptr, nullptr, nullptr),
+                                                         &X509_free);
+  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_EC_gen("P-256"), &EVP_PKEY_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> made(X509_new(), &X509_free);
+  X509_set_version(made.get(), X509_VERSION_3);
+  X509_gmtime_adj(X509_getm_notBefore(made.get()), -3'600);
+  X509_gmtime_adj(X509_getm_notAfter(made.get()), 3'600);
+  X509_set_pubkey(made.get(), key.get());
+  X509_set_issuer_name(made.get(), X509_get_subject_name(real.get()));
+  EXPECT_GT(X509_sign(made.get(), key.get(), EVP_sha256()), 0);
+  const service::TlsFiles files{.certificate = folder + "/made.crt", .private_key = folder + "/made.key", .roots = ""};
+  const std::unique_ptr<BIO, decltype(&BIO_free)> certificate(BIO_new_file(files.certificate.c_str(), "w"), &BIO_free);
+  const std::unique_ptr<BIO, decltype(&BIO_free)> secret(BIO_new_file(files.private_key.c_str(), "w"), &BIO_free);
+  EXPECT_EQ(PEM_write_bio_X509(certificate.get(), made.get()), 1);
+  EXPECT_EQ(PEM_write_bio_PrivateKey(secret.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr), 1);
+  return files;
+}
+
+// libcurl looks for an issuer in the system's folder beside the roots that it was given, if nobody forbids it.
+TEST_F(HttpsFetchTest, RootsThatAreGivenStandAlone) {
+  std::string authority;
+  for (const auto& entry : std::filesystem::directory_iterator("/etc/ssl/certs")) {
+    if (entry.path().extension() == ".0") authority = std::filesystem::canonical(entry.path());
+  }
+  if (authority.empty()) GTEST_SKIP() << "the system has no authorities: install ca-certificates";
+  service::TlsFiles files = Pretend(authority, pki_.dir());
+  files.roots = pki_.dir() + "/ca.crt";
+  Start(files);
+  const FileDescriptor watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  ASSERT_GE(::inotify_add_watch(watch.get(), authority.c_str(), IN_OPEN), 0);
+  const auto looked = [&] {
+    std::array<char, 4'096> events{};
+    return ::read(watch.get(), events.data(), events.size()) > 0;
+  };
+  EXPECT_EQ(FailureAt(Url()), "TLS");
+  EXPECT_FALSE(looked());
+  EXPECT_TRUE(std::ifstream(authority).good());
+  EXPECT_TRUE(looked()) << "who looks is seen";
 }
 
 TEST_F(HttpsFetchTest, AnExpiredCertificateIsRefused) {
