@@ -79,7 +79,7 @@ class AlertsTest(unittest.TestCase):
         for name, rule in self.rules.items():
             with self.subTest(name):
                 self.assertIn(rule["labels"]["severity"], ("warning", "critical"))
-                self.assertEqual(rule["annotations"]["runbook_url"], f"docs/operations/runbook.md#{name.lower()}")
+                self.assertEqual(rule["annotations"]["runbook_url"], f"https://docs.example.org/virp/operations/runbook.md#{name.lower()}")
                 self.assertTrue(rule["annotations"]["summary"] and rule["annotations"]["description"])
                 body = runbook.split(f"### {name}\n")[1].split("\n#")[0]
                 for part in (f"**Means** ({rule['labels']['severity']})", "**Look first**", "**Way out**"):

@@ -133,6 +133,18 @@ class ConfigTest(unittest.TestCase):
                    for found in yaml.safe_load_all(made.stdout) if found}
         return secrets, re.search(r"checkpointKeys=\{(.*)\}", made.stdout).group(1)
 
+    def as_the_page_says(self, folder, address):
+        """Registers the sources of minimal.yaml by the lines of the examples' page; its forwarded port is `address` here."""
+        page = (chart.EXAMPLES / "README.md").read_text()
+        lines = page.split("## After the installation")[1].split("```sh\n")[1].split("```")[0].replace("localhost:8443", address)
+        script = f"set -e\nkubectl() {{ :; }}\nvirpctl() {{ '{PROGRAMS['virpctl']}' \"$@\"; }}\n{lines}\nvirpctl sources list\n"
+        done = subprocess.run(["bash", "-c", script], cwd=folder, env={"PATH": "/usr/bin:/bin", "HOME": folder, "VIRPCTL_STATE": f"{folder}/seen"},
+                              capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("NO_EVIDENCE", done.stdout)
+        for source in ("collector-1", "edge-a.bmp"):
+            self.assertRegex(done.stdout, rf"(?m)^{re.escape(source)}\b")
+
     def test_the_secrets_of_the_laboratory_open_a_chain_once_and_the_helm_tests_pass(self):
         with tempfile.TemporaryDirectory() as folder:
             secrets, key = self.laboratory(folder)
@@ -167,6 +179,7 @@ class ConfigTest(unittest.TestCase):
                         done = subprocess.run(command, env={**variables, "HOME": folder}, capture_output=True, text=True, timeout=60, check=False)
                         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
                         self.assertIn({"virp-test-claim": "NO_EVIDENCE", "virp-test-stranger": "refused"}[test], done.stdout)
+                    self.as_the_page_says(folder, address)
                 finally:
                     onode.terminate()
 

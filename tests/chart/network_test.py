@@ -22,7 +22,7 @@ IN_CLUSTER = {
     "grafana": Party("grafana", "monitoring", (("app.kubernetes.io/name", "grafana"),)),
     "operator": Party("operator", "cnpg-system", (("app", "cloudnative-pg"),)),
     "database": Party("database", chart.NAMESPACE, (("cnpg.io/cluster", "virp-db"),)),
-    "asker": Party("asker", "automation", (("app", "argo"),), (("virp.example.org/asks", "true"),)),
+    "asker": Party("asker", "automation", (("app", "argo"),), (("virp.example.org/asks", "true"), ("virp.example.org/operates", "true"))),
     "reader": Party("reader", chart.NAMESPACE, (("app", "reader"),)),
     "neighbour": Party("neighbour", chart.NAMESPACE, (("app", "something"),)),
     "stranger": Party("stranger", "elsewhere", (("app.kubernetes.io/name", "virp"), ("app.kubernetes.io/component", "collector"))),
