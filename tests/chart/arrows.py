@@ -1,4 +1,4 @@
-"""The arrows of docs/ARCHITECTURE.md, as a function of the values: (from, to, port) of every connection that may be made to or from a
+"""The table of connections of docs/ARCHITECTURE.md, as a function of the values: (from, to, port) of every connection that may be made to or from a
 pod of the release. Nothing here looks at the chart's templates."""
 GRPC = {"onode": 8443, "collector": 8444, "keymgr": 8445, "rtr-bridge": 8446}
 ADMIN = {"onode": 9443, "collector": 9444, "keymgr": 9445, "rtr-bridge": 9446}
