@@ -235,11 +235,13 @@ protocol rpki bridge_1 {{
         run("podman", "unpause", container)
 
     def _cut(self, pod, _):
-        """Packets to the database vanish, as behind a broken link."""
-        pod.inside("nft", "add table inet cut; add chain inet cut out { type filter hook output priority -10; }; add rule inet cut out tcp dport 5432 drop")
+        """Packets to the database vanish on their way, as behind a broken link: at the database's door, since what a pod's own filter drops
+        its TCP knows not to have been sent."""
+        rule = f"add rule inet cut in ip saddr {pod.address} tcp dport 5432 drop"
+        self.cluster.running["virp-db-1"].inside("nft", "add table inet cut; add chain inet cut in { type filter hook input priority -10; }; " + rule)
 
-    def _join(self, pod, _):
-        pod.inside("nft", "delete table inet cut")
+    def _join(self, *_):
+        self.cluster.running["virp-db-1"].inside("nft", "delete table inet cut")
 
     def _until_told(self):
         """Seconds until a change that edge-b makes now is proven by a claim, from whoever leads."""
@@ -252,8 +254,23 @@ protocol rpki bridge_1 {{
         def told():
             return any(self.release.succeeds("--onode", f"virp-onode-{i}.virp-onode-headless.virp.svc:8443", "--timeout", "3", *claim) for i in range(3))
 
-        wait_for("the change in the chain", told, 120)
+        try:
+            wait_for("the change in the chain", told, 120)
+        except Failed as failed:
+            raise Failed(f"{failed}\n{self._how_it_stands(claim)}") from failed
         return time.monotonic() - begun
+
+    def _how_it_stands(self, claim):
+        """What each O-Node answers, who leads, who delivers, and what the database is at."""
+        said = [self.release.ctl("--onode", f"virp-onode-{i}.virp-onode-headless.virp.svc:8443", "--timeout", "3", *claim, want=None)[1] for i in range(3)]
+        for pod in self.cluster.pods():
+            if part_of(pod) in ("onode", "collector"):
+                port = {"onode": 9443, "collector": 9444}[part_of(pod)]
+                _, page = pod.inside("curl", "--silent", "--max-time", "2", f"http://{pod.address}:{port}/metrics", check=False)
+                wanted = ("virp_onode_chain_leading{", "virp_onode_chain_size{", "virp_collector_undelivered", "virp_collector_delivery_connected", "virp_collector_bmp_sessions")
+                said += [f"{pod.name}: {line}" for line in page.splitlines() if line.startswith(wanted)]
+        activity = "SELECT pid, client_addr, state, wait_event_type, wait_event, now() - state_change, left(query, 60) FROM pg_stat_activity WHERE usename = 'virp_onode'"
+        return "\n".join(said) + run("podman", "exec", "--user", "postgres", "virp-db-1-main", "psql", "-h", "/tmp", "-X", "-d", "virp", "-c", activity, check=False)[1]
 
     def policies(self, *more):
         """`more`: arrows that this installation's values add."""

@@ -13,6 +13,7 @@
 #include "lib/base/status.h"
 #include "lib/chain/break_glass.h"
 #include "lib/chain/entry.h"
+#include "lib/store/sqlite.h"
 #include "services/onode/transport/chain_handler.h"
 #include "services/onode/transport/source_handler.h"
 #include "tests/testutil/busy.h"
@@ -70,6 +71,21 @@ TEST_F(HousekeepingTest, ASequencerThatStandsStillIsNoLife) {
   go_on.set_value();
   caller.join();
   EXPECT_TRUE(testutil::WaitUntil(std::chrono::seconds(10), [&] { return lab_->node().CheckAlive().ok(); }));
+}
+
+// Cut from its store it does not hear that another leads. Deliverers would stay with it.
+TEST_F(HousekeepingTest, WhoCannotRenewItsLeaseResignsWhenItIsOver) {
+  clock_.Skip(std::chrono::hours(1));
+  ASSERT_TRUE(lab_->AwaitLeading()) << "it renews while the store answers, however late";
+  store::SqliteOptions options;
+  options.path = site_.File("chain.db");
+  const auto other = Must(store::SqliteDb::Open(options));
+  {
+    const auto held = Must(store::SqliteTransaction::Begin(*other));  // nobody else writes meanwhile
+    clock_.Skip(std::chrono::hours(1));
+    EXPECT_TRUE(testutil::WaitUntil(std::chrono::seconds(60), [&] { return !lab_->chain().leading(); }));
+  }
+  EXPECT_TRUE(testutil::WaitUntil(std::chrono::seconds(60), [&] { return lab_->chain().leading(); }));
 }
 
 // However many entries no checkpoint covers: whoever may sign none has nothing to hurry for.

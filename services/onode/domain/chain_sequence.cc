@@ -119,8 +119,9 @@ bool Chain::RenewIfDue() {
   if (clock_.Steady() < lease_renewed_ + options_.lease / 3) return true;
   const absl::Status renewed = store_.RenewLease(info_.id, term_, options_.lease);
   if (renewed.ok()) lease_renewed_ = clock_.Steady();
-  // A store that does not answer is no reason to resign: the append's compare-and-swap decides who leads.
-  return !absl::IsAborted(renewed);
+  // A store that does not answer is no reason to resign while the lease lasts: the append's compare-and-swap decides
+  // who leads. Then it is one: another may lead by now, and deliverers would stay with who is cut from the store.
+  return !absl::IsAborted(renewed) && clock_.Steady() < lease_renewed_ + options_.lease;
 }
 
 // From what is committed: drops whatever was built and not committed.
