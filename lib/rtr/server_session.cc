@@ -11,17 +11,28 @@ bool IsErrorReport(const Header& header) {
   return header.type == static_cast<std::uint8_t>(PduType::kErrorReport);
 }
 
+// Of last words: within so many times the flush timeout they are taken whole,
+// however their octets trickle.
+constexpr int kMostFlushes = 2;
+
 }  // namespace
 
 ServerSession::ServerSession(const ServerSessionOptions& options, std::shared_ptr<const Snapshot> snapshot, Time now)
-    : options_(options), snapshot_(std::move(snapshot)), waits_since_(now), last_progress_(now), output_since_(now) {}
+    : options_(options),
+      snapshot_(std::move(snapshot)),
+      waits_since_(now),
+      last_progress_(now),
+      output_since_(now),
+      closed_at_(now) {}
 
 void ServerSession::Feed(std::string_view bytes, Time now) {
   if (closing_) return;
   state_.bytes_in += bytes.size();
   input_.Push(bytes);
   Process(now);
-  if (!closing_ && input_.rest().size() > options_.input_limit) Close("the router sends more than it reads", now);
+  if (closing_ || input_.rest().size() <= options_.input_limit) return;
+  CutAnswers();
+  Close("the router sends more than it reads", now);
 }
 
 void ServerSession::OnNewSnapshot(std::shared_ptr<const Snapshot> snapshot, Time now) {
@@ -39,6 +50,7 @@ void ServerSession::Process(Time now) {
 bool ServerSession::ProcessOne(const Header& header, Time now) {
   if (const auto fault = CheckLength(header)) {
     if (IsErrorReport(header)) {
+      CutAnswers();
       Close("the router sent an Error Report of an impossible length", now);
     } else {
       Fail(fault->code, input_.rest().substr(0, kHeaderSize), fault->text, now);
@@ -49,7 +61,8 @@ bool ServerSession::ProcessOne(const Header& header, Time now) {
   if (!pdu) return false;
   if (header.type < kPduTypes) ++state_.pdus_in.at(header.type);
   if (IsErrorReport(header)) {
-    HandleErrorReport(*pdu, now);  // in whatever version: an error is never answered
+    HandleErrorReport(*pdu,
+                      now);  // in whatever version: an error is never answered
   } else if (AcceptVersion(header, *pdu, now)) {
     Handle(header, *pdu, now);
   }
@@ -67,7 +80,8 @@ bool ServerSession::AcceptVersion(const Header& header, std::string_view pdu, Ti
   if (header.version >= options_.min_version && header.version <= options_.max_version) return true;
   const std::string text = fmt::format("versions {} to {} are served here", options_.min_version, options_.max_version);
   SendError(options_.max_version, ErrorCode::kUnsupportedVersion, pdu, text, now);
-  // The router may come down to what the report says, on this connection or the next. It cannot go up.
+  // The router may come down to what the report says, on this connection or the
+  // next. It cannot go up.
   waits_since_ = now;
   if (header.version < options_.min_version || ++version_errors_ >= options_.max_version_errors) {
     Close(fmt::format("the router asks in version {}; {}", header.version, text), now);
@@ -99,6 +113,7 @@ void ServerSession::Handle(const Header& header, std::string_view pdu, Time now)
 }
 
 void ServerSession::HandleErrorReport(std::string_view pdu, Time now) {
+  CutAnswers();
   Body body = ErrorReport{};
   // The shape is the same in each version.
   if (CheckShape(ReadHeader(pdu), RulesOf(0)) || Decode(pdu, body)) {
@@ -119,7 +134,8 @@ void ServerSession::AnswerReset(std::string_view pdu, Time now) {
   Answer(snapshot_->Image(version()), now);
 }
 
-// A Serial Notify follows when there is something, be it what the router had before.
+// A Serial Notify follows when there is something, be it what the router had
+// before.
 void ServerSession::SendNoData(std::string_view pdu, Time now) {
   told_.reset();
   SendError(version(), ErrorCode::kNoDataAvailable, pdu, "there is nothing to serve now", now);
@@ -146,9 +162,9 @@ void ServerSession::AnswerSerial(const SerialQuery& query, std::string_view pdu,
   const auto& sent = state_.sent;
   const bool sent_here = sent && sent->session == query.session && sent->serial == query.serial;
   if (sent_here) confirmed.hash = sent->hash;
-  if (sent_here ||
-      snapshot_->Reaches(version(),
-                         query.serial)) {  // else anybody could have us say that a router has what we never gave
+  if (sent_here || snapshot_->Reaches(version(),
+                                      query.serial)) {  // else anybody could have us say that
+                                                        // a router has what we never gave
     state_.confirmed = confirmed;
     events_.push_back({.kind = SessionEvent::Kind::kConfirmed, .data = confirmed});
   }
@@ -218,10 +234,16 @@ void ServerSession::Tick(Time now) {
   MaybeNotify(now);
 }
 
+// What was being sent is of no use any more, and would keep its set in memory.
+// An End of Data that has begun to leave stays.
+void ServerSession::CutAnswers() {
+  output_.CutToPdu();
+  while (!on_the_way_.empty() && on_the_way_.back().first > output_.appended()) on_the_way_.pop_back();
+}
+
 void ServerSession::GiveUp(std::string_view why, Time now) {
   if (closing_) return;
-  output_.CutToPdu();
-  on_the_way_.clear();
+  CutAnswers();
   if (state_.version && RulesOf(version()).stall_report) {
     SendError(version(), ErrorCode::kTransportFailure, {}, why, now);
   } else {
@@ -230,10 +252,12 @@ void ServerSession::GiveUp(std::string_view why, Time now) {
   Close(std::string(why), now);
 }
 
-// What is read too slowly keeps old sets in memory; behind the expiry of its data it is of no use either.
+// What is read too slowly keeps old sets in memory; behind the expiry of its
+// data it is of no use either.
 std::optional<ServerSession::Time> ServerSession::StallDeadline() const {
   if (output_.empty()) return std::nullopt;
-  if (closing_) return last_progress_ + options_.flush_timeout;
+  if (closing_)
+    return std::min(last_progress_ + options_.flush_timeout, closed_at_ + kMostFlushes * options_.flush_timeout);
   return std::min(last_progress_ + std::chrono::seconds(3 * options_.timers.retry),
                   output_since_ + std::min(options_.answer_timeout, std::chrono::seconds(options_.timers.expire)));
 }
@@ -250,8 +274,7 @@ std::optional<ServerSession::Time> ServerSession::NextTick() const {
 
 void ServerSession::Shutdown(ErrorCode report, Time now) {
   if (closing_) return;
-  output_.CutToPdu();
-  on_the_way_.clear();
+  CutAnswers();
   const std::string_view text = ErrorCodeName(static_cast<std::uint16_t>(report));
   if (state_.version && RulesOf(version()).shutdown_reports) {
     SendError(version(), report, {}, text, now);
@@ -291,7 +314,8 @@ void ServerSession::SendError(std::uint8_t version, ErrorCode code, std::string_
   events_.push_back({.kind = SessionEvent::Kind::kErrorSent, .error = *state_.error_sent});
 }
 
-// The version of an Error Report to a peer with which none is agreed: its own where that is served.
+// The version of an Error Report to a peer with which none is agreed: its own
+// where that is served.
 std::uint8_t ServerSession::VersionFor(std::uint8_t asked) const {
   if (state_.version) return *state_.version;
   return asked >= options_.min_version && asked <= options_.max_version ? asked : options_.max_version;
@@ -299,6 +323,7 @@ std::uint8_t ServerSession::VersionFor(std::uint8_t asked) const {
 
 void ServerSession::Fail(ErrorCode code, std::string_view pdu, std::string_view text, Time now) {
   const std::uint8_t version = VersionFor(ReadHeader(pdu).version);
+  CutAnswers();
   SendError(version, code, pdu, text, now);
   Close(fmt::format("error {} ({}) sent: {}", static_cast<std::uint16_t>(code),
                     ErrorCodeName(static_cast<std::uint16_t>(code)), text),
@@ -308,7 +333,7 @@ void ServerSession::Fail(ErrorCode code, std::string_view pdu, std::string_view 
 void ServerSession::Close(std::string reason, Time now) {
   closing_ = true;
   close_reason_ = std::move(reason);
-  last_progress_ = now;
+  last_progress_ = closed_at_ = now;
   input_.Clear();
 }
 

@@ -31,7 +31,7 @@ struct ServerSessionOptions {
   std::chrono::seconds notify_interval{60};      // RFC 8210 section 8.2: not more often than once a minute
   std::chrono::seconds first_query_timeout{60};  // for a peer that says nothing, or nothing that can be served
   std::chrono::seconds answer_timeout{600};      // for what is queued, however its octets trickle
-  std::chrono::seconds flush_timeout{30};        // for the last words before a close
+  std::chrono::seconds flush_timeout{30};        // for the last words before a close; twice that however they trickle
   std::size_t output_limit = 64 << 10;           // queued octets above which queries wait
   std::size_t input_limit = 256 << 10;           // unprocessed octets that end the session
   std::size_t max_version_errors = 3;            // error 4s until the connection is closed
@@ -149,6 +149,7 @@ class ServerSession {
   void SendError(std::uint8_t version, ErrorCode code, std::string_view pdu, std::string_view text, Time now);
   void Fail(ErrorCode code, std::string_view pdu, std::string_view text, Time now);
   void Close(std::string reason, Time now);
+  void CutAnswers();
   void Send(PduType type, std::string_view pdu, Time now);
   std::optional<Time> StallDeadline() const;
   std::uint8_t VersionFor(std::uint8_t asked) const;
@@ -170,6 +171,7 @@ class ServerSession {
   Time waits_since_;    // for a first query
   Time last_progress_;  // the transport took something, or the queue was empty
   Time output_since_;   // the queue was empty last
+  Time closed_at_;
   bool closing_ = false;
   std::string close_reason_;
 };

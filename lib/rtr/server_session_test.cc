@@ -377,6 +377,44 @@ TEST(ServerSession, LastWordsHaveADeadline) {
   EXPECT_TRUE(cache.session->ShouldClose());
 }
 
+// What ends a session frees what it was sending: else a peer that makes a mistake on purpose and then reads an octet
+// now and then keeps an old set in memory for as long as it likes.
+TEST(ServerSession, WhatEndsASessionCutsTheAnswerUnderWay) {
+  for (const std::string last : {"0263 0000 00000008", "020a 0007 00000010 00000000 00000000", "020a 0000 00000004"}) {
+    Cache cache;
+    cache.session->Feed(Hex("0202 0000 00000008"), cache.now);
+    std::string bytes = testing::Drain(*cache.session, [&](std::size_t n) { cache.session->Consume(n, cache.now); }, 5);
+    cache.session->Feed(Hex(last), cache.now);
+    EXPECT_TRUE(cache.session->closing()) << last;
+    EXPECT_TRUE(cache.session->pinned().empty()) << last;
+    bytes += testing::Drain(*cache.session, [&](std::size_t n) { cache.session->Consume(n, cache.now); });
+    EXPECT_EQ(Split(bytes).size(), last[3] == '3' ? 2U : 1U) << last;  // the Cache Response, and error 5
+    EXPECT_FALSE(cache.session->state().sent.has_value());
+  }
+}
+
+TEST(ServerSession, ATrickleOfLastWordsHasADeadlineToo) {
+  Cache cache;
+  cache.session->Feed(Hex("0163 0000 00000008"), cache.now);
+  for (int i = 0; i < 20 && !cache.session->ShouldClose(); ++i) {
+    cache.now += seconds(20);
+    testing::Drain(*cache.session, [&](std::size_t n) { cache.session->Consume(n, cache.now); }, 1);
+    cache.session->Tick(cache.now);
+  }
+  EXPECT_TRUE(cache.session->ShouldClose());
+  EXPECT_EQ(cache.now, ServerSession::Time(seconds(1000 + 60)));
+}
+
+// An End of Data that has begun to leave goes on behind the cut, and is on record.
+TEST(ServerSession, AnEndOfDataInTheMiddleIsToldOfThoughTheSessionEnds) {
+  Cache cache;
+  cache.session->Feed(Hex("0202 0000 00000008"), cache.now);
+  testing::Drain(*cache.session, [&](std::size_t n) { cache.session->Consume(n, cache.now); }, 8 + 20 + 5);
+  cache.session->Shutdown(ErrorCode::kCacheRestart, cache.now);
+  testing::Drain(*cache.session, [&](std::size_t n) { cache.session->Consume(n, cache.now); });
+  EXPECT_EQ(cache.session->state().sent, (ServedData{.session = 0x102, .serial = 1, .hash = HashOf(1)}));
+}
+
 TEST(ServerSession, APeerThatSaysNothingIsClosed) {
   Cache cache;
   EXPECT_EQ(cache.session->NextTick(), cache.now + seconds(60));
