@@ -15,10 +15,11 @@ def fetch(lab, stopped, patience=60):
     last = {sample.router: sample for sample in lab.samples}
     deadline = time.monotonic() + patience
     while True:
+        over = time.monotonic() > deadline  # asked before: to read a long chain takes longer than this on a busy machine
         lab.services.virpctl("chain", "export", path)
         chain = Chain(path, keys)
         ends = {bgpd.name: chain.frames[bgpd.router.source][-1] for bgpd in lab.routers.values() if bgpd.router.source in chain.frames}
-        if time.monotonic() > deadline or len(ends) == len(lab.routers) and all(
+        if over or len(ends) == len(lab.routers) and all(
                 is_last_word(frame) if stopped else frame.sequence >= last[name].sequence for name, frame in ends.items()):
             return chain
         time.sleep(0.5)
