@@ -31,7 +31,7 @@ unshare --net --mount --pid --fork true 2> /dev/null || unshare --user --map-roo
 }
 
 output=$("${lab[@]}" run --built "$1" --routers 4 --doubt --acts morning announcements withdrawals hijack router_killed \
-  collector_outage key_roll 2>&1) || { printf '%s\n' "$output"; fail "the day of four routers"; }
+  collector_outage key_roll key_manager 2>&1) || { printf '%s\n' "$output"; fail "the day of four routers"; }
 for words in "4 routers in 3 autonomous systems" "verified offline by virpctl" "of version 1" " RED frames" "9 of 9 spoilt copies noticed" \
   "nothing missing, nothing invented"; do
   grep -q -- "$words" <<< "$output" || { printf '%s\n' "$output"; fail "it did not say $words"; }
