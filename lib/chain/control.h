@@ -87,6 +87,8 @@ std::string_view ChannelStateName(ChannelState state);
 
 // Causes of alarms that the platform itself raises; others may be added. 1 to 64 printable characters.
 inline constexpr std::string_view kCauseBadTag = "BAD_TAG";
+inline constexpr std::string_view kCauseBuildUnexpected =
+    "BUILD_UNEXPECTED";  // a beat names a build that is not listed
 inline constexpr std::string_view kCauseEquivocation = "EQUIVOCATION";
 inline constexpr std::string_view kCauseTierBlack = "TIER_BLACK";
 inline constexpr std::string_view kCauseKeyCompromised = "KEY_COMPROMISED";

@@ -3,6 +3,7 @@
 #include "lib/base/status.h"
 #include "lib/service/access_options.h"
 #include "lib/service/rate_limits.h"
+#include "services/onode/builds_file.h"
 
 #ifndef VIRP_VERSION
 #define VIRP_VERSION "unknown"
@@ -49,6 +50,10 @@ void AddAccess(service::Options& options, Config& config) {
               "FILE");
   options.Add(&config.limits, "limits",
               "JSON file: entries a second, burst and bytes a day of sources and deliverers; read again on SIGHUP.",
+              "FILE");
+  options.Add(&config.builds, "builds",
+              "JSON file: builds of their programs that sources may name in their beats; another one is an alarm. Read "
+              "again on SIGHUP.",
               "FILE");
   options.Add(&config.reflection, "reflection", "Serve gRPC reflection.");
 }
@@ -119,6 +124,7 @@ absl::StatusOr<service::Options::Next> ReadConfig(int argc, const char* const* a
     if (config.access.trust_domain.empty() && config.access.identity_map_file.empty())
       return InvalidArgument("trust-domain or identity-map is needed");
     RETURN_IF_ERROR(keys::CheckKeySupply(config.key_supply));
+    RETURN_IF_ERROR(Annotate(ReadBuilds(config.builds).status(), "builds"));
     return Annotate(service::ReadRateLimits(config.limits).status(), "limits");
   });
   ASSIGN_OR_RETURN(const auto next, options.Read(argc, argv, out));

@@ -31,6 +31,7 @@ struct Config {
   service::TlsFiles tls;
   service::AccessOptions access;
   std::string limits;  // file; the defaults when empty
+  std::string builds;  // file; nothing is expected when empty
   std::string keys, own_key, checkpoint_keys, state;
   keys::KeySupplyOptions key_supply;
   std::string break_glass_socket;

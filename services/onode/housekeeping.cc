@@ -130,6 +130,9 @@ void AddStandingMetrics(service::Metrics& metrics, const Chain& chain, const Clo
   const auto memory = gauge("facts_bytes", "Memory of the facts, estimated.");
   const auto newest = gauge("newest_entry_age_seconds", "Time since the newest entry was received.");
   const auto limited = gauge("sources_over_limit", "Sources that are over their limit now.");
+  const auto builds = metrics.AddCounter("source_build_changes_total",
+                                         "Beats that name another build of their source's program than those before.",
+                                         {{"origin", chain.origin()}});
   const auto used = gauge("store_used_bytes", "Bytes that the store uses.");
   const auto limit = gauge("store_limit_bytes", "Bytes that the store may use; 0 when nothing bounds it.");
   const auto unindexed = gauge("store_unindexed_entries", "Entries that wait for SQLite's index, of all chains.");
@@ -160,6 +163,7 @@ void AddStandingMetrics(service::Metrics& metrics, const Chain& chain, const Clo
     chain.Read([&](const ChainState& state) {
       subjects.Set(state.facts.subjects());
       memory.Set(state.facts.MemoryBytes());
+      builds.Set(state.facts.build_changes());
       const std::uint64_t now_us = clock.NowNanos() / 1'000;
       newest.Set(static_cast<double>(now_us - std::min(now_us, state.received_us)) / 1e6);
       std::array<std::uint64_t, kStates> count{};

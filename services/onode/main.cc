@@ -16,6 +16,7 @@
 #include "lib/service/refusal_log.h"
 #include "lib/service/run.h"
 #include "lib/service/server.h"
+#include "services/onode/builds_file.h"
 #include "services/onode/config.h"
 #include "services/onode/domain/node.h"
 #include "services/onode/housekeeping.h"
@@ -128,6 +129,10 @@ absl::StatusOr<int> Run(const Config& config) {
   ASSIGN_OR_RETURN(const service::PortHold port, service::PortHold::Take(FormatHostPort(config.listen)));
   ChainOptions options;
   options.source_limits = std::make_shared<RateLimiter>(limits.sources, clock);
+  const auto builds = std::make_shared<ExpectedBuilds>();
+  ASSIGN_OR_RETURN(auto expected, ReadBuilds(config.builds));
+  builds->Replace(std::move(expected));
+  options.builds = builds;
   options.instance = HexEncode(crypto::RandomBytes(16));
   options.address = config.advertise.empty() ? port.address() : config.advertise;
   options.lease = config.lease;
@@ -179,6 +184,8 @@ absl::StatusOr<int> Run(const Config& config) {
     ASSIGN_OR_RETURN(service::RateLimits now, service::ReadRateLimits(config.limits));
     options.source_limits->Replace(std::move(now.sources));
     deliverers->Replace(std::move(now.deliverers));
+    ASSIGN_OR_RETURN(auto expected, ReadBuilds(config.builds));
+    builds->Replace(std::move(expected));
     return absl::OkStatus();
   };
   service::ReloadOnHangup(runner, [&] { return supply->files().Refresh(); }, read_limits, *server);

@@ -34,8 +34,14 @@ std::shared_ptr<const chain::Source> SelfRegistering(const frame::Value& payload
 
 }  // namespace
 
-BatchBuilder::BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held, SourceLimits* limits)
-    : tip_(std::move(tip)), own_(std::move(own)), own_epoch_(own_epoch), held_(std::move(held)), limits_(limits) {
+BatchBuilder::BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held, SourceLimits* limits,
+                           const ExpectedBuilds* builds)
+    : tip_(std::move(tip)),
+      own_(std::move(own)),
+      own_epoch_(own_epoch),
+      held_(std::move(held)),
+      limits_(limits),
+      builds_(builds) {
   batch_.old_size = tip_.tree.size();
   batch_.old_head = tip_.head;
 }
@@ -168,12 +174,25 @@ absl::StatusOr<FrameOutcome> BatchBuilder::Enter(const Candidate& candidate, Rea
     if (violates) alarms.Note(name, "SCOPE_VIOLATION", chain::ChannelState::kAlarmed, digest, digest);
     if (black) alarms.Note(name, "TIER_BLACK", chain::ChannelState::kBlack, digest, digest);
   }
+  if (header.type == frame::Type::kHeartbeat && payload && !violates)
+    CheckBuild(source, candidate.delivery.frame, *payload, alarms);
   return FrameOutcome{candidate.delivery.number,
                       FrameOutcome::Result::kAppended,
                       sequence,
                       row.leaf,
                       Reason::kNone,
                       row.bytes.substr(0, chain::kEntryHeaderSize)};
+}
+
+// One alarm for as long as it stands: it comes again when it is cleared and the build is not listed.
+void BatchBuilder::CheckBuild(const chain::Source& source, std::string_view beat, const frame::Value& payload,
+                              chain::AlarmAggregator& alarms) const {
+  const std::string& name = source.registration.source;
+  if (builds_ == nullptr || builds_->Expects(name, payload["build_id"].AsString().value_or(""))) return;
+  const chain::Channel* channel = tip_.book.FindChannel(source.short_id);
+  if (channel != nullptr && channel->alarms.contains(std::string(chain::kCauseBuildUnexpected))) return;
+  const Hash digest = crypto::Sha256(beat);
+  alarms.Note(name, chain::kCauseBuildUnexpected, chain::ChannelState::kAlarmed, digest, digest);
 }
 
 std::uint64_t BatchBuilder::NextReceived(UnixNanos now) const {

@@ -23,6 +23,7 @@
 #include "services/onode/domain/candidate.h"
 #include "services/onode/domain/chain_store.h"
 #include "services/onode/domain/delivery_order.h"
+#include "services/onode/domain/expected_builds.h"
 #include "services/onode/domain/source_limits.h"
 
 namespace virp::onode {
@@ -67,8 +68,9 @@ class BatchBuilder {
   // Finds the committed entries that hold these numbers, at most ChainStore::kMostNumbers, each checked.
   using HeldReader = std::function<absl::StatusOr<HeldEntries>(const std::vector<FrameNumber>& numbers)>;
 
-  // `limits` may be null.
-  BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held, SourceLimits* limits = nullptr);
+  // `limits` and `builds` may be null.
+  BatchBuilder(ChainTip tip, OwnKey own, std::uint64_t own_epoch, HeldReader held, SourceLimits* limits = nullptr,
+               const ExpectedBuilds* builds = nullptr);
 
   // Asks the store once what it holds of frames that are about to be added, at most kMostNumbers: what a deliverer
   // sends again is not looked up one by one. What was read ahead before is forgotten, by Take as well.
@@ -98,6 +100,8 @@ class BatchBuilder {
   FrameOutcome Refuse(const Candidate& candidate, frame::Reason reason, chain::AlarmAggregator& alarms) const;
   absl::StatusOr<FrameOutcome> Settle(const Candidate& candidate, chain::AlarmAggregator& alarms) const;
   std::uint64_t NextReceived(UnixNanos now) const;  // microseconds
+  void CheckBuild(const chain::Source& source, std::string_view beat, const frame::Value& payload,
+                  chain::AlarmAggregator& alarms) const;
   absl::StatusOr<FrameOutcome> Enter(const Candidate& candidate, frame::Reason behind, UnixNanos now,
                                      chain::AlarmAggregator& alarms);
   absl::StatusOr<std::uint64_t> Append(const frame::Frame& frame, std::uint64_t epoch, const chain::Source& source,
@@ -110,6 +114,7 @@ class BatchBuilder {
   std::uint64_t own_sequence_ = 0;
   HeldReader held_;
   SourceLimits* const limits_;
+  const ExpectedBuilds* const builds_;
   frame::PayloadReader reader_;
   frame::PayloadReader own_reader_;  // an entry of ours may come between a frame's parsing and its entry
   AppendBatch batch_;

@@ -25,8 +25,9 @@ class BatchBuilderTest : public ::testing::Test {
     chain_.Register(chain_.Template(kSource));
     ChainTip tip{chain_.book, {}, chain_.leaves.back()};
     for (const Hash& leaf : chain_.leaves) tip.tree.Append(leaf);
-    builder_ = std::make_unique<BatchBuilder>(std::move(tip), OwnKey{1, chain_.keys.Find(chain_.origin(), 1)},
-                                              chain_.now, [this](const auto& numbers) { return Find(numbers); });
+    builder_ = std::make_unique<BatchBuilder>(
+        std::move(tip), OwnKey{1, chain_.keys.Find(chain_.origin(), 1)}, chain_.now,
+        [this](const auto& numbers) { return Find(numbers); }, nullptr, &builds_);
   }
 
   absl::StatusOr<HeldEntries> Find(const std::vector<FrameNumber>& numbers) {
@@ -46,8 +47,10 @@ class BatchBuilderTest : public ::testing::Test {
     }
   }
 
-  std::unique_ptr<Candidate> Frame(std::uint64_t number, std::string payload = chain::TestChain::kPeerUp) {
+  std::unique_ptr<Candidate> Frame(std::uint64_t number, std::string payload = chain::TestChain::kPeerUp,
+                                   frame::Type type = frame::Type::kPeerStatusChanged) {
     chain::TestChain::Frame frame;
+    frame.type = type;
     frame.number = number;
     frame.payload = std::move(payload);
     return CheckDelivery({.number = number, .source = kSource, .frame = chain_.Sign(kSource, frame).bytes}, carrier_,
@@ -73,6 +76,22 @@ class BatchBuilderTest : public ::testing::Test {
   chain::TestChain chain_;
   KeyCache keys_{chain_.keys};
   const std::shared_ptr<const std::string> carrier_ = std::make_shared<const std::string>(chain::TestChain::kCarrier);
+  // Enters what is due; the sources and causes of it.
+  std::vector<std::string> Alarms() {
+    std::vector<std::string> out;
+    for (const chain::Alarm& alarm : alarms_.TakeDue(chain_.now)) {
+      out.push_back(alarm.source + " " + alarm.cause);
+      EXPECT_OK(
+          builder_->AddOwn(frame::Type::kChannelAlarm, frame::Tier::kYellow, chain::BuildAlarm(alarm), chain_.now));
+    }
+    return out;
+  }
+  std::unique_ptr<Candidate> Beat(std::uint64_t number, const std::string& build) {
+    return Frame(number, fmt::format(R"({{"domain":"virp","event":"heartbeat","build_id":"{}"}})", build),
+                 frame::Type::kHeartbeat);
+  }
+
+  ExpectedBuilds builds_;
   chain::AlarmAggregator alarms_;
   HeldSources held_;
   HeldEntries store_;
@@ -111,6 +130,36 @@ TEST_F(BatchBuilderTest, ReadingAheadOnlySavesLookUps) {
     EXPECT_EQ(again.entry_header, first[i].entry_header);
   }
   EXPECT_EQ(asked_, 3);
+}
+
+// Who replaces a program signs as before: what its beats name is held against what is listed.
+TEST_F(BatchBuilderTest, ABuildThatIsNotListedIsAnAlarmUntilItIs) {
+  using ::testing::ElementsAre;
+  using ::testing::IsEmpty;
+  Add(*Beat(1, "ab"));
+  EXPECT_THAT(Alarms(), IsEmpty()) << "nothing is listed";
+  builds_.Replace({{{"*.bgpd"}, {"ab"}}});
+  Add(*Beat(2, "ab"));
+  EXPECT_THAT(Alarms(), IsEmpty());
+  Add(*Beat(3, "cd"));
+  const std::string alarm = "edge-a.bgpd BUILD_UNEXPECTED";
+  EXPECT_THAT(Alarms(), ElementsAre(alarm));
+  EXPECT_EQ(builder_->tip().book.FindChannel(frame::ShortIdOf(kSource))->State(), chain::ChannelState::kAlarmed);
+  chain_.now += UnixNanos{3'600'000'000'000};
+  Add(*Beat(4, "cd"));
+  EXPECT_THAT(Alarms(), IsEmpty()) << "it stands";
+  const auto clear = [&] {
+    alarms_.Cleared(kSource, "BUILD_UNEXPECTED");
+    EXPECT_OK(builder_->AddOwn(frame::Type::kAlarmCleared, frame::Tier::kGreen,
+                               chain::BuildAlarmCleared({kSource, "BUILD_UNEXPECTED", "noc", "", ""}), chain_.now));
+  };
+  clear();
+  Add(*Beat(5, "cd"));
+  EXPECT_THAT(Alarms(), ElementsAre(alarm)) << "cleared, and still not listed";
+  builds_.Replace({{{"*.bgpd"}, {"ab", "cd"}}});
+  clear();
+  Add(*Beat(6, "cd"));
+  EXPECT_THAT(Alarms(), IsEmpty());
 }
 
 TEST_F(BatchBuilderTest, TwiceInOneBatchIsADuplicateOfItsOwnRow) {

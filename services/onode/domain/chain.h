@@ -32,6 +32,7 @@
 #include "services/onode/domain/candidate.h"
 #include "services/onode/domain/chain_store.h"
 #include "services/onode/domain/checkpoint_vault.h"
+#include "services/onode/domain/expected_builds.h"
 #include "services/onode/domain/fact_book.h"
 #include "services/onode/domain/key_cache.h"
 #include "services/onode/domain/quarantine.h"
@@ -51,10 +52,11 @@ struct ChainOptions {
   std::size_t queue_frames = 16'384;                // waiting for the sequencer; beyond it Enqueue blocks
   std::size_t queue_bytes = std::size_t{64} << 20;  // likewise, of their frames
   std::size_t batch_frames = 1'024;
-  bool read_only = false;                      // never lead: answers only
-  unsigned reserve_percent = 5;                // of the store, for alarms, key events and clearing
-  std::shared_ptr<RateLimiter> source_limits;  // by source name; null: none
-  std::size_t tree_cache_tiles = 4'096;        // full tiles of 16 KiB kept for proofs
+  bool read_only = false;                        // never lead: answers only
+  unsigned reserve_percent = 5;                  // of the store, for alarms, key events and clearing
+  std::shared_ptr<RateLimiter> source_limits;    // by source name; null: none
+  std::shared_ptr<const ExpectedBuilds> builds;  // null: every build is
+  std::size_t tree_cache_tiles = 4'096;          // full tiles of 16 KiB kept for proofs
 };
 
 // Numbers for metrics; monotonic but for the gauges. Thread-safe.

@@ -142,7 +142,7 @@ absl::Status Chain::MakeBuilder() {
     ChainTip tip{state.book, tree_->Edge(), state.head};
     builder_ = std::make_unique<BatchBuilder>(
         std::move(tip), own, epoch, [this](const std::vector<FrameNumber>& numbers) { return ReadHeld(numbers); },
-        &source_limits_);
+        &source_limits_, options_.builds.get());
     return absl::OkStatus();
   });
 }

@@ -169,6 +169,9 @@ std::uint64_t FactBook::size() const {
 std::size_t FactBook::subjects() const {
   return impl_->state.subjects.size();
 }
+std::uint64_t FactBook::build_changes() const {
+  return impl_->state.build_changes;
+}
 std::size_t FactBook::MemoryBytes() const {
   return impl_->state.MemoryBytes();
 }

@@ -69,7 +69,8 @@ class FactBook {
 
   std::uint64_t size() const;  // entries applied
   std::size_t subjects() const;
-  std::size_t MemoryBytes() const;  // estimate, for the metric
+  std::uint64_t build_changes() const;  // over the whole chain: a source's beats named another build than before
+  std::size_t MemoryBytes() const;      // estimate, for the metric
 
  private:
   struct Impl;

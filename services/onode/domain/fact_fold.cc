@@ -137,7 +137,10 @@ void FactState::Fold(std::uint32_t source, const chain::Entry& entry, const fram
     Raise(state.unreadable[static_cast<std::size_t>(mark.group)], mark.at());
     return;
   }
-  if (statement.what == What::kHeartbeat) FoldBeats(source, mark, header.source_epoch, *payload, book);
+  if (statement.what == What::kHeartbeat) {
+    FoldBeats(source, mark, header.source_epoch, *payload, book);
+    FoldBuild(sources[source], mark, *payload);
+  }
   switch (statement.what) {
     case What::kPeerState:
     case What::kPeerDown:
@@ -191,6 +194,15 @@ void FactState::FoldBeats(std::uint32_t signer, const Mark& mark, std::uint64_t 
     report.connected = beat.connected;
     take(Touch(std::move(about), size), report);
   }
+}
+
+void FactState::FoldBuild(SourceState& source, const Mark& mark, const frame::Value& payload) {
+  const std::string_view build = payload["build_id"].AsString().value_or("");
+  if (build.empty() || mark.at() <= source.build_said) return;
+  source.build_said = mark.at();
+  if (source.build == build) return;
+  if (!source.build.empty()) ++build_changes;
+  source.build = build;
 }
 
 std::uint32_t FactState::PlaceOf(const chain::Statement& statement) {

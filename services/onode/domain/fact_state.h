@@ -170,7 +170,9 @@ struct SourceState {
   std::shared_ptr<const chain::Source> current;
   std::uint64_t last_entry = chain::kNone;
   bool awaits_refold = false;
-  std::vector<BeatRow> beats;                // about this source
+  std::vector<BeatRow> beats;  // about this source
+  std::string build;           // that its newest beat names; empty: none did
+  Position build_said;
   std::array<Position, kGroups> unreadable;  // newest frame of each group that nobody can rely on
   absl::flat_hash_map<std::uint32_t, SourcePlace> places;
   absl::flat_hash_set<std::uint64_t> compromised;  // scopes (CompromisedScope) that only a compromised key spoke of
@@ -246,12 +248,14 @@ struct FactState {
   absl::flat_hash_map<PrefixKey, std::vector<PathRow>> paths;
   StringMap<std::vector<EventRow>> by_subject;
   SubjectIndex subjects;
+  std::uint64_t build_changes = 0;
 
  private:
   std::uint32_t Touch(std::shared_ptr<const chain::Source> source, std::uint64_t from);
   void Cover(std::uint32_t index, const chain::Registration* before, const chain::Registration& after);
   void FoldBeats(std::uint32_t signer, const Mark& mark, std::uint64_t epoch, const frame::Value& payload,
                  const chain::SourceBook& book);
+  void FoldBuild(SourceState& source, const Mark& mark, const frame::Value& payload);
   void FoldPeer(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
   void FoldPath(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
   void FoldBest(std::uint32_t source, const Mark& mark, const chain::Statement& statement, const frame::Value& payload);
