@@ -95,6 +95,7 @@ void Bridge::OnDrain() {
   });
   runner_.OnDrain("evidence", [this] {
     serving_->routers().Stop();
+    runner_.tasks().Stop();  // the house: what time does to the served set is on record before the last record
     if (evidence_ != nullptr) evidence_->Drain(serving_->log(), config_.common.drain_grace);
   });
 }

@@ -49,6 +49,8 @@ absl::Status OutboxRecorder::TellStart() {
 }
 
 absl::StatusOr<std::string> OutboxRecorder::Record(const deliver::Observation& observation) {
+  const ReaderLock going_on(end_);
+  if (ended_) return FailedPrecondition("the bridge ends: its last record is made");
   const auto spooled = [&]() -> absl::StatusOr<std::string> {
     RETURN_IF_ERROR(TellStart());
     ASSIGN_OR_RETURN(const auto receipts, outbox_.Emit(witness_.name(), {observation}));
@@ -155,6 +157,10 @@ absl::Status OutboxRecorder::Beat() {
 absl::Status OutboxRecorder::Stop(SessionLog& log) {
   const MutexLock turn(turn_);
   if (std::exchange(stopped_, true)) return absl::OkStatus();
+  {
+    const WriterLock end(end_);
+    ended_ = true;
+  }
   RETURN_IF_ERROR(FlushAll(log, true));
   const UnixNanos now = clock_.NowNanos();
   return EmitMarked({witness_.Stopped()}, {.stopped = true, .complete_until = now});

@@ -33,7 +33,8 @@ class OutboxRecorder final : public Recorder {
   absl::Status Flush(SessionLog& log);
   // Beats when it is time, durably.
   absl::Status Beat();
-  // The last Flush, and the record that this start ended in order. Later calls do nothing.
+  // The last Flush, and the record that this start ended in order. Later calls do nothing, and nothing is recorded
+  // behind it: Record then is FailedPrecondition.
   absl::Status Stop(SessionLog& log);
 
   std::uint64_t recorded() const;
@@ -62,6 +63,9 @@ class OutboxRecorder final : public Recorder {
   UnixNanos complete_until_ ABSL_GUARDED_BY(turn_);
   std::chrono::steady_clock::time_point next_beat_ ABSL_GUARDED_BY(turn_){};
   Mutex start_;  // told once
+  // Shared by each Record on its way; taken before mutex_.
+  SharedMutex end_;
+  bool ended_ ABSL_GUARDED_BY(end_) = false;
 
   mutable Mutex mutex_;
   struct Untold {

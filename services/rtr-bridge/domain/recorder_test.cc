@@ -75,6 +75,9 @@ TEST_F(RecorderTest, AStartAndAnEndInOrderAreOnRecord) {
   ASSERT_OK(recorder_->Flush(*log_));
   ASSERT_OK(recorder_->Beat());
   ASSERT_OK(recorder_->Stop(*log_));
+  EXPECT_THAT(recorder_->Record(witness_.SlurmFailed("late")),
+              testutil::StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(recorder_->lost(), 0U);
   EXPECT_THAT(News(), IsEmpty()) << "after the last record there is none";
 
   Begin();
