@@ -1,6 +1,7 @@
 #include "services/rtr-bridge/domain/reference.h"
 
 #include <chrono>
+#include <type_traits>
 #include <utility>
 
 #include "services/rtr-bridge/domain/candidate.h"
@@ -10,6 +11,29 @@ namespace {
 
 constexpr UnixNanos kHour = 3'600'000'000'000;
 constexpr std::size_t kFewInAnHour = 10;  // of a kind: so many may come or go one by one
+
+// What is in both lasts for as long as the later of the two says.
+template <typename T>
+void Prolong(std::vector<T>& set, const std::vector<T>& by) {
+  auto other = by.begin();
+  for (T& payload : set) {
+    while (other != by.end() && Order(*other, payload) < 0) ++other;
+    if (other == by.end()) return;
+    if (Order(*other, payload) != 0) continue;
+    if constexpr (std::is_same_v<T, vrp::Aspa>) {
+      if (other->providers != payload.providers) continue;  // another ASPA
+    }
+    payload.expires = vrp::LaterExpiry(payload.expires, other->expires);
+  }
+}
+
+std::shared_ptr<const vrp::Payloads> Prolonged(vrp::Payloads set, const vrp::Payloads& by) {
+  Prolong(set.vrps4, by.vrps4);
+  Prolong(set.vrps6, by.vrps6);
+  Prolong(set.router_keys, by.router_keys);
+  Prolong(set.aspas, by.aspas);
+  return std::make_shared<const vrp::Payloads>(std::move(set));
+}
 
 }  // namespace
 
@@ -28,8 +52,9 @@ std::vector<Objection> Reference::FindObjections(const GuardOptions& options, co
                                                  vrp::FirstExpiry& expiries) {
   if (now < since_ || now - since_ >= kHour) Begin(served, now);
   if (payloads_ == served && delta != nullptr) return {};  // guards have compared with that
-  if (Set lasting = WithoutExpired(payloads_, now, expiries); lasting != payloads_) {
-    payloads_ = std::move(lasting);
+  if (WithoutExpired(payloads_, now, expiries) != payloads_) {
+    // Its expiries are those of back then, and were renewed since.
+    payloads_ = WithoutExpired(Prolonged(*payloads_, *served), now, expiries);
     change_ = rtr::Diff(*payloads_, *served);
   }
   const rtr::Delta whole = delta != nullptr ? rtr::Compose(change_, *delta) : rtr::Diff(*payloads_, next);

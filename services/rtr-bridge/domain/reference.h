@@ -23,7 +23,7 @@ class Reference {
   void Follow(const rtr::Delta& delta);
 
   // Against `next`, which is `delta` away from what is served; without a delta it is compared as a whole. What is
-  // expired by itself counts for neither.
+  // expired by itself counts for neither; expiries that were renewed since, in `served`, are the ones that hold.
   std::vector<Objection> FindObjections(const GuardOptions& options, const Set& served, const rtr::Delta* delta,
                                         const vrp::Payloads& next, UnixNanos now, vrp::FirstExpiry& expiries);
 
