@@ -1,13 +1,14 @@
 #include "services/rtr-bridge/domain/cache.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "lib/base/error_info.h"
 #include "lib/base/status.h"
-#include "lib/vrp/replace.h"
 #include "lib/vrp/set.h"
 #include "services/rtr-bridge/domain/cache_state.h"
+#include "services/rtr-bridge/domain/expiry_guard.h"
 
 namespace virp::rtr_bridge {
 namespace {
@@ -183,6 +184,9 @@ void Cache::Schedule() {
 
 void Cache::Consider(Candidate candidate, UnixNanos now) {
   if (serving_ != nullptr && generations_.back().sha256 == candidate.sha256) {
+    // Its expiries alone can empty what is served, a moment later.
+    auto objections = FindExpiryObjections(options_.guards, *serving_, *candidate.payloads, now);
+    if (!objections.empty()) return ServeOn(std::move(candidate), std::move(objections), now);
     quarantine_.Clear();
     if (serving_state_ == ServingState::kStopped) {
       on_snapshot_(history_.snapshot(), generations_.back());
@@ -192,15 +196,25 @@ void Cache::Consider(Candidate candidate, UnixNanos now) {
     return Enter(ServingState::kCurrent, "");
   }
   if (IsAsBefore(candidate.sha256)) return ServeCurrent(std::move(candidate), std::nullopt);
-  Set lasting = Lasting(now);
+  const Set lasting = Lasting(now);
   // What is expired by itself goes, whatever guards say.
   const bool only_expired = lasting != serving_ && vrp::HashOf(*lasting) == candidate.sha256;
   std::vector<Objection> objections;
   if (!only_expired) objections = Objections(lasting, candidate, now);
+  if (lasting != nullptr) {
+    std::ranges::move(FindExpiryObjections(options_.guards, *lasting, *candidate.payloads, now),
+                      std::back_inserter(objections));
+  }
   if (objections.empty()) return ServeCurrent(std::move(candidate), std::nullopt);
+  ServeOn(std::move(candidate), std::move(objections), now);
+}
+
+void Cache::ServeOn(Candidate candidate, std::vector<Objection> objections, UnixNanos now) {
   if (serving_ != nullptr && serving_state_ != ServingState::kStopped) {
-    RenewFrom(*candidate.payloads);  // what stays expires as its sources say now
-    lasting = Lasting(now);
+    // What stays expires as its sources say now.
+    Renew(WithExpiriesOf(serving_, *candidate.payloads,
+                         AnyOfExpiry(objections) ? TakeExpiry::kLater : TakeExpiry::kAlways));
+    const Set lasting = Lasting(now);
     if (lasting->size() == 0 && serving_->size() != 0) {
       Stop("all that was served is expired, and a guard holds what sources have now");
     } else {
@@ -333,6 +347,7 @@ void Cache::Serve(Candidate candidate, const std::optional<Request>& accepted) {
   Keep();
   RecordServed(accepted, ServedWhen::kNow);
   on_snapshot_(history_.snapshot(), generations_.back());
+  if (!outcome.changed) TellRenewed();  // the snapshot expires as it did when it was made
 }
 
 // This start goes on where the last one ended, which is on record too: with the serials that are told from now on.
@@ -359,16 +374,6 @@ void Cache::Renew(const std::shared_ptr<const vrp::Payloads>& payloads) {
 
 void Cache::TellRenewed() {
   if (on_renewal_) on_renewal_(history_.snapshot(), generations_.back(), serving_);
-}
-
-void Cache::RenewFrom(const vrp::Payloads& other) {
-  vrp::Payloads renewed = vrp::Renewed(*serving_, other);
-  std::erase_if(renewed.aspas, [&served = serving_->aspas](const vrp::Aspa& aspa) {
-    const auto at = std::lower_bound(served.begin(), served.end(), aspa,
-                                     [](const vrp::Aspa& a, const vrp::Aspa& b) { return Order(a, b) < 0; });
-    return at->providers != aspa.providers;  // another ASPA
-  });
-  if (renewed.size() != 0) Renew(std::make_shared<const vrp::Payloads>(vrp::Replaced(*serving_, {}, renewed)));
 }
 
 void Cache::RecordServed(const std::optional<Request>& accepted, ServedWhen when) {

@@ -135,6 +135,9 @@ class Cache {
   bool IsAsBefore(const Hash& sha256) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::vector<Objection> Objections(const Set& lasting, Candidate& next, UnixNanos now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What is served goes on, and expires by itself; the candidate is held.
+  void ServeOn(Candidate candidate, std::vector<Objection> objections, UnixNanos now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Hold(Candidate candidate, std::vector<Objection> objections, UnixNanos now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ServeHeld(const Request& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -143,8 +146,6 @@ class Cache {
   void Resume(Candidate candidate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Renew(const Set& payloads) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void TellRenewed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The expiries that `other` has for the same payloads.
-  void RenewFrom(const vrp::Payloads& other) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RecordServed(const std::optional<Request>& accepted, ServedWhen when) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Keep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void WriteState() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

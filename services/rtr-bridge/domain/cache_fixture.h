@@ -14,6 +14,7 @@ namespace virp::rtr_bridge::testing {
 // A cache with a clock, sources and files of the test's.
 class CacheRun : public ::testing::Test {
  protected:
+  using Set = std::shared_ptr<const vrp::Payloads>;
   // A cache over as many sources; what was told to routers is in `told_`.
   Cache& Make(std::size_t sources = 1, MergeRule rule = {}, bool slurm = false) {
     std::vector<SourceState> states(sources);
@@ -27,6 +28,10 @@ class CacheRun : public ::testing::Test {
         [this](const std::shared_ptr<const rtr::Snapshot>& snapshot, const Generation& generation) {
           if (snapshot != nullptr) told_.push_back(generation);
           snapshot_ = snapshot;
+          shown_ = snapshot == nullptr ? nullptr : Set(snapshot, &snapshot->payloads());
+        },
+        [this](const std::shared_ptr<const rtr::Snapshot>&, const Generation&, const Set& payloads) {
+          shown_ = payloads;
         });
     return *cache_;
   }
@@ -44,6 +49,7 @@ class CacheRun : public ::testing::Test {
   std::uint16_t session_ = 100;
   std::vector<Generation> told_;
   std::shared_ptr<const rtr::Snapshot> snapshot_;
+  Set shown_;  // to whom expiries count
   std::unique_ptr<Cache> cache_;
 };
 
