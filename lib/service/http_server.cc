@@ -8,6 +8,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -122,8 +123,9 @@ class HttpServer::Wire {
 struct HttpServer::Peer {
   FileDescriptor socket;
   std::string address;
-  bool cut = false;               // made room; under the server's lock
-  std::atomic<bool> owed{false};  // an answer: it has asked, and not all of that was sent
+  bool cut = false;                   // made room; under the server's lock
+  const std::string* body = nullptr;  // a shared one that is being sent; likewise
+  std::atomic<bool> owed{false};      // an answer: it has asked, and not all of that was sent
   std::atomic<bool> done{false};
   std::jthread thread;  // last: joined before the socket goes
 };
@@ -243,6 +245,27 @@ void HttpServer::Take(FileDescriptor socket) {
   });
 }
 
+void HttpServer::SetReading(Peer& peer, const std::string* body) {
+  const MutexLock lock(mutex_);
+  peer.body = body;
+  if (body == nullptr) return;
+  const std::size_t most = std::max(options_.most_other_bodies, 3 * body->size());
+  while (true) {
+    std::set<const std::string*> others;
+    Peer* oldest = nullptr;
+    for (const auto& one : peers_) {
+      if (one->cut || one->body == nullptr || one->body == body) continue;
+      others.insert(one->body);
+      if (oldest == nullptr) oldest = one.get();
+    }
+    std::size_t octets = 0;
+    for (const std::string* other : others) octets += other->size();
+    if (octets <= most) return;
+    oldest->cut = true;
+    ::shutdown(oldest->socket.get(), SHUT_RDWR);
+  }
+}
+
 void HttpServer::Serve(Peer& peer) {
   const int socket = peer.socket.get();
   std::unique_ptr<TlsStream> tls;
@@ -266,7 +289,10 @@ void HttpServer::Serve(Peer& peer) {
   const std::string_view body = answer.body != nullptr ? std::string_view(*answer.body) : answer.response.body;
   const Instant deadline = After(options_.answer);
   if (!wire.Send(http::EncodeHead(answer.response, body.size()), options_.stall, deadline)) return;
-  if (with_body && !wire.Send(body, options_.stall, deadline)) return;
+  if (with_body && answer.body != nullptr) SetReading(peer, answer.body.get());
+  const bool sent = !with_body || wire.Send(body, options_.stall, deadline);
+  SetReading(peer, nullptr);  // before the body goes
+  if (!sent) return;
   peer.owed = false;
   wire.End();
 }

@@ -44,6 +44,10 @@ struct HttpServerOptions {
   // Of the answer: how long it may stand still, and how long it may take.
   std::chrono::milliseconds stall{10'000}, answer{10'000};
   http::Limits limits;
+  // Of shared bodies (HttpAnswer::body) that are still being sent, beside the one that is to be sent next: octets of
+  // all of them, or three times that one's if that is more. Beyond, the oldest connections that read others are cut:
+  // who reads slowly must not keep in memory each document that there was meanwhile.
+  std::size_t most_other_bodies = std::size_t{256} << 20;
 };
 
 struct HttpAnswer {
@@ -82,6 +86,8 @@ class HttpServer {
   void Take(FileDescriptor socket);
   bool HasRoom(const std::string& address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Serve(Peer& peer);
+  // The peer reads `body` from now on, or nothing any more (null).
+  void SetReading(Peer& peer, const std::string* body);
   HttpAnswer Converse(Wire& wire, Peer& peer, bool& with_body) const;
   void TellRefused(const std::string& what, std::string_view reason) const;
   void Count(int code);

@@ -121,6 +121,30 @@ TEST_F(HttpServerTest, WhoDoesNotReadIsCutOffAndHoldsNobody) {
 }
 
 // However evenly it reads: a body has its time.
+// Each document that somebody is still reading is in memory.
+TEST_F(HttpServerTest, WhoReadsSlowlyDoesNotKeepEveryDocument) {
+  options_.stall = options_.answer = 60s;
+  options_.most_other_bodies = 1;  // so three times the newest
+  Start();
+  std::vector<FileDescriptor> slow;
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    if (i != 1) large_ = std::make_shared<const std::string>(16 << 20, static_cast<char>('a' + i));
+    slow.push_back(ConnectTo(server_->port()));
+    ASSERT_OK(WriteAll(slow.back().get(), "GET /large HTTP/1.1\r\nHost: x\r\n\r\n", "server"));
+    ASSERT_TRUE(Eventually([&] { return Answered(200) == i + 1; }));
+  }
+  // The first two read the same, and are one too many beside the last.
+  EXPECT_TRUE(Eventually([&] { return server_->connections() == 4; })) << server_->connections();
+  for (std::size_t i = 0; i < slow.size(); ++i) {
+    const std::string got = All(slow[i].get());
+    if (i < 2) {
+      EXPECT_LT(got.size(), large_->size()) << i;
+    } else {
+      EXPECT_GT(got.size(), large_->size()) << i;
+    }
+  }
+}
+
 TEST_F(HttpServerTest, WhoReadsForEverIsCutOff) {
   options_.answer = 300ms;
   Start();
