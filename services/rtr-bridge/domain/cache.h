@@ -115,7 +115,7 @@ class Cache {
   CacheStatus status() const;
   std::vector<Generation> generations() const;  // of the window, the newest last
   // The moment of which what is served is true: of all sources that are used, the earliest. A source's is when its
-  // document was made, or, where it does not say, was read last; of a feed that is up it is now.
+  // document was made, or, where it does not say, was read last; a feed that is up says it, or else it is now.
   UnixNanos TrueAt() const;
 
  private:

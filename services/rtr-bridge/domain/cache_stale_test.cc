@@ -171,6 +171,25 @@ TEST_F(CacheStaleTest, TooFewRecordsByExpiryAreServed) {
   EXPECT_FALSE(cache.status().held.has_value());
 }
 
+// Another bridge may serve on what its own sources do not give any more.
+TEST_F(CacheStaleTest, AFeedThatIsUpIsAsOldAsItSays) {
+  Cache& cache = Make();
+  const UnixNanos start = clock_.NowNanos();
+  Reading reading = ReadingOf(SetOf(ManyRoas(3)));
+  reading.live = true;
+  reading.built = start;
+  clock_.Advance(hours(5));
+  cache.TakeGood(0, reading);
+  EXPECT_EQ(cache.TrueAt(), start);
+  reading.built = clock_.NowNanos() + 1'000'000'000;
+  cache.TakeGood(0, reading);
+  EXPECT_EQ(cache.TrueAt(), clock_.NowNanos()) << "its clock is ahead";
+  reading.built.reset();
+  cache.TakeGood(0, reading);
+  clock_.Advance(hours(1));
+  EXPECT_EQ(cache.TrueAt(), clock_.NowNanos()) << "it does not say, and would tell what changes";
+}
+
 TEST_F(CacheStaleTest, WhatAFeedHadExpiresOnceItIsCutOff) {
   Cache& cache = Make(2);
   cache.TakeGood(0, ReadingOf(SetOf(ManyRoas(20))));

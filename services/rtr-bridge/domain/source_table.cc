@@ -112,7 +112,7 @@ UnixNanos SourceTable::TrueAt(UnixNanos now) const {
   UnixNanos earliest = now;
   for (const std::size_t source : used) {
     const SourceState& state = sources_[source];
-    if (!state.reading->live) earliest = std::min(earliest, state.reading->built.value_or(*state.last_good));
+    earliest = std::min(earliest, state.reading->built.value_or(state.reading->live ? now : *state.last_good));
   }
   return earliest;
 }

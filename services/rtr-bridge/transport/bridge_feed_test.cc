@@ -7,11 +7,13 @@
 #include <functional>
 #include <thread>
 
+#include "lib/base/error_info.h"
 #include "lib/base/mutex.h"
 #include "lib/base/status.h"
 #include "services/rtr-bridge/domain/bridge_fixture.h"
 #include "services/rtr-bridge/transport/feed.h"
 #include "services/rtr-bridge/transport/payload_wire.h"
+#include "services/rtr-bridge/transport/source_runner.h"
 #include "tests/testutil/status_matchers.h"
 #include "tests/testutil/wait.h"
 #include "virp/rtr/v1/rtr_service.grpc.pb.h"
@@ -106,9 +108,11 @@ class BridgeFeedTest : public ::testing::Test {
     feed_ = *std::move(feed);
     thread_ = std::jthread([this] {
       feed_->Run(
-          [this](Reading reading) {
+          [this](Reading reading) -> absl::Status {
             const MutexLock lock(mutex_);
+            if (!wanted_.ok()) return wanted_;
             readings_.push_back(std::move(reading));
+            return absl::OkStatus();
           },
           [this](const absl::Status& why) {
             const MutexLock lock(mutex_);
@@ -131,6 +135,7 @@ class BridgeFeedTest : public ::testing::Test {
   FakeBridge bridge_;
   std::unique_ptr<Feed> feed_;
   mutable Mutex mutex_;
+  absl::Status wanted_ ABSL_GUARDED_BY(mutex_);  // what is said to a reading
   std::vector<Reading> readings_ ABSL_GUARDED_BY(mutex_);
   std::vector<absl::Status> failures_ ABSL_GUARDED_BY(mutex_);
   std::jthread thread_;
@@ -190,6 +195,96 @@ TEST_F(BridgeFeedTest, AStreamThatEndsAndIsTakenUpAgainIsNoFailure) {
   EXPECT_THAT(failures(), ::testing::IsEmpty());
   EXPECT_EQ(bridge_.requests().back().session(), "one");
   EXPECT_EQ(bridge_.requests().back().generation(), 1U);
+}
+
+TEST_F(BridgeFeedTest, AReadingIsOfWhenTheBridgeSaysThatItIs) {
+  bridge_.Then([](const auto&, grpc::ServerContext& context, FakeBridge::Writer& writer) {
+    writer.Write(Whole(WithAspas({}), 1));
+    pb::WatchPayloadsResponse same = MessageTo(WithAspas({}), 1);
+    for (const std::int64_t seconds : {std::int64_t{1'700'000'000}, std::int64_t{-5}, std::int64_t{0}, INT64_MAX}) {
+      same.mutable_true_at()->set_seconds(seconds);
+      same.mutable_true_at()->set_nanos(250'000'000);
+      writer.Write(same);
+    }
+    return WaitForEnd(context);
+  });
+  Start();
+  ASSERT_TRUE(testutil::Eventually([&] { return readings().size() == 5; }));
+  EXPECT_EQ(readings()[0].built, std::nullopt) << "it does not say";
+  EXPECT_EQ(readings()[1].built, 1'700'000'000'250'000'000U);
+  EXPECT_EQ(readings()[2].built, 0U) << "before 1970";
+  EXPECT_EQ(readings()[3].built, 250'000'000U);
+  EXPECT_GT(readings()[4].built.value_or(0), 9'000'000'000'000'000'000U);
+  EXPECT_TRUE(readings()[4].live);
+}
+
+// What is refused was understood all the same: it need not be sent again.
+TEST_F(BridgeFeedTest, AReadingThatIsRefusedIsAFailureAndKeepsItsPlace) {
+  {
+    const MutexLock lock(mutex_);
+    wanted_ = FailedPrecondition("too old");
+  }
+  bridge_.Then([](const auto&, grpc::ServerContext& context, FakeBridge::Writer& writer) {
+    writer.Write(Whole(WithAspas({}), 1));
+    return WaitForEnd(context);
+  });
+  bridge_.Then([this](const auto&, grpc::ServerContext& context, FakeBridge::Writer& writer) {
+    testutil::Eventually([&] { return !failures().empty(); });
+    {
+      const MutexLock lock(mutex_);
+      wanted_ = absl::OkStatus();
+    }
+    writer.Write(MessageTo(WithAspas({}), 1));
+    return WaitForEnd(context);
+  });
+  Start();
+  ASSERT_TRUE(testutil::Eventually([&] { return readings().size() == 1; }));
+  ASSERT_EQ(failures().size(), 1U);
+  EXPECT_THAT(failures().front(), testutil::StatusIs(absl::StatusCode::kFailedPrecondition));
+  ASSERT_EQ(bridge_.requests().size(), 2U);
+  EXPECT_EQ(bridge_.requests().back().session(), "one");
+  EXPECT_EQ(bridge_.requests().back().generation(), 1U);
+  EXPECT_EQ(readings().front().payloads->vrps4.size(), 2U);
+}
+
+TEST_F(BridgeFeedTest, DataThatAreTooOldByItsWordAreNotTaken) {
+  constexpr std::int64_t kHour = 3'600;
+  FakeClock clock;
+  const auto at = [&](std::int64_t seconds) {
+    return [&clock, seconds](const auto&, grpc::ServerContext& context, FakeBridge::Writer& writer) {
+      pb::WatchPayloadsResponse message = Whole(WithAspas({}), 1);
+      message.mutable_true_at()->set_seconds(static_cast<std::int64_t>(clock.NowNanos() / 1'000'000'000) + seconds);
+      writer.Write(message);
+      return WaitForEnd(context);
+    };
+  };
+  bridge_.Then(at(-25 * kHour));
+  bridge_.Then(at(2 * kHour));
+  bridge_.Then(at(-23 * kHour));
+  SourceState state;
+  state.name = "upstream";
+  const Witness witness("bridge-2");
+  testing::FakeRecorder recorder;
+  testing::FakeState file;
+  Cache cache(
+      {}, SourceTable({state}, {}), false, [] { return std::uint16_t{7}; }, witness, recorder, file, clock,
+      [](const std::shared_ptr<const rtr::Snapshot>&, const Generation&) {});
+  SourceOptions options;
+  options.name = state.name;
+  options.kind = SourceKind::kBridge;
+  options.location = bridge_.address();
+  const service::ChannelFactory channels = [](const std::string& address) {
+    return grpc::CreateChannel(address, grpc::InsecureChannelCredentials());
+  };
+  ASSERT_OK_AND_ASSIGN(const auto runner, SourceRunner::Make({options}, {}, {nullptr, channels}, cache, clock));
+  runner->Start();
+  ASSERT_TRUE(testutil::Eventually([&] { return runner->counters(0).good == 1; }));
+  EXPECT_EQ(bridge_.requests().size(), 3U);
+  EXPECT_EQ(runner->counters(0).failures.at(FailureIndexOf(WithReason(Internal("x"), "TOO_OLD"))), 1U)
+      << "of those behind each other the first is told";
+  ASSERT_NE(cache.snapshot(), nullptr);
+  EXPECT_EQ(cache.TrueAt(), clock.NowNanos() - 23 * kHour * 1'000'000'000);
+  runner->Stop();
 }
 
 TEST_F(BridgeFeedTest, OneThatNobodyTakesUpIsToldOnce) {

@@ -1,5 +1,6 @@
 #include "services/rtr-bridge/transport/bridge_metrics.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <memory>
@@ -15,6 +16,13 @@ using service::Metrics;
 
 double Seconds(UnixNanos nanos) {
   return static_cast<double>(nanos) / 1e9;
+}
+
+// When the source's data were last known to be good; of a feed that is up, the moment of which they are. Once it was
+// read.
+UnixNanos GoodAt(const SourceState& source, UnixNanos now) {
+  const bool live = source.reading && source.reading->live;
+  return live ? source.reading->built.value_or(now) : *source.last_good;
 }
 
 void AddCacheMetrics(Metrics& metrics, const Cache& cache) {
@@ -80,16 +88,18 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
                                 {{"source", source.name}, {"result", result}});
     };
     const service::MetricLabels name{{"source", source.name}};
-    all->push_back({readings("good"),
-                    readings("unchanged"),
-                    readings("failed"),
-                    metrics.AddGauge("source_age_seconds", "Since its last good reading; -1 before the first.", name),
-                    metrics.AddGauge(
-                        "source_expired",
-                        "1 when it was without good data for longer than its expire: its payloads do not count.", name),
-                    metrics.AddGauge("source_payloads", "Payloads of its last good reading.", name),
-                    metrics.AddGauge("source_left_out", "Bad records that were left out of it.", name),
-                    {}});
+    all->push_back(
+        {readings("good"),
+         readings("unchanged"),
+         readings("failed"),
+         metrics.AddGauge("source_age_seconds",
+                          "Since its last good reading, or of a feed since what it says; -1 before the first.", name),
+         metrics.AddGauge("source_expired",
+                          "1 when it was without good data for longer than its expire: its payloads do not count.",
+                          name),
+         metrics.AddGauge("source_payloads", "Payloads of its last good reading.", name),
+         metrics.AddGauge("source_left_out", "Bad records that were left out of it.", name),
+         {}});
     for (std::size_t i = 0; i < kFailures.size(); ++i) {
       all->back().failures.at(i) =
           metrics.AddCounter("source_failures_total", "Readings of a source that failed, by reason.",
@@ -108,8 +118,7 @@ void AddSourceMetrics(Metrics& metrics, const Cache& cache, const SourceRunner& 
       for (std::size_t reason = 0; reason < kFailures.size(); ++reason)
         to.failures.at(reason).Set(counters.failures.at(reason));
       const SourceState& source = sources[i];
-      const bool live = source.reading && source.reading->live;
-      to.age.Set(!source.last_good ? -1.0 : live || now < *source.last_good ? 0.0 : Seconds(now - *source.last_good));
+      to.age.Set(!source.last_good ? -1.0 : Seconds(now - std::min(now, GoodAt(source, now))));
       to.expired.Set(source.expired_at(now) ? 1 : 0);
       to.payloads.Set(source.reading ? source.reading->payloads->size() : 0);
       to.left_out.Set(source.reading ? source.reading->left_out : 0);

@@ -102,6 +102,7 @@ struct KeyManager {
   }
   static void Note(const Message& message, Place& place) { place = {message.session(), message.serial()}; }
   static absl::Status Check(const Message&, const Hash&) { return absl::OkStatus(); }  // it names no hash
+  static std::optional<UnixNanos> TrueAt(const Message&) { return std::nullopt; }      // as they are in its ledger now
   // Nothing: it speaks when there is news.
   static std::optional<std::chrono::nanoseconds> Silence(const Message&) { return std::nullopt; }
   static absl::Status Take(const Message& message, State& state) {
@@ -137,6 +138,14 @@ struct Bridge {
     if (message.sha256() == View(hash)) return absl::OkStatus();
     return DataLoss("what was sent makes another set than generation {}", message.generation());
   }
+  static std::optional<UnixNanos> TrueAt(const Message& message) {
+    if (!message.has_true_at()) return std::nullopt;
+    constexpr std::int64_t kNanos = 1'000'000'000;
+    const std::int64_t seconds = std::clamp<std::int64_t>(message.true_at().seconds(), 0, INT64_MAX / kNanos - 1);
+    const bool before_1970 = message.true_at().seconds() < 0;
+    const std::int64_t nanos = before_1970 ? 0 : std::clamp<std::int64_t>(message.true_at().nanos(), 0, kNanos - 1);
+    return static_cast<UnixNanos>(seconds * kNanos + nanos);
+  }
   static std::optional<std::chrono::nanoseconds> Silence(const Message& message) {
     const std::int64_t seconds = std::clamp<std::int64_t>(message.silence().seconds(), 0, 3'600);
     return std::chrono::seconds(seconds) + std::chrono::nanoseconds(message.silence().nanos());
@@ -158,11 +167,12 @@ class GrpcFeed final : public Feed {
     std::size_t at = 0, failed = 0;  // addresses, one after the other
     while (true) {
       bool heard = false;
-      const Ended ended = WatchOne(addresses_[at], [&](Reading reading) {
+      const Ended ended = WatchOne(addresses_[at], [&](Reading reading) -> absl::Status {
+        RETURN_IF_ERROR(on_reading(std::move(reading)));
         heard = true;
         told = false;
         backoff.Reset();
-        on_reading(std::move(reading));
+        return absl::OkStatus();
       });
       if (heard) failed = 0;
       if (!heard || ended.fault) {
@@ -201,6 +211,7 @@ class GrpcFeed final : public Feed {
       quiet_until_ = steady_clock::now() + silence_;
     }
     state_.Resume();
+    refused_ = false;
     absl::Status problem;
     grpc::Status ended;
     {
@@ -210,7 +221,7 @@ class GrpcFeed final : public Feed {
       while (problem.ok() && stream->Read(&message)) problem = Take(message, on_reading);
       if (!problem.ok()) {
         context.TryCancel();
-        place_ = {};  // what was said does not fit what we have: all anew
+        if (!refused_) place_ = {};  // what was said does not fit what we have: all anew
       }
       ended = stream->Finish();
       const MutexLock lock(mutex_);
@@ -256,9 +267,11 @@ class GrpcFeed final : public Feed {
     Service::Note(message, place_);
     reading.payloads = std::move(completed.payloads);
     reading.step = std::move(completed.step);
+    reading.built = Service::TrueAt(message);
     reading.live = reading.sha256_of_set = true;
-    on_reading(std::move(reading));
-    return absl::OkStatus();
+    const absl::Status taken = on_reading(std::move(reading));
+    refused_ = !taken.ok();
+    return taken;
   }
 
   bool stopping() const {
@@ -275,6 +288,7 @@ class GrpcFeed final : public Feed {
   const service::ChannelFactory channels_;
   State state_;                    // of Run's thread
   typename Service::Place place_;  // likewise
+  bool refused_ = false;           // likewise: the newest reading was understood, and is not wanted
   mutable Mutex mutex_;
   std::condition_variable_any wake_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

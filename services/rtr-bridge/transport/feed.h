@@ -15,7 +15,8 @@ namespace virp::rtr_bridge {
 class Feed {
  public:
   virtual ~Feed() = default;
-  using OnReading = std::function<void(Reading)>;
+  // An error refuses what was read: it is the server's fault, and the next address is asked.
+  using OnReading = std::function<absl::Status(Reading)>;
   using OnFailure = std::function<void(const absl::Status&)>;
   // Connects, again and again, and tells each whole state, until Stop. A stream that ends and is taken up again is no
   // failure, as servers end them now and then. Of those behind each other the first is told, once no address has done.

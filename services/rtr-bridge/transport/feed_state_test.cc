@@ -112,6 +112,7 @@ class FeedTest : public ::testing::Test {
           [this](const Reading& reading) {
             const MutexLock lock(mutex_);
             readings_.push_back(reading);
+            return absl::OkStatus();
           },
           [this](const absl::Status& why) {
             const MutexLock lock(mutex_);

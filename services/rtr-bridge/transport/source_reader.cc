@@ -148,19 +148,7 @@ class Decoder {
                              "allow that with max_age 0 for the source"),
           "TOO_OLD");
     }
-    const UnixNanos now = clock_.NowNanos();
-    if (*built > now && *built - now > kAhead) {
-      return WithReason(FailedPrecondition("the document says that it was made at {}, seconds since 1970, more than an "
-                                           "hour from now: a clock is wrong",
-                                           *built / kSecond),
-                        "TOO_OLD");
-    }
-    const std::chrono::nanoseconds age(now > *built ? now - *built : 0);
-    if (age <= *options_.max_age) return absl::OkStatus();
-    return WithReason(FailedPrecondition("the document was made {} ago, more than the {} of max_age",
-                                         FormatDuration(std::chrono::floor<std::chrono::seconds>(age)),
-                                         FormatDuration(*options_.max_age)),
-                      "TOO_OLD");
+    return rtr_bridge::CheckAge(options_, *built, clock_.NowNanos());
   }
 
   const SourceOptions options_;
@@ -250,6 +238,22 @@ absl::StatusOr<std::unique_ptr<http::HttpFetch>> FetchOf(const SourceOptions& op
 }
 
 }  // namespace
+
+absl::Status CheckAge(const SourceOptions& options, UnixNanos built, UnixNanos now) {
+  if (!options.max_age) return absl::OkStatus();
+  if (built > now && built - now > kAhead) {
+    return WithReason(FailedPrecondition("the data are said to have been made at {}, seconds since 1970, more than an "
+                                         "hour from now: a clock is wrong",
+                                         built / kSecond),
+                      "TOO_OLD");
+  }
+  const std::chrono::nanoseconds age(now > built ? now - built : 0);
+  if (age <= *options.max_age) return absl::OkStatus();
+  return WithReason(FailedPrecondition("the data were made {} ago, more than the {} of max_age",
+                                       FormatDuration(std::chrono::floor<std::chrono::seconds>(age)),
+                                       FormatDuration(*options.max_age)),
+                    "TOO_OLD");
+}
 
 absl::StatusOr<std::unique_ptr<SourceReader>> MakeReader(const SourceOptions& options, const Clock& clock) {
   std::vector<vrp::SourceKey> keys;

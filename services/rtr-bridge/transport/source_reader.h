@@ -25,6 +25,10 @@ class SourceReader {
   virtual bool Changed() { return false; }
 };
 
+// Whether data that were made then are young enough for `options`. FailedPrecondition with reason TOO_OLD, also when
+// they were made more than an hour from now: a clock is wrong.
+absl::Status CheckAge(const SourceOptions& options, UnixNanos built, UnixNanos now);
+
 // InvalidArgument for a location or a key file that does not do. `clock` outlives it.
 absl::StatusOr<std::unique_ptr<SourceReader>> MakeReader(const SourceOptions& options, const Clock& clock);
 

@@ -202,8 +202,15 @@ void SourceRunner::TakeGood(Source& source, Reading reading) {
 // A feed says what changed as it changes; while it is cut off its last data stay.
 void SourceRunner::KeepFeed(Source& source) {
   source.feed->Run(
-      [&](Reading reading) { TakeGood(source, std::move(reading)); },
-      [&](const absl::Status& why) { Fail(source, why, "a feed was cut off; its last data stay in use"); });
+      [&](Reading reading) -> absl::Status {
+        // One that does not say is as good as its connection.
+        if (reading.built) RETURN_IF_ERROR(CheckAge(source.options, *reading.built, clock_.NowNanos()));
+        TakeGood(source, std::move(reading));
+        return absl::OkStatus();
+      },
+      [&](const absl::Status& why) {
+        Fail(source, why, "a feed is cut off, or its data are too old; its last good data stay in use");
+      });
 }
 
 void SourceRunner::KeepSlurm(FileWatch& watch, bool good) {

@@ -5,6 +5,7 @@
 #include "lib/base/status.h"
 #include "lib/rtr/delta.h"
 #include "lib/service/errors.h"
+#include "lib/service/wire.h"
 #include "lib/vrp/replace.h"
 #include "services/rtr-bridge/transport/payload_wire.h"
 #include "services/rtr-bridge/transport/rtr_handler.h"
@@ -38,8 +39,10 @@ class Sender {
   void Withdraw(const std::vector<T>& payloads) {
     for (const T& payload : payloads) Add(payload, *message_.mutable_withdrawn());
   }
-  bool Finish() {
+  // `true_at`: see Cache::TrueAt.
+  bool Finish(UnixNanos true_at) {
     message_.set_complete(true);
+    *message_.mutable_true_at() = service::TimestampOf(true_at);
     message_.set_sha256(std::string(View(view_.generation().sha256)));
     message_.mutable_silence()->set_seconds(kSilence.count());
     return Flush();
@@ -74,16 +77,16 @@ class Sender {
   bool good_ = true;
 };
 
-bool SendAll(Sender sender, const vrp::Payloads& payloads) {
+bool SendAll(Sender sender, const vrp::Payloads& payloads, UnixNanos true_at) {
   sender.Announce(payloads.vrps4);
   sender.Announce(payloads.vrps6);
   sender.Announce(payloads.router_keys);
   sender.Announce(payloads.aspas);
-  return sender.Finish();
+  return sender.Finish(true_at);
 }
 
 // `renewed`: what is there before and after, and expires at another time.
-bool SendChanges(Sender sender, const rtr::Delta& delta, const vrp::Payloads& renewed) {
+bool SendChanges(Sender sender, const rtr::Delta& delta, const vrp::Payloads& renewed, UnixNanos true_at) {
   sender.Announce(renewed.vrps4);
   sender.Announce(renewed.vrps6);
   sender.Announce(renewed.router_keys);
@@ -101,7 +104,7 @@ bool SendChanges(Sender sender, const rtr::Delta& delta, const vrp::Payloads& re
   }
   sender.Announce(announced);
   sender.Withdraw(withdrawn);
-  return sender.Finish();
+  return sender.Finish(true_at);
 }
 
 }  // namespace
@@ -120,8 +123,12 @@ grpc::Status RtrHandler::WatchPayloads(grpc::ServerContext* context, const pb::W
       return fmt::format("{}.{}", watch_session_, view.renewals());
     };
     const bool resumes = request->session() == session(*told) && request->generation() == told->generation().number;
-    bool open = resumes ? SendChanges(Sender(*writer, session(*told), *told, false), {}, {})  // it is heard at once
-                        : SendAll(Sender(*writer, session(*told), *told, true), *told->payloads());
+    const auto repeat = [&] {
+      return SendChanges(Sender(*writer, session(*told), *told, false), {}, {}, parts_.cache.TrueAt());
+    };
+    bool open = resumes
+                    ? repeat()  // it is heard at once
+                    : SendAll(Sender(*writer, session(*told), *told, true), *told->payloads(), parts_.cache.TrueAt());
     auto silent_since = parts_.clock.Steady();
     while (open && !draining_ && !context->IsCancelled()) {
       RETURN_IF_ERROR(guard.Check());
@@ -129,11 +136,11 @@ grpc::Status RtrHandler::WatchPayloads(grpc::ServerContext* context, const pb::W
       if (now == nullptr) return Serving().status();  // the caller keeps what it has, as long as it may
       if (now != told) {
         open = SendChanges(Sender(*writer, session(*now), *now, false), rtr::Diff(*told->payloads(), *now->payloads()),
-                           vrp::Renewed(*told->payloads(), *now->payloads()));
+                           vrp::Renewed(*told->payloads(), *now->payloads()), parts_.cache.TrueAt());
         told = now;
         silent_since = parts_.clock.Steady();
       } else if (parts_.clock.Steady() - silent_since >= kSilence) {
-        open = SendChanges(Sender(*writer, session(*told), *told, false), {}, {});
+        open = repeat();
         silent_since = parts_.clock.Steady();
       }
     }

@@ -75,6 +75,26 @@ TEST_F(RtrHandlerTest, AWatchThatIsTakenUpAgainIsAnsweredAtOnce) {
   EXPECT_EQ(state.front().sha256(), all.front().sha256());
 }
 
+// A set that stands still grows old with its sources: who has it from here must see that.
+TEST_F(RtrHandlerTest, AWatchSaysOfWhenTheDataAre) {
+  Reading reading = testing::ReadingOf(testing::SetOf(ManyRoas(3)));
+  const UnixNanos made = clock_.NowNanos() - 7'200'000'000'000;
+  reading.built = made;
+  cache_->TakeGood(0, std::move(reading));
+  const auto seconds = static_cast<std::int64_t>(made / 1'000'000'000);
+  Stub stub(channel_);
+  const auto all = Watcher(stub, {}).Next();
+  ASSERT_EQ(all.size(), 1U);
+  ASSERT_TRUE(all.front().has_true_at());
+  EXPECT_EQ(all.front().true_at().seconds(), seconds);
+  pb::WatchPayloadsRequest request;
+  request.set_session(all.front().session());
+  request.set_generation(all.front().generation());
+  const auto again = Watcher(stub, request).Next();
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again.front().true_at().seconds(), seconds);
+}
+
 // A message of gRPC has four megabytes.
 TEST_F(RtrHandlerTest, AspasOfManyProvidersComeInPieces) {
   vrp::Builder builder;
