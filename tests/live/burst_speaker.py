@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """A BGP speaker that announces many routes at once and then only keeps its session.
 
-usage: burst_speaker.py OWN_ADDRESS NEIGHBOR PORT AS COUNT    prints `established`, `announced`, and `lost` when the session ends
-Ends with status 1 when the session does; kill it before.
+usage: burst_speaker.py OWN_ADDRESS NEIGHBOR PORT AS COUNT [--end-later]
+prints `established`, `announced`, and `lost` when the session ends
+Ends with status 1 when the session does; kill it before. With --end-later its End-of-RIB comes on SIGUSR1.
 """
 import select
+import signal
 import socket
 import struct
 import sys
 import time
 
+END = 16 * b"\xff" + b"\0\x17\2\0\0\0\0"  # End-of-RIB, IPv4 unicast
 HOLD = 9  # seconds: what does not come in time ends the session on either side
 
 
@@ -28,7 +31,6 @@ def updates(own, number, count, each=100):
     for at in range(0, count, each):
         routes = b"".join(b"\x20" + struct.pack(">I", (10 << 24) + i) for i in range(at, min(at + each, count)))
         yield message(2, b"\0\0" + struct.pack(">H", len(attributes)) + attributes + routes)
-    yield message(2, b"\0\0\0\0")  # End-of-RIB
 
 
 class Session:
@@ -83,10 +85,12 @@ def establish(own, to, port, number):
 
 
 def main():
-    own, to, port, number, count = sys.argv[1:]
+    own, to, port, number, count = sys.argv[1:6]
+    later = "--end-later" in sys.argv
+    signal.signal(signal.SIGUSR1, lambda *_: session.socket.sendall(END))
     session = establish(own, to, int(port), int(number))
     print("established", flush=True)
-    session.socket.sendall(b"".join(updates(own, int(number), int(count))))
+    session.socket.sendall(b"".join(updates(own, int(number), int(count))) + (b"" if later else END))
     print("announced", flush=True)
     while session.step(0.5) is not None:
         pass

@@ -18,7 +18,14 @@ class BypassTest : public FrrModuleNativeTest {
  protected:
   static constexpr const char* kOtherSource = "edge-b.bgpd";
 
-  BypassTest() { site_.AddKey(kOtherSource, frame::Suite::kHmacSha256); }
+  BypassTest() {
+    site_.AddKey(kOtherSource, frame::Suite::kHmacSha256);
+    chain_options_.builds = expected_;
+  }
+
+  std::uint64_t BuildChanges() {
+    return chain_->Read([](const onode::ChainState& state) { return state.facts.build_changes(); });
+  }
 
   std::string KeyOf(const std::string& source) const { return fmt::format("{}/keys/{}/1.hmac", dir_, source); }
 
@@ -99,6 +106,8 @@ class BypassTest : public FrrModuleNativeTest {
     }
     return causes;
   }
+
+  const std::shared_ptr<onode::ExpectedBuilds> expected_ = std::make_shared<onode::ExpectedBuilds>();
 
  private:
   template <typename F>

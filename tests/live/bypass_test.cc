@@ -8,14 +8,6 @@
 namespace virp::e2e {
 namespace {
 
-using ::testing::AllOf;
-using ::testing::Contains;
-using ::testing::Each;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::Not;
-
 constexpr std::size_t kTierAt = 6, kTimeAt = 8, kSequenceAt = 16, kSourceAt = 40;  // version 2
 
 // Frames that the module signed, changed by whoever carries them.
@@ -194,6 +186,32 @@ TEST_F(BypassTest, WhatBgpdTookToItsGraveIsToldByTheNextRun) {
   EXPECT_EQ(Payloads(22).size(), 1u) << "told once";
 }
 
+// bgpd is killed: nobody writes a last word. What it used up to a tenth of a second before is told all the same.
+TEST_F(BypassTest, WhatAKilledBgpdUsedIsToldByTheNextRun) {
+  StartNativeLab();
+  ASSERT_OK(lab_->Announce(kPrefix, 10));
+  ASSERT_OK(lab_->AwaitRoute(kPrefix, true));
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return Figure("pending") == 0; }));
+  const std::uint64_t epoch = Figure("epoch");
+  std::uint64_t used = 0;
+  ASSERT_TRUE(WaitUntil(kPatience, [&] {
+    used = Figure("sequence");
+    const std::string mark = ReadFile(folder_ + "/epoch.now", 1000).value_or("");
+    return mark.find(fmt::format(" {:020} {:020} {:020}", epoch, 1, used)) != std::string::npos;
+  }));
+  lab_->edge_a().Kill();
+  StartIntake(frame::Spelling::kV2);
+  ASSERT_OK(lab_->edge_a().Start());
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return !Payloads(22).empty(); })) << Status();
+  frame::PayloadReader reader;
+  const auto gap = chain::ParseGap(*reader.Read(Payloads(22).front()));
+  ASSERT_OK(gap);
+  EXPECT_EQ(gap->epoch, epoch);
+  EXPECT_EQ(gap->from, 1u);
+  EXPECT_EQ(gap->to, used);
+  EXPECT_EQ(gap->why, chain::Gap::Why::kShutdown);
+}
+
 // The file of the module is another one after a restart of bgpd.
 TEST_F(BypassTest, AReplacedModuleShowsInItsBeats) {
   module_ = folder_ + "/bgpd_virp.so";
@@ -201,6 +219,10 @@ TEST_F(BypassTest, AReplacedModuleShowsInItsBeats) {
   StartIntake(frame::Spelling::kV2);
   StartNativeLab();
   News(">Established");
+  const auto json = nlohmann::json::parse(Status("status json"));
+  expected_->Replace({{{kSource}, {json["buildId"].get<std::string>()}}});
+  ASSERT_THAT(Alarms(), IsEmpty());
+  const std::uint64_t changes = BuildChanges();
   ASSERT_OK(lab_->edge_a().Stop());
   std::filesystem::remove(module_);
   std::filesystem::copy_file(VIRP_FRR_TEST_MODULE, module_);
@@ -215,6 +237,10 @@ TEST_F(BypassTest, AReplacedModuleShowsInItsBeats) {
     builds.emplace((*beat)["build_id"].AsString().value_or("none"));
   }
   EXPECT_EQ(builds.size(), 2u);
+  EXPECT_THAT(Alarms(), ElementsAre("BUILD_UNEXPECTED"));
+  EXPECT_EQ(BuildChanges(), changes + 1);
+  EXPECT_EQ(AskPeer(), verify::v1::VERDICT_CONFIRMED) << last_answer_;
+  EXPECT_THAT(last_answer_, HasSubstr(R"(channel_state: "ALARMED")"));
   for (const std::string& build : builds) EXPECT_EQ(build.size(), 40u) << build;
 }
 

@@ -9,29 +9,16 @@
 
 #include "lib/frame/payload.h"
 #include "services/collector/transport/bmp_ingest.h"
-#include "tests/e2e/platform_fixture.h"
-#include "tests/testutil/frr_lab.h"
-#include "tests/testutil/status_matchers.h"
+#include "tests/live/live_fixture.h"
 
 namespace virp::e2e {
 namespace {
 
-using ::testing::Contains;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::Property;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
-using testutil::FrrLab;
-using testutil::WaitUntil;
-using verify::v1::Verdict;
 
-using Lines = std::vector<std::string>;
-
-constexpr std::chrono::seconds kPatience = FrrLab::kPatience;
-constexpr const char* kPrefix = "203.0.113.0/24";
 constexpr std::string_view kMarks = "198.51.100.";  // prefixes that only mark a place in what is observed
 
 // "TIER what happened", short enough to be read beside others.
@@ -72,8 +59,10 @@ std::string Withdrawn(std::string_view prefix) {
 constexpr const char* kUp = "GREEN Idle>Established";
 constexpr const char* kLost = "YELLOW Established>Idle";
 
-class FrrLiveTest : public PlatformTest {
+class FrrLiveTest : public LiveTest {
  protected:
+  FrrLiveTest() : LiveTest("edge-a.bmp") {}
+
   void SetUp() override {
     StartONode();
     RegisterBoth();
@@ -182,7 +171,7 @@ class FrrLiveTest : public PlatformTest {
     verify::v1::Claim claim;
     claim.mutable_peer()->set_router("edge-a");
     claim.mutable_peer()->set_peer_address(lab_->edge_b().address());
-    return AskNow(claim);
+    return Ask(claim);
   }
   Verdict AskRoute(const std::string& prefix = kPrefix, bool absent = false) {
     verify::v1::Claim claim;
@@ -191,46 +180,16 @@ class FrrLiveTest : public PlatformTest {
     claim.mutable_route()->set_prefix(prefix);
     claim.mutable_route()->set_absent(absent);
     if (!absent) claim.mutable_route()->set_origin_as(64510);
-    return AskNow(claim);
+    return Ask(claim);
   }
 
-  std::vector<chain::v1::Entry> Entries() {
-    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
-    verify::v1::ListObservationsRequest request;
-    request.mutable_filter()->set_source("edge-a.bmp");
-    request.set_page_size(1'000);
-    verify::v1::ListObservationsResponse response;
-    grpc::ClientContext context;
-    const grpc::Status status = stub->ListObservations(&context, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return {response.observations().rbegin(), response.observations().rend()};
-  }
-
-  std::unique_ptr<FrrLab> lab_;
   std::unique_ptr<collector::BmpIngest> ingest_;
 
  private:
-  // After a heartbeat, so that all that was spooled is in the chain and known to be all.
-  Verdict AskNow(const verify::v1::Claim& claim) {
-    Beat();
-    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
-    verify::v1::VerifyClaimRequest request;
-    *request.mutable_claim() = claim;
-    verify::v1::VerifyClaimResponse response;
-    grpc::ClientContext context;
-    const grpc::Status status = stub->VerifyClaim(&context, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    response.mutable_answer()->clear_proofs();
-    last_answer_ = response.answer().ShortDebugString();
-    return response.answer().verdict();
-  }
-
   int port_ = 0;
-  std::size_t taken_ = 0;
   int marks_ = 0;
 
  protected:
-  std::string last_answer_;
 };
 
 TEST_F(FrrLiveTest, AnnounceChangeWithdraw) {

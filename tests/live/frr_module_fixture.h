@@ -1,8 +1,6 @@
 // The module inside a real bgpd, a collector's listener and an O-Node in one test.
 #pragma once
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -15,21 +13,11 @@
 #include "lib/frame/payload.h"
 #include "services/collector/domain/forgery_alarms.h"
 #include "services/collector/transport/frame_listener.h"
-#include "tests/e2e/platform_fixture.h"
-#include "tests/testutil/frr_lab.h"
-#include "tests/testutil/status_matchers.h"
+#include "tests/live/live_fixture.h"
 
 namespace virp::e2e {
 
-using testutil::FrrLab;
-using testutil::WaitUntil;
-using verify::v1::Verdict;
-
-using Lines = std::vector<std::string>;
-
-inline constexpr std::chrono::seconds kPatience = FrrLab::kPatience;
 inline constexpr const char* kSource = "edge-a.bgpd";
-inline constexpr const char* kPrefix = "203.0.113.0/24";
 
 // "TIER what happened", short enough to be read beside others.
 inline std::string Line(std::string_view text, std::uint32_t tier) {
@@ -58,9 +46,9 @@ inline std::string Announced(int med) {
   return fmt::format("GREEN route_announce adj-in-post {} by 64501 64510 med {}", kPrefix, med);
 }
 
-class FrrModuleTest : public PlatformTest {
+class FrrModuleTest : public LiveTest {
  protected:
-  FrrModuleTest() { site_.AddKey(kSource, frame::Suite::kHmacSha256); }
+  FrrModuleTest() : LiveTest(kSource) { site_.AddKey(kSource, frame::Suite::kHmacSha256); }
 
   void SetUp() override {
     ASSERT_EQ(::mkdir(folder_.c_str(), 0750), 0);
@@ -136,35 +124,6 @@ class FrrModuleTest : public PlatformTest {
     EXPECT_TRUE(came) << "no " << last << "; " << Status();
     return out;
   }
-  std::vector<chain::v1::Entry> Entries() {
-    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
-    verify::v1::ListObservationsRequest request;
-    request.mutable_filter()->set_source(kSource);
-    request.set_page_size(1'000);
-    verify::v1::ListObservationsResponse response;
-    grpc::ClientContext context;
-    const grpc::Status status = stub->ListObservations(&context, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return {response.observations().rbegin(), response.observations().rend()};
-  }
-
-  Verdict Ask(const verify::v1::Claim& claim) {
-    Beat();
-    return AskUnbeaten(claim);
-  }
-  // Without a word of the collector before.
-  Verdict AskUnbeaten(const verify::v1::Claim& claim) {
-    const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
-    verify::v1::VerifyClaimRequest request;
-    *request.mutable_claim() = claim;
-    verify::v1::VerifyClaimResponse response;
-    grpc::ClientContext context;
-    const grpc::Status status = stub->VerifyClaim(&context, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    response.mutable_answer()->clear_proofs();
-    last_answer_ = response.answer().ShortDebugString();
-    return response.answer().verdict();
-  }
   verify::v1::Claim PeerUp(const std::string& router = "edge-a") {
     verify::v1::Claim claim;
     claim.mutable_peer()->set_router(router);
@@ -188,9 +147,6 @@ class FrrModuleTest : public PlatformTest {
   collector::ForgeryAlarms forgeries_{"collector-1"};
   std::unique_ptr<collector::FrameIntake> intake_;
   std::unique_ptr<collector::FrameListener> listener_;
-  std::unique_ptr<FrrLab> lab_;
-  std::size_t taken_ = 0;
-  std::string last_answer_;
 };
 
 class FrrModuleNativeTest : public FrrModuleTest {
@@ -198,6 +154,14 @@ class FrrModuleNativeTest : public FrrModuleTest {
   void StartNativeLab(Lines more = {}) {
     more.insert(more.begin(), {" virp frame-version 2", fmt::format(" virp state-file {}/epoch", folder_)});
     StartLab(more);
+  }
+  // With IPv6 over the same session; edge-b announces 2001:db8:42::/48.
+  void StartIpv6Lab() {
+    StartNativeLab({" address-family ipv6 unicast", "  neighbor PEER activate", " exit-address-family"});
+    ASSERT_OK(lab_->edge_b().Configure(
+        {"route-map V6 permit 10", "set ipv6 next-hop global 2001:db8::2", "exit", "router bgp 64501",
+         "address-family ipv6 unicast", fmt::format("neighbor {} activate", lab_->edge_a().address()),
+         fmt::format("neighbor {} route-map V6 out", lab_->edge_a().address()), "network 2001:db8:42::/48"}));
   }
   // The payloads of that type in the chain.
   Lines Payloads(std::uint32_t type) {
@@ -209,17 +173,42 @@ class FrrModuleNativeTest : public FrrModuleTest {
   }
   // The same, of however many entries.
   Lines All(std::uint32_t type) {
+    Lines out;
+    for (const auto& entry : AllEntries({type})) out.push_back(entry.payload());
+    return out;
+  }
+  // What is stated complete of the tables of neighbours of that AS.
+  Lines TablesOf(const std::string& as) {
+    Lines out;
+    for (const std::string& payload : All(3)) {
+      const bool complete = payload.find("table_complete") != std::string::npos;
+      if (complete && payload.find(fmt::format(R"("peer_as":{})", as)) != std::string::npos) out.push_back(payload);
+    }
+    return out;
+  }
+  // The number of the newest frame of that type.
+  std::uint64_t Sequence(std::uint32_t type) {
+    const auto entries = AllEntries({type});
+    return entries.empty() ? 0 : entries.front().source_sequence();
+  }
+  static std::size_t Count(std::string_view text, std::string_view part) {
+    std::size_t out = 0;
+    for (std::size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + 1)) ++out;
+    return out;
+  }
+  // Newest first.
+  std::vector<chain::v1::Entry> AllEntries(const std::vector<std::uint32_t>& types) {
     const auto stub = verify::v1::VerifyService::NewStub(pki_.Channel(*server_, Role::kReader));
     verify::v1::ListObservationsRequest request;
     request.mutable_filter()->set_source(kSource);
-    request.mutable_filter()->add_types(type);
+    request.mutable_filter()->mutable_types()->Add(types.begin(), types.end());
     verify::v1::ListObservationsResponse response;
-    Lines out;
+    std::vector<chain::v1::Entry> out;
     do {
       grpc::ClientContext context;
       const grpc::Status status = stub->ListObservations(&context, request, &response);
       EXPECT_TRUE(status.ok()) << status.error_message();
-      for (const auto& entry : response.observations()) out.push_back(entry.payload());
+      out.insert(out.end(), response.observations().begin(), response.observations().end());
       request.set_page_token(response.next_page_token());
     } while (!request.page_token().empty());
     return out;

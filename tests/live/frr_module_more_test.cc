@@ -8,13 +8,6 @@
 namespace virp::e2e {
 namespace {
 
-using ::testing::AllOf;
-using ::testing::Contains;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::Not;
-
 TEST_F(FrrModuleNativeTest, AHijackOfAProtectedPrefixIsRed) {
   StartIntake(frame::Spelling::kV2);
   StartNativeLab({" virp protect prefix-list OURS origin 64510"});
@@ -118,11 +111,7 @@ TEST_F(FrrModuleNativeTest, AnOwnRouteThatChangesIsSaid) {
 
 TEST_F(FrrModuleNativeTest, Ipv6RoutesHaveTheirNextHop) {
   StartIntake(frame::Spelling::kV2);
-  StartNativeLab({" address-family ipv6 unicast", "  neighbor PEER activate", " exit-address-family"});
-  ASSERT_OK(lab_->edge_b().Configure(
-      {"route-map V6 permit 10", "set ipv6 next-hop global 2001:db8::2", "exit", "router bgp 64501",
-       "address-family ipv6 unicast", fmt::format("neighbor {} activate", lab_->edge_a().address()),
-       fmt::format("neighbor {} route-map V6 out", lab_->edge_a().address()), "network 2001:db8:42::/48"}));
+  StartIpv6Lab();
   News("bestpath_change 2001:db8:42::/48");
   EXPECT_THAT(Payloads(3), Contains(AllOf(HasSubstr(R"("prefix":"2001:db8:42::/48","afi":2)"),
                                           HasSubstr(R"("nexthop":"2001:db8::2")"))));
@@ -131,11 +120,7 @@ TEST_F(FrrModuleNativeTest, Ipv6RoutesHaveTheirNextHop) {
 // The newest statement of a peer's tables is the one that counts, so it has to speak of both families.
 TEST_F(FrrModuleNativeTest, TablesOfTwoFamiliesStandTogether) {
   StartIntake(frame::Spelling::kV2);
-  StartNativeLab({" address-family ipv6 unicast", "  neighbor PEER activate", " exit-address-family"});
-  ASSERT_OK(lab_->edge_b().Configure(
-      {"route-map V6 permit 10", "set ipv6 next-hop global 2001:db8::2", "exit", "router bgp 64501",
-       "address-family ipv6 unicast", fmt::format("neighbor {} activate", lab_->edge_a().address()),
-       fmt::format("neighbor {} route-map V6 out", lab_->edge_a().address()), "network 2001:db8:42::/48"}));
+  StartIpv6Lab();
   ASSERT_OK(lab_->Announce(kPrefix, 10));
   News("bestpath_change 2001:db8:42::/48");
   const auto absent = [&](const char* prefix) {
@@ -387,6 +372,61 @@ TEST_F(FrrBurstTest, WhatIsOvertakenInTheQueueIsSaid) {
                           announced(lasting, 64511), withdrawn(lasting), announced(lasting, 64511),
                           HasSubstr("bestpath_change 198.51.100.0/24 none>127.")));
   speaker_->Kill();
+}
+
+// Of what was lost something may have been in the table: it is complete when it was said again, behind the loss.
+TEST_F(FrrBurstTest, ATableThatALossIsInIsSaidAgainBeforeItIsComplete) {
+  StartBurstLab({" virp frame-version 2", fmt::format(" virp state-file {}/epoch", folder_), " virp ring-size 1"});
+  StartSpeaker("burst_speaker.py", {"3000", "--end-later"});
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return Routes() >= 3000 && Figure("pending") == 0; })) << speaker_->log();
+  ASSERT_GT(Figure("lost"), 0u);
+  StartIntake(frame::Spelling::kV2);
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return !All(22).empty() && Figure("queued") == 0; })) << Status();
+  ASSERT_EQ(::kill(speaker_->pid(), SIGUSR1), 0);
+  Lines tables;
+  ASSERT_TRUE(WaitUntil(kPatience, [&] {
+    tables = TablesOf("64502");
+    return !tables.empty();
+  })) << Status();
+  const std::uint64_t loss = Sequence(22);
+  frame::PayloadReader reader;
+  for (const std::string& table : tables) {
+    EXPECT_THAT(table, HasSubstr(R"("restated":true)"));
+    EXPECT_GT((*reader.Read(table))["first_sequence"].AsUnsigned().value_or(0), loss) << table;
+  }
+  speaker_->Kill();
+}
+
+// Switched on with sessions that are up: their tables are complete when all of them was said.
+TEST_F(FrrModuleNativeTest, NoTableIsCompleteBeforeItWasSaidAgain) {
+  module_ = VIRP_FRR_TEST_MODULE;  // which says every two seconds that it has got so far
+  StartIntake(frame::Spelling::kV2);
+  StartNativeLab({" virp ring-size 1"});
+  AnnounceMany(2000);
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return Figure("queued") == 0; }));
+  StopIntake();
+  ASSERT_OK(lab_->edge_a().Configure({"router bgp 64500", "no virp enable"}));
+  ASSERT_OK(lab_->edge_a().Show("debug bgp virp"));
+  const auto states = [&] { return Count(lab_->edge_a().log(), "type=1 tier=0"); };
+  const std::size_t before = states();
+  ASSERT_OK(lab_->edge_a().Configure({"router bgp 64500", "virp enable"}));
+  // Without a collector it stops when a quarter of its memory is used up. Time goes on.
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return states() >= before + 3; }));
+  StartIntake(frame::Spelling::kV2);
+  ASSERT_TRUE(WaitUntil(kPatience, [&] { return Figure("queued") == 0 && !TablesOf("64501").empty(); }));
+  const std::uint64_t epoch = Figure("epoch");
+  std::size_t said = 0;
+  ASSERT_TRUE(WaitUntil(kPatience, [&] {
+    const auto entries = AllEntries({3});
+    said = 0;
+    for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {  // oldest first
+      if (entry->source_epoch() != epoch) continue;
+      if (entry->payload().find("table_complete") != std::string::npos) return true;
+      said += entry->payload().find("route_announce") != std::string::npos;
+    }
+    return false;
+  }));
+  EXPECT_EQ(said, 2000u);
 }
 
 TEST_F(FrrBurstTest, WithACollectorEverythingArrives) {

@@ -5,14 +5,6 @@
 namespace virp::e2e {
 namespace {
 
-using ::testing::AllOf;
-using ::testing::Contains;
-using ::testing::Each;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::Not;
-
 TEST_F(FrrModuleTest, WhatBgpdDoesIsInTheChainAsPublished) {
   StartIntake(frame::Spelling::kV1Le);
   StartLab();
