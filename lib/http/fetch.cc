@@ -44,6 +44,9 @@ struct Answer {
   std::string body;
   Validators validators;
   bool too_large = false;
+  CURL* handle = nullptr;  // that it is of
+  bool was_safe = false;   // one of the redirects so far was to https, or the first URL is that
+  bool downgraded = false;
 };
 
 // Of a header; `name` in lower case.
@@ -81,6 +84,17 @@ std::size_t TakeBody(char* bytes, std::size_t size, std::size_t count, void* dat
 
 int CheckStop(void* data, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
   return static_cast<Answer*>(data)->stop->load() ? 1 : 0;
+}
+
+// Before each request, those of redirects too.
+int CheckScheme(void* data, char*, char*, int, int) {
+  Answer& answer = *static_cast<Answer*>(data);
+  const char* url = nullptr;
+  curl_easy_getinfo(answer.handle, CURLINFO_EFFECTIVE_URL, &url);
+  const bool safe = url != nullptr && IsName(std::string_view(url).substr(0, 6), "https:");
+  if (safe) answer.was_safe = true;
+  answer.downgraded = answer.was_safe && !safe;
+  return answer.downgraded ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 absl::Status StatusOfCode(long code, const std::string& url) {
@@ -127,6 +141,8 @@ absl::Status HttpFetch::Impl::Failure(CURLcode code, const Answer& answer, const
   const std::string_view what = *detail != '\0' ? detail : curl_easy_strerror(code);
   if (answer.too_large || code == CURLE_FILESIZE_EXCEEDED)
     return ResourceExhausted("{}: more than {} bytes; nothing of it is used", options.url, options.max_bytes);
+  if (answer.downgraded)
+    return WithReason(FailedPrecondition("{}: a redirect from https to http", options.url), "REDIRECT");
   if (code == CURLE_ABORTED_BY_CALLBACK) return absl::CancelledError("stopped");
   if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
     return Unauthenticated("{}: {}", options.url, what);
@@ -163,6 +179,9 @@ void HttpFetch::Impl::SetUp(Answer& answer, curl_slist* headers, char* detail) c
   curl_easy_setopt(to, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(to, CURLOPT_REDIR_PROTOCOLS_STR, options.url.starts_with("https") ? "https" : "http,https");
   curl_easy_setopt(to, CURLOPT_FOLLOWLOCATION, 1L);
+  answer.handle = to;
+  curl_easy_setopt(to, CURLOPT_PREREQFUNCTION, &CheckScheme);
+  curl_easy_setopt(to, CURLOPT_PREREQDATA, &answer);
   curl_easy_setopt(to, CURLOPT_MAXREDIRS, kMaxRedirects);
   curl_easy_setopt(to, CURLOPT_ACCEPT_ENCODING, "");  // whatever libcurl can unpack; the limit holds for what comes out
   curl_easy_setopt(to, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));

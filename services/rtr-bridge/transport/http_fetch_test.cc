@@ -310,6 +310,14 @@ TEST_F(HttpsFetchTest, ARedirectToPlainHttpIsRefused) {
   EXPECT_TRUE(plain.requests().empty());
 }
 
+TEST_F(HttpsFetchTest, NeitherIsOneBehindARedirectToHttps) {
+  const WebServer plain(Say(Ok("not safe")));
+  Start(pki_.Files(service::Role::kRtrBridge), {302, {{"location", plain.url()}}, ""});
+  const WebServer first(Say("HTTP/1.1 301 Moved\r\nLocation: " + Url() + "\r\nContent-Length: 0\r\n\r\n"));
+  EXPECT_EQ(FailureAt(first.url()), "REDIRECT");
+  EXPECT_TRUE(plain.requests().empty());
+}
+
 // libcurl reads this one in small letters only; StayRTR, and all that Go makes, in capitals as well.
 TEST_F(HttpFetchTest, ProxiesOfPlainHttpAreNamedInEitherCase) {
   const WebServer server(Say(Ok("direct"))), proxy(Say(Ok("by proxy"))), other(Say(Ok("by the other")));
