@@ -8,7 +8,7 @@ function(virp_compile_options target)
     $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # false in GCC 12 for "text" + string (its bug 105651)
     -fstack-protector-strong -fstack-clash-protection)
   target_compile_definitions(${target} PRIVATE _GLIBCXX_ASSERTIONS OPENSSL_NO_DEPRECATED
-    $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=2>)
+    $<$<NOT:$<BOOL:${VIRP_SANITIZE}>>:_FORTIFY_SOURCE=2>)
   virp_sanitize(${target})
 endfunction()
 
