@@ -7,8 +7,10 @@ function(virp_compile_options target)
     $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>
     $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # false in GCC 12 for "text" + string (its bug 105651)
     -fstack-protector-strong -fstack-clash-protection)
-  target_compile_definitions(${target} PRIVATE _GLIBCXX_ASSERTIONS OPENSSL_NO_DEPRECATED
-    $<$<NOT:$<BOOL:${VIRP_SANITIZE}>>:_FORTIFY_SOURCE=2>)
+  target_compile_definitions(${target} PRIVATE _GLIBCXX_ASSERTIONS OPENSSL_NO_DEPRECATED)
+  if(NOT VIRP_SANITIZE)
+    target_compile_definitions(${target} PRIVATE _FORTIFY_SOURCE=2)
+  endif()
   virp_sanitize(${target})
 endfunction()
 
