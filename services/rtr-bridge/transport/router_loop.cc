@@ -15,6 +15,7 @@
 
 #include "lib/base/status.h"
 #include "lib/service/logging.h"
+#include "services/rtr-bridge/transport/stall_watch.h"
 
 namespace virp::rtr_bridge {
 namespace {
@@ -47,6 +48,8 @@ struct RouterLoop::Connection {
   std::optional<rtr::ServerSession> session;  // behind the handshake
   SessionLog::Told told;
   Clocked handshake_until;
+  std::optional<Clocked> put_off;  // since then the peer has done its part, and it is our turn
+  StallWatch stall;
   std::optional<Clocked> linger_until;
   UnixNanos connected = 0, last_heard = 0;
   std::uint32_t interest = 0;
@@ -272,6 +275,8 @@ bool RouterLoop::FinishOpening(Connection& connection) {
     SetInterest(connection);  // its socket stays ready
     return false;
   }
+  if (connection.put_off)  // not its own time
+    connection.handshake_until += steady_clock::now() - *std::exchange(connection.put_off, {});
   const auto open = connection.router.stream->Open();
   if (!open.ok()) {
     ++counters_.handshakes_failed;
@@ -296,6 +301,7 @@ bool RouterLoop::FinishOpening(Connection& connection) {
 void RouterLoop::OnReady(Connection& connection, std::uint32_t events) {
   if (connection.dead) return;
   if (!connection.session) {
+    if (!connection.put_off) connection.put_off = steady_clock::now();
     if (FinishOpening(connection)) Pump(connection);
     return;
   }
@@ -426,15 +432,30 @@ void RouterLoop::TickAll(Clocked now) {
   for (auto& [socket, connection] : connections_) {
     if (connection->dead) continue;
     if (!connection->session) {
-      if (now < connection->handshake_until) continue;
+      if (connection->put_off || now < connection->handshake_until) continue;
       ++counters_.handshakes_failed;
       Close(*connection, "no handshake in time");
-    } else if (connection->linger_until) {
-      if (now >= *connection->linger_until) Close(*connection, connection->why);
-    } else if (const auto next = connection->session->NextTick(); next && *next <= now) {
-      connection->session->Tick(now);
-      Pump(*connection);
+    } else if (!connection->linger_until) {
+      TickSession(*connection, now);
+    } else if (now >= *connection->linger_until) {
+      Close(*connection, connection->why);
     }
+  }
+}
+
+// The session knows what the stream has not taken; what it has taken may stand still as well.
+void RouterLoop::TickSession(Connection& connection, Clocked now) {
+  rtr::ServerSession& session = *connection.session;
+  const std::uint64_t given = session.state().bytes_out;
+  const std::chrono::seconds limit(3 * connection.router.options.timers.retry);
+  if (!session.closing() && !connection.stall.Idle(given) &&
+      connection.stall.Stalled(given, connection.router.stream->waiting(), now, limit)) {
+    ++counters_.given_up;
+    session.GiveUp("the router does not read", now);
+    Pump(connection);
+  } else if (const auto next = session.NextTick(); next && *next <= now) {
+    session.Tick(now);
+    Pump(connection);
   }
 }
 

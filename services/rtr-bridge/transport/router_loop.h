@@ -91,6 +91,7 @@ class RouterLoop {
   void Tell(Connection& connection);
   void SetInterest(Connection& connection);
   void TickAll(Clocked now);
+  void TickSession(Connection& connection, Clocked now);
   void Close(Connection& connection, std::string why);
   void Bury();
   RouterView ViewOf(const Connection& connection) const;

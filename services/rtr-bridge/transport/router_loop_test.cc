@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <atomic>
 #include <future>
+#include <thread>
 
 #include "services/rtr-bridge/transport/router_fixture.h"
+#include "services/rtr-bridge/transport/stall_watch.h"
 
 namespace virp::rtr_bridge {
 namespace {
@@ -24,8 +26,7 @@ class RouterLoopTest : public testing::RouterServerTest {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair.data()), 0);
     return {FileDescriptor(pair[0]), FileDescriptor(pair[1])};
   }
-  void Add(std::unique_ptr<RouterStream> stream) {
-    NewRouter router;
+  void Add(std::unique_ptr<RouterStream> stream, NewRouter router = {}) {
     router.stream = std::move(stream);
     router.name.peer = "192.0.2.1";
     loop_->Add(std::move(router));
@@ -204,6 +205,73 @@ TEST_F(RouterLoopTest, ManyHandshakesAtOnceKeepNobodyWaiting) {
   // The loop looks at 64 sockets in a turn: it sees each of the 201 within four.
   EXPECT_LE(most, 4 * 5);
   loop_->Stop();  // the streams count in what ends here
+}
+
+// Each step takes its time, and the peer has always done its part.
+class Slow final : public PlainReads {
+ public:
+  using PlainReads::PlainReads;
+  absl::StatusOr<bool> Open() override {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+    while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    return ++steps_ == 2;
+  }
+  bool opens_slowly() const override { return true; }
+  absl::StatusOr<std::size_t> Write(std::span<const std::string_view>) override { return 0; }
+
+ private:
+  int steps_ = 0;
+};
+
+// All steps together take twice as long as a handshake may: only what a peer lets us wait counts.
+TEST_F(RouterLoopTest, TheTimeThatWeLetAHandshakeWaitIsNotItsOwn) {
+  constexpr int kRouters = 50;
+  const auto add = [&](FileDescriptor ours) {
+    NewRouter router;
+    router.handshake_timeout = std::chrono::seconds(1);
+    Add(std::make_unique<Slow>(std::move(ours)), std::move(router));
+  };
+  std::vector<FileDescriptor> others;
+  for (int i = 0; i < kRouters; ++i) {
+    auto [ours, its_end] = Pair();
+    EXPECT_EQ(::send(its_end.get(), "x", 1, MSG_NOSIGNAL), 1);
+    others.push_back(std::move(its_end));
+    add(std::move(ours));
+  }
+  EXPECT_TRUE(testutil::Eventually(
+      [&] { return counters_.handshakes_failed > 0 || Views().size() == static_cast<std::size_t>(kRouters); }));
+  EXPECT_EQ(counters_.handshakes_failed, 0U);
+  auto [ours, silent] = Pair();
+  add(std::move(ours));
+  EXPECT_TRUE(testutil::Eventually([&] { return counters_.handshakes_failed == 1; }));
+}
+
+// The kernel took all that there was; the router takes none of it.
+TEST_F(RouterLoopTest, WhoLeavesEverythingInTheKernelIsGivenUp) {
+  auto [ours, router] = Pair();
+  NewRouter how;
+  how.options.timers.retry = 1;
+  Add(MakePlainStream(std::move(ours)), std::move(how));
+  ASSERT_TRUE(Say(router, ResetQuery()));
+  EXPECT_TRUE(testutil::Eventually([&] { return counters_.closed == 1; }));
+  EXPECT_EQ(counters_.given_up, 1U);
+}
+
+TEST(StallWatchTest, WhatArrivesCountsAndNotWhatIsGiven) {
+  using std::chrono::seconds;
+  const StallWatch::Time start(seconds(1000));
+  const auto at = [&](int second) { return start + seconds(second); };
+  StallWatch watch;
+  EXPECT_FALSE(watch.Stalled(100, 100, at(0), seconds(10)));
+  EXPECT_FALSE(watch.Stalled(100, 100, at(9), seconds(10)));
+  EXPECT_FALSE(watch.Stalled(100, 99, at(10), seconds(10)));  // one octet arrived
+  EXPECT_FALSE(watch.Stalled(120, 119, at(19), seconds(10)));
+  EXPECT_TRUE(watch.Stalled(120, 119, at(20), seconds(10)));   // what was given meanwhile is no progress
+  EXPECT_FALSE(watch.Stalled(140, 138, at(21), seconds(10)));  // one arrived, and twenty were given
+  EXPECT_FALSE(watch.Stalled(140, 0, at(22), seconds(10)));
+  EXPECT_FALSE(watch.Stalled(140, 0, at(99), seconds(10)));  // nothing waits
+  EXPECT_FALSE(watch.Stalled(150, 10, at(100), seconds(10)));
+  EXPECT_TRUE(watch.Stalled(150, 10, at(110), seconds(10)));
 }
 
 }  // namespace

@@ -134,7 +134,9 @@ absl::Status RouterServer::Open(const ListenerOptions& options) {
                                            service::TlsAcceptor::Oldest::kTls12, service::TlsAcceptor::Names::kAny));
   }
   if (options.kind == ListenerKind::kSsh) {
-    ASSIGN_OR_RETURN(at.ssh, SshGateway::Make(options.ssh, [this, &at](SshRouter router) {
+    SshOptions ssh = options.ssh;
+    ssh.stall_timeout = ssh.flush_timeout + 3 * std::chrono::seconds(options_.session.timers.retry);
+    ASSIGN_OR_RETURN(at.ssh, SshGateway::Make(std::move(ssh), [this, &at](SshRouter router) {
                        std::static_pointer_cast<Door::Seat>(router.seat)->LogIn();
                        Enter(at, MakePlainStream(std::move(router.socket)), std::move(router.seat), router.address,
                              router.port, std::move(router.identity));

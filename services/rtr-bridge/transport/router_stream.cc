@@ -1,5 +1,7 @@
 #include "services/rtr-bridge/transport/router_stream.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -112,6 +114,7 @@ class TlsRouterStream final : public RouterStream {
     return sent;
   }
   bool holds() const override { return !held_.empty(); }
+  std::size_t waiting() const override { return held_.size() + RouterStream::waiting(); }
   void CloseWrite() override {
     if (stream_ != nullptr) stream_->SayGoodbye();
     ::shutdown(socket_.get(), SHUT_WR);
@@ -145,6 +148,12 @@ class TlsRouterStream final : public RouterStream {
 };
 
 }  // namespace
+
+std::size_t RouterStream::waiting() const {
+  int octets = 0;
+  if (::ioctl(socket(), SIOCOUTQ, &octets) != 0 || octets < 0) return 0;
+  return static_cast<std::size_t>(octets);
+}
 
 std::unique_ptr<RouterStream> MakePlainStream(FileDescriptor socket) {
   return std::make_unique<PlainStream>(std::move(socket));

@@ -30,6 +30,8 @@ class RouterStream {
   virtual absl::StatusOr<std::size_t> Write(std::span<const std::string_view> pieces) = 0;
   // Whether some that were taken have not left: then Write wants to be called again, with or without pieces.
   virtual bool holds() const { return false; }
+  // Octets that were taken and that the peer's side of the socket has not; for a local pair, memory of those.
+  virtual std::size_t waiting() const;
   // Nothing more will be written; what the peer sends can still be read.
   virtual void CloseWrite() = 0;
   // What the last call that did nothing waits for, if that is not the obvious: POLLIN, POLLOUT or 0.

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <condition_variable>
+#include <cstdint>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -36,6 +37,10 @@ class SshClient {
   SshClient(const SshClient&) = delete;
   SshClient& operator=(const SshClient&) = delete;
 
+  // Before LogIn: keys are exchanged again each time that so many octets have come or gone.
+  bool RekeyEach(std::uint64_t octets) {
+    return ::ssh_options_set(session_, SSH_OPTIONS_REKEY_DATA, &octets) == SSH_OK;
+  }
   bool LogIn(const std::string& key_file) {
     ssh_key key = nullptr;
     if (::ssh_connect(session_) != SSH_OK ||

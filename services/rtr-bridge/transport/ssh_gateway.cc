@@ -120,6 +120,7 @@ void SshGateway::Serve(const std::stop_token& stop, Connection& connection) {
   how.deadline = std::chrono::steady_clock::now() + options_.login_timeout;
   how.max_attempts = options_.max_attempts;
   how.flush_timeout = options_.flush_timeout;
+  how.stall_timeout = options_.stall_timeout;
   how.users = users();
   how.stop = stop;
   auto pump = [&]() -> absl::StatusOr<std::unique_ptr<SshPump>> {

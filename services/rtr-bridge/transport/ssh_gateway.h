@@ -31,6 +31,9 @@ struct SshOptions {
   std::chrono::milliseconds login_timeout{30'000};  // key exchange, authentication and subsystem together
   int max_attempts = 6;                             // keys and passwords tried on one connection
   std::chrono::milliseconds flush_timeout{30'000};  // for what is left once the bridge has closed its end
+  // For a router that takes nothing of what is for it: a little more than the bridge itself gives (3 times `retry`), so
+  // that the session says why it ends.
+  std::chrono::milliseconds stall_timeout{1'830'000};
 };
 
 // A router that came in over SSH. `socket` is one end of a stream pair: what is written to it the router reads.

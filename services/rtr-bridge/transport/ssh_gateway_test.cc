@@ -1,6 +1,9 @@
 #include "services/rtr-bridge/transport/ssh_gateway.h"
 
+#include <poll.h>
 #include <sys/resource.h>
+
+#include <thread>
 
 #include "services/rtr-bridge/transport/ssh_fixture.h"
 #include "tests/testutil/wait.h"
@@ -45,6 +48,41 @@ TEST_F(SshGatewayTest, ARouterThatDoesNotReadIsGivenUp) {
   EXPECT_TRUE(testutil::Eventually([&] { return !client.Drain(); }));
   // It waited for the router, and did not turn without end meanwhile.
   EXPECT_LT(ProcessorTime() - before, milliseconds(500));
+}
+
+// Nothing of it has left: neither the bridge nor the router closes.
+TEST_F(SshGatewayTest, ARouterThatTakesNothingIsGivenUpThoughTheBridgeStays) {
+  options_.stall_timeout = milliseconds(1'000);
+  Start();
+  SshClient client(Connect());
+  ASSERT_TRUE(client.LogIn(dir_.File("client")));
+  ASSERT_TRUE(client.AskForRtr());
+  const SshRouter router = NextRouter();
+  const std::string much(4 << 20, 'x');
+  EXPECT_TRUE(testutil::Eventually([&] {
+    static_cast<void>(::send(router.socket.get(), much.data(), much.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
+    return !client.Drain();
+  }));
+}
+
+TEST_F(SshGatewayTest, KeysMayBeExchangedAgainWhileDataFlow) {
+  Start();
+  SshClient client(Connect());
+  ASSERT_TRUE(client.RekeyEach(256 << 10));
+  ASSERT_TRUE(client.LogIn(dir_.File("client")));
+  ASSERT_TRUE(client.AskForRtr());
+  const std::string much(2 << 20, 'x');
+  const std::jthread bridge([&] {
+    const SshRouter router = NextRouter();
+    for (std::size_t sent = 0; sent < much.size();) {
+      pollfd ready{router.socket.get(), POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+      const ssize_t got = ::send(router.socket.get(), much.data() + sent, much.size() - sent, MSG_NOSIGNAL);
+      if (got < 0 && errno != EAGAIN) return;
+      if (got > 0) sent += static_cast<std::size_t>(got);
+    }
+  });
+  EXPECT_EQ(client.ReadToEnd().size(), much.size());
 }
 
 TEST_F(SshGatewayTest, LastWordsReachARouterThatReads) {

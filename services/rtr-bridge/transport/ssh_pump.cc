@@ -1,6 +1,7 @@
 #include "services/rtr-bridge/transport/ssh_pump.h"
 
 #include <libssh/callbacks.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -15,6 +16,7 @@
 #include "lib/base/status.h"
 #include "lib/crypto/sha256.h"
 #include "services/rtr-bridge/transport/ssh_front.h"
+#include "services/rtr-bridge/transport/stall_watch.h"
 
 namespace virp::rtr_bridge {
 namespace {
@@ -86,6 +88,9 @@ struct SshPump::Impl {
   bool small_tails = false;               // the client is libssh
   int refused = 0;
   std::size_t widest = 0;  // window that the router has offered
+  std::string late;        // read from the bridge, and libssh did not take it yet
+  std::uint64_t forwarded = 0;
+  StallWatch stall;
 
   absl::Status ExchangeKeys();
   absl::Status PassOnSocket();
@@ -99,6 +104,8 @@ struct SshPump::Impl {
   int CheckPassword(std::string_view user, const char* password);
   std::size_t TakeData(const char* bytes, std::size_t size);
   absl::Status Forward();
+  absl::Status ForwardLate();
+  bool Stalled(steady_clock::time_point now);
   bool MayWrite();
   bool BridgeHungUp() const;
   std::size_t NextPacket() const;
@@ -307,6 +314,7 @@ absl::Status SshPump::LogIn() {
 // Not while libssh still has bytes that the socket did not take; and not in crumbs: a router that opens its window by a
 // few octets at a time gets whole packets all the same.
 bool SshPump::Impl::MayWrite() {
+  if (!late.empty()) return false;
   if ((::ssh_get_poll_flags(session.get()) & SSH_WRITE_PENDING) != 0) return false;
   const std::size_t window = ::ssh_channel_window_size(channel);
   widest = std::max(widest, window);
@@ -325,9 +333,30 @@ std::size_t SshPump::Impl::NextPacket() const {
   return size <= kSmallTail + kSmallPacket ? kSmallPacket : std::min(kPacket, size - kSmallTail);
 }
 
+// While keys are exchanged again, libssh takes nothing.
+absl::Status SshPump::Impl::ForwardLate() {
+  if (late.empty() || gone()) return absl::OkStatus();
+  const int sent = ::ssh_channel_write(channel, late.data(), static_cast<std::uint32_t>(late.size()));
+  if (sent < 0) return Unavailable("libssh: {}", ::ssh_get_error(session.get()));
+  forwarded += static_cast<std::uint64_t>(sent);
+  late.erase(0, static_cast<std::size_t>(sent));
+  return absl::OkStatus();
+}
+
+// Whether the router takes nothing of what is for it: its window is closed, that of SSH or that of TCP.
+bool SshPump::Impl::Stalled(steady_clock::time_point now) {
+  int inside = 0, outside = 0;
+  if (::ioctl(ours.get(), FIONREAD, &inside) != 0 || inside < 0) inside = 0;
+  if (::ioctl(::ssh_get_fd(session.get()), SIOCOUTQ, &outside) != 0 || outside < 0) outside = 0;
+  const std::uint64_t before = forwarded + late.size() + static_cast<std::uint64_t>(inside);
+  const std::uint64_t waiting = late.size() + static_cast<std::uint64_t>(inside) + static_cast<std::uint64_t>(outside);
+  return stall.Stalled(before, waiting, now, options.stall_timeout);
+}
+
 // What the bridge says, into the channel: as much as the router's window takes, and only while the socket keeps up.
 absl::Status SshPump::Impl::Forward() {
   std::array<char, kPacket> buffer;
+  RETURN_IF_ERROR(ForwardLate());
   while (!gone() && !said_all && MayWrite()) {
     const std::size_t window = ::ssh_channel_window_size(channel);
     const ssize_t got = ::recv(ours.get(), buffer.data(), std::min(window, NextPacket()), 0);
@@ -338,8 +367,8 @@ absl::Status SshPump::Impl::Forward() {
       return absl::OkStatus();
     }
     if (got < 0) return absl::OkStatus();  // nothing now
-    const int sent = ::ssh_channel_write(channel, buffer.data(), static_cast<std::uint32_t>(got));
-    if (sent != got) return Unavailable("libssh: {}", ::ssh_get_error(session.get()));
+    late.assign(buffer.data(), static_cast<std::size_t>(got));
+    RETURN_IF_ERROR(ForwardLate());
   }
   return absl::OkStatus();
 }
@@ -355,6 +384,7 @@ absl::Status SshPump::Run() {
   while (!self.options.stop.stop_requested() && !self.gone()) {
     RETURN_IF_ERROR(self.Forward());
     const auto now = steady_clock::now();
+    if (self.Stalled(now)) return DeadlineExceeded("the router takes nothing");
     if (!until && self.BridgeHungUp()) until = now + self.options.flush_timeout;
     if (self.said_all) until = std::min(until.value_or(now + kLinger), now + kLinger);
     if (until && now >= *until) {

@@ -28,7 +28,8 @@ absl::StatusOr<SshBindPtr> OpenSshBind(const std::vector<std::string>& host_keys
 struct SshPumpOptions {
   std::chrono::steady_clock::time_point deadline;  // of LogIn
   int max_attempts = 6;
-  std::chrono::milliseconds flush_timeout{30'000};  // for what is left once the bridge has closed its end
+  std::chrono::milliseconds flush_timeout{30'000};     // for what is left once the bridge has closed its end
+  std::chrono::milliseconds stall_timeout{1'830'000};  // for a router that takes nothing of what is for it
   std::shared_ptr<const SshUsers> users;
   std::stop_token stop;
 };
@@ -41,7 +42,8 @@ class SshPump {
   // Key exchange, authentication, and the subsystem rpki-rtr asked for. DeadlineExceeded, Unauthenticated, or
   // Unavailable when the peer is gone.
   absl::Status LogIn();
-  // Until one side has closed, or the stop token says so. DeadlineExceeded when the router did not take the last words.
+  // Until one side has closed, or the stop token says so. DeadlineExceeded when the router did not take the last words,
+  // or nothing for the stall timeout.
   absl::Status Run();
 
   FileDescriptor TakeSocket();          // the router's end; once, after LogIn
