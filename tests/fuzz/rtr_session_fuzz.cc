@@ -87,9 +87,27 @@ struct Served {
   std::string output;
   std::string close_reason;
   std::uint64_t cache_resets = 0;
-
-  bool operator==(const Served&) const = default;
 };
+
+// The Error Report at the end; empty when something else, or nothing, is there.
+std::string_view LastError(std::string_view output) {
+  while (!output.empty()) {
+    const Header header = ReadHeader(output);
+    if (header.length == output.size())
+      return header.type == static_cast<std::uint8_t>(PduType::kErrorReport) ? output : std::string_view();
+    output.remove_prefix(header.length);
+  }
+  return output;
+}
+
+// Of the same bytes in other pieces. What ends a session cuts the answers that have not left: how many have depends on
+// the pieces.
+bool Alike(const Served& one, const Served& other) {
+  if (one.close_reason != other.close_reason || one.cache_resets != other.cache_resets) return false;
+  if (one.close_reason.empty()) return one.output == other.output;
+  if (one.close_reason.starts_with("the router")) return true;  // it wants nothing any more, errors of ours included
+  return LastError(one.output) == LastError(other.output);
+}
 
 Served Serve(std::uint8_t flags, std::uint8_t seed, std::string_view bytes) {
   ServerSessionOptions options;
@@ -174,8 +192,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 2 || size > 4096) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data + 2), size - 2);
   const auto seed = static_cast<std::uint8_t>(1 + data[1] % 255);
-  // How the bytes are cut changes nothing.
-  REQUIRE(Serve(data[0], 0, bytes) == Serve(data[0], seed, bytes));
+  // How the bytes are cut changes nothing else.
+  REQUIRE(Alike(Serve(data[0], 0, bytes), Serve(data[0], seed, bytes)));
   const auto whole = Listen(data[0] & 31, 0, bytes);
   REQUIRE(whole == Listen(data[0] & 31, seed, bytes));
   Listen(data[0] | 32, seed, bytes);
