@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,9 +49,11 @@ inline Reading ReadingOf(vrp::Payloads payloads) {
   return reading;
 }
 
+// Thread-safe; `observations` is the test's to look at while nobody records.
 class FakeRecorder final : public Recorder {
  public:
   absl::StatusOr<std::string> Record(const deliver::Observation& observation) override {
+    const std::lock_guard<std::mutex> lock(mutex_);
     if (full) return ResourceExhausted("the spool has no room");
     observations.push_back(observation);
     return "frame " + std::to_string(observations.size());
@@ -57,12 +61,16 @@ class FakeRecorder final : public Recorder {
   bool HasRoom() const override { return !full; }
   // Whose payload has the text.
   std::size_t Count(const std::string& text) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
     std::size_t count = 0;
     for (const auto& observation : observations) count += observation.payload.find(text) != std::string::npos ? 1 : 0;
     return count;
   }
-  bool full = false;
+  std::atomic<bool> full = false;
   std::vector<deliver::Observation> observations;
+
+ private:
+  mutable std::mutex mutex_;
 };
 
 class FakeState final : public StateFile {

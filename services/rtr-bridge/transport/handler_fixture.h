@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/base/mutex.h"
 #include "lib/service/errors.h"
 #include "services/rtr-bridge/transport/access.h"
 #include "services/rtr-bridge/transport/router_fixture.h"
@@ -56,6 +57,7 @@ class RtrHandlerTest : public RouterServerTest {
                                                             .clock = clock_,
                                                             .callers = security.callers,
                                                             .prove = [this](const std::string& frame) {
+                                                              const MutexLock lock(proof_mutex_);
                                                               asked_for_ = frame;
                                                               return proof_;
                                                             }});
@@ -71,6 +73,15 @@ class RtrHandlerTest : public RouterServerTest {
   absl::StatusOr<Response> Call(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                                 const Request& request) {
     return testutil::UnaryCall(channel_, method, request);
+  }
+  // What the chain answers from now on, and which frame it was asked for last.
+  void Prove(absl::StatusOr<std::string> proof) {
+    const MutexLock lock(proof_mutex_);
+    proof_ = std::move(proof);
+  }
+  std::string AskedFor() const {
+    const MutexLock lock(proof_mutex_);
+    return asked_for_;
   }
   void Serve(const std::vector<Roa>& roas) { cache_->TakeGood(0, ReadingOf(SetOf(roas))); }
   absl::StatusOr<pb::ListVrpsResponse> Page(int size, const std::string& token, const std::string& prefix = "") {
@@ -99,8 +110,9 @@ class RtrHandlerTest : public RouterServerTest {
   Board board_;
   std::unique_ptr<Cache> cache_;
   std::unique_ptr<SourceRunner> sources_;
-  absl::StatusOr<std::string> proof_ = absl::UnavailableError("not in the chain yet");
-  std::string asked_for_;
+  mutable Mutex proof_mutex_;
+  absl::StatusOr<std::string> proof_ ABSL_GUARDED_BY(proof_mutex_) = absl::UnavailableError("not in the chain yet");
+  std::string asked_for_ ABSL_GUARDED_BY(proof_mutex_);
   std::unique_ptr<RtrHandler> handler_;
   std::unique_ptr<service::ServerRunner> grpc_;
   std::shared_ptr<grpc::Channel> channel_;

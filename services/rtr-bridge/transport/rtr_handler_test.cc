@@ -315,10 +315,10 @@ TEST_F(RtrHandlerTest, AGenerationComesWithItsRecordAndItsProofOrWhyThereIsNone)
   auto answer = Call(&Stub::GetGeneration, request);
   ASSERT_OK(answer);
   EXPECT_EQ(answer->evidence().frame(), "frame 1");
-  EXPECT_EQ(asked_for_, "frame 1");
+  EXPECT_EQ(AskedFor(), "frame 1");
   EXPECT_EQ(answer->evidence().problem(), "not in the chain yet");
   EXPECT_EQ(answer->evidence().proof_file(), "");
-  proof_ = "c2sp.org/tlog-proof@v1";
+  Prove("c2sp.org/tlog-proof@v1");
   answer = Call(&Stub::GetGeneration, request);
   EXPECT_EQ(answer->evidence().proof_file(), "c2sp.org/tlog-proof@v1");
   EXPECT_EQ(answer->evidence().problem(), "");
