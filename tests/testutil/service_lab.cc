@@ -22,6 +22,7 @@ using namespace std::chrono_literals;
 using service::Role;
 
 constexpr auto kPatience = 30s;
+constexpr auto kWalk = 180s;  // through a whole chain
 constexpr const char* kScopes =
     R"({"scopes": [{"role": "operator", "name": "*", "origins": ["**"], "sources": ["**", "*"]}]})";
 
@@ -284,7 +285,7 @@ absl::StatusOr<chain::v1::VerifyReport> ServiceLab::VerifyChain(std::size_t i) {
   chain::v1::VerifyChainRequest request;
   request.set_check_subjects(true);
   grpc::ClientContext context;
-  SetDeadline(context, kPatience);
+  SetDeadline(context, kWalk);
   const auto stub = chain::v1::ChainService::NewStub(onodes_.at(i)->reader);
   const auto stream = stub->VerifyChain(&context, request);
   chain::v1::VerifyChainResponse response;
@@ -298,7 +299,7 @@ absl::StatusOr<chain::v1::VerifyReport> ServiceLab::VerifyChain(std::size_t i) {
 
 absl::StatusOr<std::vector<std::string>> ServiceLab::Entries(std::size_t i, std::uint64_t begin) {
   grpc::ClientContext context;
-  SetDeadline(context, kPatience);
+  SetDeadline(context, kWalk);
   const auto stub = chain::v1::ChainService::NewStub(onodes_.at(i)->reader);
   chain::v1::StreamEntriesRequest request;
   request.set_begin(begin);
